@@ -1,0 +1,5 @@
+//! Datasets: verified files to a stream of [`Sample`].
+
+mod sample;
+
+pub use sample::{Input, Kind, Sample};

@@ -1,0 +1,46 @@
+//! One case of a dataset, after aliases and fields have been resolved.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a dataset is for; gates treat the two differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Expected behaviour; noise is tolerated and tested for significance.
+    Golden,
+    /// Cases that failed before, attacks, policy limits; nothing is tolerated.
+    Danger,
+}
+
+/// What the model is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Text, to be put into the suite's prompt template.
+    Text(String),
+    /// A conversation, each message a map with at least `role` and `content`.
+    Messages(Vec<Map<String, Value>>),
+}
+
+/// One case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Unique within its dataset: the file's own, or one from the content's hash.
+    pub id: String,
+    /// What the model is asked.
+    pub input: Input,
+    /// Accepted answers; may be empty.
+    pub target: Vec<String>,
+    /// Options of a multiple-choice question; may be empty.
+    pub choices: Vec<String>,
+    /// Text that goes with the question.
+    pub context: Option<String>,
+    /// Labels to slice by.
+    pub tags: Vec<String>,
+    /// Everything else, for templates and slices.
+    pub metadata: Map<String, Value>,
+    /// Scorers of this case alone, as the suite spells them (`{"exact_match": {…}}`), beside those of its dataset.
+    pub checks: Vec<Value>,
+    /// Line in the file, from 1, for messages.
+    pub line: u64,
+}

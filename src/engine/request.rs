@@ -1,0 +1,179 @@
+//! What goes into the engine and what comes out: plain vectors and options, no tensors, no datasets.
+
+use serde::{Deserialize, Serialize};
+
+/// One chat message with everything its template may look at (`role`, `content`, `name`, `tool_calls`, …).
+pub type Message = serde_json::Map<String, serde_json::Value>;
+
+/// What the model is asked to continue.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prompt {
+    /// Text; it gets the tokenizer's special tokens.
+    Text(String),
+    /// Token ids, used as they are.
+    Ids(Vec<u32>),
+    /// A conversation for the model's chat template; the rendered text gets no further special tokens.
+    Messages {
+        /// The conversation so far.
+        messages: Vec<Message>,
+        /// Whether the template opens the assistant's turn.
+        add_generation_prompt: bool,
+    },
+}
+
+/// How the next token is chosen. The default is greedy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Softmax temperature; 0 means greedy.
+    pub temperature: f64,
+    /// Keep the smallest set of most probable tokens whose probabilities add up to this (1 keeps all).
+    pub top_p: f64,
+    /// Keep this many most probable tokens (0 keeps all).
+    pub top_k: usize,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0 }
+    }
+}
+
+/// Everything that shapes one generated answer besides the prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerateOptions {
+    /// Stop after this many new tokens.
+    pub max_new_tokens: usize,
+    /// Do not stop at the model's end-of-sequence tokens.
+    pub ignore_eos: bool,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// Seed of the counter-based generator.
+    pub seed: u64,
+    /// Strings that end the answer; the answer does not contain them.
+    pub stop: Vec<String>,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self { max_new_tokens: 256, ignore_eos: false, sampling: Sampling::default(), seed: 0, stop: Vec::new() }
+    }
+}
+
+/// Names the random numbers of one answer, independently of slot and order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CaseKey {
+    /// Dataset name; empty for the engine commands.
+    pub dataset: String,
+    /// Case id.
+    pub case: String,
+    /// Repeat of the same case, from 0.
+    pub repeat: u32,
+}
+
+/// One answer to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How to continue it.
+    pub options: GenerateOptions,
+    /// Whose random numbers to use.
+    pub key: CaseKey,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// A stop string was met.
+    Stop,
+    /// The model ended its turn.
+    Eos,
+    /// `max_new_tokens` or the context was used up.
+    Length,
+    /// The case failed; see the error text.
+    Error,
+}
+
+/// One generated answer, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// The decoded answer without special tokens and without the stop string.
+    pub text: String,
+    /// The generated ids without eos and stop tokens.
+    pub ids: Vec<u32>,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Number of prompt tokens.
+    pub prompt_tokens: usize,
+    /// SHA-256 (hex) over the prompt's token ids: what the model really saw.
+    pub prompt_hash: String,
+    /// What went wrong, when `finish` is [`Finish::Error`].
+    pub error: Option<String>,
+}
+
+/// A log-probability question.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scored {
+    /// Score every token after the first.
+    Ids(Vec<u32>),
+    /// Score the continuation given the context; encoded together and split as lm-evaluation-harness does.
+    Pair {
+        /// The text before.
+        context: String,
+        /// The text whose probability is asked for.
+        continuation: String,
+    },
+}
+
+/// The answer to a [`Scored`] question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogProb {
+    /// Sum of natural-log probabilities over the scored tokens.
+    pub logprob: f64,
+    /// Number of scored tokens.
+    pub tokens: usize,
+    /// Whether every scored token is the model's greedy choice.
+    pub greedy: bool,
+}
+
+/// How token vectors become one sentence vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// Mean over all tokens.
+    Mean,
+    /// The first token.
+    Cls,
+    /// The last token.
+    Last,
+}
+
+/// One text for the classifier, with its second half for pair classifiers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TextInput {
+    /// The text.
+    pub text: String,
+    /// The second text of a pair.
+    pub text_pair: Option<String>,
+}
+
+/// A sentence vector and how many of its tokens did not fit the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding {
+    /// `[hidden]` values.
+    pub vector: Vec<f32>,
+    /// Tokens cut off at the model's limit.
+    pub truncated_tokens: usize,
+}
+
+/// Probabilities per label in the model's label order, and how many tokens did not fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classification {
+    /// `(label, probability)` in the order of `id2label`.
+    pub scores: Vec<(String, f32)>,
+    /// Raw logits in the same order.
+    pub logits: Vec<f32>,
+    /// Tokens cut off at the model's limit.
+    pub truncated_tokens: usize,
+}

@@ -1,0 +1,231 @@
+//! The one error type: a fragment that fits "failed to …", where it happened, what caused it and what to do.
+//!
+//! It does not print and does not choose exit codes beyond naming its [`Kind`]; `cli` does both. One type for the whole
+//! crate keeps the promise that every error a user meets has the same four parts.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, as far as the exit code is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Usage, suite, dataset, model folder or weights are wrong (exit code 2).
+    Input,
+    /// A file could not be read or written (exit code 2).
+    Io,
+    /// The run stopped before its end and can be resumed or repeated (exit code 3).
+    Incomplete,
+    /// Nothing was selected to run (exit code 4).
+    Empty,
+    /// The user interrupted (exit code 130).
+    Interrupted,
+    /// karat broke one of its own rules (exit code 2, with a request to report it).
+    Internal,
+}
+
+/// A place in a file. Lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file, as the user named it.
+    pub path: PathBuf,
+    /// Line, where it is known.
+    pub line: Option<u64>,
+    /// Column in characters, where it is known.
+    pub column: Option<u64>,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An error: a lower-case fragment that fits "failed to …", a place, a cause chain and a hint.
+///
+/// `Display` gives fragment and place on one line; [`Error::hint`] and [`std::error::Error::source`] carry the rest.
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    kind: Kind,
+    fragment: String,
+    location: Option<Location>,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of the given kind. `fragment` starts with a verb in lower case: "read the suite", "parse line".
+    pub fn new(kind: Kind, fragment: impl Into<String>) -> Self {
+        let inner = Inner { kind, fragment: fragment.into(), location: None, hint: None, source: None };
+        Self { inner: Box::new(inner) }
+    }
+
+    /// Wrong input: usage, suite, data, model files.
+    pub fn input(fragment: impl Into<String>) -> Self {
+        Self::new(Kind::Input, fragment)
+    }
+
+    /// A broken rule of karat itself.
+    pub fn internal(fragment: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, fragment)
+    }
+
+    /// A failed file operation: `Error::io("open", path, e)` reads "open `path`: No such file or directory".
+    pub fn io(verb: &str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::new(Kind::Io, format!("{verb} `{}`", path.as_ref().display())).caused_by(source)
+    }
+
+    /// Adds the file in which it happened.
+    #[must_use]
+    pub fn at(mut self, path: impl AsRef<Path>) -> Self {
+        self.inner.location = Some(Location { path: path.as_ref().into(), line: None, column: None });
+        self
+    }
+
+    /// Adds file and line (from 1).
+    #[must_use]
+    pub fn at_line(mut self, path: impl AsRef<Path>, line: u64) -> Self {
+        self.inner.location = Some(Location { path: path.as_ref().into(), line: Some(line), column: None });
+        self
+    }
+
+    /// Adds file, line and column (both from 1).
+    #[must_use]
+    pub fn at_column(mut self, path: impl AsRef<Path>, line: u64, column: u64) -> Self {
+        let location = Location { path: path.as_ref().into(), line: Some(line), column: Some(column) };
+        self.inner.location = Some(location);
+        self
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.inner.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// Wraps this error into a wider task ("load the generator"), keeping kind, place and hint.
+    #[must_use]
+    pub fn context(self, fragment: impl Into<String>) -> Self {
+        let (kind, location, hint) = (self.kind(), self.inner.location.clone(), self.inner.hint.clone());
+        let mut outer = Self::new(kind, fragment).caused_by(self);
+        (outer.inner.location, outer.inner.hint) = (location, hint);
+        outer
+    }
+
+    /// What went wrong, as far as the exit code is concerned.
+    pub fn kind(&self) -> Kind {
+        self.inner.kind
+    }
+
+    /// The fragment alone, without place and causes.
+    pub fn fragment(&self) -> &str {
+        &self.inner.fragment
+    }
+
+    /// Where it happened.
+    pub fn location(&self) -> Option<&Location> {
+        self.inner.location.as_ref()
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&str> {
+        self.inner.hint.as_deref()
+    }
+
+    /// Fragment and all causes on one line, "load the generator: read `config.json`: No such file", for records.
+    pub fn chain(&self) -> String {
+        let mut text = self.inner.fragment.clone();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let part = match cause.downcast_ref::<Error>() {
+                Some(error) => error.inner.fragment.clone(),
+                None => cause.to_string(),
+            };
+            text.push_str(": ");
+            text.push_str(&part);
+            source = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.fragment)?;
+        if let Some(location) = &self.inner.location {
+            write!(f, " ({location})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.inner.kind, self.chain())?;
+        if let Some(location) = &self.inner.location {
+            write!(f, " ({location})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// The hint "did you mean `x`?" for the known name nearest to `name`, or a list of what is known.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let best = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
+        .min_by_key(|(distance, _)| *distance);
+    match best {
+        Some((distance, candidate)) if distance <= 2.max(candidate.len() / 3) => format!("did you mean `{candidate}`?"),
+        _ => format!("known are {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_fragment_place_cause_and_hint() {
+        let cause = std::io::Error::other("disk full");
+        let error = Error::io("write", "a.jsonl", cause).at_column("s.yaml", 3, 7).with_hint("free some space");
+        assert_eq!(error.to_string(), "write `a.jsonl` (s.yaml:3:7)");
+        assert_eq!(error.chain(), "write `a.jsonl`: disk full");
+        let outer = error.context("run the suite");
+        assert_eq!(outer.chain(), "run the suite: write `a.jsonl`: disk full");
+        assert_eq!((outer.kind(), outer.hint()), (Kind::Io, Some("free some space")));
+    }
+
+    #[test]
+    fn names_the_nearest() {
+        assert_eq!(nearest("exact_mach", ["exact_match", "contains"]), "did you mean `exact_match`?");
+        assert_eq!(nearest("zzz", ["exact_match"]), "known are `exact_match`");
+    }
+}

@@ -1,0 +1,41 @@
+//! karat: batch evaluation of language models with local inference and diffs that can be trusted.
+//!
+//! ```text
+//! suite.yaml ─> Plan ─> Sample stream ─> Request ─> Response ─> Scores ─> Record ─┬─> Comparison ─> Verdict ─> exit code
+//!    suite       suite      dataset       prompt     engine      score    record  ├─> reports
+//!                                                                                └─> history / baselines
+//! ```
+//!
+//! The module map is the architecture; `tests/architecture.rs` holds every `crate::<module>` path of the sources against
+//! this table:
+//!
+//! | module | responsibility | may import |
+//! |---|---|---|
+//! | `error` | error kind, cause chain, location, hint | – |
+//! | `stats` | pure numbers: means, intervals, paired tests | – |
+//! | `dataset` | verified files -> stream of `Sample` | error |
+//! | `engine` | `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error |
+//! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, dataset, engine |
+//! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
+//! | `record` | the saved run: versioned format, data only | error, dataset, engine, score |
+//! | `suite` | layered YAML -> one validated `Plan` | error, dataset, engine, prompt, score |
+//! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, dataset, record, stats |
+//! | `report` | record or comparison -> bytes, one file per format; never prints | error, record, compare, stats |
+//! | `history` | where runs and baselines live: list, accept, show | error, record, stats |
+//! | `run` | the driver: streams all stages, emits `Event`s | error, stats, dataset, engine, prompt, score, record, suite |
+//! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, prompt, score, record, suite, compare, report, history, run |
+
+pub mod compare;
+pub mod dataset;
+pub mod engine;
+pub mod error;
+pub mod history;
+pub mod prompt;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod score;
+pub mod stats;
+pub mod suite;
+
+pub mod cli;
