@@ -1,0 +1,125 @@
+//! The seam between scheduling and arithmetic: what one step computes and what it answers, in plain vectors.
+//!
+//! A backend owns weights and KV pages. The scheduler decides which tokens go into a step and which pages belong to which
+//! sequence; it never sees a tensor. A backend must give a row the same bits whatever other rows share its step.
+
+use super::request::Sampling;
+use crate::error::Result;
+
+/// What the scheduler must know of a model and its cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of token ids.
+    pub vocab: usize,
+    /// Longest sequence in tokens, prompt and answer together.
+    pub context: usize,
+    /// Tokens per KV page.
+    pub page_tokens: usize,
+    /// KV pages that exist.
+    pub pages: usize,
+}
+
+/// Consecutive tokens of one sequence in a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Position of the first token in its sequence.
+    pub start: usize,
+    /// Number of tokens.
+    pub len: usize,
+    /// The sequence's pages, in order of position; they cover `start + len` tokens.
+    pub pages: Vec<u32>,
+}
+
+/// What to read from the model's output at one row of the step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Want {
+    /// Choose the next token.
+    Next {
+        /// How.
+        sampling: Sampling,
+        /// Stream of random numbers (see `sampler::stream_key`).
+        key: u64,
+        /// Index of the token in its answer, the counter of the stream.
+        position: u32,
+    },
+    /// The natural-log probability of this token.
+    Score {
+        /// The token that follows in the scored text.
+        target: u32,
+    },
+    /// All logits.
+    Logits,
+}
+
+/// A row of the step and what to read there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Read {
+    /// Index into the step's tokens.
+    pub row: usize,
+    /// What to read.
+    pub want: Want,
+}
+
+/// The tokens of one pass through the model: segments back to back, no padding.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Token ids of all segments.
+    pub tokens: Vec<u32>,
+    /// Whose tokens they are, in the same order.
+    pub segments: Vec<Segment>,
+    /// What to read, in ascending row order.
+    pub reads: Vec<Read>,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// The chosen token.
+    Next(u32),
+    /// The target's natural-log probability and whether it is the greedy choice.
+    Score {
+        /// ln p(target).
+        logprob: f64,
+        /// Whether the target has the highest logit (lowest id on ties).
+        greedy: bool,
+    },
+    /// All logits of the row.
+    Logits(Vec<f32>),
+    /// The row holds NaN or positive infinity: the sequence failed.
+    NotFinite,
+}
+
+/// A generator's arithmetic.
+pub trait Backend: Send {
+    /// Sizes.
+    fn shape(&self) -> Shape;
+
+    /// Computes one step; the answers come in the order of `step.reads`.
+    ///
+    /// # Errors
+    /// Only what ends the whole run; a sequence that fails by itself is [`Seen::NotFinite`].
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>>;
+}
+
+/// One text for an encoder, as the tokenizer made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids with special tokens.
+    pub ids: Vec<u32>,
+    /// Segment ids of pair inputs, same length.
+    pub types: Vec<u32>,
+    /// Tokens cut off at the model's limit.
+    pub truncated: usize,
+}
+
+/// An encoder's arithmetic: packed texts in, one row of values per text out.
+pub trait EncoderBackend: Send {
+    /// Values per text: hidden size, or number of labels.
+    fn width(&self) -> usize;
+
+    /// Token vectors pooled to one per text, or logits, in the order of the texts.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn encode(&mut self, texts: &[&Encoded]) -> Result<Vec<Vec<f32>>>;
+}

@@ -1,0 +1,109 @@
+//! Typed access to a model's `config.json`, with errors that name file and key.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// A model's `config.json`.
+pub struct Config {
+    path: PathBuf,
+    value: Value,
+}
+
+impl Config {
+    /// Reads `config.json` of a model folder.
+    ///
+    /// # Errors
+    /// It is missing or not a JSON object.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Error::io("read", &path, e).with_hint("a model folder holds config.json, tokenizer.json and safetensors")
+        })?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| {
+            Error::input("parse the model configuration")
+                .at_column(&path, e.line() as u64, e.column() as u64)
+                .caused_by(e)
+        })?;
+        Ok(Self { path, value })
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The family's name.
+    pub fn model_type(&self) -> Result<&str> {
+        self.get("model_type").and_then(Value::as_str).ok_or_else(|| self.missing("model_type"))
+    }
+
+    /// The value of a key; `null` counts as absent.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.value.get(key).filter(|v| !v.is_null())
+    }
+
+    /// The first of the `architectures`, or "".
+    pub fn architecture(&self) -> &str {
+        self.get("architectures").and_then(|a| a.get(0)).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn missing(&self, key: &str) -> Error {
+        Error::input(format!("find `{key}` in the model configuration")).at(&self.path)
+    }
+
+    fn wrong(&self, key: &str, kind: &str) -> Error {
+        Error::input(format!("read `{key}` of the model configuration as {kind}")).at(&self.path)
+    }
+
+    /// A count.
+    pub fn count(&self, key: &str) -> Result<usize> {
+        self.optional_count(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A count that may be absent.
+    pub fn optional_count(&self, key: &str) -> Result<Option<usize>> {
+        self.get(key).map(|v| v.as_u64().map(|n| n as usize).ok_or_else(|| self.wrong(key, "a count"))).transpose()
+    }
+
+    /// A number, or the family's default.
+    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+        self.get(key).map_or(Ok(default), |v| v.as_f64().ok_or_else(|| self.wrong(key, "a number")))
+    }
+
+    /// A flag, or the family's default.
+    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        self.get(key).map_or(Ok(default), |v| v.as_bool().ok_or_else(|| self.wrong(key, "true or false")))
+    }
+
+    /// A text, or the family's default.
+    pub fn text_or<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str> {
+        self.get(key).map_or(Ok(default), |v| v.as_str().ok_or_else(|| self.wrong(key, "text")))
+    }
+
+    /// The window of each layer: `layer_types` where it stands, else `window` from layer `first` on.
+    pub fn windows(&self, layers: usize, window: Option<usize>, first: usize) -> Result<Vec<Option<usize>>> {
+        let Some(types) = self.get("layer_types") else {
+            return Ok((0..layers).map(|layer| window.filter(|_| layer >= first)).collect());
+        };
+        let types = types
+            .as_array()
+            .filter(|t| t.len() == layers)
+            .ok_or_else(|| self.wrong("layer_types", &format!("a list of {layers} layer types")))?;
+        types
+            .iter()
+            .map(|kind| match kind.as_str() {
+                Some("full_attention") => Ok(None),
+                Some("sliding_attention") => window.map(Some).ok_or_else(|| self.missing("sliding_window")),
+                other => {
+                    let name = other.map_or_else(|| kind.to_string(), str::to_owned);
+                    Err(Error::input(format!("use layer type `{name}`"))
+                        .at(&self.path)
+                        .with_hint("known are `full_attention`, `sliding_attention`"))
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,244 @@
+//! The parametric decoder: one pass over the packed tokens of a step.
+//!
+//! A [`DecoderSpec`] says what distinguishes the families; there is one forward pass. Activations are `[tokens, hidden]`
+//! without padding; attention works per sequence over the paged cache; logits are computed only for the rows that are
+//! read.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::attention::{self, AttentionShape};
+use super::cache::{CacheShape, KvCache, PAGE};
+use super::linear::Linear;
+use super::ops::{self, Activation, Heads, Norm, NormKind, RopeRows};
+use super::weights::Checkpoint;
+use crate::engine::backend::{Backend, Read, Seen, Shape, Step, Want};
+use crate::engine::sampler;
+use crate::error::{Error, Result};
+
+/// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
+const LOGIT_ROWS: usize = 256;
+
+/// What distinguishes decoder families.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecoderSpec {
+    /// Number of token ids.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width of the feed-forward block.
+    pub intermediate: usize,
+    /// Longest sequence.
+    pub context: usize,
+    /// Query heads.
+    pub queries: usize,
+    /// Key/value heads.
+    pub keys: usize,
+    /// Values per head.
+    pub head_size: usize,
+    /// Epsilon of the RMS norms.
+    pub norm_eps: f32,
+    /// Activation of the gate.
+    pub activation: Activation,
+    /// Biases on q, k and v.
+    pub query_key_value_bias: bool,
+    /// Bias on the attention's output projection.
+    pub output_bias: bool,
+    /// Biases in the feed-forward block.
+    pub feed_forward_bias: bool,
+    /// RMS norms on every query and key head.
+    pub head_norms: bool,
+    /// Rotary frequencies, one per rotated pair.
+    pub inverse_frequencies: Vec<f64>,
+    /// Sliding window of each layer; as many entries as layers.
+    pub windows: Vec<Option<usize>>,
+    /// The head shares the embedding table.
+    pub tied: bool,
+}
+
+impl DecoderSpec {
+    /// Checks what the arithmetic relies on.
+    ///
+    /// # Errors
+    /// Counts that are zero or do not divide.
+    pub fn check(&self) -> Result<()> {
+        let counts =
+            [self.vocab, self.hidden, self.intermediate, self.context, self.queries, self.keys, self.head_size];
+        if counts.contains(&0) || self.windows.is_empty() {
+            return Err(Error::input("use a model configuration with a size of zero"));
+        }
+        if self.queries % self.keys != 0 {
+            return Err(Error::input(format!("share {} key heads among {} query heads", self.keys, self.queries)));
+        }
+        if self.head_size % 2 != 0 {
+            return Err(Error::input(format!("rotate heads of odd size {}", self.head_size)));
+        }
+        if self.windows.contains(&Some(0)) {
+            return Err(Error::input("use a sliding window of zero tokens"));
+        }
+        Ok(())
+    }
+
+    /// Heads and sizes of the KV cache.
+    pub fn cache_shape(&self) -> CacheShape {
+        CacheShape { layers: self.windows.len(), heads: self.keys, size: self.head_size }
+    }
+
+    fn attention(&self, window: Option<usize>) -> AttentionShape {
+        let scale = (1.0 / (self.head_size as f64).sqrt()) as f32;
+        AttentionShape { queries: self.queries, keys: self.keys, size: self.head_size, scale, window }
+    }
+}
+
+struct Layer {
+    attention_norm: Norm,
+    query_key_value: Linear,
+    query_norm: Option<Norm>,
+    key_norm: Option<Norm>,
+    output: Linear,
+    feed_forward_norm: Norm,
+    gate_up: Linear,
+    down: Linear,
+    attention: AttentionShape,
+}
+
+impl Layer {
+    fn load(weights: &Checkpoint, spec: &DecoderSpec, index: usize) -> Result<Self> {
+        let name = |part: &str| format!("model.layers.{index}.{part}");
+        let norm = |part: &str, width: usize| rms(weights, &name(part), width, spec.norm_eps);
+        let (queries, keys) = (spec.queries * spec.head_size, spec.keys * spec.head_size);
+        let (q, k, v) = (name("self_attn.q_proj"), name("self_attn.k_proj"), name("self_attn.v_proj"));
+        let (gate, up) = (name("mlp.gate_proj"), name("mlp.up_proj"));
+        let head_norm = |part: &str| spec.head_norms.then(|| norm(part, spec.head_size)).transpose();
+        Ok(Self {
+            attention_norm: norm("input_layernorm", spec.hidden)?,
+            query_key_value: weights.linear(
+                &[(&q, queries), (&k, keys), (&v, keys)],
+                spec.hidden,
+                spec.query_key_value_bias,
+            )?,
+            query_norm: head_norm("self_attn.q_norm")?,
+            key_norm: head_norm("self_attn.k_norm")?,
+            output: weights.linear(&[(&name("self_attn.o_proj"), spec.hidden)], queries, spec.output_bias)?,
+            feed_forward_norm: norm("post_attention_layernorm", spec.hidden)?,
+            gate_up: weights.linear(
+                &[(&gate, spec.intermediate), (&up, spec.intermediate)],
+                spec.hidden,
+                spec.feed_forward_bias,
+            )?,
+            down: weights.linear(
+                &[(&name("mlp.down_proj"), spec.hidden)],
+                spec.intermediate,
+                spec.feed_forward_bias,
+            )?,
+            attention: spec.attention(spec.windows[index]),
+        })
+    }
+}
+
+fn rms(weights: &Checkpoint, name: &str, width: usize, eps: f32) -> Result<Norm> {
+    let weight = weights.vector(&format!("{name}.weight"), width)?;
+    Ok(Norm { kind: NormKind::Rms, weight, bias: None, eps })
+}
+
+/// Where token vectors come from.
+enum Embedding {
+    /// A table `[vocab, hidden]`.
+    Table(candle_core::Tensor),
+    /// The columns of the head, which the model shares; a second copy would cost a quarter of a small model.
+    Tied,
+}
+
+/// A decoder with its weights and KV pages.
+pub struct Decoder {
+    spec: DecoderSpec,
+    embedding: Embedding,
+    layers: Vec<Layer>,
+    norm: Norm,
+    head: Linear,
+    cache: KvCache,
+}
+
+impl Decoder {
+    /// Loads the weights of a folder and reserves `pages` KV pages.
+    ///
+    /// # Errors
+    /// Weights that are missing, broken or do not fit the specification.
+    pub fn load(folder: &Path, spec: DecoderSpec, pages: usize) -> Result<Self> {
+        let weights = Checkpoint::open(folder)?;
+        let table = "model.embed_tokens.weight";
+        let (embedding, head) = if spec.tied {
+            (Embedding::Tied, weights.linear(&[("model.embed_tokens", spec.vocab)], spec.hidden, false)?)
+        } else {
+            let values = weights.table(table, spec.vocab, spec.hidden)?;
+            let head = weights.linear(&[("lm_head", spec.vocab)], spec.hidden, false)?;
+            (Embedding::Table(ops::matrix(values, spec.vocab, spec.hidden)?), head)
+        };
+        let layers = (0..spec.windows.len()).map(|i| Layer::load(&weights, &spec, i)).collect::<Result<_>>()?;
+        let norm = rms(&weights, "model.norm", spec.hidden, spec.norm_eps)?;
+        let cache = KvCache::new(spec.cache_shape(), pages)?;
+        Ok(Self { spec, embedding, layers, norm, head, cache })
+    }
+
+    /// The hidden states of all rows after the last norm: `[tokens, hidden]`.
+    fn hidden(&mut self, step: &Step) -> Result<candle_core::Tensor> {
+        let positions: Vec<usize> = step.segments.iter().flat_map(|s| s.start..s.start + s.len).collect();
+        let rope = RopeRows::new(&positions, &self.spec.inverse_frequencies);
+        let x = match &self.embedding {
+            Embedding::Tied => self.head.gather_columns(&step.tokens)?,
+            Embedding::Table(table) => {
+                let rows: Vec<usize> = step.tokens.iter().map(|id| *id as usize).collect();
+                ops::gather(table, &rows)?
+            }
+        };
+        for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
+            let qkv = layer.query_key_value.forward(&layer.attention_norm.forward(&x)?)?;
+            let heads = Heads {
+                queries: self.spec.queries,
+                keys: self.spec.keys,
+                size: self.spec.head_size,
+                query_norm: layer.query_norm.as_ref(),
+                key_norm: layer.key_norm.as_ref(),
+            };
+            ops::prepare_heads(&qkv, &heads, &rope)?;
+            cache.write(&qkv, self.spec.queries, &step.segments)?;
+            let attended = attention::paged(&qkv, cache, &step.segments, &layer.attention)?;
+            ops::add(&x, &layer.output.forward(&attended)?)?;
+            let gate_up = layer.gate_up.forward(&layer.feed_forward_norm.forward(&x)?)?;
+            ops::add(&x, &layer.down.forward(&ops::gated(&gate_up, self.spec.activation)?)?)?;
+        }
+        Ok(x)
+    }
+}
+
+impl Backend for Decoder {
+    fn shape(&self) -> Shape {
+        Shape { vocab: self.spec.vocab, context: self.spec.context, page_tokens: PAGE, pages: self.cache.pages }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        let x = self.hidden(step)?;
+        let mut seen = Vec::with_capacity(step.reads.len());
+        for reads in step.reads.chunks(LOGIT_ROWS) {
+            let rows: Vec<usize> = reads.iter().map(|r| r.row).collect();
+            let logits = self.head.forward(&self.norm.forward(&ops::gather(&x, &rows)?)?)?;
+            let vocab = self.spec.vocab;
+            let mut answers: Vec<Seen> = ops::with_values(&logits, |values| {
+                values.par_chunks_exact(vocab).zip(reads).map(|(row, read)| answer(row, read)).collect()
+            })?;
+            seen.append(&mut answers);
+        }
+        Ok(seen)
+    }
+}
+
+/// What one read sees in its row of logits.
+fn answer(row: &[f32], read: &Read) -> Seen {
+    let seen = match read.want {
+        Want::Next { sampling, key, position } => sampler::choose(row, &sampling, key, position).map(Seen::Next),
+        Want::Score { target } => sampler::score(row, target).map(|(logprob, greedy)| Seen::Score { logprob, greedy }),
+        Want::Logits => sampler::argmax(row).map(|_| Seen::Logits(row.to_vec())),
+    };
+    seen.unwrap_or(Seen::NotFinite)
+}

@@ -1,0 +1,15 @@
+//! The arithmetic of the engine on candle tensors. Nothing above this module sees a tensor.
+
+pub mod arch;
+mod attention;
+mod cache;
+mod decoder;
+mod encoder;
+mod linear;
+mod ops;
+mod weights;
+
+pub use cache::{CacheShape, PAGE};
+pub use decoder::{Decoder, DecoderSpec};
+pub use encoder::{Encoder, EncoderSpec, HeadKind};
+pub use weights::weight_files;

@@ -1,0 +1,473 @@
+//! Continuous batching over a workload known in advance.
+//!
+//! Work enters through a bounded window in input order and leaves in input order; inside the window the longest goes
+//! first, so that the batch stays full to the end. A sequence is admitted when pages for its whole possible length are
+//! free, so that nothing is ever evicted; a finished one frees its pages for the next step. Who runs beside whom changes
+//! speed only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::backend::{Backend, Read, Seen, Segment, Shape, Step, Want};
+use super::plan::{self, Budget, Runnable};
+use super::request::Sampling;
+use crate::error::Result;
+
+/// Bounds of the scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows of a step; at least 2.
+    pub batch_tokens: usize,
+    /// Rows of one sequence's prefill in a step.
+    pub prefill_chunk: usize,
+    /// Sequences in flight.
+    pub max_seqs: usize,
+    /// Requests between the oldest unanswered and the newest read.
+    pub window: usize,
+}
+
+/// Ends an answer: looks at every chosen token.
+pub trait Watcher: Send {
+    /// Whether the answer ends with this token.
+    fn ends(&mut self, token: u32) -> bool;
+}
+
+/// What is to be done with a sequence.
+pub enum Goal {
+    /// Continue it.
+    Generate {
+        /// Most tokens to choose.
+        max_new_tokens: usize,
+        /// How to choose.
+        sampling: Sampling,
+        /// Stream of random numbers.
+        key: u64,
+        /// Looks at every chosen token.
+        watcher: Box<dyn Watcher>,
+    },
+    /// Log-probabilities of the tokens from this index on (at least 1).
+    Score {
+        /// Index of the first scored token.
+        from: usize,
+    },
+    /// All logits after the last token.
+    Logits,
+}
+
+/// One sequence of the workload.
+pub struct Work {
+    /// Its tokens; not empty.
+    pub tokens: Vec<u32>,
+    /// What to do.
+    pub goal: Goal,
+}
+
+/// What came of it.
+pub enum Outcome {
+    /// The chosen tokens (with the one that ended the answer, if any) and the watcher that saw them.
+    Generated {
+        /// Chosen tokens.
+        tokens: Vec<u32>,
+        /// The watcher, with what it learned.
+        watcher: Box<dyn Watcher>,
+    },
+    /// Sum over the scored tokens.
+    Scored {
+        /// Sum of natural-log probabilities, added in order.
+        logprob: f64,
+        /// Number of scored tokens.
+        tokens: usize,
+        /// Whether all were greedy.
+        greedy: bool,
+    },
+    /// All logits after the last token.
+    Logits(Vec<f32>),
+    /// The sequence failed; the text says why.
+    Failed(String),
+}
+
+/// What the scheduler did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Steps computed.
+    pub steps: u64,
+    /// Prompt and scored tokens computed.
+    pub prefill_tokens: u64,
+    /// Tokens chosen.
+    pub generated_tokens: u64,
+    /// Most sequences in flight.
+    pub peak_sequences: usize,
+    /// Most pages in use.
+    pub peak_pages: usize,
+}
+
+/// Where work comes from and answers go.
+pub trait Exchange {
+    /// The next sequence, `Ok(None)` if there is none now; with `wait`, `None` means there is none any more. `Err` in the
+    /// inner result is a request that failed before it reached the engine.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>>;
+
+    /// An answer; called in input order.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn done(&mut self, outcome: Outcome) -> Result<()>;
+
+    /// Called after each step.
+    ///
+    /// # Errors
+    /// What ends the whole run, such as an interruption.
+    fn stepped(&mut self, totals: &Totals) -> Result<()>;
+}
+
+struct Sequence {
+    index: u64,
+    tokens: Vec<u32>,
+    prompt: usize,
+    /// Tokens in the cache.
+    cached: usize,
+    pages: Vec<u32>,
+    goal: Goal,
+    logprob: f64,
+    scored: usize,
+    greedy: bool,
+}
+
+impl Sequence {
+    fn waiting(&self) -> usize {
+        self.tokens.len() - self.cached
+    }
+
+    fn decoding(&self) -> bool {
+        self.cached >= self.prompt
+    }
+}
+
+/// Tokens that a sequence may come to need in the cache: the last chosen token is never computed.
+fn longest(work: &Work) -> usize {
+    match &work.goal {
+        Goal::Generate { max_new_tokens, .. } => work.tokens.len() + max_new_tokens.saturating_sub(1),
+        Goal::Score { .. } | Goal::Logits => work.tokens.len(),
+    }
+}
+
+/// Runs work through a backend until there is none left.
+pub struct Scheduler<'a> {
+    backend: &'a mut dyn Backend,
+    shape: Shape,
+    limits: Limits,
+    /// Work that waits, longest first.
+    pending: BTreeSet<(std::cmp::Reverse<usize>, u64)>,
+    waiting: BTreeMap<u64, Work>,
+    running: Vec<Sequence>,
+    /// Answers that wait for an earlier one.
+    finished: BTreeMap<u64, Outcome>,
+    free: BTreeSet<u32>,
+    read: u64,
+    emitted: u64,
+    exhausted: bool,
+    turn: usize,
+    totals: Totals,
+}
+
+impl<'a> Scheduler<'a> {
+    /// A scheduler over a backend's pages.
+    pub fn new(backend: &'a mut dyn Backend, limits: Limits) -> Self {
+        let shape = backend.shape();
+        let limits = Limits {
+            batch_tokens: limits.batch_tokens.max(2),
+            prefill_chunk: limits.prefill_chunk.max(1),
+            max_seqs: limits.max_seqs.max(1),
+            window: limits.window.max(1),
+        };
+        Self {
+            backend,
+            shape,
+            limits,
+            pending: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            running: Vec::new(),
+            finished: BTreeMap::new(),
+            free: (0..shape.pages as u32).collect(),
+            read: 0,
+            emitted: 0,
+            exhausted: false,
+            turn: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Runs everything.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    pub fn run(mut self, exchange: &mut dyn Exchange) -> Result<Totals> {
+        loop {
+            self.fill(exchange)?;
+            self.admit();
+            self.emit(exchange)?;
+            if self.running.is_empty() {
+                if self.exhausted && self.waiting.is_empty() {
+                    return Ok(self.totals);
+                }
+                continue;
+            }
+            self.step()?;
+            exchange.stepped(&self.totals)?;
+            self.emit(exchange)?;
+        }
+    }
+
+    /// Reads work until the window is full; waits for it only when there is nothing else to do.
+    fn fill(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+        while !self.exhausted && self.read - self.emitted < self.limits.window as u64 {
+            let idle = self.running.is_empty() && self.waiting.is_empty() && self.finished.is_empty();
+            let Some(work) = exchange.next(idle)? else {
+                self.exhausted = idle;
+                return Ok(());
+            };
+            let index = self.read;
+            self.read += 1;
+            match work.and_then(|work| self.check(work)) {
+                Ok(work) => {
+                    self.pending.insert((std::cmp::Reverse(longest(&work)), index));
+                    self.waiting.insert(index, work);
+                }
+                Err(reason) => {
+                    self.finished.insert(index, Outcome::Failed(reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What can never be computed fails here, before it takes a place.
+    fn check(&self, mut work: Work) -> std::result::Result<Work, String> {
+        let (len, context) = (work.tokens.len(), self.shape.context);
+        if len == 0 {
+            return Err("continue a prompt without tokens".into());
+        }
+        let fits = match work.goal {
+            Goal::Generate { .. } => len < context,
+            Goal::Score { .. } | Goal::Logits => len <= context,
+        };
+        if !fits {
+            return Err(format!("fit a prompt of {len} tokens into the model's context of {context}"));
+        }
+        if let Some(id) = work.tokens.iter().find(|id| **id as usize >= self.shape.vocab) {
+            return Err(format!("look up token {id} in a vocabulary of {}", self.shape.vocab));
+        }
+        if let Goal::Generate { max_new_tokens, .. } = &mut work.goal {
+            *max_new_tokens = (*max_new_tokens).min(context - len);
+        }
+        let needed = longest(&work).div_ceil(self.shape.page_tokens);
+        if needed > self.shape.pages {
+            return Err(format!(
+                "reserve {needed} KV pages of {} tokens where there are {}; raise --kv-gib or lower max_new_tokens",
+                self.shape.page_tokens, self.shape.pages
+            ));
+        }
+        Ok(work)
+    }
+
+    /// Starts what fits: the longest first, then whatever the free pages still take.
+    fn admit(&mut self) {
+        let mut started = Vec::new();
+        for key in &self.pending {
+            if self.running.len() + started.len() >= self.limits.max_seqs || self.free.is_empty() {
+                break;
+            }
+            let needed = key.0.0.div_ceil(self.shape.page_tokens);
+            if needed > self.free.len() {
+                continue;
+            }
+            let pages: Vec<u32> = (0..needed).filter_map(|_| self.free.pop_first()).collect();
+            started.push((*key, pages));
+        }
+        for (key, pages) in started {
+            self.pending.remove(&key);
+            let Some(work) = self.waiting.remove(&key.1) else { continue };
+            let prompt = work.tokens.len();
+            let sequence = Sequence {
+                index: key.1,
+                tokens: work.tokens,
+                prompt,
+                cached: 0,
+                pages,
+                goal: work.goal,
+                logprob: 0.0,
+                scored: 0,
+                greedy: true,
+            };
+            if nothing_to_do(&sequence) {
+                self.finish(sequence);
+                continue;
+            }
+            self.running.push(sequence);
+        }
+        self.totals.peak_sequences = self.totals.peak_sequences.max(self.running.len());
+        self.totals.peak_pages = self.totals.peak_pages.max(self.shape.pages - self.free.len());
+    }
+
+    /// Computes one step and looks at what it answered.
+    fn step(&mut self) -> Result<()> {
+        let runnable: Vec<Runnable> =
+            self.running.iter().map(|s| Runnable { waiting: s.waiting(), decoding: s.decoding() }).collect();
+        let budget = Budget { tokens: self.limits.batch_tokens, chunk: self.limits.prefill_chunk };
+        let take = plan::pack(&runnable, budget, self.turn);
+        self.turn = self.turn.wrapping_add(self.limits.batch_tokens);
+        let mut step = Step::default();
+        // Which running sequence each read belongs to.
+        let mut owners = Vec::new();
+        for (index, (sequence, count)) in self.running.iter().zip(&take).enumerate() {
+            if *count == 0 {
+                continue;
+            }
+            let (start, row) = (sequence.cached, step.tokens.len());
+            step.tokens.extend_from_slice(&sequence.tokens[start..start + count]);
+            let pages = (start + count).div_ceil(self.shape.page_tokens);
+            step.segments.push(Segment { start, len: *count, pages: sequence.pages[..pages].to_vec() });
+            reads(sequence, *count, row, &mut step.reads);
+            owners.resize(step.reads.len(), index);
+            if !sequence.decoding() {
+                self.totals.prefill_tokens += *count as u64;
+            }
+        }
+        self.totals.steps += 1;
+        let seen = self.backend.step(&step)?;
+        self.totals.generated_tokens += seen.iter().filter(|s| matches!(s, Seen::Next(_))).count() as u64;
+        for (sequence, count) in self.running.iter_mut().zip(&take) {
+            sequence.cached += count;
+        }
+        let mut outcomes: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
+        for (owner, seen) in owners.into_iter().zip(seen) {
+            if outcomes[owner].is_none() {
+                outcomes[owner] = look(&mut self.running[owner], seen);
+            }
+        }
+        let running = std::mem::take(&mut self.running);
+        for (sequence, end) in running.into_iter().zip(outcomes) {
+            match end {
+                None => self.running.push(sequence),
+                Some(End::Finished) => self.finish(sequence),
+                Some(End::With(outcome)) => self.release(sequence.index, sequence.pages, outcome),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, mut sequence: Sequence) {
+        let outcome = match sequence.goal {
+            Goal::Generate { watcher, .. } => {
+                Outcome::Generated { tokens: sequence.tokens.split_off(sequence.prompt), watcher }
+            }
+            Goal::Score { .. } | Goal::Logits => {
+                Outcome::Scored { logprob: sequence.logprob, tokens: sequence.scored, greedy: sequence.greedy }
+            }
+        };
+        self.release(sequence.index, sequence.pages, outcome);
+    }
+
+    fn release(&mut self, index: u64, pages: Vec<u32>, outcome: Outcome) {
+        self.free.extend(pages);
+        self.finished.insert(index, outcome);
+    }
+
+    /// Hands out the answers whose turn it is.
+    fn emit(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+        while let Some(outcome) = self.finished.remove(&self.emitted) {
+            self.emitted += 1;
+            exchange.done(outcome)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sequence asks for no token and no probability.
+fn nothing_to_do(sequence: &Sequence) -> bool {
+    match &sequence.goal {
+        Goal::Generate { max_new_tokens, .. } => *max_new_tokens == 0,
+        Goal::Score { from } => *from >= sequence.tokens.len(),
+        Goal::Logits => false,
+    }
+}
+
+/// Runs a list of work and gives the outcomes in its order.
+///
+/// # Errors
+/// What ends the whole run.
+pub fn run_all(backend: &mut dyn Backend, limits: Limits, work: Vec<Work>) -> Result<Vec<Outcome>> {
+    struct List {
+        work: std::vec::IntoIter<Work>,
+        outcomes: Vec<Outcome>,
+    }
+    impl Exchange for List {
+        fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
+            Ok(self.work.next().map(Ok))
+        }
+        fn done(&mut self, outcome: Outcome) -> Result<()> {
+            self.outcomes.push(outcome);
+            Ok(())
+        }
+        fn stepped(&mut self, _totals: &Totals) -> Result<()> {
+            Ok(())
+        }
+    }
+    let mut list = List { work: work.into_iter(), outcomes: Vec::new() };
+    Scheduler::new(backend, limits).run(&mut list)?;
+    Ok(list.outcomes)
+}
+
+/// How a sequence ended.
+enum End {
+    Finished,
+    With(Outcome),
+}
+
+/// The reads of a segment of `count` tokens that starts at `row` of the step.
+fn reads(sequence: &Sequence, count: usize, row: usize, reads: &mut Vec<Read>) {
+    let (start, end) = (sequence.cached, sequence.cached + count);
+    match &sequence.goal {
+        Goal::Generate { sampling, key, .. } if end == sequence.tokens.len() => {
+            let position = (sequence.tokens.len() - sequence.prompt) as u32;
+            reads.push(Read { row: row + count - 1, want: Want::Next { sampling: *sampling, key: *key, position } });
+        }
+        Goal::Generate { .. } => {}
+        Goal::Logits => {
+            if end == sequence.tokens.len() {
+                reads.push(Read { row: row + count - 1, want: Want::Logits });
+            }
+        }
+        Goal::Score { from } => {
+            // The row of token i tells the probability of token i + 1.
+            let first = start.max(from.saturating_sub(1));
+            for at in first..end.min(sequence.tokens.len() - 1) {
+                let want = Want::Score { target: sequence.tokens[at + 1] };
+                reads.push(Read { row: row + at - start, want });
+            }
+        }
+    }
+}
+
+/// Takes up what was read; `Some` if the sequence is at its end.
+fn look(sequence: &mut Sequence, seen: Seen) -> Option<End> {
+    match seen {
+        Seen::NotFinite => Some(End::With(Outcome::Failed("compute logits that are finite numbers".into()))),
+        Seen::Logits(logits) => Some(End::With(Outcome::Logits(logits))),
+        Seen::Score { logprob, greedy } => {
+            sequence.logprob += logprob;
+            sequence.scored += 1;
+            sequence.greedy &= greedy;
+            let Goal::Score { from } = sequence.goal else { return None };
+            (sequence.scored == sequence.tokens.len() - from).then_some(End::Finished)
+        }
+        Seen::Next(token) => {
+            sequence.tokens.push(token);
+            let chosen = sequence.tokens.len() - sequence.prompt;
+            let Goal::Generate { max_new_tokens, watcher, .. } = &mut sequence.goal else { return None };
+            (watcher.ends(token) || chosen >= *max_new_tokens).then_some(End::Finished)
+        }
+    }
+}

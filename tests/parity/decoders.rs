@@ -1,0 +1,47 @@
+//! Decoders against transformers in float64: greedy ids, logits, log-probabilities.
+
+use std::path::Path;
+
+use karat::engine::scheduler::{Goal, Outcome, Work, run_all};
+
+use crate::reference::{self, LIMITS, floats, ids, json};
+
+const DECODERS: [&str; 5] = ["llama", "llama3-rope", "mistral-window", "qwen2", "qwen3"];
+
+/// Holds a checkpoint against its `reference.json`; returns the worst differences of logits and log-probabilities.
+fn check(folder: &Path) -> (f64, f64) {
+    let mut model = reference::load(folder);
+    let reference = json(&folder.join("reference.json"));
+    let prompts: Vec<Vec<u32>> = reference["prompts"].as_array().unwrap().iter().map(ids).collect();
+    let work = prompts.iter().map(|p| reference::greedy(p.clone(), 24)).collect();
+    for (index, got) in reference::generate(&mut model, LIMITS, work).into_iter().enumerate() {
+        if reference["margin"][index].as_f64().unwrap() >= 1e-3 {
+            assert_eq!(got, ids(&reference["greedy"][index]), "{}: prompt {index}", folder.display());
+        }
+    }
+    let (mut worst_logit, mut worst_logprob) = (0.0f64, 0.0f64);
+    let logits = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Logits }).collect();
+    for (index, outcome) in run_all(&mut model, LIMITS, logits).unwrap().into_iter().enumerate() {
+        let Outcome::Logits(got) = outcome else { panic!("no logits") };
+        for (a, b) in got.iter().zip(floats(&reference["last_logits"][index])) {
+            worst_logit = worst_logit.max((f64::from(*a) - b).abs());
+        }
+    }
+    let scored = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Score { from: 1 } }).collect();
+    for (index, outcome) in run_all(&mut model, LIMITS, scored).unwrap().into_iter().enumerate() {
+        let Outcome::Scored { logprob, tokens, .. } = outcome else { panic!("no score") };
+        assert_eq!(tokens, prompts[index].len() - 1);
+        worst_logprob = worst_logprob.max((logprob - reference["prompt_logprob"][index].as_f64().unwrap()).abs());
+    }
+    (worst_logit, worst_logprob)
+}
+
+#[test]
+fn shared_checkpoints() {
+    let Some(shared) = reference::shared() else { return };
+    for name in DECODERS {
+        let (logit, logprob) = check(&shared.join("reference/models").join(name));
+        println!("{name}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}");
+        assert!(logit < 1e-3 && logprob < 1e-3, "{name}: {logit} {logprob}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Reference answers of Hugging Face transformers, of published tools and of candle-transformers.
+
+mod reference;
+
+mod decoders;

@@ -1,0 +1,66 @@
+//! Where reference checkpoints lie, and how they are run.
+
+use std::path::{Path, PathBuf};
+
+use karat::engine::Sampling;
+use karat::engine::candle::arch::{self, Config};
+use karat::engine::candle::{Decoder, PAGE};
+use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
+
+/// The shared folder of the workplace, if it is there.
+pub fn shared() -> Option<PathBuf> {
+    let path = match std::env::var_os("KARAT_SHARED") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+    };
+    let there = path.is_dir();
+    if !there {
+        println!("skipped: {} is not there", path.display());
+    }
+    there.then_some(path)
+}
+
+pub fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+pub fn load(folder: &Path) -> Decoder {
+    let config = Config::read(folder).unwrap();
+    let spec = arch::decoder(&config).unwrap();
+    let pages = 16 * spec.context.div_ceil(PAGE).min(64);
+    Decoder::load(folder, spec, pages).unwrap()
+}
+
+pub const LIMITS: Limits = Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 8, window: 100 };
+
+/// Lets an answer run to its limit.
+pub struct Endless;
+impl Watcher for Endless {
+    fn ends(&mut self, _token: u32) -> bool {
+        false
+    }
+}
+
+pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Work {
+    let goal = Goal::Generate { max_new_tokens, sampling: Sampling::default(), key: 0, watcher: Box::new(Endless) };
+    Work { tokens, goal }
+}
+
+pub fn generate(model: &mut Decoder, limits: Limits, work: Vec<Work>) -> Vec<Vec<u32>> {
+    let outcomes = run_all(model, limits, work).unwrap();
+    outcomes
+        .into_iter()
+        .map(|outcome| match outcome {
+            Outcome::Generated { tokens, .. } => tokens,
+            _ => panic!("not generated"),
+        })
+        .collect()
+}
+
+pub fn ids(value: &serde_json::Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+pub fn floats(value: &serde_json::Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+}
