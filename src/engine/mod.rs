@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod candle;
+pub mod options;
 pub mod plan;
 mod request;
 pub mod sampler;

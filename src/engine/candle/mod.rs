@@ -4,6 +4,7 @@ pub mod arch;
 mod attention;
 mod cache;
 mod decoder;
+mod device;
 mod encoder;
 mod linear;
 mod ops;
@@ -11,5 +12,6 @@ mod weights;
 
 pub use cache::{CacheShape, PAGE};
 pub use decoder::{Decoder, DecoderSpec};
+pub use device::{Fingerprint, NUMERICS_VERSION, available_memory, fingerprint};
 pub use encoder::{Encoder, EncoderSpec, HeadKind};
 pub use weights::weight_files;
