@@ -103,10 +103,16 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
         assert_eq!(SpecialTokens::from_folder(dir.path()).expect("none is fine"), SpecialTokens::default());
-        write("tokenizer_config.json", r#"{"bos_token":{"content":"<s>"},"eos_token":"</s>","pad_token":null,"add_bos_token":true}"#);
+        write(
+            "tokenizer_config.json",
+            r#"{"bos_token":{"content":"<s>"},"eos_token":"</s>","pad_token":null,"add_bos_token":true}"#,
+        );
         write("special_tokens_map.json", r#"{"eos_token":"<end>","unk_token":{"content":"<unk>"}}"#);
         let tokens = SpecialTokens::from_folder(dir.path()).expect("read");
-        assert_eq!(tokens.iter().collect::<Vec<_>>(), [("bos_token", "<s>"), ("eos_token", "<end>"), ("unk_token", "<unk>")]);
+        assert_eq!(
+            tokens.iter().collect::<Vec<_>>(),
+            [("bos_token", "<s>"), ("eos_token", "<end>"), ("unk_token", "<unk>")]
+        );
         write("tokenizer_config.json", r#"{"eos_token":"</s>","added_tokens_decoder":{}}"#);
         assert_eq!(SpecialTokens::from_folder(dir.path()).expect("read").get("eos_token"), Some("</s>"));
         write("tokenizer_config.json", "[]");

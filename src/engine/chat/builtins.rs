@@ -3,7 +3,7 @@
 //! `tojson` and the methods of Python's types have files of their own. Filters of jinja2 that make no sense for prompts
 //! (`xmlattr`, `urlize`, `random`, …) are left out and reported as unknown.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::json::tojson;
@@ -15,12 +15,16 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.set_unknown_method_callback(call_method);
     env.set_formatter(|out, _state, value| out.write_str(&python_str(value)).map_err(Error::from));
     env.add_function("raise_exception", raise_exception);
-    env.add_function("cycler", minijinja_contrib::globals::cycler);
+    env.add_function("dict", dict);
     env.add_function("joiner", minijinja_contrib::globals::joiner);
 
     env.add_filter("tojson", tojson);
+    env.add_filter("default", default);
+    env.add_filter("d", default);
     env.add_filter("string", |value: &Value| python_str(value));
-    env.add_filter("trim", |value: &Value, chars: Option<&str>| strip(&python_str(value), chars, true, true).to_owned());
+    env.add_filter("trim", |value: &Value, chars: Option<&str>| {
+        strip(&python_str(value), chars, true, true).to_owned()
+    });
     env.add_filter("length", length);
     env.add_filter("count", length);
     env.add_filter("items", items);
@@ -52,6 +56,36 @@ fn raise_exception(message: &Value) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, python_str(message)))
 }
 
+/// `dict(mapping or pairs, **kwargs)`.
+fn dict(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (base, kwargs): (Option<&Value>, Kwargs) = from_args(&args)?;
+    let mut pairs: Vec<(Value, Value)> = Vec::new();
+    match base {
+        None => {}
+        Some(map) if map.kind() == ValueKind::Map => {
+            pairs.extend(map.as_object().and_then(|object| object.try_iter_pairs()).into_iter().flatten());
+        }
+        Some(list) => {
+            for pair in list.try_iter()? {
+                pairs.push((pair.get_item_by_index(0)?, pair.get_item_by_index(1)?));
+            }
+        }
+    }
+    for name in kwargs.args().map(str::to_owned).collect::<Vec<_>>() {
+        pairs.push((Value::from(name.as_str()), kwargs.get(&name)?));
+    }
+    Ok(Value::from_pairs(pairs))
+}
+
+/// `value|default(default_value='', boolean=False)`.
+fn default(value: &Value, other: Option<Value>, boolean: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let other = other.or(kwargs.get("default_value")?).unwrap_or_else(|| Value::from(""));
+    let boolean = boolean.or(kwargs.get("boolean")?).is_some_and(|flag| flag.is_true());
+    kwargs.assert_all_used()?;
+    Ok(if value.is_undefined() || (boolean && !value.is_true()) { other } else { value.clone() })
+}
+
 fn length(value: &Value) -> Result<usize, Error> {
     match value.kind() {
         ValueKind::Undefined => Ok(0),
@@ -77,7 +111,8 @@ fn replace(value: &Value, old: &Value, new: &Value, count: Option<i64>) -> Strin
 }
 
 /// `value|indent(width=4, first=False, blank=False)`; the width may be a string.
-fn indent(value: &Value, args: Rest<Value>) -> Result<String, Error> {
+fn indent(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let args = args.into_values();
     let (positional, kwargs): (&[Value], Kwargs) = from_args(&args)?;
     let option = |position: usize, name: &str| -> Result<Option<Value>, Error> {
         positional.get(position).map_or_else(|| kwargs.get::<Option<Value>>(name), |value| Ok(Some(value.clone())))

@@ -11,7 +11,18 @@ use crate::error::{Error, Result};
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// The date and time that `strftime_now` shows.
@@ -55,7 +66,11 @@ impl Clock {
             let (mut flag, mut upper) = (None, false);
             let mut directive = chars.next();
             while let Some(f @ ('-' | '_' | '0' | '^' | '#')) = directive {
-                if f == '^' || f == '#' { upper = true } else { flag = Some(f) }
+                if f == '^' || f == '#' {
+                    upper = true
+                } else {
+                    flag = Some(f)
+                }
                 directive = chars.next();
             }
             let expanded = directive.and_then(|directive| self.expand(directive, flag));
@@ -158,7 +173,10 @@ mod tests {
             ("%-d %B %y|%_d|%e|%^a|%#b", "6 July 24| 6| 6|SAT|JUL"),
             ("%A %w %u %j %U %W %V %G %g", "Saturday 6 6 188 26 27 27 2024 24"),
             ("%I:%M:%S %p %P %k %l %-I", "12:05:09 AM am  0 12 12"),
-            ("%c|%x|%X|%D|%F|%R|%r|%T", "Sat Jul  6 00:05:09 2024|07/06/24|00:05:09|07/06/24|2024-07-06|00:05|12:05:09 AM|00:05:09"),
+            (
+                "%c|%x|%X|%D|%F|%R|%r|%T",
+                "Sat Jul  6 00:05:09 2024|07/06/24|00:05:09|07/06/24|2024-07-06|00:05|12:05:09 AM|00:05:09",
+            ),
             ("%f %% %z%Z %C %h %n%t", "000042 %  20 Jul \n\t"),
             ("%Q %", "%Q %"),
             ("日 %m", "日 07"),

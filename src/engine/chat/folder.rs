@@ -22,7 +22,9 @@ pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
             Some(Value::String(source)) => source,
             Some(Value::Array(named)) => default_of(&named, &path)?,
             Some(_) => {
-                return Err(Error::input("read the chat template: `chat_template` is neither a text nor a list").at(&path));
+                return Err(
+                    Error::input("read the chat template: `chat_template` is neither a text nor a list").at(&path)
+                );
             }
         };
         return Ok(Some((source, Origin { path: Some(path), in_json: true })));

@@ -1,13 +1,14 @@
 //! The `tojson` filter as transformers defines it: Python's `json.dumps` with `ensure_ascii`, `indent`, `separators` and
 //! `sort_keys`, without the HTML escapes of jinja2's own filter.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::repr::repr_float;
 
 /// `value|tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
-pub(super) fn tojson(value: &Value, args: Rest<Value>) -> Result<String, Error> {
+pub(super) fn tojson(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let args = args.into_values();
     let (positional, kwargs): (&[Value], Kwargs) = from_args(&args)?;
     let option = |position: usize, name: &str| -> Result<Option<Value>, Error> {
         match positional.get(position) {

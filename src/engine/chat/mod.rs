@@ -1,9 +1,11 @@
 //! Chat templates: a conversation becomes the text that the model was trained to continue.
 //!
 //! Templates are jinja2 as transformers' `apply_chat_template` runs it; minijinja does the work, and the files of this
-//! folder bring it to what jinja2 and Python would print. What stays different: `%` on strings (use `|format`), macros
-//! with `varargs`, ordering comparisons between unlike types and iteration over `None`, where Python raises and minijinja
-//! does not. A template cannot read files, the network or the clock of the machine.
+//! folder bring it to what jinja2 and Python would print. A template cannot read files, the network or the clock.
+//!
+//! What stays different, because minijinja has no hook for it: `%` on strings is an error (`|format` works); `varargs` in
+//! macros; ordering comparisons between unlike types and iteration over `None`, where Python raises and minijinja does
+//! not; slices with a negative step and a stop of 0; floats from 1e16 joined by `~`.
 
 mod builtins;
 mod clock;

@@ -30,7 +30,9 @@ pub(super) fn is_space(c: char) -> bool {
 pub(super) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
-    let is_end = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end = |c: char| {
+        matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    };
     while let Some((at, end)) = rest.char_indices().find(|(_, c)| is_end(*c)) {
         let width = if rest[at..].starts_with("\r\n") { 2 } else { end.len_utf8() };
         lines.push(if keep_ends { &rest[..at + width] } else { &rest[..at] });
@@ -159,7 +161,9 @@ fn list_method(value: &Value, method: &str, args: &[Value]) -> Result<Option<Val
         "index" => {
             let (wanted,): (&Value,) = from_args(args)?;
             let position = value.try_iter()?.position(|item| item == *wanted);
-            position.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "index: the value is not in the list"))?.into()
+            position
+                .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "index: the value is not in the list"))?
+                .into()
         }
         "count" => {
             let (wanted,): (&Value,) = from_args(args)?;
@@ -251,7 +255,11 @@ fn title(text: &str) -> String {
     let mut after_letter = false;
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if after_letter { out.extend(c.to_lowercase()) } else { out.extend(c.to_uppercase()) }
+        if after_letter {
+            out.extend(c.to_lowercase())
+        } else {
+            out.extend(c.to_uppercase())
+        }
         after_letter = c.is_lowercase() || c.is_uppercase();
     }
     out

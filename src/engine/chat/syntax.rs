@@ -1,11 +1,13 @@
-//! What is done to a template's source before minijinja parses it: newlines as jinja2 normalises them, and the
-//! `{% generation %}` tag of transformers, which minijinja does not know.
+//! What is done to a template's source before minijinja parses it: newlines as jinja2 normalises them, the
+//! `{% generation %}` tag of transformers, which minijinja does not know, and the newline behind `{% raw %}`, which
+//! jinja2 keeps and minijinja would trim (hence `{% raw +%}`).
 //!
 //! `{% generation %}` becomes `{% with %}`, padded to the same width: it prints its body in a scope of its own, and
 //! lines, columns and whitespace control stay as they are. Nothing inside comments, raw blocks, strings or plain text is
 //! touched. Syntax errors are minijinja's to report.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The source as minijinja should see it.
 pub(super) fn prepare(source: &str) -> Cow<'_, str> {
@@ -13,23 +15,20 @@ pub(super) fn prepare(source: &str) -> Cow<'_, str> {
         true => Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")),
         false => Cow::Borrowed(source),
     };
-    if !source.contains("generation") {
-        return source;
-    }
-    let tags = generation_tags(&source);
-    if tags.is_empty() {
+    let edits = edits(&source);
+    if edits.is_empty() {
         return source;
     }
     let mut out = source.into_owned();
-    for (at, name, replacement) in tags {
-        out.replace_range(at..at + name.len(), &format!("{replacement:<width$}", width = name.len()));
+    for (range, replacement) in edits.into_iter().rev() {
+        out.replace_range(range, replacement);
     }
     Cow::Owned(out)
 }
 
-/// Byte offset, name and replacement of every generation tag.
-fn generation_tags(source: &str) -> Vec<(usize, &'static str, &'static str)> {
-    let mut tags = Vec::new();
+/// The byte ranges to replace, in ascending order.
+fn edits(source: &str) -> Vec<(Range<usize>, &'static str)> {
+    let mut edits = Vec::new();
     let mut at = 0;
     while let Some(open) = source[at..].find('{').map(|i| at + i) {
         let rest = &source[open..];
@@ -37,22 +36,25 @@ fn generation_tags(source: &str) -> Vec<(usize, &'static str, &'static str)> {
             rest.find("#}").map_or(source.len(), |end| open + end + 2)
         } else if rest.starts_with("{{") {
             code_end(source, open + 2, "}}")
-        } else if rest.starts_with("{%") {
-            let body = rest[2..].strip_prefix(['-', '+']).unwrap_or(&rest[2..]).trim_start();
+        } else if let Some(tag) = rest.strip_prefix("{%") {
+            let body = tag.strip_prefix(['-', '+']).unwrap_or(tag).trim_start();
             let name_at = source.len() - body.len();
             let name: &str = body.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            let end = code_end(source, open + 2, "%}");
             match name {
-                "generation" => tags.push((name_at, "generation", "with")),
-                "endgeneration" => tags.push((name_at, "endgeneration", "endwith")),
+                "generation" => edits.push((name_at..name_at + name.len(), "with      ")),
+                "endgeneration" => edits.push((name_at..name_at + name.len(), "endwith      ")),
+                "raw" if source[..end].strip_suffix("%}").is_some_and(|tag| !tag.ends_with(['-', '+'])) => {
+                    edits.push((end - 2..end - 2, "+"));
+                }
                 _ => {}
             }
-            let end = code_end(source, open + 2, "%}");
             if name == "raw" { raw_end(source, end) } else { end }
         } else {
             open + 1
         };
     }
-    tags
+    edits
 }
 
 /// Where the code that starts at `from` ends, behind `close`; string literals and brackets are skipped.
@@ -103,14 +105,15 @@ mod tests {
     fn replaces_the_tags_and_nothing_else() {
         let source = "{#{% generation %}#}{{ '{% generation %}' }}{%- generation -%}\n{% raw %}{% generation %}{% endraw %}\
                       generation {% set generation = 1 %}{%+endgeneration%}";
-        let expected = "{#{% generation %}#}{{ '{% generation %}' }}{%- with       -%}\n{% raw %}{% generation %}{% endraw %}\
+        let expected = "{#{% generation %}#}{{ '{% generation %}' }}{%- with       -%}\n{% raw +%}{% generation %}{% endraw %}\
                       generation {% set generation = 1 %}{%+endwith      %}";
         assert_eq!(prepare(source), expected);
     }
 
     #[test]
     fn survives_unfinished_sources() {
-        for source in ["{% generation", "{{ 'a\\", "{# generation", "{% raw %}generation", "{", "é{%é generation", "{%"] {
+        for source in ["{% generation", "{{ 'a\\", "{# generation", "{% raw %}generation", "{", "é{%é generation", "{%"]
+        {
             assert_eq!(prepare(source).len(), prepare(source).len());
         }
         assert_eq!(prepare("a\r\nb\rc\n"), "a\nb\nc\n");

@@ -1,6 +1,8 @@
 //! Templates of our own, with what jinja2 3.1.6 in the environment of transformers 5 prints for them, and, where the
 //! shared folder is there, published templates with recorded renderings.
 
+#![allow(clippy::print_stderr)]
+
 use super::*;
 
 fn map(json: Json) -> Map<String, Json> {
@@ -57,4 +59,73 @@ fn published_templates_render_as_recorded() {
     }
     eprintln!("{count} renderings, {raised} raise");
     assert!(count > 0);
+}
+
+#[test]
+fn small_templates_print_what_transformers_prints() {
+    // Written by scripts/chat_agreed.py.
+    let mut lines = include_str!("agreed.jsonl").lines();
+    let variables: Json = serde_json::from_str(lines.next().expect("a first line")).expect("JSON");
+    for line in lines {
+        let row = map(serde_json::from_str(line).expect("JSON"));
+        let template = row["template"].as_str().expect("a text");
+        let rendered = render(template, variables.clone());
+        match row.get("expected") {
+            Some(expected) => assert_eq!(rendered.expect(template), expected.as_str().expect("a text"), "{template:?}"),
+            None => assert!(rendered.is_err(), "{template:?} should raise"),
+        }
+    }
+}
+
+#[test]
+fn messages_keep_order_numbers_and_reasoning() {
+    let template = ChatTemplate::new("{{ messages|tojson }}", SpecialTokens::default()).expect("compiles");
+    let message = map(serde_json::json!({"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": 2}}));
+    let now = Clock::default();
+    let text = template.render(&[message], false, &now).expect("renders");
+    assert_eq!(text, r#"[{"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": 2}}]"#);
+    let message = map(serde_json::json!({"role": "assistant", "reasoning": "r", "content": "c"}));
+    let text = template.render(&[message], false, &now).expect("renders");
+    assert_eq!(
+        text,
+        r#"[{"thinking": "r", "role": "assistant", "reasoning": "r", "content": "c", "reasoning_content": "r"}]"#
+    );
+}
+
+#[test]
+fn a_folder_gives_file_and_line_of_an_error() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+    let load = || ChatTemplate::from_folder(dir.path());
+    let now = Clock::default();
+    assert!(load().expect("fine").is_none());
+
+    write("chat_template.json", r#"{"chat_template": "json"}"#);
+    let text = load().expect("fine").expect("a template").render(&[], false, &now);
+    assert_eq!(text.expect("renders"), "json");
+
+    write(
+        "tokenizer_config.json",
+        r#"{"bos_token": {"content": "<b>"}, "chat_template": [{"name": "default", "template": "{{ bos_token }}d"}]}"#,
+    );
+    let text = load().expect("fine").expect("a template").render(&[], false, &now);
+    assert_eq!(text.expect("renders"), "<b>d");
+
+    write("tokenizer_config.json", r#"{"chat_template": [{"name": "tool_use", "template": "t"}]}"#);
+    let error = load().err().expect("no default");
+    assert!(error.fragment().contains("tool_use") && error.hint().is_some());
+
+    write("tokenizer_config.json", r#"{"chat_template": "a\n{{ raise_exception('no') }}"}"#);
+    let error = load().expect("fine").expect("a template").render(&[], false, &now).expect_err("raises");
+    assert_eq!(error.fragment(), "render the chat template (its line 2): no");
+
+    write("chat_template.jinja", "a\n\n{{ messages[0].content.x.y }}");
+    let error = load().expect("fine").expect("a template").render(&[], false, &now).expect_err("undefined");
+    assert_eq!(error.location().and_then(|location| location.line), Some(3));
+    assert!(error.fragment().contains("undefined"), "{error}");
+
+    write("chat_template.jinja", "a\n{% if %}");
+    let error = load().err().expect("a syntax error");
+    assert_eq!(error.location().and_then(|location| location.line), Some(2));
+    assert!(error.to_string().contains("chat_template.jinja:2"));
 }
