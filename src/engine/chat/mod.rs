@@ -1,0 +1,165 @@
+//! Chat templates: a conversation becomes the text that the model was trained to continue.
+//!
+//! Templates are jinja2 as transformers' `apply_chat_template` runs it; minijinja does the work, and the files of this
+//! folder bring it to what jinja2 and Python would print. A template cannot read files, the network or the clock.
+//!
+//! What stays different, because minijinja has no hook for it: `%` on strings is an error (`|format` works); `varargs` in
+//! macros; ordering comparisons between unlike types and iteration over `None`, where Python raises and minijinja does
+//! not; slices with a negative step and a stop of 0; floats from 1e16 joined by `~`.
+
+mod builtins;
+mod clock;
+mod folder;
+mod json;
+mod python;
+mod repr;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+use serde_json::{Map, Value as Json};
+
+use super::request::Message;
+use super::special_tokens::SpecialTokens;
+use crate::error::{Error, Result};
+
+pub use clock::Clock;
+
+/// The name under which minijinja holds the one template.
+const NAME: &str = "chat_template";
+
+/// A compiled chat template with the special tokens of its model.
+pub struct ChatTemplate {
+    env: Environment<'static>,
+    special_tokens: SpecialTokens,
+    origin: Origin,
+}
+
+/// Where a template's text came from, for messages.
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    path: Option<PathBuf>,
+    /// Whether the text is a string inside a JSON file, whose lines are not the template's.
+    in_json: bool,
+}
+
+impl ChatTemplate {
+    /// The chat template of a model folder, `None` where it has none.
+    ///
+    /// As in transformers: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or a list of
+    /// named ones of which `default` is taken), else `chat_template` of `chat_template.json`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not JSON, or holds a template with a syntax error.
+    pub fn from_folder(dir: &Path) -> Result<Option<Self>> {
+        let Some((source, origin)) = folder::find(dir)? else { return Ok(None) };
+        Self::compile(&source, SpecialTokens::from_folder(dir)?, origin).map(Some)
+    }
+
+    /// A chat template from its text.
+    ///
+    /// # Errors
+    /// A syntax error, with its line.
+    pub fn new(source: &str, special_tokens: SpecialTokens) -> Result<Self> {
+        Self::compile(source, special_tokens, Origin::default())
+    }
+
+    fn compile(source: &str, special_tokens: SpecialTokens, origin: Origin) -> Result<Self> {
+        let mut env = Environment::new();
+        let whitespace = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        env.set_syntax(whitespace.map_err(|error| origin.error("set up the chat template", &error))?);
+        env.set_undefined_behavior(UndefinedBehavior::Lenient);
+        env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        builtins::install(&mut env);
+        env.add_template_owned(NAME, syntax::prepare(source).into_owned())
+            .map_err(|error| origin.error("read the chat template", &error))?;
+        Ok(Self { env, special_tokens, origin })
+    }
+
+    /// The text for a conversation; `add_generation_prompt` opens the assistant's turn, `now` is what `strftime_now` sees.
+    ///
+    /// # Errors
+    /// What the template raises (`raise_exception`) or trips over, with the template's file and line.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool, now: &Clock) -> Result<String> {
+        self.render_with(messages, add_generation_prompt, now, &Map::new())
+    }
+
+    /// As [`ChatTemplate::render`], with further template variables (`enable_thinking`, `tools`, …) that win over all others.
+    ///
+    /// # Errors
+    /// As for [`ChatTemplate::render`].
+    pub fn render_with(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        now: &Clock,
+        variables: &Map<String, Json>,
+    ) -> Result<String> {
+        let now = *now;
+        let mut context: Vec<(String, Value)> = vec![
+            ("messages".into(), messages.iter().map(|message| to_value(&with_reasoning(message))).collect()),
+            ("tools".into(), Value::from(())),
+            ("documents".into(), Value::from(())),
+            ("add_generation_prompt".into(), add_generation_prompt.into()),
+            ("strftime_now".into(), Value::from_function(move |format: &str| now.strftime(format))),
+        ];
+        context.extend(self.special_tokens.iter().map(|(name, token)| (name.to_owned(), Value::from(token))));
+        context.extend(variables.iter().map(|(name, value)| (name.clone(), to_value(value))));
+        let fail = |error: minijinja::Error| self.origin.error("render the chat template", &error);
+        let template = self.env.get_template(NAME).map_err(fail)?;
+        template.render(Value::from_pairs(context)).map_err(fail)
+    }
+}
+
+impl Origin {
+    fn error(&self, task: &str, error: &minijinja::Error) -> Error {
+        // The innermost cause says most: a macro or an include wraps it.
+        let mut cause = error;
+        while let Some(inner) = std::error::Error::source(cause).and_then(|source| source.downcast_ref()) {
+            cause = inner;
+        }
+        let what = match (cause.kind(), cause.detail()) {
+            (minijinja::ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
+            (kind, Some(detail)) => format!("{kind}: {detail}"),
+            (kind, None) => kind.to_string(),
+        };
+        let line = cause.line().or(error.line()).unwrap_or(0) as u64;
+        match &self.path {
+            Some(path) if !self.in_json && line > 0 => Error::input(format!("{task}: {what}")).at_line(path, line),
+            Some(path) => Error::input(format!("{task} (its line {line}): {what}")).at(path),
+            None => Error::input(format!("{task} (its line {line}): {what}")),
+        }
+    }
+}
+
+/// JSON as template values: order kept, integers and floats kept apart.
+fn to_value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), _, _) => Value::from(number),
+            (None, Some(number), _) => Value::from(number),
+            (None, None, number) => Value::from(number.unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(to_value).collect(),
+        Json::Object(map) => Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_value(value)))),
+    }
+}
+
+/// A message's reasoning under the names that templates know it by, as transformers 5 fills them in.
+fn with_reasoning(message: &Message) -> Json {
+    let names = ["reasoning_content", "thinking", "reasoning"];
+    let Some(reasoning) = names.iter().find_map(|name| message.get(*name).filter(|value| !value.is_null())) else {
+        return Json::Object(message.clone());
+    };
+    let mut filled = Map::new();
+    filled.insert("thinking".into(), reasoning.clone());
+    filled.extend(message.iter().map(|(name, value)| (name.clone(), value.clone())));
+    filled.insert("reasoning_content".into(), reasoning.clone());
+    Json::Object(filled)
+}

@@ -1,0 +1,131 @@
+//! Templates of our own, with what jinja2 3.1.6 in the environment of transformers 5 prints for them, and, where the
+//! shared folder is there, published templates with recorded renderings.
+
+#![allow(clippy::print_stderr)]
+
+use super::*;
+
+fn map(json: Json) -> Map<String, Json> {
+    match json {
+        Json::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn render(source: &str, variables: Json) -> Result<String> {
+    let tokens = SpecialTokens::from_map(&map(serde_json::json!({"bos_token": "<s>", "eos_token": "</s>"})));
+    let now = Clock::parse("2024-07-26T00:00:00Z")?;
+    ChatTemplate::new(source, tokens)?.render_with(&[], true, &now, &map(variables))
+}
+
+/// The folder of shared reference data, or why the test is skipped.
+fn shared() -> Option<PathBuf> {
+    let dir = std::env::var_os("KARAT_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    if !dir.join("data/chat_templates/rendered.jsonl").is_file() {
+        eprintln!("skipped: {} has no data/chat_templates/rendered.jsonl (set KARAT_SHARED)", dir.display());
+        return None;
+    }
+    Some(dir.join("data/chat_templates"))
+}
+
+#[test]
+fn published_templates_render_as_recorded() {
+    let Some(dir) = shared() else { return };
+    let recorded = std::fs::read_to_string(dir.join("rendered.jsonl")).expect("readable");
+    let now = Clock::parse("2024-07-26T00:00:00Z").expect("a clock");
+    let (mut count, mut raised) = (0, 0);
+    for line in recorded.lines() {
+        let row = map(serde_json::from_str(line).expect("JSON"));
+        let text = |key: &str| row[key].as_str().expect("a text");
+        let source = std::fs::read_to_string(dir.join(text("template"))).expect("a template");
+        let template = ChatTemplate::new(&source, SpecialTokens::from_map(&row)).expect("compiles");
+        let messages: Vec<Message> =
+            row["messages"].as_array().expect("a list").iter().map(|message| map(message.clone())).collect();
+        let generate = row["add_generation_prompt"].as_bool().expect("a flag");
+        let place = format!("{} {} {generate}", text("template"), text("case"));
+        let extra = map(serde_json::json!({"date_string": "26 Jul 2024"}));
+        let rendered = template.render_with(&messages, generate, &now, &extra);
+        match row.get("expected") {
+            Some(expected) => assert_eq!(rendered.expect(&place), expected.as_str().expect("a text"), "{place}"),
+            None => {
+                let error = rendered.expect_err(&place);
+                let message = text("error").split_once(": ").expect("kind and message").1;
+                assert!(error.fragment().contains(message), "{place}: {error} instead of {message}");
+                raised += 1;
+            }
+        }
+        count += 1;
+    }
+    eprintln!("{count} renderings, {raised} raise");
+    assert!(count > 0);
+}
+
+#[test]
+fn small_templates_print_what_transformers_prints() {
+    // Written by scripts/chat_agreed.py.
+    let mut lines = include_str!("agreed.jsonl").lines();
+    let variables: Json = serde_json::from_str(lines.next().expect("a first line")).expect("JSON");
+    for line in lines {
+        let row = map(serde_json::from_str(line).expect("JSON"));
+        let template = row["template"].as_str().expect("a text");
+        let rendered = render(template, variables.clone());
+        match row.get("expected") {
+            Some(expected) => assert_eq!(rendered.expect(template), expected.as_str().expect("a text"), "{template:?}"),
+            None => assert!(rendered.is_err(), "{template:?} should raise"),
+        }
+    }
+}
+
+#[test]
+fn messages_keep_order_numbers_and_reasoning() {
+    let template = ChatTemplate::new("{{ messages|tojson }}", SpecialTokens::default()).expect("compiles");
+    let message = map(serde_json::json!({"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": 2}}));
+    let now = Clock::default();
+    let text = template.render(&[message], false, &now).expect("renders");
+    assert_eq!(text, r#"[{"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": 2}}]"#);
+    let message = map(serde_json::json!({"role": "assistant", "reasoning": "r", "content": "c"}));
+    let text = template.render(&[message], false, &now).expect("renders");
+    assert_eq!(
+        text,
+        r#"[{"thinking": "r", "role": "assistant", "reasoning": "r", "content": "c", "reasoning_content": "r"}]"#
+    );
+}
+
+#[test]
+fn a_folder_gives_file_and_line_of_an_error() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+    let load = || ChatTemplate::from_folder(dir.path());
+    let now = Clock::default();
+    assert!(load().expect("fine").is_none());
+
+    write("chat_template.json", r#"{"chat_template": "json"}"#);
+    let text = load().expect("fine").expect("a template").render(&[], false, &now);
+    assert_eq!(text.expect("renders"), "json");
+
+    write(
+        "tokenizer_config.json",
+        r#"{"bos_token": {"content": "<b>"}, "chat_template": [{"name": "default", "template": "{{ bos_token }}d"}]}"#,
+    );
+    let text = load().expect("fine").expect("a template").render(&[], false, &now);
+    assert_eq!(text.expect("renders"), "<b>d");
+
+    write("tokenizer_config.json", r#"{"chat_template": [{"name": "tool_use", "template": "t"}]}"#);
+    let error = load().err().expect("no default");
+    assert!(error.fragment().contains("tool_use") && error.hint().is_some());
+
+    write("tokenizer_config.json", r#"{"chat_template": "a\n{{ raise_exception('no') }}"}"#);
+    let error = load().expect("fine").expect("a template").render(&[], false, &now).expect_err("raises");
+    assert_eq!(error.fragment(), "render the chat template (its line 2): no");
+
+    write("chat_template.jinja", "a\n\n{{ messages[0].content.x.y }}");
+    let error = load().expect("fine").expect("a template").render(&[], false, &now).expect_err("undefined");
+    assert_eq!(error.location().and_then(|location| location.line), Some(3));
+    assert!(error.fragment().contains("undefined"), "{error}");
+
+    write("chat_template.jinja", "a\n{% if %}");
+    let error = load().err().expect("a syntax error");
+    assert_eq!(error.location().and_then(|location| location.line), Some(2));
+    assert!(error.to_string().contains("chat_template.jinja:2"));
+}
