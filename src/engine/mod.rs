@@ -1,14 +1,25 @@
 //! The engine: requests in, tokens, vectors and log-probabilities out; knows no datasets.
 
+pub mod answer;
 pub mod backend;
 pub mod candle;
+pub mod chat;
+mod encode;
+mod generator;
+pub mod identity;
+mod model_json;
 pub mod options;
 pub mod plan;
+pub mod render;
 mod request;
 pub mod sampler;
 pub mod scheduler;
 pub mod simd;
+pub mod special_tokens;
+pub mod tokenizer;
 
+pub use encode::{Classifier, Embedder, EncodeTotals};
+pub use generator::{Generator, hash_ids};
 pub use request::{
     CaseKey, Classification, Embedding, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
     Sampling, Scored, TextInput,

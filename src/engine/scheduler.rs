@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::answer::Closed;
 use super::backend::{Backend, Read, Seen, Segment, Shape, Step, Want};
 use super::plan::{self, Budget, Runnable};
 use super::request::Sampling;
@@ -29,6 +30,12 @@ pub struct Limits {
 pub trait Watcher: Send {
     /// Whether the answer ends with this token.
     fn ends(&mut self, token: u32) -> bool;
+
+    /// What the answer is, given all chosen tokens.
+    ///
+    /// # Errors
+    /// The tokens cannot be decoded.
+    fn close(self: Box<Self>, tokens: Vec<u32>) -> Result<Closed>;
 }
 
 /// What is to be done with a sequence.
@@ -136,8 +143,13 @@ struct Sequence {
 }
 
 impl Sequence {
+    /// Known tokens that must still go through the model. The last token of a scored text need not: nothing follows it.
     fn waiting(&self) -> usize {
-        self.tokens.len() - self.cached
+        let needed = match self.goal {
+            Goal::Score { .. } => self.tokens.len() - 1,
+            Goal::Generate { .. } | Goal::Logits => self.tokens.len(),
+        };
+        needed - self.cached
     }
 
     fn decoding(&self) -> bool {
@@ -149,7 +161,8 @@ impl Sequence {
 fn longest(work: &Work) -> usize {
     match &work.goal {
         Goal::Generate { max_new_tokens, .. } => work.tokens.len() + max_new_tokens.saturating_sub(1),
-        Goal::Score { .. } | Goal::Logits => work.tokens.len(),
+        Goal::Score { .. } => work.tokens.len() - 1,
+        Goal::Logits => work.tokens.len(),
     }
 }
 
@@ -251,7 +264,8 @@ impl<'a> Scheduler<'a> {
         }
         let fits = match work.goal {
             Goal::Generate { .. } => len < context,
-            Goal::Score { .. } | Goal::Logits => len <= context,
+            Goal::Score { .. } => len <= context + 1,
+            Goal::Logits => len <= context,
         };
         if !fits {
             return Err(format!("fit a prompt of {len} tokens into the model's context of {context}"));
@@ -443,7 +457,7 @@ fn reads(sequence: &Sequence, count: usize, row: usize, reads: &mut Vec<Read>) {
         Goal::Score { from } => {
             // The row of token i tells the probability of token i + 1.
             let first = start.max(from.saturating_sub(1));
-            for at in first..end.min(sequence.tokens.len() - 1) {
+            for at in first..end {
                 let want = Want::Score { target: sequence.tokens[at + 1] };
                 reads.push(Read { row: row + at - start, want });
             }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use karat::engine::Sampling;
+use karat::engine::answer::Closed;
+use karat::engine::{Finish, Sampling};
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, PAGE};
 use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
@@ -38,6 +39,10 @@ pub struct Endless;
 impl Watcher for Endless {
     fn ends(&mut self, _token: u32) -> bool {
         false
+    }
+
+    fn close(self: Box<Self>, ids: Vec<u32>) -> karat::error::Result<Closed> {
+        Ok(Closed { text: String::new(), ids, finish: Finish::Length })
     }
 }
 

@@ -1,0 +1,393 @@
+//! Embeddings and classifications of streams of texts, in input order.
+//!
+//! A thread of its own tokenizes ahead. Texts are taken in windows, sorted by length inside a window and packed into
+//! steps of a token budget; a text longer than the budget goes whole and alone. Texts beyond the model's limit are cut as
+//! transformers cuts them, and what was lost is counted.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use super::backend::{Encoded, EncoderBackend};
+use super::candle::{self, Encoder, EncoderSpec, Fingerprint, HeadKind, arch};
+use super::options::EngineOptions;
+use super::request::{Classification, Embedding, Pooling, TextInput};
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result, nearest};
+
+/// An encoder with its tokenizer.
+struct TextEncoder {
+    backend: Encoder,
+    texts: Texts,
+    batch_tokens: usize,
+    window: usize,
+    fingerprint: Fingerprint,
+}
+
+/// Tokenizes up to the model's limit.
+struct Texts {
+    tokenizer: Tokenizer,
+    cut: Tokenizer,
+    limit: usize,
+}
+
+/// What an encoder did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodeTotals {
+    /// Texts encoded.
+    pub texts: u64,
+    /// Tokens computed.
+    pub tokens: u64,
+    /// Texts that were cut at the model's limit.
+    pub truncated: u64,
+    /// Steps computed.
+    pub steps: u64,
+}
+
+impl Texts {
+    fn open(folder: &Path, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
+        let tokenizer = Tokenizer::from_folder(folder)?;
+        let known = tokenizer.vocab_size();
+        if known > spec.vocab {
+            return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
+                .at(config.path())
+                .with_hint("tokenizer.json and config.json belong to different models"));
+        }
+        let limit = length_limit(folder, spec)?;
+        Ok(Self { cut: tokenizer.cutting_at(limit)?, tokenizer, limit })
+    }
+
+    fn encode(&self, input: &TextInput) -> Result<Encoded> {
+        let pair = input.text_pair.as_deref();
+        let (ids, types) = self.cut.encode_segments(&input.text, pair)?;
+        // Only a text of exactly the limit may have been longer.
+        let truncated = match ids.len() == self.limit {
+            true => self.tokenizer.encode_segments(&input.text, pair)?.0.len() - ids.len(),
+            false => 0,
+        };
+        if ids.is_empty() {
+            return Err(Error::input("encode a text without tokens"));
+        }
+        Ok(Encoded { ids, types, truncated })
+    }
+}
+
+/// One encoded text: its values and the tokens that were cut off, or why there is none.
+type Outcome = std::result::Result<(Vec<f32>, usize), String>;
+
+impl TextEncoder {
+    fn open(folder: &Path, options: &EngineOptions, head: impl Fn(&arch::Config) -> Result<HeadKind>) -> Result<Self> {
+        options.check()?;
+        let fingerprint = candle::fingerprint(options.device, options.dtype)?;
+        let config = arch::Config::read(folder)?;
+        let spec = arch::encoder(&config)?;
+        let texts = Texts::open(folder, &config, &spec)?;
+        let backend = Encoder::load(folder, spec, head(&config)?)?;
+        let (batch_tokens, window) = (options.batch_tokens, options.window);
+        Ok(Self { backend, texts, batch_tokens, window, fingerprint })
+    }
+
+    /// Encodes a stream; `sink` gets values and cut tokens of each text, or why there are none, in input order.
+    fn run(
+        &mut self,
+        inputs: impl Iterator<Item = Result<TextInput>> + Send,
+        mut sink: impl FnMut(Outcome) -> Result<()>,
+        mut progress: impl FnMut(&EncodeTotals) -> Result<()>,
+    ) -> Result<EncodeTotals> {
+        let (texts, backend) = (&self.texts, &mut self.backend);
+        let (batch_tokens, window) = (self.batch_tokens, self.window);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(1);
+            scope.spawn(move || {
+                let mut inputs = inputs;
+                loop {
+                    let read: Result<Vec<TextInput>> = inputs.by_ref().take(window).collect();
+                    let (last, encoded) = match read {
+                        Ok(read) if read.is_empty() => return,
+                        Ok(read) => (read.len() < window, Ok(read.par_iter().map(|t| texts.encode(t)).collect())),
+                        Err(error) => (true, Err(error)),
+                    };
+                    if sender.send(encoded).is_err() || last {
+                        return;
+                    }
+                }
+            });
+            let mut totals = EncodeTotals::default();
+            windows(receiver, |encoded| {
+                let outcomes = encode_window(backend, &encoded, batch_tokens, &mut totals, &mut progress)?;
+                outcomes.into_iter().try_for_each(&mut sink)
+            })?;
+            Ok(totals)
+        })
+    }
+}
+
+type Window = Vec<Result<Encoded>>;
+
+fn windows(receiver: Receiver<Result<Window>>, mut f: impl FnMut(Window) -> Result<()>) -> Result<()> {
+    receiver.into_iter().try_for_each(|window| f(window?))
+}
+
+/// Encodes one window, longest texts first; one outcome per text in the window's order.
+fn encode_window(
+    backend: &mut dyn EncoderBackend,
+    encoded: &[Result<Encoded>],
+    batch_tokens: usize,
+    totals: &mut EncodeTotals,
+    progress: &mut dyn FnMut(&EncodeTotals) -> Result<()>,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes: Vec<Outcome> =
+        encoded.iter().map(|text| text.as_ref().map(|_| Default::default()).map_err(Error::chain)).collect();
+    let mut order: Vec<(usize, &Encoded)> =
+        encoded.iter().enumerate().filter_map(|(i, text)| Some((i, text.as_ref().ok()?))).collect();
+    order.sort_by_key(|(index, text)| (std::cmp::Reverse(text.ids.len()), *index));
+    for batch in batches(&order, batch_tokens) {
+        let texts: Vec<&Encoded> = batch.iter().map(|(_, text)| *text).collect();
+        for ((index, text), values) in batch.iter().zip(backend.encode(&texts)?) {
+            outcomes[*index] = match values.iter().all(|x| x.is_finite()) {
+                true => Ok((values, text.truncated)),
+                false => Err("compute vectors that are finite numbers".into()),
+            };
+            totals.texts += 1;
+            totals.tokens += text.ids.len() as u64;
+            totals.truncated += u64::from(text.truncated > 0);
+        }
+        totals.steps += 1;
+        progress(totals)?;
+    }
+    Ok(outcomes)
+}
+
+/// Cuts a list, longest first, into batches of at most `budget` tokens; a longer text makes a batch alone.
+fn batches<'a>(order: &'a [(usize, &'a Encoded)], budget: usize) -> impl Iterator<Item = &'a [(usize, &'a Encoded)]> {
+    let mut rest = order;
+    std::iter::from_fn(move || {
+        let mut tokens = 0;
+        let fits = |(_, text): &&(usize, &Encoded)| {
+            tokens += text.ids.len();
+            tokens <= budget
+        };
+        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (batch, left) = rest.split_at(count);
+        rest = left;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Most tokens of a text: what `sentence_bert_config.json` says, within the model's positions.
+fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
+    let told = read_json(&folder.join("sentence_bert_config.json"))?
+        .and_then(|config| config.get("max_seq_length").and_then(Value::as_u64))
+        .map(|limit| limit as usize);
+    let config = read_json(&folder.join("tokenizer_config.json"))?;
+    // Tokenizers without a limit carry an astronomic one.
+    let tokenizer = config.and_then(|c| c.get("model_max_length").and_then(Value::as_f64)).map(|limit| limit as usize);
+    Ok(told.or(tokenizer).unwrap_or(usize::MAX).min(spec.positions))
+}
+
+/// A JSON file that may be missing.
+fn read_json(path: &Path) -> Result<Option<Value>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| {
+            Error::input("parse JSON").at_column(path, e.line() as u64, e.column() as u64).caused_by(e)
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, error)),
+    }
+}
+
+/// What a sentence-transformers folder says about pooling and normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SentenceModules {
+    pooling: Pooling,
+    normalize: bool,
+}
+
+/// Reads `modules.json` and the pooling module's configuration; mean without normalisation where there is none.
+fn sentence_modules(folder: &Path) -> Result<SentenceModules> {
+    let mut modules = SentenceModules { pooling: Pooling::Mean, normalize: false };
+    let path = folder.join("modules.json");
+    let Some(listed) = read_json(&path)? else { return Ok(modules) };
+    for module in listed.as_array().map_or(&[][..], Vec::as_slice) {
+        let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+        match kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" => {}
+            "Normalize" => modules.normalize = true,
+            "Pooling" => {
+                let part = module.get("path").and_then(Value::as_str).unwrap_or("1_Pooling");
+                modules.pooling = pooling(&folder.join(part).join("config.json"))?;
+            }
+            other => {
+                let known = ["Transformer", "Pooling", "Normalize"];
+                return Err(Error::input(format!("use the sentence-transformers module `{other}`"))
+                    .at(&path)
+                    .with_hint(nearest(other, known)));
+            }
+        }
+    }
+    Ok(modules)
+}
+
+/// Both spellings of the pooling module: `pooling_mode` of sentence-transformers 5, and one flag per mode before it.
+fn pooling(path: &Path) -> Result<Pooling> {
+    let Some(config) = read_json(path)? else { return Ok(Pooling::Mean) };
+    let flags = [
+        ("pooling_mode_mean_tokens", "mean"),
+        ("pooling_mode_cls_token", "cls"),
+        ("pooling_mode_lasttoken", "lasttoken"),
+        ("pooling_mode_max_tokens", "max"),
+        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+        ("pooling_mode_weightedmean_tokens", "weightedmean"),
+    ];
+    let set = flags.iter().filter(|(flag, _)| config.get(*flag).and_then(Value::as_bool) == Some(true));
+    let mut modes: Vec<&str> = set.map(|(_, mode)| *mode).collect();
+    if let Some(mode) = config.get("pooling_mode").and_then(Value::as_str) {
+        modes = vec![mode];
+    }
+    match modes[..] {
+        ["mean"] => Ok(Pooling::Mean),
+        ["cls"] => Ok(Pooling::Cls),
+        ["lasttoken"] => Ok(Pooling::Last),
+        [] => Ok(Pooling::Mean),
+        _ => Err(Error::input(format!("pool by {}", modes.join(" and "))).at(path).with_hint("known are mean, cls, last")),
+    }
+}
+
+/// A sentence embedder.
+pub struct Embedder {
+    encoder: TextEncoder,
+    normalize: bool,
+}
+
+impl Embedder {
+    /// Loads a model folder. `pooling` overrides what the folder says; `normalize` adds to it.
+    ///
+    /// # Errors
+    /// Missing, broken or contradicting files; a device that is not there.
+    pub fn open(folder: &Path, pooling: Option<Pooling>, normalize: bool, options: &EngineOptions) -> Result<Self> {
+        let modules = sentence_modules(folder)?;
+        let head = HeadKind::Pool(pooling.unwrap_or(modules.pooling));
+        let encoder = TextEncoder::open(folder, options, |_| Ok(head))?;
+        Ok(Self { encoder, normalize: normalize || modules.normalize })
+    }
+
+    /// Embeds a stream of texts; `sink` gets the vectors in input order.
+    ///
+    /// # Errors
+    /// An error of the stream, of `sink` or `progress`, or of the arithmetic as a whole.
+    pub fn embed(
+        &mut self,
+        texts: impl Iterator<Item = Result<String>> + Send,
+        mut sink: impl FnMut(std::result::Result<Embedding, String>) -> Result<()>,
+        progress: impl FnMut(&EncodeTotals) -> Result<()>,
+    ) -> Result<EncodeTotals> {
+        let normalize = self.normalize;
+        let inputs = texts.map(|text| text.map(|text| TextInput { text, text_pair: None }));
+        let answer = |outcome: Outcome| {
+            sink(outcome.map(|(mut vector, truncated_tokens)| {
+                if normalize {
+                    unit_length(&mut vector);
+                }
+                Embedding { vector, truncated_tokens }
+            }))
+        };
+        self.encoder.run(inputs, answer, progress)
+    }
+
+    /// What decides the bits of its vectors.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.encoder.fingerprint
+    }
+}
+
+/// Divides by the Euclidean length, as sentence-transformers' `Normalize` does; a zero vector stays.
+fn unit_length(vector: &mut [f32]) {
+    let square = vector.iter().fold(0.0f64, |sum, x| sum + f64::from(*x) * f64::from(*x));
+    let length = square.sqrt().max(1e-12);
+    vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+}
+
+/// A sequence classifier.
+pub struct Classifier {
+    encoder: TextEncoder,
+    labels: Vec<String>,
+    /// Every label for itself (sigmoid) instead of one of all (softmax).
+    multi_label: bool,
+}
+
+impl Classifier {
+    /// Loads a model folder with a classification head.
+    ///
+    /// # Errors
+    /// As for [`Embedder::open`]; a model without labels.
+    pub fn open(folder: &Path, options: &EngineOptions) -> Result<Self> {
+        let config = arch::Config::read(folder)?;
+        let labels = labels(&config)?;
+        let multi_label = config.text_or("problem_type", "")? == "multi_label_classification";
+        let count = labels.len();
+        let encoder = TextEncoder::open(folder, options, |_| Ok(HeadKind::Classify(count)))?;
+        Ok(Self { encoder, labels, multi_label })
+    }
+
+    /// The labels in the model's order.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// What decides the bits of its probabilities.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.encoder.fingerprint
+    }
+
+    /// Classifies a stream of texts; `sink` gets the answers in input order.
+    ///
+    /// # Errors
+    /// As for [`Embedder::embed`].
+    pub fn classify(
+        &mut self,
+        texts: impl Iterator<Item = Result<TextInput>> + Send,
+        mut sink: impl FnMut(std::result::Result<Classification, String>) -> Result<()>,
+        progress: impl FnMut(&EncodeTotals) -> Result<()>,
+    ) -> Result<EncodeTotals> {
+        let (labels, multi_label) = (&self.labels, self.multi_label);
+        let answer = |outcome: Outcome| {
+            sink(outcome.map(|(logits, truncated_tokens)| {
+                let probabilities = probabilities(&logits, multi_label);
+                let scores = labels.iter().cloned().zip(probabilities).collect();
+                Classification { scores, logits, truncated_tokens }
+            }))
+        };
+        self.encoder.run(texts, answer, progress)
+    }
+}
+
+/// Sigmoid per label, or softmax over all; one label alone is a sigmoid too, as in transformers' pipeline.
+fn probabilities(logits: &[f32], multi_label: bool) -> Vec<f32> {
+    if multi_label || logits.len() == 1 {
+        return logits.iter().map(|x| (1.0 / (1.0 + libm::exp(-f64::from(*x)))) as f32).collect();
+    }
+    let highest = logits.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+    let weights: Vec<f64> = logits.iter().map(|x| libm::exp(f64::from(*x) - f64::from(highest))).collect();
+    let sum = weights.iter().fold(0.0, |a, b| a + b);
+    weights.iter().map(|w| (w / sum) as f32).collect()
+}
+
+/// `id2label` in the order of its ids, or `LABEL_0`… for `num_labels`.
+fn labels(config: &arch::Config) -> Result<Vec<String>> {
+    if let Some(map) = config.get("id2label").and_then(Value::as_object) {
+        let mut labels: Vec<(usize, String)> = map
+            .iter()
+            .filter_map(|(id, label)| Some((id.parse().ok()?, label.as_str().map_or(label.to_string(), str::to_owned))))
+            .collect();
+        labels.sort();
+        let complete = labels.iter().enumerate().all(|(index, (id, _))| index == *id);
+        if complete && labels.len() == map.len() && !labels.is_empty() {
+            return Ok(labels.into_iter().map(|(_, label)| label).collect());
+        }
+        return Err(Error::input("read `id2label` as labels 0, 1, …").at(config.path()));
+    }
+    let count = config.optional_count("num_labels")?.unwrap_or(2);
+    Ok((0..count).map(|id| format!("LABEL_{id}")).collect())
+}
