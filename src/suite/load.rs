@@ -59,7 +59,7 @@ impl Suite {
         })?;
         let mut tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)?;
         overrides.apply(&mut tree, path)?;
-        let plan = reader::read(&tree).map_err(|error| {
+        let plan: Plan = reader::read(&tree).map_err(|error| {
             let mut result = Error::input(format!("read the suite: {}", error.message));
             if let Some(hint) = error.hint {
                 result = result.with_hint(hint);
@@ -69,8 +69,10 @@ impl Suite {
                 None => result.at(path),
             }
         })?;
-        let root = root_of(path);
-        let generator_base = if overrides.generator.is_some() { PathBuf::new() } else { root };
+        // `--model` is a path from the working folder, one in the suite or in `--set` from the suite's.
+        let generator = plan.models.generator.as_ref().map(|generator| &generator.model);
+        let from_option = overrides.generator.is_some() && overrides.generator.as_ref() == generator;
+        let generator_base = if from_option { PathBuf::new() } else { root_of(path) };
         Ok(Self { plan, path: path.into(), generator_base, tree })
     }
 

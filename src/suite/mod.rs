@@ -5,6 +5,10 @@
 //! options are laid over it, and the plan is read from the tree (`reader`), so that every error names file, line and
 //! column, or the option. Environment variables are not expanded: a plan says all there is to say.
 
+mod lint;
+mod lint_tags;
+#[cfg(test)]
+mod lint_tests;
 mod load;
 mod metric;
 mod node;
@@ -16,6 +20,7 @@ mod survey;
 mod tests;
 mod validate;
 
+pub use lint::{has_errors, lint};
 pub use load::{Purpose, Suite, parse_check};
 pub use metric::{Metric, Scope, Statistic};
 pub use overrides::Overrides;

@@ -302,3 +302,24 @@ fn checks_of_cases_are_parsed_before_anything_loads() {
         assert!(error.to_string().ends_with("danger.jsonl:2)"), "{error}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn broken_suites_never_panic(changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>(), 0..3_u8), 1..6)) {
+        let mut bytes = GOOD.as_bytes().to_vec();
+        for (index, byte, action) in changes {
+            let at = index.index(bytes.len());
+            match action {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => { bytes.remove(at); }
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("suite.yaml");
+        std::fs::write(&path, bytes).unwrap();
+        if let Err(error) = Suite::load(&path, &Overrides::default(), Purpose::Lint) {
+            proptest::prop_assert!(error.location().is_some(), "{error}");
+        }
+    }
+}
