@@ -1,0 +1,207 @@
+//! JSON datasets: one object per line, or one array of objects, each streamed object by object.
+//!
+//! The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
+//! that memory holds one object, whatever the file's size. A key given twice in a case is an error, where JSON parsers
+//! silently keep the last.
+
+use std::fmt;
+use std::io::BufRead;
+use std::path::PathBuf;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::position::{Bytes, Position, Stream, skip_bom, utf8};
+use super::resolve::Record;
+use crate::error::{Error, Result};
+
+/// Objects, one per line; lines of white space are skipped, and after a bad line the next one is read.
+pub(super) struct Lines {
+    stream: Stream,
+    path: PathBuf,
+    line: u64,
+    buffer: Vec<u8>,
+    finished: bool,
+}
+
+impl Lines {
+    pub fn new(mut stream: Stream, path: PathBuf) -> Result<Self> {
+        skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
+        Ok(Self { stream, path, line: 0, buffer: Vec::new(), finished: false })
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.finished {
+            self.buffer.clear();
+            match self.stream.read_until(b'\n', &mut self.buffer) {
+                Ok(0) => self.finished = true,
+                Ok(_) => {
+                    self.line += 1;
+                    if !self.buffer.iter().all(u8::is_ascii_whitespace) {
+                        return Some(parse(&self.buffer, &self.path, Position::line(self.line)));
+                    }
+                }
+                Err(error) => {
+                    self.finished = true;
+                    return Some(Err(Error::io("read", &self.path, error).at_line(&self.path, self.line + 1)));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The objects of one JSON array.
+pub(super) struct Array {
+    bytes: Bytes,
+    state: State,
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the opening bracket.
+    Start,
+    /// After the opening bracket.
+    First,
+    /// After a comma.
+    Next,
+    /// After the closing bracket or an error.
+    End,
+}
+
+impl Array {
+    pub fn new(stream: Stream, path: PathBuf) -> Result<Self> {
+        Ok(Self { bytes: Bytes::new(stream, path)?, state: State::Start, buffer: Vec::new() })
+    }
+
+    fn advance(&mut self) -> Result<Option<Record>> {
+        if self.state == State::Start {
+            match self.bytes.skip_space()? {
+                None => return Ok(None),
+                Some(b'[') => self.bytes.next()?,
+                Some(_) => {
+                    let error = self.bytes.error("read the array: expected `[`");
+                    return Err(error.with_hint("a file of one object per line is named .jsonl"));
+                }
+            };
+            self.state = State::First;
+        }
+        match self.bytes.skip_space()? {
+            None => return Err(self.bytes.error("read the array: the file ends before its `]`")),
+            Some(b']') if self.state == State::First => {
+                self.bytes.next()?;
+                return self.close();
+            }
+            Some(_) => {}
+        }
+        let start = self.bytes.position;
+        let closed = self.element()?;
+        let record = parse(&self.buffer, self.bytes.path(), start)?;
+        self.state = State::Next;
+        if closed {
+            self.close()?;
+        }
+        Ok(Some(record))
+    }
+
+    /// Takes one element into the buffer, and the comma or bracket after it; tells whether that was the bracket.
+    fn element(&mut self) -> Result<bool> {
+        self.buffer.clear();
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        while let Some(byte) = self.bytes.peek()? {
+            let ends = !in_string && depth == 0 && matches!(byte, b',' | b']');
+            self.bytes.next()?;
+            if ends {
+                return Ok(byte == b']');
+            }
+            self.buffer.push(byte);
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                b'{' | b'[' if !in_string => depth += 1,
+                b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        Err(self.bytes.error("read the array: the file ends before its `]`"))
+    }
+
+    fn close(&mut self) -> Result<Option<Record>> {
+        self.state = State::End;
+        match self.bytes.skip_space()? {
+            None => Ok(None),
+            Some(_) => Err(self.bytes.error("read the array: there is more after its `]`")),
+        }
+    }
+}
+
+impl Iterator for Array {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.state == State::End {
+            return None;
+        }
+        let result = self.advance();
+        if !matches!(result, Ok(Some(_))) {
+            self.state = State::End;
+        }
+        result.transpose()
+    }
+}
+
+/// The object in `bytes`, which start at `start`.
+fn parse(bytes: &[u8], path: &PathBuf, start: Position) -> Result<Record> {
+    let text = utf8(bytes, path, start)?;
+    let Pairs(pairs) = serde_json::from_str(text).map_err(|error| describe(&error, bytes, path, start))?;
+    Ok(Record { line: start.line, pairs, cells: false })
+}
+
+fn describe(error: &serde_json::Error, bytes: &[u8], path: &PathBuf, start: Position) -> Error {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+    let offset = lines.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1);
+    let at = start.after(&bytes[..offset.min(bytes.len())]);
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let fragment = match error.classify() {
+        serde_json::error::Category::Data => format!("read a case: {message}"),
+        _ => format!("parse JSON: {message}"),
+    };
+    Error::input(fragment).at_column(path, at.line, at.column)
+}
+
+/// A JSON object in file order, its keys known to be different.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs: Vec<(String, Value)> = Vec::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if pairs.iter().any(|(other, _)| *other == key) {
+                        return Err(serde::de::Error::custom(format!("key `{key}` is given twice")));
+                    }
+                    pairs.push((key, map.next_value()?));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}

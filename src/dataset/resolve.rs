@@ -1,0 +1,206 @@
+//! A record of a file to a [`Sample`]: spellings to fields, types checked, the id found.
+
+use serde_json::{Map, Value};
+
+use super::content::content_id;
+use super::fields::{Field, FieldMap};
+use super::sample::{Input, Sample};
+use crate::error::{Error, Result};
+
+/// Keys and values of one case as the file has them.
+pub(super) struct Record {
+    /// Line on which the record starts, from 1.
+    pub line: u64,
+    /// In file order; keys are different.
+    pub pairs: Vec<(String, Value)>,
+    /// From cells of a table: every value is text, and lists and objects are JSON inside that text.
+    pub cells: bool,
+}
+
+/// The case in `record`. Errors carry no place: the caller knows file and line.
+pub(super) fn resolve(record: Record, fields: &FieldMap) -> Result<Sample> {
+    let mut sample = Sample {
+        id: String::new(),
+        input: Input::Text(String::new()),
+        target: Vec::new(),
+        choices: Vec::new(),
+        context: None,
+        tags: Vec::new(),
+        metadata: Map::new(),
+        checks: Vec::new(),
+        line: record.line,
+    };
+    let mut keys: [Option<String>; Field::ALL.len()] = Default::default();
+    let (mut id, mut input, mut others) = (None, None, Vec::new());
+    for (key, value) in record.pairs {
+        let Some(field) = fields.field(&key) else {
+            others.push((key, value));
+            continue;
+        };
+        // An explicit null is an absent field.
+        if value.is_null() {
+            continue;
+        }
+        let slot = &mut keys[field as usize];
+        if let Some(first) = slot {
+            let fragment = format!("read a case: `{first}` and `{key}` both mean {}", field.name());
+            return Err(Error::input(fragment).with_hint("keep one, or say which under `fields:` in the suite"));
+        }
+        let value = if record.cells { cell(field, value, &key)? } else { value };
+        match field {
+            Field::Id => id = Some(identifier(value, &key)?),
+            Field::Input => input = Some(to_input(value, &key)?),
+            Field::Target => sample.target = texts(value, &key)?,
+            Field::Choices => sample.choices = list(value, &key)?,
+            Field::Context => sample.context = Some(text(value, &key)?),
+            Field::Tags => sample.tags = tags(value, &key)?,
+            Field::Metadata => sample.metadata = object(value, &key)?,
+            Field::Checks => sample.checks = checks(value, &key)?,
+        }
+        *slot = Some(key);
+    }
+    for (key, value) in others {
+        if sample.metadata.contains_key(&key) {
+            return Err(Error::input(format!("read a case: `{key}` is given both in `metadata` and beside it")));
+        }
+        sample.metadata.insert(key, value);
+    }
+    sample.input = input.ok_or_else(|| missing_input(&sample, fields))?;
+    sample.id = id.unwrap_or_else(|| content_id(&sample));
+    Ok(sample)
+}
+
+fn missing_input(sample: &Sample, fields: &FieldMap) -> Error {
+    let expected = fields.expected(Field::Input);
+    let error = Error::input(format!("read a case: it has no `{expected}`"));
+    let keys: Vec<String> = sample.metadata.keys().take(8).map(|key| format!("`{key}`")).collect();
+    if keys.is_empty() {
+        return error;
+    }
+    error.with_hint(format!("name the input under `fields:` in the suite; unused keys here are {}", keys.join(", ")))
+}
+
+/// Lists and objects inside the text of a cell.
+fn cell(field: Field, value: Value, key: &str) -> Result<Value> {
+    let Value::String(text) = &value else { return Ok(value) };
+    let structured = text.trim_start().starts_with(['[', '{']);
+    match field {
+        Field::Id | Field::Input | Field::Target | Field::Context => Ok(value),
+        Field::Tags if !structured => Ok(value),
+        Field::Choices | Field::Tags | Field::Metadata | Field::Checks => serde_json::from_str(text).map_err(|error| {
+            let error = Error::input(format!("read a case: the cell `{key}` is not JSON")).caused_by(error);
+            error.with_hint("lists and objects in a CSV cell are written as JSON")
+        }),
+    }
+}
+
+fn wrong(key: &str, expected: &str, value: &Value) -> Error {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Error::input(format!("read a case: `{key}` must be {expected}, it is {found}"))
+}
+
+fn identifier(value: Value, key: &str) -> Result<String> {
+    match value {
+        Value::String(text) if text.is_empty() => Err(Error::input(format!("read a case: `{key}` is empty"))),
+        Value::String(text) => Ok(text),
+        Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+        other => Err(wrong(key, "text or a whole number", &other)),
+    }
+}
+
+fn text(value: Value, key: &str) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => Err(wrong(key, "text", &other)),
+    }
+}
+
+/// Text, or a number or bool as JSON writes it.
+fn scalar(value: Value, key: &str, expected: &str) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(bool) => Ok(bool.to_string()),
+        other => Err(wrong(key, expected, &other)),
+    }
+}
+
+fn texts(value: Value, key: &str) -> Result<Vec<String>> {
+    const EXPECTED: &str = "text, a number, a bool or a list of these";
+    match value {
+        Value::Array(items) => items.into_iter().map(|item| scalar(item, key, EXPECTED)).collect(),
+        other => Ok(vec![scalar(other, key, EXPECTED)?]),
+    }
+}
+
+fn list(value: Value, key: &str) -> Result<Vec<String>> {
+    const EXPECTED: &str = "a list of text, numbers or bools";
+    match value {
+        Value::Array(items) => items.into_iter().map(|item| scalar(item, key, EXPECTED)).collect(),
+        other => Err(wrong(key, EXPECTED, &other)),
+    }
+}
+
+fn tags(value: Value, key: &str) -> Result<Vec<String>> {
+    match value {
+        Value::String(tag) => Ok(vec![tag]),
+        Value::Array(items) => items.into_iter().map(|item| text(item, key)).collect(),
+        other => Err(wrong(key, "text or a list of texts", &other)),
+    }
+}
+
+fn object(value: Value, key: &str) -> Result<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(wrong(key, "an object", &other)),
+    }
+}
+
+fn checks(value: Value, key: &str) -> Result<Vec<Value>> {
+    let Value::Array(items) = value else { return Err(wrong(key, "a list of scorers", &value)) };
+    for item in &items {
+        if item.as_object().is_none_or(|map| map.len() != 1) {
+            let error = Error::input(format!("read a case: every entry of `{key}` must be a map with one key"));
+            return Err(error.with_hint("write [{\"exact_match\": {}}]"));
+        }
+    }
+    Ok(items)
+}
+
+fn to_input(value: Value, key: &str) -> Result<Input> {
+    match value {
+        Value::String(text) => Ok(Input::Text(text)),
+        Value::Array(items) if items.is_empty() => {
+            Err(Error::input(format!("read a case: `{key}` is a conversation without messages")))
+        }
+        Value::Array(items) => {
+            let messages = items.into_iter().enumerate().map(|(index, item)| message(item, key, index + 1));
+            Ok(Input::Messages(messages.collect::<Result<_>>()?))
+        }
+        other => Err(wrong(key, "text or a list of messages", &other)),
+    }
+}
+
+/// One message: `role` is text; `content` is text, a list of parts, or null where the message calls tools.
+fn message(value: Value, key: &str, number: usize) -> Result<Map<String, Value>> {
+    let Value::Object(map) = value else {
+        return Err(wrong(&format!("message {number} of {key}"), "an object", &value));
+    };
+    let problem = match (map.get("role"), map.get("content")) {
+        (None, _) => "has no `role`",
+        (Some(Value::String(role)), _) if role.is_empty() => "has an empty `role`",
+        (Some(Value::String(_)), Some(Value::String(_) | Value::Array(_))) => return Ok(map),
+        (Some(Value::String(_)), None | Some(Value::Null)) if map.contains_key("tool_calls") => return Ok(map),
+        (Some(Value::String(_)), None) => "has no `content`",
+        (Some(Value::String(_)), Some(_)) => "has a `content` that is not text",
+        (Some(_), _) => "has a `role` that is not text",
+    };
+    Err(Error::input(format!("read a case: message {number} of `{key}` {problem}")))
+}

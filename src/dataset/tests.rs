@@ -1,0 +1,246 @@
+//! Tests of the whole way from bytes to cases.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::error::Result;
+
+fn read(name: &str, bytes: &[u8]) -> Vec<Result<Sample>> {
+    let source = Source::file(name).unwrap();
+    match source.read(Box::new(std::io::Cursor::new(bytes.to_vec()))) {
+        Ok(samples) => samples.collect(),
+        Err(error) => vec![Err(error)],
+    }
+}
+
+fn good(name: &str, text: &str) -> Vec<Sample> {
+    read(name, text.as_bytes()).into_iter().map(|sample| sample.unwrap()).collect()
+}
+
+fn error(name: &str, bytes: impl AsRef<[u8]>) -> String {
+    let error = read(name, bytes.as_ref()).into_iter().find_map(Result::err).expect("an error");
+    error.to_string()
+}
+
+#[test]
+fn reads_the_pinned_spellings() {
+    for key in ["target", "ideal", "expected", "expected_output", "answer", "gold", "reference", "references"] {
+        for input in ["input", "prompt", "question", "query"] {
+            let samples = good("a.jsonl", &json!({ input: "Q", key: ["A", 2, true], "extra": 1 }).to_string());
+            assert_eq!(samples[0].target, ["A", "2", "true"]);
+            assert_eq!(samples[0].input, Input::Text("Q".into()));
+            assert_eq!(samples[0].metadata["extra"], 1);
+        }
+    }
+}
+
+#[test]
+fn ids_are_text_integers_or_from_the_content() {
+    let samples = good(
+        "a.jsonl",
+        "\u{feff}{\"id\": 7, \"input\": \"a\"}\r\n\n{\"input\":\"b\",\"answer\":\"x\"}\n{\"gold\":\"x\",\"query\":\"c\"}",
+    );
+    assert_eq!(samples.iter().map(|s| s.line).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(samples[0].id, "7");
+    assert_eq!(samples[1].id.len(), 16);
+    let other = good("a.json", r#"[{"reference": "x", "prompt": "b"}]"#);
+    assert_eq!(samples[1].id, other[0].id);
+    assert_ne!(samples[1].id, samples[2].id);
+}
+
+#[test]
+fn broken_cases_say_where_and_what() {
+    let table: &[(&str, &[u8], &str)] = &[
+        ("a.jsonl", b"", "read the cases: empty dataset (a.jsonl)"),
+        ("a.jsonl", b"\n \n", "read the cases: empty dataset (a.jsonl)"),
+        ("a.json", b"[]", "read the cases: empty dataset (a.json)"),
+        ("a.csv", b"input,target\n", "read the cases: empty dataset (a.csv)"),
+        ("a.jsonl", b"{\"input\": \"a\"}\n{\"input\": }\n", "parse JSON: expected value (a.jsonl:2:11)"),
+        ("a.jsonl", b"[1]\n", "read a case: invalid type: sequence, expected an object (a.jsonl:1:1)"),
+        ("a.jsonl", b"{\"input\":\"a\xff\"}\n", "read text: not valid UTF-8 (a.jsonl:1:12)"),
+        ("a.jsonl", b"{\"target\":\"a\"}\n", "read a case: it has no `input` (a.jsonl:1)"),
+        (
+            "a.jsonl",
+            b"{\"input\":1}\n",
+            "read a case: `input` must be text or a list of messages, it is a number (a.jsonl:1)",
+        ),
+        (
+            "a.jsonl",
+            b"{\"prompt\":\"a\",\"query\":\"b\"}",
+            "read a case: `prompt` and `query` both mean input (a.jsonl:1)",
+        ),
+        ("a.jsonl", b"{\"input\":\"a\",\"input\":\"b\"}", "read a case: key `input` is given twice (a.jsonl:1:20)"),
+        (
+            "a.jsonl",
+            b"{\"id\":1,\"input\":\"a\"}\n\n{\"id\":\"1\",\"input\":\"b\"}",
+            "read a case: the id `1` is used on line 1 and again on line 3 (a.jsonl:3)",
+        ),
+        (
+            "a.jsonl",
+            b"{\"input\":[{\"role\":\"user\"}]}",
+            "read a case: message 1 of `input` has no `content` (a.jsonl:1)",
+        ),
+        ("a.jsonl", b"{\"input\":[]}", "read a case: `input` is a conversation without messages (a.jsonl:1)"),
+        (
+            "a.jsonl",
+            b"{\"id\":1.5,\"input\":\"a\"}",
+            "read a case: `id` must be text or a whole number, it is a number (a.jsonl:1)",
+        ),
+        (
+            "a.jsonl",
+            b"{\"input\":\"a\",\"target\":{}}",
+            "read a case: `target` must be text, a number, a bool or a list of these, it is an object (a.jsonl:1)",
+        ),
+        (
+            "a.jsonl",
+            b"{\"input\":\"a\",\"checks\":[{}]}",
+            "read a case: every entry of `checks` must be a map with one key (a.jsonl:1)",
+        ),
+        ("a.json", b"{\"a\":1}", "read the array: expected `[` (a.json:1:1)"),
+        ("a.json", b"[{\"input\":\"a\"},\n", "read the array: the file ends before its `]` (a.json:2:1)"),
+        ("a.json", b"[{\"input\":\"a\"},]", "parse JSON: EOF while parsing a value (a.json:1:16)"),
+        ("a.json", b"[\n {\"input\":\"a\"},\n {\"input\":\n  x}]", "parse JSON: expected value (a.json:4:3)"),
+        ("a.json", b"[{\"input\":\"a\"}] x", "read the array: there is more after its `]` (a.json:1:17)"),
+        ("a.csv", b"input,target\na,b,c\n", "read a row: it has 3 cells, the header has 2 (a.csv:2)"),
+        ("a.csv", b"input,target\na,b\n\"c,d\n", "read a row: a quote is never closed (a.csv:3:1)"),
+        ("a.csv", b"input,target\n\"a\"b,c\n", "read a row: there is text after a closing quote (a.csv:2:4)"),
+        ("a.csv", b"input,input\n", "read the header: column `input` is given twice (a.csv:1)"),
+        ("a.csv", b"input,choices\na,b\n", "read a case: the cell `choices` is not JSON (a.csv:2)"),
+    ];
+    for (name, bytes, expected) in table {
+        assert_eq!(error(name, bytes), *expected, "{:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn missing_files_and_unknown_endings() {
+    let error = Source::file("/nowhere/a.jsonl").unwrap().open().err().unwrap();
+    assert!(error.chain().starts_with("open the dataset `a`: open `/nowhere/a.jsonl`"), "{}", error.chain());
+    assert!(Source::file("a.parquet").unwrap_err().hint().unwrap().contains(".jsonl"));
+}
+
+#[test]
+fn csv_keeps_line_breaks_commas_and_quotes() {
+    let text =
+        "\u{feff}id,question,answer,tags,note\r\n1,\"a, \"\"b\"\"\nc\",x,\"[\"\"t\"\",\"\"u\"\"]\",\r\n\r\n2,d,,v,n";
+    let samples = good("a.csv", text);
+    assert_eq!(samples.len(), 2);
+    assert_eq!(samples[0].input, Input::Text("a, \"b\"\nc".into()));
+    assert_eq!((samples[0].line, samples[1].line), (2, 5));
+    assert_eq!(samples[0].tags, ["t", "u"]);
+    assert!(samples[0].metadata.is_empty() && samples[1].target.is_empty());
+    assert_eq!((samples[1].tags.as_slice(), &samples[1].metadata["note"]), (&["v".to_owned()][..], &json!("n")));
+}
+
+#[test]
+fn limit_stops_early_and_bad_lines_do_not_stop_the_stream() {
+    let mut source = Source::file("a.jsonl").unwrap();
+    source.limit = Some(2);
+    let text = "{\"input\":\"a\"}\nx\n{\"input\":\"b\"}\n{\"input\":\"c\"}\n";
+    let results: Vec<_> = source.read(Box::new(text.as_bytes())).unwrap().collect();
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn hashes_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "abc").unwrap();
+    let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(sha256_file(file.path()).unwrap(), expected);
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::hash_map("[a-z]{1,4}", inner, 0..3)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let message = (".{1,6}", ".{0,10}").prop_map(|(role, content)| {
+        let mut map = Map::new();
+        map.insert("role".into(), role.into());
+        map.insert("content".into(), content.into());
+        map
+    });
+    prop_oneof![".{0,20}".prop_map(Input::Text), prop::collection::vec(message, 1..3).prop_map(Input::Messages)]
+}
+
+fn samples() -> impl Strategy<Value = Vec<Sample>> {
+    let texts = || prop::collection::vec(".{0,6}", 0..3);
+    let metadata = prop::collection::hash_map("[a-z]{1,4}", json_value(), 0..3);
+    let one = (input(), texts(), texts(), prop::option::of(".{0,6}"), texts(), metadata);
+    prop::collection::vec(one, 1..6).prop_map(|all| {
+        let numbered = all.into_iter().enumerate();
+        numbered
+            .map(|(index, (input, target, choices, context, tags, metadata))| Sample {
+                id: format!("case {index}"),
+                input,
+                target,
+                choices,
+                context,
+                tags,
+                metadata: metadata.into_iter().collect(),
+                checks: vec![json!({ "contains": { "text": index } })],
+                line: index as u64 + 1,
+            })
+            .collect()
+    })
+}
+
+fn lines(samples: &[Sample]) -> String {
+    samples.iter().map(|sample| to_json(sample).to_string() + "\n").collect()
+}
+
+proptest! {
+    #[test]
+    fn any_samples_survive_writing_and_reading(samples in samples()) {
+        prop_assert_eq!(&good("a.jsonl", &lines(&samples)), &samples);
+        let array = Value::Array(samples.iter().map(to_json).collect());
+        let mut read = good("a.json", &serde_json::to_string_pretty(&array).unwrap());
+        for (index, sample) in read.iter_mut().enumerate() {
+            sample.line = index as u64 + 1;
+        }
+        prop_assert_eq!(&read, &samples);
+    }
+
+    #[test]
+    fn content_ids_ignore_key_order(sample in samples().prop_map(|mut all| all.remove(0))) {
+        let mut shuffled = sample.clone();
+        shuffled.metadata = sample.metadata.iter().rev().map(|(k, v)| (k.clone(), v.clone())).collect();
+        prop_assert_eq!(content_id(&sample), content_id(&shuffled));
+    }
+
+    #[test]
+    fn broken_bytes_never_panic(samples in samples(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..8)) {
+        let array = Value::Array(samples.iter().map(to_json).collect()).to_string();
+        let table = "id,input,tags\n1,\"a\nb\",\"[]\"\n2,c,d\n".to_owned();
+        for (name, text) in [("a.jsonl", lines(&samples)), ("a.json", array), ("a.csv", table)] {
+            let mut bytes = text.into_bytes();
+            for (index, byte, action) in &changes {
+                let at = index.index(bytes.len().max(1));
+                match action {
+                    0 if at < bytes.len() => bytes[at] = *byte,
+                    1 => bytes.insert(at.min(bytes.len()), *byte),
+                    _ => bytes.truncate(at),
+                }
+            }
+            for result in read(name, &bytes) {
+                if let Err(error) = result {
+                    prop_assert!(error.location().is_some());
+                }
+            }
+        }
+    }
+}

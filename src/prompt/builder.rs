@@ -1,0 +1,236 @@
+//! Cases to prompts: template, system prompt and few-shot examples put together.
+
+use std::path::Path;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::finding::Finding;
+use super::spec::{Chat, FewShot, PromptSpec};
+use super::template::{Template, read_text};
+use crate::dataset::{Input, Sample, Source};
+use crate::engine::{Message, Prompt};
+use crate::error::{Error, Result};
+
+/// Turns cases into prompts. Compiled once, used for all cases, on any thread.
+#[derive(Debug)]
+pub struct Builder {
+    template: Template,
+    chat: Chat,
+    system: Option<String>,
+    shots: Vec<Shot>,
+    version: Option<String>,
+    hash: String,
+}
+
+/// A worked example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shot {
+    /// The input as it is in the file.
+    input: String,
+    /// The input in the template.
+    prompt: String,
+    answer: String,
+}
+
+impl Builder {
+    /// Loads the files of a `prompt:` section, whose paths start from `root`.
+    ///
+    /// # Errors
+    /// A file that is missing, not UTF-8, or wrong: syntax, an unknown placeholder, the target shown, a version other
+    /// than the suite's, an example without an answer.
+    pub fn load(spec: &PromptSpec, root: &Path) -> Result<Self> {
+        let template = match &spec.file {
+            Some(file) => Template::load(&root.join(file))?.check()?,
+            None => Template::identity()?,
+        };
+        if let (Some(file), Some(wanted), Some(found)) = (&spec.file, &spec.version, &template.version)
+            && wanted != found
+        {
+            let fragment = format!("use the template: its version is `{found}`, the suite wants `{wanted}`");
+            let error = Error::input(fragment).at_line(root.join(file), 1);
+            return Err(error.with_hint("raise `prompt: {version: …}` in the suite together with the template"));
+        }
+        let system = spec.system.as_ref().map(|file| read_text(&root.join(file))).transpose()?;
+        let system = system.map(|text| without_last_newline(&text).to_owned());
+        let shots = match &spec.few_shot {
+            Some(few_shot) => load_shots(few_shot, root, &template)?,
+            None => Vec::new(),
+        };
+        let version = spec.version.clone().or_else(|| template.version.clone());
+        let hash = hash(&template, spec.chat, system.as_deref(), &shots);
+        Ok(Self { template, chat: spec.chat, system, shots, version, hash })
+    }
+
+    /// The prompt of a case.
+    ///
+    /// # Errors
+    /// A field that the template needs and the case lacks (with the template's file and line), or a conversation where
+    /// no chat template is used.
+    pub fn build(&self, sample: &Sample, has_chat_template: bool) -> Result<Prompt> {
+        self.check_model(has_chat_template)?;
+        let chat = match self.chat {
+            Chat::Auto => has_chat_template,
+            Chat::Always => true,
+            Chat::Never => false,
+        };
+        match &sample.input {
+            Input::Messages(messages) if chat => Ok(self.conversation(messages)),
+            Input::Messages(_) => {
+                let why = if self.chat == Chat::Never { "`chat` is off" } else { "the model has no chat template" };
+                Err(Error::input(format!("build the prompt: the input is a conversation and {why}")))
+            }
+            Input::Text(_) => {
+                let question = self.template.render(sample)?;
+                Ok(if chat { self.chat_prompt(question) } else { Prompt::Text(self.text_prompt(&question)) })
+            }
+        }
+    }
+
+    /// Whether prompts can be built for a model, known before the first case.
+    ///
+    /// # Errors
+    /// The suite asks for a chat template and the model has none.
+    pub fn check_model(&self, has_chat_template: bool) -> Result<()> {
+        if self.chat == Chat::Always && !has_chat_template {
+            let error = Error::input("build prompts: the suite says `chat: true` and the model has no chat template");
+            return Err(error.with_hint("say `chat: auto`, or use a model with a chat template"));
+        }
+        Ok(())
+    }
+
+    /// SHA-256 (hex) over template, chat mode, system prompt and examples: the prompt's version as its content has it.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The version that the suite or the template's front matter names.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// The description of the template's front matter.
+    pub fn description(&self) -> Option<&str> {
+        self.template.description.as_deref()
+    }
+
+    /// Whether the template looks at a placeholder (`context`, `choices`, …).
+    pub fn uses(&self, placeholder: &str) -> bool {
+        self.template.uses(placeholder)
+    }
+
+    /// Whether an example has this very input.
+    pub fn has_example(&self, input: &str) -> bool {
+        self.shots.iter().any(|shot| shot.input == input)
+    }
+
+    fn conversation(&self, messages: &[Message]) -> Prompt {
+        let has_system = messages.iter().any(|message| message.get("role").and_then(Value::as_str) == Some("system"));
+        let own = self.system.iter().filter(|_| !has_system).map(|text| turn("system", text));
+        Prompt::Messages { messages: own.chain(messages.iter().cloned()).collect(), add_generation_prompt: true }
+    }
+
+    fn chat_prompt(&self, question: String) -> Prompt {
+        let mut messages: Vec<Message> = self.system.iter().map(|text| turn("system", text)).collect();
+        for shot in &self.shots {
+            messages.push(turn("user", &shot.prompt));
+            messages.push(turn("assistant", &shot.answer));
+        }
+        messages.push(turn("user", &question));
+        Prompt::Messages { messages, add_generation_prompt: true }
+    }
+
+    /// Blocks apart by a blank line; between an example's question and answer a blank, unless white space is there
+    /// already: the usual layout of lm-evaluation-harness.
+    fn text_prompt(&self, question: &str) -> String {
+        let mut text = String::new();
+        if let Some(system) = &self.system {
+            text.push_str(system);
+            text.push_str("\n\n");
+        }
+        for shot in &self.shots {
+            text.push_str(&shot.prompt);
+            if !shot.prompt.ends_with(char::is_whitespace) {
+                text.push(' ');
+            }
+            text.push_str(&shot.answer);
+            text.push_str("\n\n");
+        }
+        text.push_str(question);
+        text
+    }
+}
+
+/// What is wrong with the template of a `prompt:` section, or why it cannot be read.
+pub fn lint(spec: &PromptSpec, root: &Path) -> Vec<Finding> {
+    let Some(file) = &spec.file else { return Vec::new() };
+    match Template::load(&root.join(file)) {
+        Ok(template) => template.problems(),
+        Err(error) => vec![Finding::from(&error)],
+    }
+}
+
+fn turn(role: &str, content: &str) -> Message {
+    let mut message = Message::new();
+    message.insert("role".into(), role.into());
+    message.insert("content".into(), content.into());
+    message
+}
+
+fn without_last_newline(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn load_shots(spec: &FewShot, root: &Path, template: &Template) -> Result<Vec<Shot>> {
+    let mut source = Source::file(root.join(&spec.file))?;
+    source.limit = spec.count;
+    let mut shots = Vec::new();
+    for sample in source.open()? {
+        let sample = sample?;
+        let problem = match (&sample.input, sample.target.first()) {
+            (Input::Text(input), Some(answer)) => {
+                let prompt = template.render(&sample)?;
+                shots.push(Shot { input: input.clone(), prompt, answer: answer.clone() });
+                continue;
+            }
+            (Input::Messages(_), _) => "its input is a conversation",
+            (Input::Text(_), None) => "it has no target",
+        };
+        return Err(Error::input(format!("use a few-shot example: {problem}")).at_line(&source.path, sample.line));
+    }
+    match spec.count {
+        Some(count) if shots.len() < count => {
+            let fragment = format!("read {count} few-shot examples: the file has {}", shots.len());
+            Err(Error::input(fragment).at(&source.path))
+        }
+        _ => Ok(shots),
+    }
+}
+
+fn hash(template: &Template, chat: Chat, system: Option<&str>, shots: &[Shot]) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |name: &str, text: &str| {
+        // Lengths keep two parts from being read as one.
+        hasher.update(format!("{name} {}\n", text.len()));
+        hasher.update(text);
+    };
+    part("karat-prompt", "1");
+    part("template", template.body());
+    part(
+        "chat",
+        match chat {
+            Chat::Auto => "auto",
+            Chat::Always => "always",
+            Chat::Never => "never",
+        },
+    );
+    if let Some(system) = system {
+        part("system", system);
+    }
+    for shot in shots {
+        part("example", &shot.prompt);
+        part("answer", &shot.answer);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

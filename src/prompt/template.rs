@@ -1,0 +1,247 @@
+//! A prompt template: a minijinja text over the fields of a case, with optional front matter naming its version.
+//!
+//! Undefined values are strict: printing or looping over a field that a case lacks is an error of that case, never the
+//! empty string; `{% if context %}` may ask. Block tags take the newline after them and the blanks before them away, as in
+//! the chat templates of Hugging Face, and one newline at the end of the file is not part of the prompt. `target` is not
+//! there to be shown. Nothing is escaped.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+
+use super::finding::{Finding, Severity};
+use super::front_matter::FrontMatter;
+use crate::dataset::{Input, Sample};
+use crate::error::{Error, Result, nearest};
+
+const NAME: &str = "prompt";
+/// What a template may use.
+pub(super) const PLACEHOLDERS: [&str; 6] = ["input", "context", "choices", "id", "tags", "metadata"];
+
+/// A compiled template.
+pub(super) struct Template {
+    path: Option<PathBuf>,
+    body: String,
+    /// Lines of front matter before the body.
+    skipped: u64,
+    /// Version by the front matter.
+    pub version: Option<String>,
+    /// Description by the front matter.
+    pub description: Option<String>,
+    environment: Environment<'static>,
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template").field("path", &self.path).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl Template {
+    /// The input as it is.
+    pub fn identity() -> Result<Self> {
+        Self::compile(None, "{{ input }}", FrontMatter::default())
+    }
+
+    /// Reads a template file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = read_text(path)?;
+        let (front, body) = FrontMatter::split(&text, path)?;
+        Self::compile(Some(path.into()), body, front)
+    }
+
+    fn compile(path: Option<PathBuf>, body: &str, front: FrontMatter) -> Result<Self> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_debug(true);
+        let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| Error::internal("set up templates").caused_by(error))?);
+        let mut template = Self {
+            path,
+            body: body.to_owned(),
+            skipped: front.lines,
+            version: front.version,
+            description: front.description,
+            environment,
+        };
+        if let Err(error) = template.environment.add_template_owned(NAME, body.to_owned()) {
+            return Err(template.describe("parse the template", &error));
+        }
+        Ok(template)
+    }
+
+    /// The template's text without front matter.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The text for a case whose input is text.
+    pub fn render(&self, sample: &Sample) -> Result<String> {
+        let render = || self.environment.get_template(NAME)?.render(context(sample));
+        render().map_err(|error| self.describe("render the template", &error))
+    }
+
+    /// Whether the template looks at this placeholder anywhere.
+    pub fn uses(&self, placeholder: &str) -> bool {
+        self.used().iter().any(|name| root(name) == placeholder)
+    }
+
+    /// What is wrong with the placeholders.
+    pub fn problems(&self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::new();
+        for name in self.used() {
+            let finding = match root(&name) {
+                "target" => Finding::error(format!("show the answer to the model: the template uses `{name}`"))
+                    .with_hint("the target is for scorers; take it out of the template"),
+                known if PLACEHOLDERS.contains(&known) => continue,
+                unknown => Finding::error(format!("render the template: there is no placeholder `{unknown}`"))
+                    .with_hint(self.unknown_hint(unknown)),
+            };
+            let line = self.line_of(root(&name));
+            findings.push(self.place(finding, line));
+        }
+        if !self.uses("input") {
+            let finding = Finding::warning("the template never uses `input`: every case may get the same prompt");
+            findings.push(self.place(finding, None));
+        }
+        findings
+    }
+
+    fn unknown_hint(&self, name: &str) -> String {
+        let hint = nearest(name, PLACEHOLDERS);
+        if hint.starts_with("did you mean") {
+            return hint;
+        }
+        format!("other keys of a case are `{{{{ metadata.{name} }}}}`; {hint}")
+    }
+
+    fn place(&self, finding: Finding, line: Option<u64>) -> Finding {
+        match &self.path {
+            Some(path) => finding.at(path, line),
+            None => finding,
+        }
+    }
+
+    /// Fails at the first problem that is an error.
+    pub fn check(self) -> Result<Self> {
+        match self.problems().into_iter().find(|finding| finding.severity == Severity::Error) {
+            Some(finding) => Err(finding.into_error()),
+            None => Ok(self),
+        }
+    }
+
+    /// Names of the case that the template looks up, sorted, attributes with dots.
+    fn used(&self) -> Vec<String> {
+        let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
+        let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
+        let names = template.undeclared_variables(true).into_iter();
+        let mut names: Vec<String> = names.filter(|name| !globals.contains(&root(name))).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Line in the file of the first tag that has `word` in it.
+    fn line_of(&self, word: &str) -> Option<u64> {
+        let mut from = 0;
+        while let Some(open) = self.body[from..].find(['{']).map(|at| from + at) {
+            let rest = &self.body[open..];
+            let close = match rest.as_bytes().get(1) {
+                Some(b'{') => "}}",
+                Some(b'%') => "%}",
+                _ => {
+                    from = open + 1;
+                    continue;
+                }
+            };
+            let length = rest.find(close).unwrap_or(rest.len());
+            if let Some(at) = find_word(&rest[..length], word) {
+                let before = &self.body[..open + at];
+                return Some(self.skipped + 1 + before.matches('\n').count() as u64);
+            }
+            from = open + length.max(1);
+        }
+        None
+    }
+
+    fn describe(&self, task: &str, error: &minijinja::Error) -> Error {
+        let mut message = error.kind().to_string();
+        if let Some(detail) = error.detail() {
+            message = format!("{message}: {detail}");
+        } else if let Some(part) = error.range().and_then(|range| self.body.get(range)) {
+            message = format!("{message} in `{}`", part.trim());
+        }
+        let mut result = Error::input(format!("{task}: {message}"));
+        if error.kind() == minijinja::ErrorKind::UndefinedError {
+            result = result.with_hint("guard what not every case has: {% if context %}…{% endif %}");
+        }
+        match (&self.path, error.line()) {
+            (Some(path), Some(line)) => result.at_line(path, self.skipped + line as u64),
+            (Some(path), None) => result.at(path),
+            (None, _) => result,
+        }
+    }
+}
+
+fn root(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    text.match_indices(word).map(|(at, _)| at).find(|at| {
+        let before = text[..*at].chars().next_back().is_some_and(part);
+        let after = text[at + word.len()..].chars().next().is_some_and(|c| part(c) && c != '.');
+        !before && !after
+    })
+}
+
+/// A text file without a byte-order mark.
+pub(super) fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io("open", path, error).at(path))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        Error::input("read text: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// What the template sees of a case. Fields that the case lacks are undefined.
+fn context(sample: &Sample) -> Value {
+    let texts = |list: &[String]| list.iter().map(|text| Value::from(text.as_str())).collect::<Value>();
+    let mut pairs = vec![("id", Value::from(sample.id.as_str()))];
+    if let Input::Text(text) = &sample.input {
+        pairs.push(("input", Value::from(text.as_str())));
+    }
+    if let Some(context) = &sample.context {
+        pairs.push(("context", Value::from(context.as_str())));
+    }
+    if !sample.choices.is_empty() {
+        pairs.push(("choices", texts(&sample.choices)));
+    }
+    pairs.push(("tags", texts(&sample.tags)));
+    let metadata = sample.metadata.iter().map(|(key, value)| (key.as_str(), to_value(value)));
+    pairs.push(("metadata", Value::from_pairs(metadata)));
+    Value::from_pairs(pairs)
+}
+
+fn to_value(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(bool) => Value::from(*bool),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(signed), _) => Value::from(signed),
+            (None, Some(unsigned)) => Value::from(unsigned),
+            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(items) => items.iter().map(to_value).collect(),
+        serde_json::Value::Object(map) => {
+            Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_value(value))))
+        }
+    }
+}

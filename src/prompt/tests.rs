@@ -1,0 +1,177 @@
+//! Tests of the whole way from prompt files and a case to a prompt.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::dataset::{Sample, Source};
+use crate::engine::Prompt;
+use crate::error::Error;
+
+fn sample(line: &str) -> Sample {
+    let source = Source::file("a.jsonl").unwrap();
+    source.read(Box::new(std::io::Cursor::new(line.as_bytes().to_vec()))).unwrap().next().unwrap().unwrap()
+}
+
+/// A folder with a template, a system prompt and two examples.
+fn folder(template: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.md"), template).unwrap();
+    std::fs::write(folder.path().join("system.md"), "Be brief.\n").unwrap();
+    let shots = "{\"input\":\"1+1\",\"target\":[\"2\",\"two\"]}\n{\"input\":\"2+2\",\"target\":4}\n";
+    std::fs::write(folder.path().join("shots.jsonl"), shots).unwrap();
+    folder
+}
+
+fn template_only() -> PromptSpec {
+    PromptSpec { file: Some("t.md".into()), ..PromptSpec::default() }
+}
+
+fn full() -> PromptSpec {
+    let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(2) });
+    PromptSpec { system: Some("system.md".into()), few_shot, ..template_only() }
+}
+
+fn load(template: &str) -> Result<Builder, Error> {
+    Builder::load(&template_only(), folder(template).path())
+}
+
+fn text(template: &str, line: &str) -> Result<String, Error> {
+    match load(template)?.build(&sample(line), false)? {
+        Prompt::Text(text) => Ok(text),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn messages(builder: &Builder, line: &str) -> Vec<(String, String)> {
+    let Prompt::Messages { messages, add_generation_prompt: true } = builder.build(&sample(line), true).unwrap() else {
+        panic!("not a conversation")
+    };
+    let part = |message: &crate::engine::Message, key: &str| message[key].as_str().unwrap().to_owned();
+    messages.iter().map(|message| (part(message, "role"), part(message, "content"))).collect()
+}
+
+#[test]
+fn renders_the_fields_of_a_case() {
+    let line =
+        r#"{"input":"a <b> {{ x }}","context":"c","choices":["p","q"],"level":3,"metadata":{"deep":{"k":[1.5,null]}}}"#;
+    let template = "---\nversion: 1\n---\n{{ context }}: {{ input }}\n{% for choice in choices %}\n  {{ loop.index }}. {{ choice }}\n{% endfor %}\n{{ metadata.level }} {{ metadata.deep.k[0] }} {{ input.upper() }}\n";
+    let expected = "c: a <b> {{ x }}\n  1. p\n  2. q\n3 1.5 A <B> {{ X }}";
+    assert_eq!(text(template, line).unwrap(), expected);
+    let plain = Builder::load(&PromptSpec::default(), Path::new("")).unwrap();
+    assert_eq!(plain.build(&sample(line), false).unwrap(), Prompt::Text("a <b> {{ x }}".into()));
+    assert_eq!(text("{% if context %}{{ context }} {% endif %}{{ input }}", r#"{"input":"i"}"#).unwrap(), "i");
+}
+
+#[test]
+fn missing_fields_are_errors_at_their_line() {
+    let front = "---\nversion: \"1\"\n---\nfirst {{ input }}\n";
+    for part in ["{{ context }}", "{% for c in choices %}{{ c }}{% endfor %}", "{{ metadata.level }}"] {
+        let error = text(&format!("{front}{part}\n"), r#"{"input":"i"}"#).unwrap_err();
+        assert_eq!(error.location().unwrap().line, Some(5), "{error}");
+        assert!(error.hint().unwrap().contains("{% if"), "{error}");
+    }
+}
+
+#[test]
+fn wrong_templates_are_errors_at_their_line() {
+    let table = [
+        ("{{ input }}\n{{ inptu }}\n", Some(2), "there is no placeholder `inptu`", "`input`"),
+        ("{{ input }}\ntarget {{ target }}", Some(2), "show the answer to the model", "take it out"),
+        ("{{ input }}\n\n{% if target[0] %}x{% endif %}", Some(3), "show the answer to the model", ""),
+        ("---\nversion: 1\n---\n{{ input }}\n{{ input", Some(5), "parse the template: syntax error", ""),
+        ("{{ input }} {{ level }}", Some(1), "no placeholder `level`", "metadata.level"),
+        ("---\nverison: 1\n---\n", Some(2), "unknown key `verison`", "`version`"),
+        ("---\nversion: 1\n", Some(1), "no closing `---`", ""),
+        ("---\nversion: [1]\n---\n", Some(2), "not a map of texts", ""),
+    ];
+    for (template, line, message, hint) in table {
+        let error = load(template).unwrap_err();
+        assert!(error.fragment().contains(message), "{template}: {error}");
+        assert_eq!(error.location().unwrap().line, line, "{template}: {error}");
+        assert!(error.hint().unwrap_or_default().contains(hint), "{template}: {:?}", error.hint());
+    }
+    let missing = Builder::load(&template_only(), Path::new("/nowhere")).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/t.md"));
+}
+
+#[test]
+fn chat_text_system_and_examples() {
+    let folder = folder("Q: {{ input }}\nA:\n");
+    let builder = Builder::load(&full(), folder.path()).unwrap();
+    let expected = [
+        ("system", "Be brief."),
+        ("user", "Q: 1+1\nA:"),
+        ("assistant", "2"),
+        ("user", "Q: 2+2\nA:"),
+        ("assistant", "4"),
+        ("user", "Q: 3+3\nA:"),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(role, content)| (role.to_string(), content.to_string())).collect();
+    assert_eq!(messages(&builder, r#"{"input":"3+3"}"#), expected);
+    let Prompt::Text(text) = builder.build(&sample(r#"{"input":"3+3"}"#), false).unwrap() else { panic!("no text") };
+    assert_eq!(text, "Be brief.\n\nQ: 1+1\nA: 2\n\nQ: 2+2\nA: 4\n\nQ: 3+3\nA:");
+    assert!(builder.has_example("2+2") && !builder.has_example("3+3"));
+}
+
+#[test]
+fn conversations_bypass_the_template_but_get_the_system_prompt() {
+    let folder = folder("Q: {{ input }}");
+    let builder = Builder::load(&full(), folder.path()).unwrap();
+    let user = json!({"input": [{"role": "user", "content": "hi"}]}).to_string();
+    assert_eq!(messages(&builder, &user), [("system".into(), "Be brief.".into()), ("user".into(), "hi".into())]);
+    let own = json!({"input": [{"role": "system", "content": "S"}, {"role": "user", "content": "hi"}]}).to_string();
+    assert_eq!(messages(&builder, &own)[0], ("system".into(), "S".into()));
+    assert!(builder.build(&sample(&user), false).unwrap_err().fragment().contains("no chat template"));
+    let never = Builder::load(&PromptSpec { chat: Chat::Never, ..full() }, folder.path()).unwrap();
+    assert!(never.build(&sample(&user), true).unwrap_err().fragment().contains("`chat` is off"));
+    assert!(matches!(never.build(&sample(r#"{"input":"x"}"#), true).unwrap(), Prompt::Text(_)));
+    let always = Builder::load(&PromptSpec { chat: Chat::Always, ..full() }, folder.path()).unwrap();
+    assert!(always.check_model(true).is_ok() && always.check_model(false).is_err());
+}
+
+#[test]
+fn examples_must_be_usable() {
+    let folder = folder("{{ input }}");
+    let mut spec = full();
+    spec.few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(3) });
+    assert!(Builder::load(&spec, folder.path()).unwrap_err().fragment().contains("the file has 2"));
+    for line in [r#"{"input":"x"}"#, r#"{"input":[{"role":"user","content":"x"}],"target":"y"}"#] {
+        std::fs::write(folder.path().join("shots.jsonl"), line).unwrap();
+        let error = Builder::load(&full(), folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with("shots.jsonl:1)"), "{error}");
+    }
+}
+
+#[test]
+fn the_hash_follows_the_content_alone() {
+    let hash = |spec: &PromptSpec, folder: &Path| Builder::load(spec, folder).unwrap().hash().to_owned();
+    let folder = folder("Q: {{ input }}");
+    let base = hash(&full(), folder.path());
+    assert_eq!(base.len(), 64);
+    std::fs::write(folder.path().join("t.md"), "---\ndescription: asks\n---\nQ: {{ input }}").unwrap();
+    assert_eq!(hash(&full(), folder.path()), base);
+    assert_ne!(hash(&template_only(), folder.path()), base);
+    assert_ne!(hash(&PromptSpec { chat: Chat::Never, ..full() }, folder.path()), base);
+    std::fs::write(folder.path().join("system.md"), "Be long.").unwrap();
+    assert_ne!(hash(&full(), folder.path()), base);
+}
+
+#[test]
+fn versions_must_agree() {
+    let folder = folder("---\nversion: \"2\"\n---\n{{ input }}");
+    let wanted = |version: &str| PromptSpec { version: Some(version.into()), ..template_only() };
+    assert_eq!(Builder::load(&wanted("2"), folder.path()).unwrap().version(), Some("2"));
+    assert!(Builder::load(&wanted("1"), folder.path()).unwrap_err().fragment().contains("`2`"));
+    assert_eq!(Builder::load(&template_only(), folder.path()).unwrap().version(), Some("2"));
+}
+
+#[test]
+fn the_linter_lists_every_problem() {
+    let folder = folder("{{ qestion }}\n{{ target }}\n{{ metadata.x }}{% set y = 1 %}{{ y }}{{ range(2) }}\n");
+    let findings = lint(&template_only(), folder.path());
+    let seen: Vec<_> = findings.iter().map(|f| (f.severity, f.place.as_ref().unwrap().line)).collect();
+    assert_eq!(seen, [(Severity::Error, Some(1)), (Severity::Error, Some(2)), (Severity::Warning, None)]);
+    assert!(lint(&PromptSpec::default(), folder.path()).is_empty());
+}

@@ -1,0 +1,283 @@
+//! The linter: a suite, its templates and every case of its datasets, looked at without loading a model.
+//!
+//! Findings are data; showing them is the door's work. A kind of finding that many cases share is listed for the first
+//! few and then counted, so that one wrong column does not bury everything else.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::lint_tags::Tags;
+use super::load::{Purpose, Suite};
+use super::overrides::Overrides;
+use super::plan::DatasetPlan;
+use super::validate;
+use crate::dataset::{Input, Kind, Sample, Source};
+use crate::engine::Prompt;
+use crate::prompt::{self, Builder, Finding, Severity};
+
+/// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
+const LONG_INPUT: usize = 32_768;
+/// Findings of one kind that are listed per dataset.
+const LISTED: u64 = 5;
+
+/// Everything that is wrong or looks wrong, in the order of suite, prompt and datasets.
+pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
+    let suite = match Suite::read(path, overrides) {
+        Ok(suite) => suite,
+        Err(error) => return vec![Finding::from(&error)],
+    };
+    let mut findings: Vec<Finding> = validate::problems(&suite, Purpose::Lint).iter().map(Finding::from).collect();
+    let root = path.parent().unwrap_or(Path::new(""));
+    for finding in prompt::lint(&suite.plan.prompt, root) {
+        if !findings.iter().any(|other| other.place == finding.place && other.message == finding.message) {
+            findings.push(finding);
+        }
+    }
+    unused_scorers(&suite, &mut findings);
+    let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
+    for (index, dataset) in suite.plan.datasets.iter().enumerate() {
+        // A source that cannot be made or opened is among the problems already.
+        let Ok(source) = suite.source(dataset) else { continue };
+        if source.path.is_file() {
+            let mut cases = Cases::new(&suite, dataset, &source, builder.as_ref());
+            cases.read(&mut tags);
+            findings.append(&mut cases.finish(index));
+        }
+    }
+    findings.append(&mut tags.findings());
+    findings
+}
+
+fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
+    for (index, scorer) in suite.plan.scorers.iter().enumerate() {
+        let name = scorer.name();
+        if !suite.plan.datasets.iter().any(|dataset| dataset.scorers.iter().any(|used| used == name)) {
+            let finding = Finding::warning(format!("no dataset uses the scorer `{name}`"));
+            findings.push(placed(suite, &format!("scorers.{index}"), finding));
+        }
+    }
+}
+
+/// The finding at the place where a value of the plan was written.
+fn placed(suite: &Suite, place: &str, finding: Finding) -> Finding {
+    let error = suite.problem(place, finding.clone().into_error());
+    Finding { place: error.location().cloned(), ..finding }
+}
+
+/// Kinds of findings about single cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Unreadable,
+    BadCheck,
+    NoTarget,
+    NoScorer,
+    CannotBuild,
+    EmptyInput,
+    LongInput,
+    AnswerShown,
+    Contradiction,
+}
+
+impl Rule {
+    const ALL: [Self; 9] = [
+        Self::Unreadable,
+        Self::BadCheck,
+        Self::NoTarget,
+        Self::NoScorer,
+        Self::CannotBuild,
+        Self::EmptyInput,
+        Self::LongInput,
+        Self::AnswerShown,
+        Self::Contradiction,
+    ];
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Unreadable => "cases that cannot be read",
+            Self::BadCheck => "cases with wrong checks",
+            Self::NoTarget => "cases without a target",
+            Self::NoScorer => "cases that no scorer looks at",
+            Self::CannotBuild => "cases whose prompt cannot be built",
+            Self::EmptyInput => "cases with an empty input",
+            Self::LongInput => "cases with a very long input",
+            Self::AnswerShown => "cases that are few-shot examples",
+            Self::Contradiction => "cases that contradict another",
+        }
+    }
+}
+
+/// The cases of one dataset.
+struct Cases<'a> {
+    suite: &'a Suite,
+    dataset: &'a DatasetPlan,
+    source: &'a Source,
+    builder: Option<&'a Builder>,
+    /// The first scorer of the dataset that cannot do without a target.
+    needs_target: Option<String>,
+    findings: Vec<Finding>,
+    counts: [u64; Rule::ALL.len()],
+    /// Whether there are errors among those not listed.
+    hidden_errors: [bool; Rule::ALL.len()],
+    /// Hash of prompt -> hash of targets and line of the first case that has it.
+    prompts: HashMap<[u8; 16], ([u8; 16], u64)>,
+    /// Cases with the fields that a template may forget.
+    with_context: u64,
+    with_choices: u64,
+}
+
+impl<'a> Cases<'a> {
+    fn new(suite: &'a Suite, dataset: &'a DatasetPlan, source: &'a Source, builder: Option<&'a Builder>) -> Self {
+        let scorers = suite.scorers(dataset);
+        let needs_target = scorers.iter().find(|scorer| scorer.needs_target()).map(|scorer| scorer.name().to_owned());
+        Self {
+            suite,
+            dataset,
+            source,
+            builder,
+            needs_target,
+            findings: Vec::new(),
+            counts: [0; Rule::ALL.len()],
+            hidden_errors: [false; Rule::ALL.len()],
+            prompts: HashMap::new(),
+            with_context: 0,
+            with_choices: 0,
+        }
+    }
+
+    fn read(&mut self, tags: &mut Tags) {
+        let samples = match self.source.open() {
+            Ok(samples) => samples,
+            Err(error) => return self.findings.push(Finding::from(&error)),
+        };
+        for sample in samples {
+            match sample {
+                Ok(sample) => {
+                    tags.add(&sample, &self.source.path);
+                    self.case(&sample);
+                }
+                Err(error) => self.report(Rule::Unreadable, Finding::from(&error)),
+            }
+        }
+    }
+
+    fn report(&mut self, rule: Rule, finding: Finding) {
+        self.counts[rule as usize] += 1;
+        if self.counts[rule as usize] <= LISTED {
+            self.findings.push(finding);
+        } else if finding.severity == Severity::Error {
+            self.hidden_errors[rule as usize] = true;
+        }
+    }
+
+    fn case(&mut self, sample: &Sample) {
+        let (path, line, id) = (self.source.path.clone(), Some(sample.line), &sample.id);
+        self.with_context += u64::from(sample.context.is_some());
+        self.with_choices += u64::from(!sample.choices.is_empty());
+        let mut needs_target = self.needs_target.clone();
+        match self.suite.checks(self.dataset, sample) {
+            Ok(checks) => {
+                let own = checks.iter().find(|check| check.needs_target()).map(|check| check.name().to_owned());
+                needs_target = needs_target.or(own);
+            }
+            Err(error) => self.report(Rule::BadCheck, Finding::from(&error).at(&path, line)),
+        }
+        if let Some(scorer) = needs_target.filter(|_| sample.target.is_empty()) {
+            let message = format!("the case `{id}` has no target, and the scorer `{scorer}` needs one");
+            self.report(Rule::NoTarget, Finding::error(message).at(&path, line));
+        }
+        if self.dataset.scorers.is_empty() && sample.checks.is_empty() {
+            let finding = match self.dataset.kind {
+                Kind::Danger => Finding::error(format!("no scorer looks at the danger case `{id}`")),
+                Kind::Golden => Finding::warning(format!("no scorer looks at the case `{id}`")),
+            };
+            self.report(Rule::NoScorer, finding.at(&path, line));
+        }
+        self.input(sample);
+        self.prompt(sample);
+    }
+
+    fn input(&mut self, sample: &Sample) {
+        let (path, line, id) = (self.source.path.clone(), Some(sample.line), &sample.id);
+        let Input::Text(text) = &sample.input else { return };
+        if text.trim().is_empty() {
+            let finding = Finding::warning(format!("the case `{id}` has an empty input"));
+            self.report(Rule::EmptyInput, finding.at(&path, line));
+        }
+        // Bytes first: counting characters is only worth it when there can be enough of them.
+        if text.len() > LONG_INPUT && text.chars().count() > LONG_INPUT {
+            let message = format!("the input of the case `{id}` has {} characters", text.chars().count());
+            self.report(Rule::LongInput, Finding::warning(message).at(&path, line));
+        }
+        if self.builder.is_some_and(|builder| builder.has_example(text)) {
+            let finding = Finding::warning(format!("the case `{id}` is also a few-shot example: its answer is shown"));
+            self.report(Rule::AnswerShown, finding.at(&path, line));
+        }
+    }
+
+    /// Builds the prompt as for a model with a chat template, where every case must have one.
+    fn prompt(&mut self, sample: &Sample) {
+        let Some(builder) = self.builder else { return };
+        let path = self.source.path.clone();
+        let prompt = match builder.build(sample, true) {
+            Ok(prompt) => prompt,
+            Err(error) => {
+                let finding = Finding::from(&error);
+                let message = format!("the case `{}`: {}", sample.id, finding.message);
+                return self.report(Rule::CannotBuild, Finding { message, ..finding }.at(&path, Some(sample.line)));
+            }
+        };
+        let (key, targets) = (prompt_hash(&prompt), short_hash(sample.target.join("\u{1f}").as_bytes()));
+        match self.prompts.get(&key) {
+            None => {
+                self.prompts.insert(key, (targets, sample.line));
+            }
+            Some((first, line)) if *first != targets => {
+                let message = format!("the case `{}` has the prompt of line {line} and another target", sample.id);
+                self.report(Rule::Contradiction, Finding::warning(message).at(&path, Some(sample.line)));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The findings, with the numbers of those not listed, and what holds for the dataset as a whole.
+    fn finish(mut self, index: usize) -> Vec<Finding> {
+        for rule in Rule::ALL.into_iter().filter(|rule| self.counts[*rule as usize] > LISTED) {
+            let message = format!("there are {} more {}", self.counts[rule as usize] - LISTED, rule.about());
+            let hidden_error = self.hidden_errors[rule as usize];
+            let finding = if hidden_error { Finding::error(message) } else { Finding::warning(message) };
+            self.findings.push(finding.at(&self.source.path, None));
+        }
+        for (field, count) in [("context", self.with_context), ("choices", self.with_choices)] {
+            let unused = self.builder.is_some_and(|builder| !builder.uses(field));
+            if unused && count > 0 {
+                let message =
+                    format!("{count} cases of `{}` have `{field}`, which the template never uses", self.dataset.name);
+                let finding = Finding::warning(message).with_hint(format!("add {{{{ {field} }}}} to the template"));
+                self.findings.push(placed(self.suite, &format!("datasets.{index}.file"), finding));
+            }
+        }
+        self.findings
+    }
+}
+
+fn prompt_hash(prompt: &Prompt) -> [u8; 16] {
+    match prompt {
+        Prompt::Text(text) => short_hash(text.as_bytes()),
+        Prompt::Ids(ids) => short_hash(&ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>()),
+        Prompt::Messages { messages, .. } => {
+            let list = messages.iter().cloned().map(serde_json::Value::Object).collect();
+            short_hash(serde_json::Value::Array(list).to_string().as_bytes())
+        }
+    }
+}
+
+fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    short
+}
+
+/// Whether a run would refuse the suite or give wrong results.
+pub fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}

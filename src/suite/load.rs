@@ -1,0 +1,187 @@
+//! From a suite file and the command line to a validated [`Suite`].
+
+use std::path::{Path, PathBuf};
+
+use super::node::Node;
+use super::overrides::Overrides;
+use super::plan::{DatasetPlan, Plan};
+use super::reader;
+use super::validate;
+use crate::dataset::{FieldMap, Format, Source};
+use crate::engine::ModelRef;
+use crate::error::{Error, Result};
+use crate::prompt::Builder;
+use crate::score::ScorerSpec;
+
+/// What a suite is loaded for; decides which models must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A run: a generator is needed, and every model folder.
+    Run,
+    /// Scoring recorded answers: no generator is needed, but every other model folder.
+    Score,
+    /// Looking at the suite: no model is needed.
+    Lint,
+}
+
+/// A plan and where it came from.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// What is to be done.
+    pub plan: Plan,
+    path: PathBuf,
+    generator_base: PathBuf,
+    pub(super) tree: Node,
+}
+
+impl Suite {
+    /// Reads the suite file, lays the options over it and checks everything that can be checked without reading whole
+    /// datasets or loading models.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(path: &Path, overrides: &Overrides, purpose: Purpose) -> Result<Self> {
+        let suite = Self::read(path, overrides)?;
+        match validate::problems(&suite, purpose).into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(suite),
+        }
+    }
+
+    /// The suite as read, with nothing but spelling and types checked.
+    pub(super) fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).map_err(|error| Error::io("open", path, error).context("read the suite").at(path))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            Error::input("read the suite: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
+        })?;
+        let mut tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)?;
+        overrides.apply(&mut tree, path)?;
+        let plan: Plan = reader::read(&tree).map_err(|error| {
+            let mut result = Error::input(format!("read the suite: {}", error.message));
+            if let Some(hint) = error.hint {
+                result = result.with_hint(hint);
+            }
+            match error.origin {
+                Some(origin) => origin.locate(result, path),
+                None => result.at(path),
+            }
+        })?;
+        // `--model` is a path from the working folder, one in the suite or in `--set` from the suite's.
+        let generator = plan.models.generator.as_ref().map(|generator| &generator.model);
+        let from_option = overrides.generator.is_some() && overrides.generator.as_ref() == generator;
+        let generator_base = if from_option { PathBuf::new() } else { root_of(path) };
+        Ok(Self { plan, path: path.into(), generator_base, tree })
+    }
+
+    /// The suite file, as the user named it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path of the plan, from the working folder.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        root_of(&self.path).join(path)
+    }
+
+    /// A dataset of the plan as a source to open.
+    ///
+    /// # Errors
+    /// A file ending that names no format, or a wrong `fields:` map.
+    pub fn source(&self, dataset: &DatasetPlan) -> Result<Source> {
+        let path = self.resolve(&dataset.file);
+        Ok(Source {
+            name: dataset.name.clone(),
+            kind: dataset.kind,
+            format: Format::of(&path)?,
+            path,
+            fields: FieldMap::new(&dataset.fields)?,
+            limit: dataset.limit,
+        })
+    }
+
+    /// All datasets as sources, in the plan's order.
+    ///
+    /// # Errors
+    /// Those of [`Suite::source`].
+    pub fn sources(&self) -> Result<Vec<Source>> {
+        self.plan.datasets.iter().map(|dataset| self.source(dataset)).collect()
+    }
+
+    /// The scorers that look at every case of a dataset, in the dataset's order.
+    pub fn scorers(&self, dataset: &DatasetPlan) -> Vec<&ScorerSpec> {
+        let named = |name: &String| self.plan.scorers.iter().find(|scorer| scorer.name() == name);
+        dataset.scorers.iter().filter_map(named).collect()
+    }
+
+    /// What turns cases into prompts.
+    ///
+    /// # Errors
+    /// Prompt files that are missing or wrong.
+    pub fn prompt(&self) -> Result<Builder> {
+        Builder::load(&self.plan.prompt, &root_of(&self.path))
+    }
+
+    /// The generator, with its path from the working folder.
+    ///
+    /// # Errors
+    /// No generator in the suite, or text that is no model reference.
+    pub fn generator(&self) -> Result<ModelRef> {
+        let Some(generator) = &self.plan.models.generator else {
+            let error = Error::input("find the generator: the suite names none").at(&self.path);
+            return Err(error.with_hint("add `models: {generator: {model: …}}`, or give --model"));
+        };
+        Ok(ModelRef::parse(&generator.model, &self.generator_base)?.resolved(&self.generator_base))
+    }
+
+    /// The embedder, if the suite has one, with its path from the working folder.
+    ///
+    /// # Errors
+    /// Text that is no model reference.
+    pub fn embedder(&self) -> Result<Option<ModelRef>> {
+        self.plan.models.embedder.as_ref().map(|plan| self.model(&plan.model)).transpose()
+    }
+
+    /// The toxicity classifier, if the suite has one, with its path from the working folder.
+    ///
+    /// # Errors
+    /// Text that is no model reference.
+    pub fn toxicity(&self) -> Result<Option<ModelRef>> {
+        self.plan.models.toxicity.as_ref().map(|plan| self.model(&plan.model)).transpose()
+    }
+
+    fn model(&self, text: &str) -> Result<ModelRef> {
+        let root = root_of(&self.path);
+        Ok(ModelRef::parse(text, &root)?.resolved(&root))
+    }
+
+    /// An error about the value at a dotted path of the plan, placed where that value was written.
+    pub(super) fn problem(&self, place: &str, error: Error) -> Error {
+        self.tree.nearest(place).origin.locate(error, &self.path)
+    }
+}
+
+/// The folder that a suite's paths start from.
+fn root_of(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Reads one entry of a case's `checks`, with the same hints as the suite's `scorers`.
+///
+/// # Errors
+/// An unknown scorer, unknown or wrong options. The error has no place.
+pub fn parse_check(check: &serde_json::Value) -> Result<ScorerSpec> {
+    let tree = Node::parse(&check.to_string(), Path::new(""))
+        .map_err(|error| Error::input(format!("read a check: {}", error.fragment())))?;
+    let spec: ScorerSpec = reader::read(&tree).map_err(|error| {
+        let result = Error::input(format!("read a check: {}", error.message));
+        match error.hint {
+            Some(hint) => result.with_hint(hint),
+            None => result,
+        }
+    })?;
+    spec.validate()?;
+    Ok(spec)
+}

@@ -1,0 +1,189 @@
+//! The plan: everything a suite says, with defaults filled in. Plain data that goes into a run's manifest.
+//!
+//! Its serialised form has a stable order and no absolute path; [`super::Suite`] resolves paths.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::dataset::Kind;
+use crate::engine::{GenerateOptions, Sampling};
+use crate::prompt::{PromptSpec, portable};
+use crate::score::ScorerSpec;
+
+/// A whole suite.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of the suite format; 1.
+    pub version: u32,
+    /// Name of the suite, used for folders.
+    pub name: String,
+    /// The models by their role.
+    #[serde(default)]
+    pub models: Models,
+    /// How a case becomes a prompt.
+    #[serde(default)]
+    pub prompt: PromptSpec,
+    /// The datasets, in the suite's order.
+    #[serde(default)]
+    pub datasets: Vec<DatasetPlan>,
+    /// How answers are generated.
+    #[serde(default)]
+    pub generation: Generation,
+    /// The scorers that datasets may name.
+    #[serde(default)]
+    pub scorers: Vec<ScorerSpec>,
+    /// What a run must hold to pass.
+    #[serde(default)]
+    pub gates: Vec<GatePlan>,
+    /// The policy for danger datasets.
+    #[serde(default)]
+    pub danger: DangerPolicy,
+    /// The time that chat templates see, RFC 3339.
+    #[serde(default = "default_clock")]
+    pub clock: String,
+    /// Name of the baseline that runs are compared with.
+    #[serde(default = "default_baseline")]
+    pub baseline: String,
+}
+
+fn default_clock() -> String {
+    "2026-01-01T00:00:00Z".into()
+}
+
+fn default_baseline() -> String {
+    "main".into()
+}
+
+/// The models of a suite by their role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Answers the cases; scoring recorded answers needs none.
+    #[serde(default)]
+    pub generator: Option<ModelPlan>,
+    /// Embeds texts for `similarity`.
+    #[serde(default)]
+    pub embedder: Option<ModelPlan>,
+    /// Classifies texts for `toxicity`.
+    #[serde(default)]
+    pub toxicity: Option<ToxicityPlan>,
+}
+
+/// One model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelPlan {
+    /// A model reference as the suite spells it.
+    #[serde(serialize_with = "portable_model")]
+    pub model: String,
+}
+
+/// The toxicity classifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToxicityPlan {
+    /// A model reference as the suite spells it.
+    #[serde(serialize_with = "portable_model")]
+    pub model: String,
+    /// Which labels count as toxic; every label but the known neutral ones when absent.
+    #[serde(default)]
+    pub labels: Option<Vec<String>>,
+}
+
+fn portable_model<S: Serializer>(model: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    portable(std::path::Path::new(model), serializer)
+}
+
+/// One dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetPlan {
+    /// Name within the suite.
+    pub name: String,
+    /// Golden or danger.
+    pub kind: Kind,
+    /// The file, relative to the suite.
+    #[serde(serialize_with = "portable")]
+    pub file: PathBuf,
+    /// Names of the scorers that look at every case.
+    #[serde(default)]
+    pub scorers: Vec<String>,
+    /// Field -> key in the file.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+    /// Only this many cases from the start of the file.
+    #[serde(default)]
+    pub limit: Option<usize>,
+}
+
+/// How answers are generated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Generation {
+    /// Stop after this many new tokens.
+    pub max_new_tokens: usize,
+    /// Softmax temperature; 0 means greedy.
+    pub temperature: f64,
+    /// Keep the smallest set of most probable tokens whose probabilities add up to this.
+    pub top_p: f64,
+    /// Keep this many most probable tokens (0 keeps all).
+    pub top_k: usize,
+    /// Seed of the random numbers.
+    pub seed: u64,
+    /// Strings that end an answer.
+    pub stop: Vec<String>,
+    /// Do not stop at the model's end-of-sequence tokens.
+    pub ignore_eos: bool,
+}
+
+impl Default for Generation {
+    fn default() -> Self {
+        let GenerateOptions { max_new_tokens, ignore_eos, sampling, seed, stop } = GenerateOptions::default();
+        let Sampling { temperature, top_p, top_k } = sampling;
+        Self { max_new_tokens, temperature, top_p, top_k, seed, stop, ignore_eos }
+    }
+}
+
+impl Generation {
+    /// The same options as the engine takes them.
+    pub fn options(&self) -> GenerateOptions {
+        GenerateOptions {
+            max_new_tokens: self.max_new_tokens,
+            ignore_eos: self.ignore_eos,
+            sampling: Sampling { temperature: self.temperature, top_p: self.top_p, top_k: self.top_k },
+            seed: self.seed,
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+/// One rule that a run must hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatePlan {
+    /// `<dataset name or kind>.<scorer name>[.pass_rate|.mean]`, read by [`super::Metric::parse`].
+    pub metric: String,
+    /// The metric must not be below this.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// The metric must not be above this.
+    #[serde(default)]
+    pub max: Option<f64>,
+    /// The metric must not be further below the baseline than this.
+    #[serde(default)]
+    pub max_drop: Option<f64>,
+    /// The metric must not be further above the baseline than this.
+    #[serde(default)]
+    pub max_rise: Option<f64>,
+}
+
+/// The policy for danger datasets: always on; a suite may only say so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DangerPolicy {
+    /// How many danger cases may newly fail; 0.
+    pub allow_new_failures: u64,
+}

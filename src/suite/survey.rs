@@ -1,0 +1,70 @@
+//! One pass over a suite's datasets before anything loads: every case is read and every check of a case is parsed.
+
+use super::load::{Suite, parse_check};
+use super::plan::DatasetPlan;
+use crate::dataset::Sample;
+use crate::error::{Error, Result};
+use crate::score::ScorerSpec;
+
+/// What one pass over a dataset tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Number of cases that a run will have.
+    pub cases: usize,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    /// Whether a case's own checks need the embedder.
+    pub needs_embedder: bool,
+    /// Whether a case's own checks need the toxicity model.
+    pub needs_toxicity: bool,
+}
+
+impl Suite {
+    /// Reads every dataset once; memory as for streaming. In the plan's order.
+    ///
+    /// # Errors
+    /// The first case or check that is wrong.
+    pub fn survey(&self) -> Result<Vec<Survey>> {
+        self.plan.datasets.iter().map(|dataset| self.survey_one(dataset)).collect()
+    }
+
+    fn survey_one(&self, dataset: &DatasetPlan) -> Result<Survey> {
+        let source = self.source(dataset)?;
+        let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
+        for sample in source.open()? {
+            let sample = sample?;
+            cases += 1;
+            for spec in self.checks(dataset, &sample).map_err(|error| error.at_line(&source.path, sample.line))? {
+                needs_embedder |= spec.needs_embedder();
+                needs_toxicity |= spec.needs_toxicity();
+            }
+        }
+        Ok(Survey { cases, sha256: source.sha256()?, needs_embedder, needs_toxicity })
+    }
+
+    /// A case's own scorers, checked against the dataset's and against the models there are.
+    ///
+    /// # Errors
+    /// A check that does not parse, has the name of another scorer of the case, or needs a model the suite lacks. The
+    /// error has no place.
+    pub fn checks(&self, dataset: &DatasetPlan, sample: &Sample) -> Result<Vec<ScorerSpec>> {
+        let mut specs: Vec<ScorerSpec> = Vec::with_capacity(sample.checks.len());
+        for check in &sample.checks {
+            let spec = parse_check(check)?;
+            let name = spec.name();
+            if dataset.scorers.iter().any(|other| other == name) || specs.iter().any(|other| other.name() == name) {
+                let error = Error::input(format!("use the check `{name}`: the case already has a scorer of this name"));
+                return Err(error.with_hint("give the check another `name`"));
+            }
+            let models = &self.plan.models;
+            if (spec.needs_embedder() && models.embedder.is_none())
+                || (spec.needs_toxicity() && models.toxicity.is_none())
+            {
+                let error = Error::input(format!("use the check `{name}`: the suite has no model for it"));
+                return Err(error.with_hint("add it under `models:` in the suite"));
+            }
+            specs.push(spec);
+        }
+        Ok(specs)
+    }
+}

@@ -1,0 +1,281 @@
+//! Everything that can be checked before a dataset is read or a model loads, as a list of what is wrong.
+
+use std::path::Path;
+
+use super::load::{Purpose, Suite};
+use super::metric::{Metric, Scope, Statistic};
+use super::plan::{DatasetPlan, GatePlan};
+use crate::dataset::{FieldMap, Format, Kind};
+use crate::engine::ModelRef;
+use crate::error::{Error, Result, nearest};
+use crate::prompt::Builder;
+
+/// What is wrong with a suite, each with its place, in the order of the plan.
+pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
+    let mut found = Problems { suite, list: Vec::new() };
+    found.head();
+    found.models(purpose);
+    found.prompt();
+    found.scorers();
+    found.datasets();
+    found.generation();
+    found.gates();
+    found.list
+}
+
+struct Problems<'a> {
+    suite: &'a Suite,
+    list: Vec<Error>,
+}
+
+impl Problems<'_> {
+    fn add(&mut self, place: &str, error: Error) {
+        self.list.push(self.suite.problem(place, error));
+    }
+
+    fn say(&mut self, place: &str, fragment: impl Into<String>) {
+        self.add(place, Error::input(fragment));
+    }
+
+    fn head(&mut self) {
+        let plan = &self.suite.plan;
+        if plan.version != 1 {
+            self.say("version", format!("read the suite: version {} is not known, only 1", plan.version));
+        }
+        self.name("name", &plan.name, true);
+        self.name("baseline", &plan.baseline, true);
+        if let Err(error) = plan.clock.parse::<jiff::Timestamp>() {
+            let error = Error::input(format!("read the clock `{}`", plan.clock)).caused_by(error);
+            self.add("clock", error.with_hint("write it like 2026-01-01T00:00:00Z"));
+        }
+        if plan.danger.allow_new_failures != 0 {
+            let error = Error::input("read the danger policy: no new failures are ever allowed");
+            self.add("danger.allow_new_failures", error.with_hint("write 0 or leave the section out"));
+        }
+    }
+
+    /// Names become folders and parts of dotted metrics.
+    fn name(&mut self, place: &str, name: &str, dots: bool) {
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-') || (dots && c == '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
+            let also = if dots { ", dots" } else { "" };
+            let error = Error::input(format!("use the name `{name}`"));
+            self.add(place, error.with_hint(format!("names have letters, digits{also}, `_` and `-`")));
+        }
+    }
+
+    fn models(&mut self, purpose: Purpose) {
+        let (suite, models) = (self.suite, &self.suite.plan.models);
+        match (&models.generator, purpose) {
+            (Some(_), _) => self.model("models.generator.model", suite.generator().map(Some), purpose == Purpose::Run),
+            (None, Purpose::Run) => {
+                if let Err(error) = suite.generator() {
+                    self.add("models", error);
+                }
+            }
+            (None, Purpose::Score | Purpose::Lint) => {}
+        }
+        self.model("models.embedder.model", suite.embedder(), purpose != Purpose::Lint);
+        self.model("models.toxicity.model", suite.toxicity(), purpose != Purpose::Lint);
+        let labels = models.toxicity.as_ref().and_then(|toxicity| toxicity.labels.as_deref());
+        if labels.is_some_and(<[String]>::is_empty) {
+            self.say("models.toxicity.labels", "read the toxic labels: the list is empty");
+        }
+    }
+
+    fn model(&mut self, place: &str, model: Result<Option<ModelRef>>, needed: bool) {
+        let error = match model {
+            Err(error) => error,
+            Ok(Some(ModelRef::Folder(path))) if needed && !path.is_dir() => {
+                let error = Error::input(format!("find the model: there is no folder `{}`", path.display()));
+                error.with_hint("paths start from the suite's folder; a hub model is org/name[@revision]")
+            }
+            Ok(Some(ModelRef::Gguf(path))) if needed && !path.is_file() => {
+                Error::input(format!("find the model: there is no file `{}`", path.display()))
+            }
+            Ok(_) => return,
+        };
+        self.add(place, error);
+    }
+
+    /// A prompt file that is missing is shown where the suite names it, anything else in the prompt file itself.
+    fn prompt(&mut self) {
+        let spec = &self.suite.plan.prompt;
+        let files = [
+            ("prompt.file", spec.file.as_deref()),
+            ("prompt.system", spec.system.as_deref()),
+            ("prompt.few_shot.file", spec.few_shot.as_ref().map(|shots| shots.file.as_path())),
+        ];
+        let before = self.list.len();
+        for (place, file) in files {
+            if let Some(file) = file {
+                self.file(place, file);
+            }
+        }
+        if spec.few_shot.as_ref().is_some_and(|shots| shots.count == Some(0)) {
+            self.say("prompt.few_shot.count", "read the few-shot examples: a count of 0");
+        }
+        if self.list.len() == before
+            && let Err(error) = Builder::load(spec, self.suite.path().parent().unwrap_or(Path::new("")))
+        {
+            let placed = error.location().is_some();
+            if placed { self.list.push(error) } else { self.add("prompt", error) }
+        }
+    }
+
+    fn file(&mut self, place: &str, file: &Path) {
+        let path = self.suite.resolve(file);
+        if path.is_file() {
+            return;
+        }
+        let fragment = if path.is_dir() { "it is a folder" } else { "there is no such file" };
+        let error = Error::input(format!("open `{}`: {fragment}", path.display()));
+        self.add(place, error.with_hint("paths start from the suite's folder"));
+    }
+
+    fn scorers(&mut self) {
+        let plan = &self.suite.plan;
+        for (index, scorer) in plan.scorers.iter().enumerate() {
+            let (place, name) = (format!("scorers.{index}"), scorer.name());
+            self.name(&place, name, false);
+            if plan.scorers[..index].iter().any(|other| other.name() == name) {
+                let error = Error::input(format!("read the scorers: `{name}` is defined twice"));
+                self.add(&place, error.with_hint("give one of them another `name`"));
+            }
+            if let Err(error) = scorer.validate() {
+                self.add(&place, error);
+            }
+            if scorer.needs_embedder() && plan.models.embedder.is_none() {
+                let error = Error::input(format!("use the scorer `{name}`: the suite has no embedder"));
+                self.add(&place, error.with_hint("add `models: {embedder: {model: …}}`"));
+            }
+            if scorer.needs_toxicity() && plan.models.toxicity.is_none() {
+                let error = Error::input(format!("use the scorer `{name}`: the suite has no toxicity model"));
+                self.add(&place, error.with_hint("add `models: {toxicity: {model: …}}`"));
+            }
+        }
+    }
+
+    fn datasets(&mut self) {
+        let datasets = &self.suite.plan.datasets;
+        if datasets.is_empty() {
+            self.say("datasets", "read the suite: it has no datasets");
+        }
+        for (index, dataset) in datasets.iter().enumerate() {
+            let place = format!("datasets.{index}");
+            self.name(&format!("{place}.name"), &dataset.name, false);
+            if datasets[..index].iter().any(|other| other.name == dataset.name) {
+                self.say(&format!("{place}.name"), format!("read the datasets: `{}` is given twice", dataset.name));
+            }
+            let other_kind = match dataset.kind {
+                Kind::Golden => "danger",
+                Kind::Danger => "golden",
+            };
+            if dataset.name == other_kind {
+                let error = Error::input(format!("read the datasets: `{other_kind}` is the name of the other kind"));
+                self.add(&format!("{place}.name"), error);
+            }
+            self.file(&format!("{place}.file"), &dataset.file);
+            if let Err(error) = Format::of(&dataset.file) {
+                self.add(&format!("{place}.file"), error);
+            }
+            if let Err(error) = FieldMap::new(&dataset.fields) {
+                self.add(&format!("{place}.fields"), error);
+            }
+            if dataset.limit == Some(0) {
+                self.say(&format!("{place}.limit"), "read the limit: 0 selects nothing");
+            }
+            self.scorers_of(dataset, &place);
+        }
+    }
+
+    fn scorers_of(&mut self, dataset: &DatasetPlan, place: &str) {
+        let plan = &self.suite.plan;
+        for (number, name) in dataset.scorers.iter().enumerate() {
+            let place = format!("{place}.scorers.{number}");
+            if !plan.scorers.iter().any(|scorer| scorer.name() == name) {
+                let error = Error::input(format!("use the scorer `{name}`: it is not among the suite's scorers"));
+                let known: Vec<&str> = plan.scorers.iter().map(|scorer| scorer.name()).collect();
+                let none = "define it under `scorers:`".to_owned();
+                let hint = if known.is_empty() { none } else { nearest(name, known) };
+                self.add(&place, error.with_hint(hint));
+            }
+            if dataset.scorers[..number].contains(name) {
+                self.say(&place, format!("use the scorer `{name}` twice"));
+            }
+        }
+    }
+
+    fn generation(&mut self) {
+        let generation = &self.suite.plan.generation;
+        if generation.max_new_tokens == 0 {
+            self.say("generation.max_new_tokens", "use max_new_tokens 0: it must be at least 1");
+        }
+        if !(0.0..=100.0).contains(&generation.temperature) {
+            let fragment = format!("use temperature {}: it must be between 0 and 100", generation.temperature);
+            self.say("generation.temperature", fragment);
+        }
+        if !(generation.top_p > 0.0 && generation.top_p <= 1.0) {
+            let fragment = format!("use top_p {}: it must be above 0 and at most 1", generation.top_p);
+            self.say("generation.top_p", fragment);
+        }
+        if let Some(index) = generation.stop.iter().position(String::is_empty) {
+            self.say(&format!("generation.stop.{index}"), "use an empty stop string");
+        }
+    }
+
+    fn gates(&mut self) {
+        let plan = &self.suite.plan;
+        let names: Vec<&str> = plan.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+        for (index, gate) in plan.gates.iter().enumerate() {
+            let place = format!("gates.{index}");
+            match Metric::parse(&gate.metric, &names) {
+                Err(error) => self.add(&format!("{place}.metric"), error),
+                Ok(metric) => {
+                    self.gate_scorer(&metric, &place);
+                    self.gate_bounds(gate, &metric, &place);
+                }
+            }
+        }
+    }
+
+    fn gate_scorer(&mut self, metric: &Metric, place: &str) {
+        let in_scope = |dataset: &&DatasetPlan| match &metric.scope {
+            Scope::Dataset(name) => dataset.name == *name,
+            Scope::Kind(kind) => dataset.kind == *kind,
+        };
+        let datasets = self.suite.plan.datasets.iter().filter(in_scope);
+        let known: Vec<&str> = datasets.flat_map(|dataset| dataset.scorers.iter().map(String::as_str)).collect();
+        if !known.contains(&metric.scorer.as_str()) {
+            let error = Error::input(format!("use the metric `{metric}`: no such scorer looks at these cases"));
+            let none = "no case of this scope has a scorer".to_owned();
+            let hint = if known.is_empty() { none } else { nearest(&metric.scorer, known) };
+            self.add(&format!("{place}.metric"), error.with_hint(hint));
+        }
+    }
+
+    fn gate_bounds(&mut self, gate: &GatePlan, metric: &Metric, place: &str) {
+        let bounds = [("min", gate.min), ("max", gate.max), ("max_drop", gate.max_drop), ("max_rise", gate.max_rise)];
+        if bounds.iter().all(|(_, bound)| bound.is_none()) {
+            let error = Error::input(format!("use the gate on `{metric}`: it has no bound"));
+            self.add(place, error.with_hint("add `min`, `max`, `max_drop` or `max_rise`"));
+        }
+        for (name, bound) in bounds {
+            let Some(bound) = bound else { continue };
+            let relative = name.starts_with("max_");
+            let share = metric.statistic == Statistic::PassRate;
+            let problem = match (bound.is_finite(), relative, share) {
+                (false, _, _) => "it must be a finite number",
+                (true, true, _) if bound < 0.0 => "it must not be negative",
+                (true, _, true) if !(0.0..=1.0).contains(&bound) => "a pass rate lies between 0 and 1",
+                _ => continue,
+            };
+            self.say(&format!("{place}.{name}"), format!("use {name} {bound}: {problem}"));
+        }
+        if let (Some(min), Some(max)) = (gate.min, gate.max)
+            && min > max
+        {
+            self.say(&format!("{place}.min"), format!("use the gate on `{metric}`: min {min} is above max {max}"));
+        }
+    }
+}
