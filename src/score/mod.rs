@@ -11,6 +11,8 @@ mod normalize;
 mod number;
 mod pattern;
 mod refusal;
+#[cfg(test)]
+mod refusal_cases;
 mod refusal_patterns;
 mod regex_match;
 mod scorer;
