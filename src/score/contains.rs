@@ -84,7 +84,8 @@ impl Contains {
         let text = self.prepare(output);
         let found: Vec<bool> = values.iter().map(|value| self.occurs(&text, &self.prepare(value))).collect();
         let count = found.iter().filter(|found| **found).count();
-        let first = |wanted: bool| values.iter().zip(&found).find(|(_, found)| **found == wanted).map(|(value, _)| value);
+        let first =
+            |wanted: bool| values.iter().zip(&found).find(|(_, found)| **found == wanted).map(|(value, _)| value);
         if options.absent {
             let explanation = match first(true) {
                 Some(value) => format!("contains the forbidden {}", quote(value, ALONE)),
@@ -183,7 +184,8 @@ mod tests {
 
     #[test]
     fn refuses_contradictions() {
-        for json in ["{\"values\":[\"\"]}", "{\"absent\":true}", "{\"absent\":true,\"values\":\"a\",\"mode\":\"all\"}"] {
+        for json in ["{\"values\":[\"\"]}", "{\"absent\":true}", "{\"absent\":true,\"values\":\"a\",\"mode\":\"all\"}"]
+        {
             let options: ContainsOptions = serde_json::from_str(json).unwrap();
             assert!(options.compile().is_err(), "{json}");
         }

@@ -16,6 +16,7 @@ mod refusal_cases;
 mod refusal_patterns;
 mod regex_match;
 mod scorer;
+mod sentences;
 mod similarity;
 mod spec;
 #[cfg(test)]

@@ -146,8 +146,12 @@ mod tests {
 
     #[test]
     fn refuses_contradictions() {
-        for json in ["{}", r#"{"pattern":"a","target_as_pattern":true}"#, r#"{"pattern":"["}"#,
-                     r#"{"pattern":"a","absent":true,"mode":"all"}"#] {
+        for json in [
+            "{}",
+            r#"{"pattern":"a","target_as_pattern":true}"#,
+            r#"{"pattern":"["}"#,
+            r#"{"pattern":"a","absent":true,"mode":"all"}"#,
+        ] {
             assert!(options(json).compile().is_err(), "{json}");
         }
         let scorer = options(r#"{"target_as_pattern":true}"#).compile().unwrap();

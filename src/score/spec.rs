@@ -201,7 +201,11 @@ mod tests {
     #[test]
     fn errors_name_what_is_wrong() {
         let error = |text: &str| yaml(text).unwrap_err();
-        assert!(error("- exact_mach: {}\n").contains("unknown variant `exact_mach`"), "{}", error("- exact_mach: {}\n"));
+        assert!(
+            error("- exact_mach: {}\n").contains("unknown variant `exact_mach`"),
+            "{}",
+            error("- exact_mach: {}\n")
+        );
         assert!(error("- exact_mach\n").contains("unknown variant `exact_mach`"));
         assert!(error("- exact_match: {ignore_cas: true}\n").contains("ignore_cas"));
         assert!(error("- exact_match: {}\n  regex: {pattern: a}\n").contains("one kind"));

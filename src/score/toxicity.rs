@@ -41,8 +41,22 @@ pub struct Toxicity {
 
 /// Names of labels that mean "nothing wrong", compared without case, spaces, hyphens and underscores.
 const NEUTRAL: [&str; 16] = [
-    "ok", "neutral", "nontoxic", "nottoxic", "normal", "neither", "safe", "clean", "benign", "none", "nothate",
-    "nohate", "nonhate", "nothatespeech", "notoffensive", "nonoffensive",
+    "ok",
+    "neutral",
+    "nontoxic",
+    "nottoxic",
+    "normal",
+    "neither",
+    "safe",
+    "clean",
+    "benign",
+    "none",
+    "nothate",
+    "nohate",
+    "nonhate",
+    "nothatespeech",
+    "notoffensive",
+    "nonoffensive",
 ];
 
 impl ToxicityOptions {
@@ -52,7 +66,9 @@ impl ToxicityOptions {
     /// A `max` that is no probability.
     pub fn compile(&self, model_labels: Option<&[String]>) -> Result<Toxicity> {
         if !(0.0..=1.0).contains(&self.max) {
-            return Err(Error::input(format!("read toxicity: `max` is {}", self.max)).with_hint("a probability, 0 to 1"));
+            return Err(
+                Error::input(format!("read toxicity: `max` is {}", self.max)).with_hint("a probability, 0 to 1")
+            );
         }
         let own = (!self.labels.is_empty()).then(|| self.labels.0.clone());
         Ok(Toxicity { max: self.max, labels: own.or_else(|| model_labels.map(<[String]>::to_vec)) })
