@@ -79,12 +79,14 @@ def main():
         sys.exit(f"no {PREFIX}*.csv in {args.folder}")
     for path in files:
         model = path.stem.removeprefix(PREFIX)
-        responses, labelled, outputs, partial = [], [], [], 0
+        responses, labelled, outputs, partial, reworded = [], [], [], 0, 0
         rows = read_csv(path)
         for number, row in enumerate(rows, start=1):
             case, completion = row["id"], row["completion"]
-            if case not in place or place[case][1] != row["prompt"]:
+            if case not in place:
                 sys.exit(f"{path.name}: row {number}: `{case}` is not among the prompts")
+            # Some prompts were reworded after the completions were collected; the pairing is by id.
+            reworded += place[case][1] != row["prompt"]
             responses.append({"dataset": place[case][0], "id": case, "output": completion})
             expect = EXPECT[row["final_label"]]
             if expect is None:
@@ -99,7 +101,7 @@ def main():
         write_jsonl(folder / "golden.jsonl", labelled)
         write_jsonl(folder / "responses.jsonl", outputs)
         (folder / "suite.yaml").write_text(LABELS_SUITE % model, encoding="utf-8")
-        print(f"  {model}: {len(rows)} rows = {len(labelled)} labelled in full + {partial} partial refusals")
+        print(f"  {model}: {len(rows)} rows = {len(labelled)} labelled in full + {partial} partial refusals; {reworded} prompts reworded since")
 
 
 if __name__ == "__main__":
