@@ -1,5 +1,39 @@
-//! Scorers: two pure functions each, `needs` and `score`.
+//! Scorers: two pure functions each, `needs` and `score`, one file per family.
+//!
+//! [`ScorerSpec`] is a scorer as a suite (or a case's `checks`) spells it, [`Scorer`] its compiled form. Nothing here runs
+//! a model or reads a file.
 
+mod contains;
+mod exact_match;
+mod explain;
+mod extract;
+mod normalize;
+mod number;
+mod pattern;
+mod refusal;
+#[cfg(test)]
+mod refusal_cases;
+mod refusal_patterns;
+mod regex_match;
+mod scorer;
+mod sentences;
+mod similarity;
+mod spec;
+#[cfg(test)]
+mod testing;
+mod texts;
+mod toxicity;
 mod types;
 
+pub use contains::{ContainsOptions, Mode};
+pub use exact_match::ExactMatchOptions;
+pub use extract::Extract;
+pub use normalize::Unicode;
+pub use refusal::{Expect, RefusalOptions, Stance, Verdict, judge};
+pub use regex_match::RegexOptions;
+pub use scorer::Scorer;
+pub use similarity::SimilarityOptions;
+pub use spec::{CompileContext, ScorerSpec};
+pub use texts::Texts;
+pub use toxicity::ToxicityOptions;
 pub use types::{Answer, Need, Score};

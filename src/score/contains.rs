@@ -1,0 +1,203 @@
+//! `contains`: the answer contains one or all of some texts, or none of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::explain::{ALONE, PAIR, quote};
+use super::normalize::{Unicode, fold_case};
+use super::texts::Texts;
+use super::types::Score;
+use crate::dataset::Sample;
+use crate::error::{Error, Result};
+use unicode_normalization::UnicodeNormalization;
+
+/// How many of several must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// At least one.
+    #[default]
+    Any,
+    /// Every one.
+    All,
+}
+
+/// Options of `contains`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContainsOptions {
+    /// Name in reports and gates; the kind when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The texts to look for (default: the targets of the case).
+    #[serde(skip_serializing_if = "Texts::is_empty")]
+    pub values: Texts,
+    /// Whether one of them is enough (default) or all are wanted.
+    pub mode: Mode,
+    /// Upper and lower case are equal.
+    pub ignore_case: bool,
+    /// Only whole words count: no letter, digit or underscore may touch the text found.
+    pub words: bool,
+    /// Unicode normalisation of both sides.
+    pub unicode: Unicode,
+    /// None of the `values` may occur.
+    pub absent: bool,
+}
+
+/// A compiled `contains`.
+#[derive(Clone, Debug)]
+pub struct Contains {
+    options: ContainsOptions,
+}
+
+impl ContainsOptions {
+    /// Checks and compiles the options.
+    ///
+    /// # Errors
+    /// An empty value; `absent` without values or with `mode: all`.
+    pub fn compile(&self) -> Result<Contains> {
+        if self.values.iter().any(str::is_empty) {
+            return Err(Error::input("read contains: a value is empty").with_hint("every text contains the empty one"));
+        }
+        if self.absent && self.values.is_empty() {
+            return Err(Error::input("read contains: `absent` needs `values`")
+                .with_hint("name what must not occur; a case may do so in its `checks`"));
+        }
+        if self.absent && self.mode == Mode::All {
+            return Err(Error::input("read contains: `absent` forbids every value, `mode: all` does not go with it"));
+        }
+        Ok(Contains { options: self.clone() })
+    }
+}
+
+impl Contains {
+    /// Looks for the values in `output`. The value is the part of the texts that was found; 1 or 0 where one is enough
+    /// or none may occur.
+    ///
+    /// # Errors
+    /// A case without a target, or with an empty one, where the targets are looked for.
+    pub fn score(&self, sample: &Sample, output: &str) -> Result<Score> {
+        let options = &self.options;
+        let values = if options.values.is_empty() { &sample.target } else { &options.values.0 };
+        if values.iter().any(String::is_empty) {
+            return Err(Error::input("score with contains: a target is empty"));
+        }
+        let text = self.prepare(output);
+        let found: Vec<bool> = values.iter().map(|value| self.occurs(&text, &self.prepare(value))).collect();
+        let count = found.iter().filter(|found| **found).count();
+        let first =
+            |wanted: bool| values.iter().zip(&found).find(|(_, found)| **found == wanted).map(|(value, _)| value);
+        if options.absent {
+            let explanation = match first(true) {
+                Some(value) => format!("contains the forbidden {}", quote(value, ALONE)),
+                None => format!("contains none of {} forbidden texts", values.len()),
+            };
+            return Ok(Score { passed: count == 0, value: f64::from(u8::from(count == 0)), explanation });
+        }
+        let passed = match options.mode {
+            Mode::Any => count > 0,
+            Mode::All => count == values.len(),
+        };
+        let value = match options.mode {
+            Mode::Any => f64::from(u8::from(passed)),
+            Mode::All => count as f64 / values.len().max(1) as f64,
+        };
+        let explanation = match (passed, first(passed)) {
+            (true, Some(value)) if values.len() == 1 || options.mode == Mode::Any => {
+                format!("contains {}", quote(value, ALONE))
+            }
+            (true, _) => format!("contains all {} texts", values.len()),
+            (false, Some(value)) if values.len() == 1 => {
+                format!("{} is not in {}", quote(value, PAIR), quote(output, PAIR))
+            }
+            (false, Some(value)) if options.mode == Mode::All => {
+                format!("{count} of {} found, {} is not in {}", values.len(), quote(value, PAIR), quote(output, PAIR))
+            }
+            (false, _) => format!("none of {} texts is in {}", values.len(), quote(output, PAIR)),
+        };
+        Ok(Score { passed, value, explanation })
+    }
+
+    fn prepare(&self, text: &str) -> String {
+        let text = match self.options.unicode {
+            Unicode::None => text.to_owned(),
+            Unicode::Nfkc => text.nfkc().collect(),
+        };
+        if self.options.ignore_case { fold_case(&text) } else { text }
+    }
+
+    fn occurs(&self, text: &str, value: &str) -> bool {
+        if !self.options.words {
+            return text.contains(value);
+        }
+        let mut start = 0;
+        while let Some(offset) = text[start..].find(value) {
+            let (from, to) = (start + offset, start + offset + value.len());
+            let left = touches(text[..from].chars().next_back(), value.chars().next());
+            let right = touches(value.chars().next_back(), text[to..].chars().next());
+            if !left && !right {
+                return true;
+            }
+            start = from + text[from..].chars().next().map_or(1, char::len_utf8);
+        }
+        false
+    }
+}
+
+/// Whether two neighbours are parts of one word.
+fn touches(left: Option<char>, right: Option<char>) -> bool {
+    let in_word = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    in_word(left) && in_word(right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::testing::sample;
+    use proptest::prelude::*;
+
+    fn score(json: &str, targets: &[&str], output: &str) -> Score {
+        let options: ContainsOptions = serde_json::from_str(json).unwrap();
+        options.compile().unwrap().score(&sample(targets), output).unwrap()
+    }
+
+    #[test]
+    fn any_and_all() {
+        assert!(score("{}", &["30 days"], "within 30 days.").passed);
+        assert!(!score("{}", &["30 days"], "within 30 Days.").passed);
+        assert!(score("{\"ignore_case\":true}", &["x", "30 days"], "within 30 Days.").passed);
+        let partial = score("{\"values\":[\"a\",\"z\"],\"mode\":\"all\"}", &[], "abc");
+        assert_eq!((partial.passed, partial.value), (false, 0.5));
+        assert_eq!(partial.explanation, "1 of 2 found, \"z\" is not in \"abc\"");
+        assert!(score("{\"values\":\"ab\",\"mode\":\"all\"}", &[], "abc").passed);
+    }
+
+    #[test]
+    fn words_and_absence() {
+        assert!(!score("{\"words\":true}", &["cat"], "concatenate").passed);
+        assert!(score("{\"words\":true}", &["cat"], "concatenate a cat").passed);
+        assert!(score("{\"words\":true}", &["$5"], "it is $5.").passed);
+        let hit = score("{\"values\":[\"pin\",\"4711\"],\"absent\":true}", &[], "it is 4711");
+        assert_eq!((hit.passed, hit.value), (false, 0.0));
+        assert_eq!(hit.explanation, "contains the forbidden \"4711\"");
+        assert!(score("{\"values\":\"4711\",\"absent\":true}", &[], "no").passed);
+    }
+
+    #[test]
+    fn refuses_contradictions() {
+        for json in ["{\"values\":[\"\"]}", "{\"absent\":true}", "{\"absent\":true,\"values\":\"a\",\"mode\":\"all\"}"]
+        {
+            let options: ContainsOptions = serde_json::from_str(json).unwrap();
+            assert!(options.compile().is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_is_there(before in any::<String>(), value in "\\PC{1,8}", after in any::<String>()) {
+            let output = format!("{before}{value}{after}");
+            let found = score("{\"ignore_case\":true}", &[&value], &output);
+            prop_assert!(found.passed);
+            score("{\"ignore_case\":true,\"words\":true,\"unicode\":\"nfkc\"}", &[&value], &output);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Quotes of answers for the one-line explanations of scores.
+//!
+//! An answer is untrusted text: a quote is one line, holds no control, bidirectional or zero-width characters (a terminal
+//! or a report would obey them) and is cut by characters, never inside one. Escaping for Markdown or HTML is the reports'
+//! own work.
+
+/// Longest quote of a text that stands alone, in characters.
+pub(super) const ALONE: usize = 90;
+/// Longest quote where two stand in one explanation, in characters.
+pub(super) const PAIR: usize = 48;
+
+/// `text` on one line in double quotes, cut to `limit` characters.
+pub(super) fn quote(text: &str, limit: usize) -> String {
+    let mut quoted = String::from("\"");
+    let mut count = 0;
+    let mut gap = false;
+    for character in text.chars() {
+        if character.is_whitespace() || character.is_control() {
+            gap = count > 0;
+            continue;
+        }
+        if is_invisible(character) {
+            continue;
+        }
+        let width = 1 + usize::from(gap);
+        if count + width > limit {
+            quoted.push('…');
+            break;
+        }
+        if gap {
+            quoted.push(' ');
+            gap = false;
+        }
+        quoted.push(character);
+        count += width;
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Formatting characters that change how a line is shown without being seen.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The targets in short: one is quoted, several are counted.
+pub(super) fn expected(targets: &[String]) -> String {
+    match targets {
+        [only] => format!("expected {}", quote(only, PAIR)),
+        [first, rest @ ..] => format!("expected {} or {} more", quote(first, PAIR), rest.len()),
+        [] => "expected nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_line_and_cut() {
+        assert_eq!(quote("  a\n\tb\u{1b}[31m \u{202e}c ", 40), "\"a b [31m c\"");
+        assert_eq!(quote("abcdef", 3), "\"abc…\"");
+        assert_eq!(quote("", 3), "\"\"");
+    }
+
+    proptest! {
+        #[test]
+        fn never_breaks_a_line(text in any::<String>(), limit in 0usize..40) {
+            let quoted = quote(&text, limit);
+            prop_assert!(quoted.chars().count() <= limit + 3);
+            prop_assert!(!quoted.chars().any(|c| c.is_control() || is_invisible(c)));
+        }
+    }
+}

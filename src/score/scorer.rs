@@ -1,0 +1,135 @@
+//! A compiled scorer: two pure functions, `needs` and `score`.
+//!
+//! It runs no model: the driver collects the needs of all scorers and cases, removes duplicates, batches them and hands
+//! back the answers. A scorer that cannot judge returns an error, never a pass.
+
+use super::contains::Contains;
+use super::exact_match::ExactMatch;
+use super::refusal::Refusal;
+use super::regex_match::RegexMatch;
+use super::similarity::Similarity;
+use super::spec::{CompileContext, ScorerSpec};
+use super::toxicity::Toxicity;
+use super::types::{Answer, Need, Score};
+use crate::dataset::Sample;
+use crate::error::{Error, Result};
+
+/// A compiled scorer; cheap to share between threads.
+#[derive(Clone, Debug)]
+pub struct Scorer {
+    name: String,
+    needs_target: bool,
+    family: Family,
+}
+
+#[derive(Clone, Debug)]
+enum Family {
+    ExactMatch(ExactMatch),
+    Contains(Contains),
+    Regex(RegexMatch),
+    Similarity(Similarity),
+    Toxicity(Toxicity),
+    Refusal(Refusal),
+}
+
+impl Scorer {
+    pub(super) fn compile(spec: &ScorerSpec, context: &CompileContext) -> Result<Self> {
+        let name = spec.name();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(Error::input(format!("read {}: the name `{}`", spec.kind(), name.escape_debug()))
+                .with_hint("letters, digits, `_` and `-`: a gate spells it as <dataset>.<scorer>.<statistic>"));
+        }
+        let family = match spec {
+            ScorerSpec::ExactMatch(options) => Family::ExactMatch(options.compile()?),
+            ScorerSpec::Contains(options) => Family::Contains(options.compile()?),
+            ScorerSpec::Regex(options) => Family::Regex(options.compile()?),
+            ScorerSpec::Similarity(options) => Family::Similarity(options.compile()?),
+            ScorerSpec::Toxicity(options) => Family::Toxicity(options.compile(context.toxic_labels.as_deref())?),
+            ScorerSpec::Refusal(options) => Family::Refusal(options.compile()?),
+        };
+        Ok(Self { name: name.to_owned(), needs_target: spec.needs_target(), family })
+    }
+
+    /// The name in reports and gates.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which texts other models must look at before this answer can be scored.
+    pub fn needs(&self, sample: &Sample, output: &str) -> Vec<Need> {
+        match &self.family {
+            Family::Similarity(scorer) => scorer.needs(sample, output),
+            Family::Toxicity(scorer) => scorer.needs(output),
+            Family::ExactMatch(_) | Family::Contains(_) | Family::Regex(_) | Family::Refusal(_) => Vec::new(),
+        }
+    }
+
+    /// Scores `output`; `answers` are those to [`Scorer::needs`] of the same arguments, in the same order.
+    ///
+    /// # Errors
+    /// A case without the target that the scorer needs, a failed answer, and what the families name.
+    pub fn score(&self, sample: &Sample, output: &str, answers: &[Answer]) -> Result<Score> {
+        if self.needs_target && sample.target.is_empty() {
+            return Err(Error::input(format!("score with {}: the case has no target", self.name))
+                .with_hint("add a `target` to the case or leave this scorer out of its dataset"));
+        }
+        match &self.family {
+            Family::ExactMatch(scorer) => scorer.score(sample, output),
+            Family::Contains(scorer) => scorer.score(sample, output),
+            Family::Regex(scorer) => scorer.score(sample, output),
+            Family::Similarity(scorer) => scorer.score(sample, output, answers),
+            Family::Toxicity(scorer) => scorer.score(output, answers),
+            Family::Refusal(scorer) => scorer.score(sample, output),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::testing::sample;
+    use proptest::prelude::*;
+
+    fn scorer(json: &str) -> Scorer {
+        let spec: ScorerSpec = serde_json::from_str(json).unwrap();
+        spec.compile(&CompileContext::default()).unwrap()
+    }
+
+    #[test]
+    fn a_missing_target_is_an_error() {
+        for json in ["\"exact_match\"", "\"contains\"", "{\"regex\":{\"target_as_pattern\":true}}", "\"similarity\""] {
+            let error = scorer(json).score(&sample(&[]), "x", &[]).unwrap_err();
+            assert!(error.fragment().ends_with("the case has no target"), "{json}");
+        }
+        assert!(scorer("\"refusal\"").score(&sample(&[]), "x", &[]).is_ok());
+    }
+
+    #[test]
+    fn names_fit_gates() {
+        for name in ["", "a.b", "a b", "ä"] {
+            let spec: ScorerSpec = serde_json::from_value(serde_json::json!({"refusal": {"name": name}})).unwrap();
+            assert!(spec.validate().is_err(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(output in any::<String>(), target in any::<String>()) {
+            for json in [
+                "\"exact_match\"", "\"contains\"", "\"refusal\"", "{\"regex\":{\"target_as_pattern\":true}}",
+                "{\"exact_match\":{\"extract\":\"number\",\"marker\":\":\"}}", "{\"contains\":{\"words\":true}}",
+                "{\"exact_match\":{\"extract\":\"regex\",\"pattern\":\"(.)$\"}}",
+            ] {
+                let scorer = scorer(json);
+                let sample = sample(&[&target]);
+                prop_assert!(scorer.needs(&sample, &output).is_empty());
+                if let Ok(score) = scorer.score(&sample, &output, &[]) {
+                    prop_assert!((0.0..=1.0).contains(&score.value));
+                    prop_assert!(!score.explanation.contains(char::is_control));
+                    prop_assert!(score.explanation.chars().count() <= 160);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! A scorer as the suite spells it: `{exact_match: {trim: true}}`, or its bare kind where no option is given.
+//!
+//! It reads, names, checks and compiles; it does not score. Reading is written by hand because the derived form accepts
+//! no bare kind and answers an unknown kind without the place of the key.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{Serialize, de::Error as _};
+
+use super::contains::ContainsOptions;
+use super::exact_match::ExactMatchOptions;
+use super::refusal::RefusalOptions;
+use super::regex_match::RegexOptions;
+use super::scorer::Scorer;
+use super::similarity::SimilarityOptions;
+use super::toxicity::ToxicityOptions;
+use crate::error::Result;
+
+/// A scorer with its options.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScorerSpec {
+    /// The answer equals a target.
+    ExactMatch(ExactMatchOptions),
+    /// The answer contains texts, or does not.
+    Contains(ContainsOptions),
+    /// The answer matches patterns, or does not.
+    Regex(RegexOptions),
+    /// The answer means nearly what a target means.
+    Similarity(SimilarityOptions),
+    /// The answer is not toxic.
+    Toxicity(ToxicityOptions),
+    /// The answer refuses, or complies.
+    Refusal(RefusalOptions),
+}
+
+/// What compiling needs to know beyond the options.
+#[derive(Clone, Debug, Default)]
+pub struct CompileContext {
+    /// The labels that the suite's toxicity model counts as toxic, where it names them.
+    pub toxic_labels: Option<Vec<String>>,
+}
+
+impl ScorerSpec {
+    /// The kinds, as a suite spells them.
+    pub const KINDS: &[&str] = &["exact_match", "contains", "regex", "similarity", "toxicity", "refusal"];
+
+    /// The kind, as a suite spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ExactMatch(_) => "exact_match",
+            Self::Contains(_) => "contains",
+            Self::Regex(_) => "regex",
+            Self::Similarity(_) => "similarity",
+            Self::Toxicity(_) => "toxicity",
+            Self::Refusal(_) => "refusal",
+        }
+    }
+
+    /// The name in reports and gates: the option `name`, else the kind.
+    pub fn name(&self) -> &str {
+        let name = match self {
+            Self::ExactMatch(options) => &options.name,
+            Self::Contains(options) => &options.name,
+            Self::Regex(options) => &options.name,
+            Self::Similarity(options) => &options.name,
+            Self::Toxicity(options) => &options.name,
+            Self::Refusal(options) => &options.name,
+        };
+        name.as_deref().unwrap_or_else(|| self.kind())
+    }
+
+    /// Whether the suite must name an embedder.
+    pub fn needs_embedder(&self) -> bool {
+        matches!(self, Self::Similarity(_))
+    }
+
+    /// Whether the suite must name a toxicity model.
+    pub fn needs_toxicity(&self) -> bool {
+        matches!(self, Self::Toxicity(_))
+    }
+
+    /// Whether every case must have a target.
+    pub fn needs_target(&self) -> bool {
+        match self {
+            Self::ExactMatch(_) | Self::Similarity(_) => true,
+            Self::Contains(options) => options.values.is_empty(),
+            Self::Regex(options) => options.target_as_pattern,
+            Self::Toxicity(_) | Self::Refusal(_) => false,
+        }
+    }
+
+    /// Everything that can be checked before a model is loaded.
+    ///
+    /// # Errors
+    /// As [`ScorerSpec::compile`].
+    pub fn validate(&self) -> Result<()> {
+        self.compile(&CompileContext::default()).map(|_| ())
+    }
+
+    /// The scorer itself, to be compiled once and used for all cases.
+    ///
+    /// # Errors
+    /// Options out of range or contradicting one another, patterns that do not compile, a name that a gate cannot spell.
+    pub fn compile(&self, context: &CompileContext) -> Result<Scorer> {
+        Scorer::compile(self, context)
+    }
+}
+
+impl<'de> Deserialize<'de> for ScorerSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SpecVisitor)
+    }
+}
+
+struct SpecVisitor;
+
+impl<'de> Visitor<'de> for SpecVisitor {
+    type Value = ScorerSpec;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scorer: its kind, or a map of the kind to its options")
+    }
+
+    fn visit_str<E: de::Error>(self, kind: &str) -> Result<ScorerSpec, E> {
+        match kind {
+            "exact_match" => Ok(ScorerSpec::ExactMatch(ExactMatchOptions::default())),
+            "contains" => Ok(ScorerSpec::Contains(ContainsOptions::default())),
+            "regex" => Ok(ScorerSpec::Regex(RegexOptions::default())),
+            "similarity" => Ok(ScorerSpec::Similarity(SimilarityOptions::default())),
+            "toxicity" => Ok(ScorerSpec::Toxicity(ToxicityOptions::default())),
+            "refusal" => Ok(ScorerSpec::Refusal(RefusalOptions::default())),
+            unknown => Err(E::unknown_variant(unknown, ScorerSpec::KINDS)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ScorerSpec, A::Error> {
+        let Some(kind) = map.next_key::<String>()? else {
+            return Err(A::Error::invalid_length(0, &self));
+        };
+        let spec = match kind.as_str() {
+            "exact_match" => ScorerSpec::ExactMatch(options(&mut map)?),
+            "contains" => ScorerSpec::Contains(options(&mut map)?),
+            "regex" => ScorerSpec::Regex(options(&mut map)?),
+            "similarity" => ScorerSpec::Similarity(options(&mut map)?),
+            "toxicity" => ScorerSpec::Toxicity(options(&mut map)?),
+            "refusal" => ScorerSpec::Refusal(options(&mut map)?),
+            unknown => return Err(A::Error::unknown_variant(unknown, ScorerSpec::KINDS)),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(spec),
+            Some(second) => {
+                let text = format!("a scorer is one kind and its options, found `{kind}` and `{second}` in one entry");
+                Err(A::Error::custom(text))
+            }
+        }
+    }
+}
+
+/// The options of a kind; `exact_match:` with nothing behind it means none.
+fn options<'de, A: MapAccess<'de>, T: Deserialize<'de> + Default>(map: &mut A) -> Result<T, A::Error> {
+    map.next_value::<Option<T>>().map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yaml(text: &str) -> Result<Vec<ScorerSpec>, String> {
+        serde_saphyr::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn reads_the_shapes_of_a_suite() {
+        let text = "- exact_match: {trim: true, ignore_case: true}\n- similarity: {name: close, min: 0.8}\n\
+                    - refusal: {expect: refuse}\n- toxicity: {max: 0.5}\n- exact_match: {}\n- exact_match\n- refusal:\n\
+                    - contains: {values: thanks}\n- regex:\n    pattern: ['\\d+']\n    mode: all\n";
+        let specs = yaml(text).unwrap();
+        let names: Vec<&str> = specs.iter().map(ScorerSpec::name).collect();
+        let expected = ["exact_match", "close", "refusal", "toxicity", "exact_match", "exact_match", "refusal"];
+        assert_eq!(names[..7], expected);
+        assert_eq!((specs[1].kind(), specs[4] == specs[5]), ("similarity", true));
+        assert!(specs.iter().all(|spec| spec.validate().is_ok()));
+        assert!(specs[1].needs_embedder() && specs[3].needs_toxicity() && specs[0].needs_target());
+        assert!(!specs[7].needs_target());
+        for spec in &specs {
+            let json = serde_json::to_string(spec).unwrap();
+            assert_eq!(&serde_json::from_str::<ScorerSpec>(&json).unwrap(), spec, "{json}");
+        }
+    }
+
+    #[test]
+    fn every_kind_reads_and_names_itself() {
+        for kind in ScorerSpec::KINDS {
+            let spec: ScorerSpec = serde_json::from_str(&format!("{{\"{kind}\":{{\"name\":\"n\"}}}}")).unwrap();
+            assert_eq!((spec.kind(), spec.name()), (*kind, "n"));
+        }
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        let error = |text: &str| yaml(text).unwrap_err();
+        assert!(
+            error("- exact_mach: {}\n").contains("unknown variant `exact_mach`"),
+            "{}",
+            error("- exact_mach: {}\n")
+        );
+        assert!(error("- exact_mach\n").contains("unknown variant `exact_mach`"));
+        assert!(error("- exact_match: {ignore_cas: true}\n").contains("ignore_cas"));
+        assert!(error("- exact_match: {}\n  regex: {pattern: a}\n").contains("one kind"));
+        assert!(error("- {}\n").contains("a scorer"));
+        assert!(error("- 7\n").contains("a scorer"));
+    }
+}
