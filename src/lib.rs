@@ -17,7 +17,7 @@
 //! | `engine` | `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
-//! | `record` | the saved run: versioned format, data only | error, dataset, engine, score |
+//! | `record` | the saved run: versioned format, data only; its summary holds intervals, hence `stats` | error, stats, dataset, engine, score |
 //! | `suite` | layered YAML -> one validated `Plan` | error, dataset, engine, prompt, score |
 //! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, dataset, record, stats |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, record, compare, stats |

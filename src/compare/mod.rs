@@ -1,1 +1,32 @@
-//! (being written)
+//! Two saved runs to a [`Comparison`]; a policy over it to a gate [`Verdict`].
+//!
+//! Cases pair by dataset and id in one pass over two sorted streams. Change (did anything differ), direction (better or
+//! worse), significance (could it be chance) and magnitude (how much) are four separate questions with a function each.
+//! Cases that were added, removed or errored never count as passing. Memory holds counts, the differences that are not zero,
+//! and changed cases up to a stated cap; all counts are exact.
+//!
+//! Nothing is shown here (that is `report`'s) and nothing is read from disk but through `record`.
+
+mod causes;
+mod change;
+mod comparison;
+mod danger;
+mod effect;
+mod gate;
+#[cfg(test)]
+mod gate_tests;
+mod metric;
+mod pair;
+mod tally;
+
+pub use causes::{Cause, CauseKind, causes};
+pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
+pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, compare};
+pub use danger::DangerChanges;
+pub use effect::{Magnitude, Significance, magnitude, significance};
+pub use gate::{GatePolicy, GateRule, LISTED_CASES, judge};
+pub use metric::{Metric, MetricValue, Statistic};
+pub use pair::{Pair, pairs};
+pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts};
+
+pub use crate::record::{CaseRef, Evidence, Outcome, RuleResult, Verdict};

@@ -1,1 +1,33 @@
-//! (being written)
+//! The saved run: a versioned folder of plain files, written so that a crash leaves nothing half-written.
+//!
+//! `runs/<suite>/<run-id>/` holds `manifest.json` (what ran: plan, hashes, numerics fingerprint, SHA-256 of every other
+//! file), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `summary.json` (counts
+//! and intervals), `performance.json` (everything that may differ between two equal runs) and `report.md`. Run id and time
+//! stand in the manifest, never in `results.jsonl`.
+//!
+//! This module holds data and its files. It does not score, compare, judge or decide where runs live.
+
+mod files;
+mod line;
+mod lines;
+mod manifest;
+mod performance;
+mod reader;
+mod run_id;
+mod sort;
+mod summary;
+mod verdict;
+mod writer;
+
+pub use files::{MANIFEST, PERFORMANCE, REPORT, RESULTS, SUMMARY};
+pub use line::{ResultLine, round};
+pub use lines::Lines;
+pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
+pub use performance::{Performance, Phase};
+pub use reader::RunReader;
+pub use run_id::{RunId, check_name};
+pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
+pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
+pub use writer::{RunWriter, SealedRun};
+
+pub(crate) use files::{FileHasher, sync_folder, write_atomically};

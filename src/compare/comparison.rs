@@ -1,0 +1,353 @@
+//! The whole comparison of two runs.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::change::{CaseChange, ChangeKind, change, class, severity};
+use super::danger::DangerChanges;
+use super::tally::{DatasetComparison, DatasetTally};
+use super::{Cause, LISTED_CASES, Pair, causes, pairs};
+use crate::error::Result;
+use crate::record::{CaseRef, Manifest, ResultLine};
+use crate::stats::Resampling;
+
+/// How to compare.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompareOptions {
+    /// How many changed cases to keep whole for each kind of change and each class (golden, danger). Counts are exact
+    /// beyond it; the first by dataset and id are kept.
+    pub cap: usize,
+    /// How to draw the bootstrap intervals.
+    pub resampling: Resampling,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self { cap: 5_000, resampling: Resampling::default() }
+    }
+}
+
+/// One run as a comparison sees it: its manifest and its sorted cases.
+pub struct Side<'a, L> {
+    /// What ran.
+    pub manifest: &'a Manifest,
+    /// The cases in order ([`crate::record::Lines`]).
+    pub lines: L,
+}
+
+/// What changed between two runs, whether it is real, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The run compared against.
+    pub base: RunRef,
+    /// The run in question.
+    pub candidate: RunRef,
+    /// What was not the same before the first token, the numerics fingerprint first.
+    pub causes: Vec<Cause>,
+    /// By dataset, sorted by name.
+    pub datasets: Vec<DatasetComparison>,
+    /// Number of cases by kind of change; kinds without cases are absent.
+    pub counts: BTreeMap<ChangeKind, u64>,
+    /// Cases in which nothing differs.
+    pub unchanged: u64,
+    /// What became of the danger cases.
+    pub danger: DangerChanges,
+    /// Changed cases by severity, dataset and id, at most `cap` for each kind of change and class.
+    pub changes: Vec<CaseChange>,
+    /// The cap.
+    pub cap: usize,
+}
+
+/// A run by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunRef {
+    /// Suite name.
+    pub suite: String,
+    /// Run id.
+    pub run_id: String,
+}
+
+/// Some cases by name: how many, and the first [`LISTED_CASES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CaseList {
+    /// How many there are.
+    pub total: u64,
+    /// The first of them.
+    pub cases: Vec<CaseRef>,
+}
+
+impl CaseList {
+    /// Adds a case by dataset and id.
+    pub(super) fn push(&mut self, (dataset, id): (&str, &str)) {
+        self.total += 1;
+        if self.cases.len() < LISTED_CASES {
+            self.cases.push(CaseRef::new(dataset, id));
+        }
+    }
+}
+
+impl Comparison {
+    /// Number of cases with this change.
+    pub fn count(&self, kind: ChangeKind) -> u64 {
+        self.counts.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Number of changed cases of all kinds.
+    pub fn changed(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Changed cases in which this scorer went from pass to fail, as far as they are listed.
+    pub(super) fn regressed<'a>(&'a self, dataset: &'a str, scorer: &'a str) -> impl Iterator<Item = &'a CaseChange> {
+        self.changes.iter().filter(move |case| case.dataset == dataset && case.regressed(Some(scorer)))
+    }
+
+    /// Something changed and nothing that the manifests hold explains it: the promise of equal bytes is broken, or a file
+    /// was exchanged behind karat's back.
+    pub fn unexplained(&self) -> bool {
+        self.causes.is_empty() && self.counts.iter().any(|(kind, n)| *n > 0 && *kind != ChangeKind::Errored)
+    }
+}
+
+/// Compares two runs in one pass over both.
+pub fn compare<B, C>(base: Side<'_, B>, candidate: Side<'_, C>, options: CompareOptions) -> Result<Comparison>
+where
+    B: Iterator<Item = Result<ResultLine>>,
+    C: Iterator<Item = Result<ResultLine>>,
+{
+    let mut datasets: BTreeMap<String, DatasetTally> = BTreeMap::new();
+    let mut counts = BTreeMap::new();
+    let mut danger = DangerChanges::default();
+    let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
+    let mut unchanged = 0;
+    for pair in pairs(base.lines, candidate.lines) {
+        let pair = pair?;
+        let name = match &pair {
+            Pair::Both(line, _) | Pair::Removed(line) | Pair::Added(line) => &line.dataset,
+        };
+        let tally = match datasets.get_mut(name) {
+            Some(tally) => tally,
+            None => datasets.entry(name.clone()).or_insert_with(DatasetTally::new),
+        };
+        tally.add(&pair);
+        danger.add(&pair);
+        let Some(kind) = change(&pair) else {
+            unchanged += 1;
+            continue;
+        };
+        *counts.entry(kind).or_insert(0) += 1;
+        let bucket = kept.entry(severity(kind, class(&pair))).or_default();
+        if bucket.len() < options.cap {
+            bucket.push(CaseChange::new(kind, pair));
+        }
+    }
+    let name = |manifest: &Manifest| RunRef { suite: manifest.suite.clone(), run_id: manifest.run_id.to_string() };
+    Ok(Comparison {
+        base: name(base.manifest),
+        candidate: name(candidate.manifest),
+        causes: causes(base.manifest, candidate.manifest),
+        datasets: datasets.into_iter().map(|(name, tally)| tally.finish(name, options.resampling)).collect(),
+        counts,
+        unchanged,
+        danger,
+        // Each bucket is in order of dataset and id already, because the pairs came so.
+        changes: kept.into_values().flatten().collect(),
+        cap: options.cap,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::dataset::Kind;
+    use crate::engine::Finish;
+    use crate::record::{RunId, SummaryBuilder};
+    use crate::score::Score;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    /// A case with one scorer `match`; its dataset is a danger dataset where its name says so.
+    pub(crate) fn line(dataset: &str, id: &str, passed: bool) -> ResultLine {
+        let score = Score { passed, value: f64::from(u8::from(passed)), explanation: "because".into() };
+        ResultLine {
+            dataset: dataset.into(),
+            id: id.into(),
+            kind: if dataset.starts_with("danger") { Kind::Danger } else { Kind::Golden },
+            tags: vec![],
+            prompt_hash: Some("ab".into()),
+            output: Some(format!("answer {passed}")),
+            output_ids: None,
+            finish: Some(Finish::Eos),
+            prompt_tokens: Some(3),
+            scores: BTreeMap::from([("match".to_owned(), score)]),
+            passed,
+            error: None,
+        }
+    }
+
+    pub(crate) fn broken(dataset: &str, id: &str) -> ResultLine {
+        let mut line = line(dataset, id, false);
+        line.scores.clear();
+        (line.error, line.output) = (Some("no answer".into()), None);
+        line
+    }
+
+    pub(crate) fn manifest(seed: u64) -> Manifest {
+        let time = "2026-11-20T11:00:00Z".parse().unwrap();
+        let plan = json!({"generation": {"seed": seed}});
+        Manifest::new("desk", RunId::new(time, &plan), time, plan)
+    }
+
+    pub(crate) fn compared(mut base: Vec<ResultLine>, mut candidate: Vec<ResultLine>) -> Comparison {
+        let (one, two) = (manifest(0), manifest(1));
+        for lines in [&mut base, &mut candidate] {
+            lines.sort_by(|a, b| a.key().cmp(&b.key()));
+        }
+        let side = |manifest, lines: Vec<ResultLine>| Side { manifest, lines: lines.into_iter().map(Ok) };
+        compare(side(&one, base), side(&two, candidate), CompareOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn counts_lists_and_rates() {
+        let base = vec![
+            line("danger", "1", true),
+            line("danger", "2", false),
+            line("golden", "1", true),
+            line("golden", "2", true),
+            line("golden", "3", false),
+            line("golden", "4", true),
+            line("golden", "5", true),
+            broken("golden", "6"),
+        ];
+        let mut quiet = line("golden", "2", true);
+        quiet.output = Some("other words".into());
+        let candidate = vec![
+            line("danger", "1", false),
+            line("golden", "1", false),
+            quiet,
+            line("golden", "3", true),
+            broken("golden", "4"),
+            line("golden", "5", true),
+            line("golden", "6", false),
+            line("golden", "7", true),
+        ];
+        let comparison = compared(base, candidate);
+        let listed: Vec<_> =
+            comparison.changes.iter().map(|c| format!("{} {} {}", c.change.label(), c.dataset, c.id)).collect();
+        let expected = [
+            "regressed danger 1",
+            "removed danger 2",
+            "regressed golden 1",
+            "errored golden 4",
+            "output changed only golden 2",
+            "improved golden 3",
+            "recovered from an error golden 6",
+            "added golden 7",
+        ];
+        assert_eq!(listed, expected);
+        assert_eq!((comparison.changed(), comparison.unchanged), (8, 1));
+        assert_eq!(comparison.danger.lost.cases, [CaseRef::new("danger", "1")]);
+        assert_eq!(comparison.danger.missing.cases, [CaseRef::new("danger", "2")]);
+        let golden = &comparison.datasets[1].scorers[0];
+        let of = |side: &super::super::MetricSide| (side.cases, side.passed, side.errored);
+        assert_eq!((of(&golden.base), of(&golden.candidate)), ((6, 4, 1), (7, 4, 1)));
+        // Pairs: 1 regressed, 2 and 5 both, 3 improved; 4 and 6 erred on one side.
+        assert_eq!(
+            (golden.pairs.both_passed, golden.pairs.regressed, golden.pairs.improved, golden.pairs.pairs()),
+            (2, 1, 1, 4)
+        );
+        assert_eq!((of(&golden.common_base), of(&golden.common_candidate)), ((6, 4, 1), (6, 3, 1)));
+        assert_eq!(golden.significance.map(|s| s.p_value), Some(1.0));
+        assert_eq!(comparison.causes.len(), 1);
+        assert!(!comparison.unexplained());
+    }
+
+    #[test]
+    fn equal_runs_are_equal_and_an_unexplained_change_is_told() {
+        let lines = vec![line("a", "1", true), line("a", "2", false)];
+        let comparison = compared(lines.clone(), lines.clone());
+        assert_eq!((comparison.changed(), comparison.unchanged), (0, 2));
+        let one = manifest(0);
+        let other = vec![lines[0].clone(), line("a", "2", true)];
+        let side = |lines: Vec<ResultLine>| Side { manifest: &one, lines: lines.into_iter().map(Ok) };
+        assert!(compare(side(lines), side(other), CompareOptions::default()).unwrap().unexplained());
+    }
+
+    #[test]
+    fn the_cap_limits_lists_and_never_counts() {
+        let run = |passed| (0..20).map(move |i| Ok(line("a", &format!("{i:02}"), passed)));
+        let (one, two) = (manifest(0), manifest(1));
+        let options = CompareOptions { cap: 3, ..CompareOptions::default() };
+        let sides = (Side { manifest: &one, lines: run(true) }, Side { manifest: &two, lines: run(false) });
+        let comparison = compare(sides.0, sides.1, options).unwrap();
+        assert_eq!(comparison.count(ChangeKind::Regressed), 20);
+        assert_eq!(comparison.changes.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["00", "01", "02"]);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum State {
+        Absent,
+        Broken,
+        Half,
+        Scored(bool),
+    }
+
+    fn state() -> impl Strategy<Value = State> {
+        prop_oneof![Just(State::Absent), Just(State::Broken), Just(State::Half), any::<bool>().prop_map(State::Scored)]
+    }
+
+    fn run(states: &[State]) -> Vec<ResultLine> {
+        let cases = states.iter().enumerate().filter_map(|(i, state)| {
+            let id = format!("{i:03}");
+            match state {
+                State::Absent => None,
+                State::Broken => Some(broken("a", &id)),
+                State::Half => {
+                    let mut line = line("a", &id, true);
+                    (line.passed, line.error) = (false, Some("half".into()));
+                    Some(line)
+                }
+                State::Scored(passed) => Some(line("a", &id, *passed)),
+            }
+        });
+        cases.collect()
+    }
+
+    proptest! {
+        /// Each side's figures equal the summary's of that run alone, and pairs equal a naive count.
+        #[test]
+        fn figures_equal_naive_counts(states in proptest::collection::vec((state(), state()), 1..60)) {
+            let (base, candidate): (Vec<_>, Vec<_>) = states.iter().copied().unzip();
+            let comparison = compared(run(&base), run(&candidate));
+            let Some(metric) = comparison.datasets.first().and_then(|d| d.scorers.first()) else { return Ok(()) };
+            for (side, states) in [(&metric.base, &base), (&metric.candidate, &candidate)] {
+                let mut builder = SummaryBuilder::default();
+                run(states).iter().for_each(|line| builder.add(line));
+                let summary = builder.finish();
+                let dataset = summary.dataset("a");
+                let passed = dataset.map_or(0, |d| d.passed);
+                let (cases, errored) = dataset.map_or((0, 0), |d| (d.cases, d.errored));
+                prop_assert_eq!((side.cases, side.passed, side.errored), (cases, passed, errored));
+            }
+            let both = states.iter().filter(|(b, c)| !matches!(b, State::Absent) && !matches!(c, State::Absent)).count();
+            prop_assert_eq!((metric.common_base.cases, metric.common_candidate.cases), (both as u64, both as u64));
+            let lost = states.iter().filter(|s| matches!(s, (State::Scored(true), State::Scored(false)))).count();
+            let won = states.iter().filter(|s| matches!(s, (State::Scored(false), State::Scored(true)))).count();
+            let scored = states.iter().filter(|s| matches!(s, (State::Scored(_), State::Scored(_)))).count();
+            prop_assert_eq!((metric.pairs.regressed, metric.pairs.improved), (lost as u64, won as u64));
+            prop_assert_eq!(metric.pairs.pairs(), scored as u64);
+            let whole = &comparison.datasets[0].cases;
+            prop_assert_eq!((whole.base, whole.pairs), (MetricSideOf(whole.base, metric.base).same(), metric.pairs));
+        }
+    }
+
+    /// Whole cases and their only scorer agree in everything but the mean.
+    struct MetricSideOf(super::super::MetricSide, super::super::MetricSide);
+
+    impl MetricSideOf {
+        fn same(self) -> super::super::MetricSide {
+            super::super::MetricSide { mean: self.0.mean, ..self.1 }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Names of metrics, `<dataset or kind>.<scorer>[.pass_rate|.mean]`, and their values in summaries and comparisons.
+
+use super::effect::magnitude;
+use super::{Comparison, DatasetComparison, MetricComparison, MetricSide, PairedCounts};
+use crate::dataset::Kind;
+use crate::error::{Error, Result, nearest};
+use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
+use crate::stats::{Differences, Interval, Resampling, mcnemar_exact, wilson};
+
+/// Which figure of a scorer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// Share of cases that pass, errored ones as not passing.
+    PassRate,
+    /// Mean value of the cases that did not err.
+    Mean,
+}
+
+/// A parsed metric name. A dataset of that name wins over a kind; a kind pools all its datasets that have the scorer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Dataset or kind, dot, scorer.
+    path: String,
+    /// Which figure.
+    pub statistic: Statistic,
+}
+
+/// A metric's value in one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricValue {
+    /// The value.
+    pub value: f64,
+    /// Cases behind it.
+    pub cases: u64,
+    /// Wilson's interval, for rates.
+    pub interval: Option<Interval>,
+    /// The first cases that do not pass, errored ones first.
+    pub failed: Vec<CaseRef>,
+    /// How many do not pass.
+    pub failed_total: u64,
+}
+
+/// A metric on the cases that two runs share.
+pub(super) struct PairedValue {
+    pub(super) base: f64,
+    pub(super) candidate: f64,
+    pub(super) evidence: Evidence,
+    pub(super) regressed: Vec<CaseRef>,
+}
+
+impl Metric {
+    /// Parses a name; `.pass_rate` is the default.
+    pub fn parse(text: &str) -> Result<Self> {
+        let suffixes = [(".pass_rate", Statistic::PassRate), (".mean", Statistic::Mean)];
+        for (suffix, statistic) in suffixes {
+            if let Some(path) = text.strip_suffix(suffix).filter(|path| well_formed(path)) {
+                return Ok(Self { path: path.into(), statistic });
+            }
+        }
+        if well_formed(text) {
+            return Ok(Self { path: text.into(), statistic: Statistic::PassRate });
+        }
+        let hint = "write `<dataset or kind>.<scorer>`, with `.pass_rate` or `.mean` behind it";
+        Err(Error::input(format!("read the metric `{text}`")).with_hint(hint))
+    }
+
+    /// The full name.
+    pub fn name(&self) -> String {
+        let statistic = match self.statistic {
+            Statistic::PassRate => "pass_rate",
+            Statistic::Mean => "mean",
+        };
+        format!("{}.{statistic}", self.path)
+    }
+
+    /// The value in a run; `None` where there are no data.
+    pub fn observe(&self, summary: &Summary) -> Option<MetricValue> {
+        let rows = self.select(summary.datasets.iter().flat_map(|dataset| {
+            dataset
+                .scorers
+                .iter()
+                .map(move |scorer| (&*dataset.dataset, dataset.kind, &*scorer.scorer, (dataset, scorer)))
+        }));
+        let sides = rows.iter().map(|(_, s)| MetricSide {
+            cases: s.cases,
+            passed: s.passed,
+            errored: s.errored,
+            mean: s.mean,
+            ..MetricSide::default()
+        });
+        let side = pooled(sides);
+        let mut failed = Vec::new();
+        for (dataset, scorer) in rows {
+            let ids = dataset.errored_ids.iter().chain(&scorer.failed_ids);
+            failed.extend(ids.map(|id| CaseRef::new(&dataset.dataset, id)));
+        }
+        failed.truncate(LISTED_IDS);
+        let interval = match self.statistic {
+            Statistic::PassRate => side.interval,
+            Statistic::Mean => None,
+        };
+        let (cases, failed_total) = (side.cases, side.cases - side.passed);
+        Some(MetricValue { value: self.of(&side)?, cases, interval, failed, failed_total })
+    }
+
+    /// The values on the shared cases of a comparison; `None` where there are none.
+    pub(super) fn paired(&self, comparison: &Comparison) -> Option<PairedValue> {
+        let rows = self.select(comparison.datasets.iter().flat_map(|dataset| {
+            let row = move |scorer| (dataset, scorer);
+            dataset.scorers.iter().map(move |s| (&*dataset.dataset, dataset.kind, &*s.metric, row(s)))
+        }));
+        let base = pooled(rows.iter().map(|(_, scorer)| scorer.common_base));
+        let candidate = pooled(rows.iter().map(|(_, scorer)| scorer.common_candidate));
+        let regressed =
+            rows.iter().flat_map(|(dataset, scorer)| comparison.regressed(&dataset.dataset, &scorer.metric));
+        let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();
+        Some(PairedValue {
+            base: self.of(&base)?,
+            candidate: self.of(&candidate)?,
+            evidence: self.evidence(&rows),
+            regressed,
+        })
+    }
+
+    /// What to ask instead, where there are no data.
+    pub(super) fn hint(&self, summary: &Summary) -> String {
+        let names: Vec<String> = summary
+            .datasets
+            .iter()
+            .flat_map(|dataset| dataset.scorers.iter().map(|s| format!("{}.{}", dataset.dataset, s.scorer)))
+            .collect();
+        if names.is_empty() {
+            "the run has no scores".into()
+        } else {
+            nearest(&self.path, names.iter().map(String::as_str))
+        }
+    }
+
+    fn of(&self, side: &MetricSide) -> Option<f64> {
+        match self.statistic {
+            Statistic::PassRate => side.rate,
+            Statistic::Mean => side.mean,
+        }
+    }
+
+    fn select<'a, T>(&self, rows: impl Iterator<Item = (&'a str, Kind, &'a str, T)>) -> Vec<T> {
+        let (mut by_name, mut by_kind) = (Vec::new(), Vec::new());
+        for (dataset, kind, scorer, row) in rows {
+            let is =
+                |scope: &str| self.path.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')) == Some(scorer);
+            if is(dataset) {
+                by_name.push(row);
+            } else if is(kind_name(kind)) {
+                by_kind.push(row);
+            }
+        }
+        if by_name.is_empty() { by_kind } else { by_name }
+    }
+
+    fn evidence(&self, rows: &[(&DatasetComparison, &MetricComparison)]) -> Evidence {
+        let counts = rows.iter().fold(PairedCounts::default(), |sum, (_, scorer)| sum.plus(&scorer.pairs));
+        let interval = match (self.statistic, rows) {
+            (Statistic::PassRate, _) => {
+                let outcomes = Differences::of_outcomes(counts.regressed, counts.improved, counts.pairs());
+                magnitude(&outcomes, Resampling::default()).and_then(|m| m.interval)
+            }
+            (Statistic::Mean, [(_, scorer)]) => scorer.mean_difference.and_then(|m| m.interval),
+            // The single differences are gone: several datasets have an interval each, but none together.
+            (Statistic::Mean, _) => None,
+        };
+        let p_value = (counts.pairs() > 0).then(|| mcnemar_exact(counts.regressed, counts.improved));
+        let (regressed, improved) = (counts.regressed, counts.improved);
+        Evidence { pairs: counts.pairs(), regressed, improved, p_value, interval }
+    }
+}
+
+/// Scope and scorer, both there.
+fn well_formed(path: &str) -> bool {
+    path.split_once('.').is_some_and(|(scope, scorer)| !scope.is_empty() && !scorer.is_empty())
+}
+
+/// The kind as gates spell it.
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Golden => "golden",
+        Kind::Danger => "danger",
+    }
+}
+
+/// Several datasets as one: counts add up, means weigh by their scored cases.
+fn pooled(sides: impl Iterator<Item = MetricSide>) -> MetricSide {
+    let mut sum = MetricSide::default();
+    let (mut values, mut scored) = (0.0, 0u64);
+    for side in sides {
+        sum.cases += side.cases;
+        sum.passed += side.passed;
+        sum.errored += side.errored;
+        if let Some(mean) = side.mean {
+            let n = side.cases - side.errored;
+            // One dataset keeps its mean to the last bit.
+            values = if scored == 0 { mean } else { (values * scored as f64 + mean * n as f64) / (scored + n) as f64 };
+            scored += n;
+        }
+    }
+    sum.rate = (sum.cases > 0).then(|| sum.passed as f64 / sum.cases as f64);
+    sum.interval = wilson(sum.passed, sum.cases, crate::stats::CONFIDENCE);
+    sum.mean = (scored > 0).then_some(values);
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::comparison::tests::{broken, line};
+    use crate::record::SummaryBuilder;
+
+    #[test]
+    fn names_parse() {
+        let parsed = |text| Metric::parse(text).map(|metric| metric.name()).map_err(|e| e.to_string());
+        assert_eq!(parsed("golden.close").unwrap(), "golden.close.pass_rate");
+        assert_eq!(parsed("golden.close.mean").unwrap(), "golden.close.mean");
+        assert_eq!(parsed("v1.2.close").unwrap(), "v1.2.close.pass_rate");
+        assert_eq!(parsed("golden.mean").unwrap(), "golden.mean.pass_rate", "a scorer may be called mean");
+        assert_eq!(parsed("golden").unwrap_err(), "read the metric `golden`");
+        assert!(parsed(".x").is_err() && parsed("x.").is_err());
+    }
+
+    #[test]
+    fn datasets_win_over_kinds_and_kinds_pool() {
+        let summary = |names: &[&str]| {
+            let mut builder = SummaryBuilder::default();
+            for name in names {
+                builder.add(&line(name, "1", name.ends_with('a')));
+                builder.add(&line(name, "2", false));
+            }
+            builder.add(&broken(names[0], "3"));
+            builder.finish()
+        };
+        let observe = |summary: &Summary, text| Metric::parse(text).unwrap().observe(summary);
+        let pool = summary(&["sets.a", "sets.b"]);
+        let value = observe(&pool, "golden.match").unwrap();
+        assert_eq!((value.value, value.cases, value.failed_total), (0.2, 5, 4));
+        assert_eq!(value.failed[0], CaseRef::new("sets.a", "3"));
+        assert_eq!(observe(&pool, "golden.match.mean").unwrap().value, 0.25);
+        assert_eq!(observe(&pool, "sets.b.match").unwrap().value, 0.0);
+        assert_eq!(observe(&pool, "danger.match"), None);
+        assert_eq!(observe(&pool, "sets.b.other"), None);
+        let named = summary(&["golden", "sets.a"]);
+        assert_eq!(observe(&named, "golden.match").unwrap().cases, 3);
+        assert_eq!(Metric::parse("golden.mach").unwrap().hint(&named), "did you mean `golden.match`?");
+    }
+}

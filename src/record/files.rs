@@ -1,0 +1,152 @@
+//! The files of a run folder: names, hashing while writing, and making writes durable.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::FileEntry;
+use crate::error::{Error, Result};
+
+/// What ran, and the SHA-256 of every other file.
+pub const MANIFEST: &str = "manifest.json";
+/// A line per case, sorted by dataset and id.
+pub const RESULTS: &str = "results.jsonl";
+/// Counts, rates and the verdict.
+pub const SUMMARY: &str = "summary.json";
+/// Everything that may differ between two equal runs.
+pub const PERFORMANCE: &str = "performance.json";
+/// The report for people.
+pub const REPORT: &str = "report.md";
+
+/// Hashes and counts the bytes that pass through.
+#[derive(Default)]
+pub(crate) struct FileHasher {
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl FileHasher {
+    /// Takes in a piece.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        self.sha256.update(piece);
+        self.bytes += piece.len() as u64;
+    }
+
+    /// The entry for the manifest.
+    pub(crate) fn finish(self) -> FileEntry {
+        FileEntry { sha256: hex(&self.sha256.finalize()), bytes: self.bytes }
+    }
+
+    /// The entry of a whole file on disk, read in pieces.
+    pub(crate) fn of_file(path: &Path) -> Result<FileEntry> {
+        let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let mut hasher = Self::default();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let n = file.read(&mut buffer).map_err(|e| Error::io("read", path, e))?;
+            if n == 0 {
+                return Ok(hasher.finish());
+            }
+            hasher.update(&buffer[..n]);
+        }
+    }
+}
+
+/// A new file that is hashed while it is written and durable once [`HashedFile::finish`] returns.
+pub(crate) struct HashedFile<'a> {
+    path: &'a Path,
+    file: BufWriter<File>,
+    hasher: FileHasher,
+}
+
+impl<'a> HashedFile<'a> {
+    /// Creates the file; it must not exist yet.
+    pub(crate) fn create(path: &'a Path) -> Result<Self> {
+        let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
+        Ok(Self { path, file: BufWriter::with_capacity(1 << 16, file), hasher: FileHasher::default() })
+    }
+
+    /// Appends bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).map_err(|e| Error::io("write", self.path, e))
+    }
+
+    /// Flushes to the disk.
+    pub(crate) fn finish(self) -> Result<FileEntry> {
+        let file = self.file.into_inner().map_err(|e| Error::io("write", self.path, e.into_error()))?;
+        file.sync_all().map_err(|e| Error::io("write", self.path, e))?;
+        Ok(self.hasher.finish())
+    }
+}
+
+/// Makes the names inside a folder durable (renames, new files).
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    // Only Unix can open a folder; elsewhere the file system's own journal has to do.
+    if cfg!(unix) {
+        let file = File::open(folder).map_err(|e| Error::io("open", folder, e))?;
+        file.sync_all().map_err(|e| Error::io("sync", folder, e))?;
+    }
+    Ok(())
+}
+
+/// Replaces a small file in one step: readers see the old bytes or the new ones.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io("create a file in", folder, e))?;
+    file.write_all(bytes).map_err(|e| Error::io("write", path, e))?;
+    file.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
+    open_permissions(file.path())?;
+    file.persist(path).map_err(|e| Error::io("replace", path, e.error))?;
+    sync_folder(folder)
+}
+
+/// Temporary files are born readable by their owner alone; records are ordinary files.
+#[cfg(unix)]
+fn open_permissions(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).map_err(|e| Error::io("write", path, e))
+}
+
+#[cfg(not(unix))]
+fn open_permissions(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashing_while_writing_equals_hashing_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut file = HashedFile::create(&path).unwrap();
+        file.write(b"ab").unwrap();
+        file.write(b"c").unwrap();
+        let entry = file.finish().unwrap();
+        assert_eq!(entry.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!((entry.bytes, &entry), (3, &FileHasher::of_file(&path).unwrap()));
+        assert!(HashedFile::create(&path).is_err());
+    }
+
+    #[test]
+    fn small_files_are_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("current");
+        write_atomically(&path, b"one\n").unwrap();
+        write_atomically(&path, b"two\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! One case of a saved run: a line of `results.jsonl`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Kind;
+use crate::engine::Finish;
+use crate::error::{Error, Result};
+use crate::score::Score;
+
+/// One case: what was asked, answered and scored. Keys are written in this order; what does not exist (the token ids of a
+/// recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultLine {
+    /// Dataset name.
+    pub dataset: String,
+    /// Case id, unique within its dataset.
+    pub id: String,
+    /// What the dataset is for.
+    pub kind: Kind,
+    /// Labels to slice by.
+    pub tags: Vec<String>,
+    /// SHA-256 (hex) over the prompt's token ids; none for recorded responses.
+    pub prompt_hash: Option<String>,
+    /// The answer.
+    pub output: Option<String>,
+    /// The answer's token ids; none for recorded responses.
+    pub output_ids: Option<Vec<u32>>,
+    /// Why the answer ended; none where that is not known.
+    pub finish: Option<Finish>,
+    /// Number of prompt tokens; none for recorded responses.
+    pub prompt_tokens: Option<u64>,
+    /// Scores by scorer name.
+    pub scores: BTreeMap<String, Score>,
+    /// Whether the case passed: see [`ResultLine::earned`].
+    pub passed: bool,
+    /// Why the case could not be answered or scored.
+    pub error: Option<String>,
+}
+
+impl ResultLine {
+    /// Whether the case has earned `passed`: it has scores, all of them passed, and nothing failed on the way. A case
+    /// without any score has shown nothing and does not pass.
+    pub fn earned(&self) -> bool {
+        self.error.is_none() && !self.scores.is_empty() && self.scores.values().all(|score| score.passed)
+    }
+
+    /// What lines are sorted and paired by.
+    pub fn key(&self) -> (&str, &str) {
+        (&self.dataset, &self.id)
+    }
+
+    /// Rounds the values, sets `passed` to what the case has earned, and refuses what cannot be written.
+    pub fn settle(&mut self) -> Result<()> {
+        for (name, score) in &mut self.scores {
+            let Some(value) = round(score.value) else {
+                let place = format!("`{name}` of case `{}` in dataset `{}`", self.id, self.dataset);
+                return Err(Error::internal(format!("record the score {place}: its value is {}", score.value)));
+            };
+            score.value = value;
+        }
+        self.passed = self.earned();
+        Ok(())
+    }
+
+    /// The line as it stands in `results.jsonl`, without the line break.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| Error::internal("write a result line").caused_by(e))
+    }
+}
+
+/// A value as records hold it: six decimals, no negative zero; `None` where it is not finite.
+pub fn round(value: f64) -> Option<f64> {
+    if !value.is_finite() {
+        return None;
+    }
+    // By way of decimal text: multiplying by a power of ten would round twice and overflow for large values.
+    let rounded: f64 = format!("{value:.6}").parse().ok()?;
+    Some(if rounded == 0.0 { 0.0 } else { rounded })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A plain line for the tests of all readers: one scorer `match`.
+    pub(crate) fn line(dataset: &str, id: &str, passed: bool) -> ResultLine {
+        let score = Score { passed, value: f64::from(u8::from(passed)), explanation: String::new() };
+        ResultLine {
+            dataset: dataset.into(),
+            id: id.into(),
+            kind: Kind::Golden,
+            tags: vec![],
+            prompt_hash: Some("ab".into()),
+            output: Some("out".into()),
+            output_ids: Some(vec![1, 2]),
+            finish: Some(Finish::Eos),
+            prompt_tokens: Some(3),
+            scores: BTreeMap::from([("match".to_owned(), score)]),
+            passed,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn keys_stand_in_the_pinned_order() {
+        let json = line("golden", "1", true).to_json().unwrap();
+        let expected = concat!(
+            r#"{"dataset":"golden","id":"1","kind":"golden","tags":[],"prompt_hash":"ab","output":"out","#,
+            r#""output_ids":[1,2],"finish":"eos","prompt_tokens":3,"#,
+            r#""scores":{"match":{"passed":true,"value":1.0,"explanation":""}},"passed":true,"error":null}"#
+        );
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn values_are_rounded_and_finite() {
+        for (value, rounded) in
+            [(0.12345678, 0.123457), (-1e-9, 0.0), (-0.0, 0.0), (1e300, 1e300), (2.0 / 3.0, 0.666667)]
+        {
+            let got = round(value).unwrap();
+            assert_eq!((got, got.is_sign_negative()), (rounded, false), "{value}");
+        }
+        assert_eq!(round(f64::NAN), None);
+        let mut bad = line("golden", "1", true);
+        bad.scores.get_mut("match").unwrap().value = f64::INFINITY;
+        let error = bad.settle().unwrap_err().to_string();
+        assert_eq!(error, "record the score `match` of case `1` in dataset `golden`: its value is inf");
+    }
+
+    #[test]
+    fn passing_is_earned() {
+        let mut case = line("golden", "1", true);
+        assert!(case.earned());
+        case.error = Some("no answer".into());
+        assert!(!case.earned());
+        case.error = None;
+        case.scores.clear();
+        case.settle().unwrap();
+        assert!(!case.passed);
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_twice_changes_nothing(value in proptest::num::f64::NORMAL) {
+            let once = round(value).unwrap();
+            prop_assert_eq!(round(once).unwrap().to_bits(), once.to_bits());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Reading `results.jsonl` line by line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::ResultLine;
+use crate::error::{Error, Result};
+
+/// The cases of a run in order. Each line is parsed, held against the sort order (pairing relies on it) and its `passed`
+/// against its scores (gates rely on that). After the first error the iterator ends.
+pub struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    buffer: Vec<u8>,
+    number: u64,
+    last: Option<(String, String)>,
+    done: bool,
+}
+
+impl Lines {
+    /// Opens a result file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let reader = BufReader::with_capacity(1 << 16, file);
+        Ok(Self { path: path.into(), reader, buffer: Vec::new(), number: 0, last: None, done: false })
+    }
+
+    fn read(&mut self) -> Result<Option<ResultLine>> {
+        self.buffer.clear();
+        let read = self.reader.read_until(b'\n', &mut self.buffer);
+        if read.map_err(|e| Error::io("read", &self.path, e))? == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        let line: ResultLine = serde_json::from_slice(&self.buffer).map_err(|e| {
+            let column = (e.column() as u64).max(1);
+            Error::input("read a result line").at_column(&self.path, self.number, column).caused_by(e)
+        })?;
+        if self.buffer.last() != Some(&b'\n') {
+            return Err(self.wrong("find the line break at the end", "the file was cut off"));
+        }
+        if let Some((dataset, id)) = &self.last
+            && (dataset.as_str(), id.as_str()) >= line.key()
+        {
+            let fragment = format!("keep the results sorted: case `{}` of `{}` stands here", line.id, line.dataset);
+            return Err(self.wrong(&fragment, "lines are sorted by dataset and id, each case once"));
+        }
+        if line.passed != line.earned() {
+            let fragment = format!("trust `passed` of case `{}`: its scores and error say otherwise", line.id);
+            return Err(self.wrong(&fragment, "the file was changed by hand; repeat the run"));
+        }
+        self.last = Some((line.dataset.clone(), line.id.clone()));
+        Ok(Some(line))
+    }
+
+    fn wrong(&self, fragment: &str, hint: &str) -> Error {
+        Error::input(fragment).at_line(&self.path, self.number).with_hint(hint)
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<ResultLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.read().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::line::tests::line;
+
+    fn read(text: &str) -> Result<Vec<ResultLine>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let result: Result<Vec<_>> = Lines::open(file.path()).unwrap().collect();
+        result.map_err(|e| {
+            let at = e.location().unwrap();
+            Error::input(format!("{}:{}: {}", at.line.unwrap(), at.column.unwrap_or(0), e.fragment()))
+        })
+    }
+
+    #[test]
+    fn reads_what_was_written() {
+        let lines = [line("a", "1", true), line("a", "10", false), line("b", "1", true)];
+        let text: String = lines.iter().map(|line| line.to_json().unwrap() + "\n").collect();
+        assert_eq!(read(&text).unwrap(), lines);
+        assert_eq!(read("").unwrap(), []);
+    }
+
+    #[test]
+    fn bad_lines_say_where() {
+        let json = |id, passed| line("a", id, passed).to_json().unwrap();
+        let fails = |text: String| read(&text).unwrap_err().to_string();
+        let good = json("1", true);
+        assert_eq!(fails(format!("{good}\n{{\n")), "2:1: read a result line");
+        assert_eq!(fails(format!("{good}\n{good}\n")), "2:0: keep the results sorted: case `1` of `a` stands here");
+        assert_eq!(fails(good.clone()), "1:0: find the line break at the end");
+        let lie = good.replace(r#"{"passed":true"#, r#"{"passed":false"#);
+        assert!(fails(format!("{lie}\n")).starts_with("1:0: trust `passed` of case `1`"));
+        assert!(fails(format!("{}\n", good.replace("finish", "finnish"))).starts_with("1:"));
+        assert!(fails(format!("{good}\n\n")).starts_with("2:1: read"));
+    }
+}

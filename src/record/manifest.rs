@@ -1,0 +1,175 @@
+//! What ran: `manifest.json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{RESULTS, RunId, Summary, check_name};
+use crate::dataset::Kind;
+use crate::error::{Error, Result};
+
+/// The format that this karat writes. Readers refuse a newer number: a field they do not know could change what counts.
+pub const FORMAT: &str = "karat-run/1";
+
+/// Everything that shaped a run, and what its files must hash to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// Version of karat that wrote it.
+    pub karat: String,
+    /// Suite name.
+    pub suite: String,
+    /// Run id.
+    pub run_id: RunId,
+    /// When the run started, RFC 3339 in UTC.
+    pub created_at: String,
+    /// The commit of the suite's repository, where it has one.
+    pub git_commit: Option<String>,
+    /// The numerics fingerprint by part (instruction set, kernels, K-block, types, …). Runs with different fingerprints
+    /// may differ in bits without any other cause.
+    pub fingerprint: BTreeMap<String, String>,
+    /// SHA-256 of everything that was read.
+    pub hashes: Hashes,
+    /// How many cases the plan selected, by dataset: fewer result lines mean that the run is incomplete.
+    pub selected: BTreeMap<String, Selected>,
+    /// The validated plan with all layers applied; its top-level keys are those of `suite.yaml`.
+    pub plan: Value,
+    /// The other files of the run folder.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+/// SHA-256 (hex) of what a run read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hashes {
+    /// Model files by role (`generator`, `embedder`, `toxicity`) and file name; tokenizer and chat template are among them.
+    pub models: BTreeMap<String, BTreeMap<String, String>>,
+    /// Prompt and system prompt files by the name the suite gives them.
+    pub prompts: BTreeMap<String, String>,
+    /// Dataset files by dataset name; recorded responses as `responses`.
+    pub datasets: BTreeMap<String, String>,
+}
+
+/// What the plan selected from a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selected {
+    /// What the dataset is for.
+    pub kind: Kind,
+    /// Number of cases.
+    pub cases: u64,
+}
+
+/// A file of the run folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// SHA-256 in hex.
+    pub sha256: String,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+impl Manifest {
+    /// A manifest in the current format with no hashes, no selection and no files yet.
+    pub fn new(suite: &str, run_id: RunId, created_at: jiff::Timestamp, plan: Value) -> Self {
+        Self {
+            format: FORMAT.into(),
+            karat: env!("CARGO_PKG_VERSION").into(),
+            suite: suite.into(),
+            run_id,
+            created_at: created_at.to_string(),
+            git_commit: None,
+            fingerprint: BTreeMap::new(),
+            hashes: Hashes::default(),
+            selected: BTreeMap::new(),
+            plan,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Reads `manifest.json`, refusing formats that this karat does not know and names that leave the folder.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let at = |e: serde_json::Error| {
+            let (line, column) = (e.line() as u64, e.column() as u64);
+            Error::input("read the run's manifest").at_column(path, line.max(1), column.max(1)).caused_by(e)
+        };
+        // The format first: a newer manifest may hold keys that are unknown here, and that is the better message.
+        let value: Value = serde_json::from_slice(bytes).map_err(at)?;
+        let format = value.get("format").and_then(Value::as_str).unwrap_or_default();
+        let version = format.strip_prefix("karat-run/").and_then(|version| version.parse::<u32>().ok());
+        match version {
+            Some(1) => {}
+            Some(newer) => {
+                let hint = "this run was written by a newer karat; update, or repeat the run";
+                return Err(Error::input(format!("read a run of format {newer}")).at(path).with_hint(hint));
+            }
+            None => {
+                let fragment = format!("find the format `{FORMAT}` in the run's manifest");
+                return Err(Error::input(fragment).at(path).with_hint("is this a run folder of karat?"));
+            }
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(at)?;
+        check_name("suite name", &manifest.suite).map_err(|e| e.at(path))?;
+        for name in manifest.files.keys() {
+            check_name("file name", name).map_err(|e| e.at(path))?;
+        }
+        if !manifest.files.contains_key(RESULTS) {
+            return Err(Error::input(format!("find `{RESULTS}` in the run's manifest")).at(path));
+        }
+        Ok(manifest)
+    }
+
+    /// The bytes of `manifest.json`.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        super::reader::pretty(self)
+    }
+
+    /// Cases that were selected but have no result line, by dataset.
+    pub fn missing(&self, summary: &Summary) -> BTreeMap<String, u64> {
+        let lines = |name: &str| summary.dataset(name).map_or(0, |dataset| dataset.cases);
+        let missing = self.selected.iter().map(|(name, selected)| (name, selected.cases.saturating_sub(lines(name))));
+        missing.filter(|(_, cases)| *cases > 0).map(|(name, cases)| (name.clone(), cases)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn manifest() -> Manifest {
+        let time = "2026-11-20T11:04:55Z".parse().unwrap();
+        let mut manifest = Manifest::new("desk", RunId::new(time, &json!({})), time, json!({"b": 1, "a": 2}));
+        manifest.files.insert(RESULTS.into(), FileEntry { sha256: "00".into(), bytes: 0 });
+        manifest
+    }
+
+    #[test]
+    fn round_trips() {
+        let bytes = manifest().to_bytes().unwrap();
+        assert_eq!(Manifest::parse(Path::new("m"), &bytes).unwrap(), manifest());
+        assert_eq!(bytes.last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn refuses_newer_foreign_and_wandering_manifests() {
+        let text = String::from_utf8(manifest().to_bytes().unwrap()).unwrap();
+        let fails = |from: &str, to: &str| {
+            let error = Manifest::parse(Path::new("m.json"), text.replace(from, to).as_bytes()).unwrap_err();
+            format!("{error}; {}", error.hint().unwrap_or("-"))
+        };
+        let newer = "read a run of format 2 (m.json); this run was written by a newer karat; update, or repeat the run";
+        assert_eq!(fails("karat-run/1", "karat-run/2"), newer);
+        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/1`"));
+        assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("use `../x` as a suite name"));
+        assert!(fails("results.jsonl", "../../results").starts_with("use `../../results` as a file name"));
+        assert!(fails("results.jsonl", "other.jsonl").starts_with("find `results.jsonl`"));
+        assert!(fails(r#""karat":"#, r#""carat":"#).starts_with("read the run's manifest (m.json:3:"));
+        assert!(Manifest::parse(Path::new("m.json"), b"{").is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Everything that may differ between two equal runs: `performance.json`. Never byte-compared.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Times, throughput, memory and how the work was cut.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Performance {
+    /// Seconds from start to the last result.
+    pub wall_seconds: f64,
+    /// Seconds by phase, in the order they began; phases may overlap.
+    pub phases: Vec<Phase>,
+    /// Prompt tokens of all cases.
+    pub prompt_tokens: u64,
+    /// Generated tokens of all cases.
+    pub generated_tokens: u64,
+    /// Generated tokens per second of the generating phase.
+    pub tokens_per_second: Option<f64>,
+    /// Peak resident memory of the process.
+    pub peak_memory_bytes: Option<u64>,
+    /// The machine in words.
+    pub device: String,
+    /// Threads used.
+    pub threads: u64,
+    /// Settings that shape the work but never the result (batch tokens, chunking, sequences in flight, …).
+    pub settings: BTreeMap<String, Value>,
+    /// Counts that depend on them (steps, pages, deduplicated needs, cache and draft hits, truncated texts, …).
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// One phase of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name (`load`, `generate`, `embed`, …).
+    pub name: String,
+    /// Seconds from its begin to its end.
+    pub seconds: f64,
+}

@@ -1,0 +1,123 @@
+//! Opening a saved run and trusting it only after its hashes agree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::files::FileHasher;
+use super::{Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, SUMMARY, Summary};
+use crate::error::{Error, Result};
+
+/// A saved run whose files are the ones its manifest names.
+#[derive(Debug)]
+pub struct RunReader {
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+impl RunReader {
+    /// Opens a run folder: reads the manifest, refuses newer formats, and holds every file against its SHA-256.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let manifest = Self::read_manifest(folder)?;
+        for (name, entry) in &manifest.files {
+            let path = folder.join(name);
+            let found = FileHasher::of_file(&path).map_err(|e| e.with_hint("the run folder is incomplete"))?;
+            if found.bytes < entry.bytes {
+                let lengths = format!("it has {} bytes instead of {}", found.bytes, entry.bytes);
+                return Err(Error::input(format!("read all of `{name}`: {lengths}"))
+                    .at(&path)
+                    .with_hint("the file was cut off"));
+            }
+            if found != *entry {
+                let hint =
+                    "the file was changed after the run; for baselines in git, keep line ends as they are (`* -text`)";
+                return Err(Error::input(format!("verify `{name}`: its SHA-256 is not the manifest's"))
+                    .at(&path)
+                    .with_hint(hint));
+            }
+        }
+        Ok(Self { folder: folder.into(), manifest })
+    }
+
+    /// Reads the manifest alone, for lists: the files are not verified.
+    pub fn read_manifest(folder: &Path) -> Result<Manifest> {
+        let path = folder.join(MANIFEST);
+        let bytes = fs::read(&path).map_err(|e| {
+            Error::io("read", &path, e).with_hint("is this a run folder? it holds manifest.json and results.jsonl")
+        })?;
+        Manifest::parse(&path, &bytes)
+    }
+
+    /// Where the run lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What ran.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The cases in order.
+    pub fn lines(&self) -> Result<Lines> {
+        Lines::open(&self.folder.join(RESULTS))
+    }
+
+    /// The figures.
+    pub fn summary(&self) -> Result<Summary> {
+        parse(&self.folder.join(SUMMARY))
+    }
+
+    /// How it went.
+    pub fn performance(&self) -> Result<Performance> {
+        parse(&self.folder.join(PERFORMANCE))
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        let (line, column) = ((e.line() as u64).max(1), (e.column() as u64).max(1));
+        Error::input("read the saved run").at_column(path, line, column).caused_by(e)
+    })
+}
+
+/// Indented JSON with a line break at the end.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::internal("write JSON").caused_by(e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::line::tests::line;
+    use crate::record::writer::tests::saved;
+
+    #[test]
+    fn changed_files_are_refused() {
+        let runs = tempfile::tempdir().unwrap();
+        let run = saved(runs.path(), 1, &[line("a", "1", true), line("a", "2", true)]);
+        assert!(RunReader::open(&run).is_ok());
+        let results = run.join(RESULTS);
+        let text = fs::read_to_string(&results).unwrap();
+
+        fs::write(&results, text.replace("out", "OUT")).unwrap();
+        let error = RunReader::open(&run).unwrap_err();
+        assert_eq!(error.fragment(), "verify `results.jsonl`: its SHA-256 is not the manifest's");
+        assert!(error.hint().unwrap().contains("changed"));
+
+        fs::write(&results, &text[..text.len() - 5]).unwrap();
+        let error = RunReader::open(&run).unwrap_err();
+        assert!(error.fragment().starts_with("read all of `results.jsonl`"), "{error}");
+
+        fs::remove_file(&results).unwrap();
+        assert_eq!(RunReader::open(&run).unwrap_err().hint(), Some("the run folder is incomplete"));
+
+        let error = RunReader::open(runs.path()).unwrap_err();
+        assert!(error.hint().unwrap().starts_with("is this a run folder?"));
+    }
+}

@@ -1,0 +1,239 @@
+//! Sorting more result lines than fit in memory, by dataset and id.
+//!
+//! Lines gather in a buffer of bounded size; a full buffer is sorted and spilled to an unnamed temporary file (nothing is
+//! left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line per spill.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Default size of the buffer.
+pub(crate) const BUFFER_BYTES: usize = 64 << 20;
+/// Spills that are merged at once; more are merged into one, so that the number of open files stays bounded.
+const FAN_IN: usize = 64;
+/// Memory of an entry beside its text.
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// A line with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) dataset: String,
+    pub(crate) id: String,
+    pub(crate) json: String,
+}
+
+impl Entry {
+    fn key(&self) -> (&str, &str) {
+        (&self.dataset, &self.id)
+    }
+}
+
+/// Collects lines in any order and gives them back sorted.
+pub(crate) struct ExternalSort {
+    folder: PathBuf,
+    limit: usize,
+    buffer: Vec<Entry>,
+    bytes: usize,
+    spills: Vec<File>,
+}
+
+impl ExternalSort {
+    /// A sort whose spills live in `folder` and whose buffer holds about `limit` bytes.
+    pub(crate) fn new(folder: &Path, limit: usize) -> Self {
+        Self { folder: folder.into(), limit, buffer: Vec::new(), bytes: 0, spills: Vec::new() }
+    }
+
+    /// Takes in a line.
+    pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
+        self.bytes += entry.dataset.len() + entry.id.len() + entry.json.len() + ENTRY_BYTES;
+        self.buffer.push(entry);
+        if self.bytes >= self.limit {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    /// Hands every line to `sink` in order. A key that was pushed twice is an error.
+    pub(crate) fn finish(mut self, sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
+        let folder = std::mem::take(&mut self.folder);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.sort_by(|a, b| a.key().cmp(&b.key()));
+        let mut sources: Vec<Source> =
+            self.spills.drain(..).map(Source::spill).collect::<Result<_, _>>().map_err(io(&folder))?;
+        sources.push(Source::Memory(buffer.into_iter()));
+        merge(sources, &folder, sink)
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.bytes = 0;
+        buffer.sort_by(|a, b| a.key().cmp(&b.key()));
+        let spilled = self.write(vec![Source::Memory(buffer.into_iter())])?;
+        self.spills.push(spilled);
+        if self.spills.len() >= FAN_IN {
+            let sources: Result<Vec<_>, _> = self.spills.drain(..).map(Source::spill).collect();
+            let merged = self.write(sources.map_err(io(&self.folder))?)?;
+            self.spills.push(merged);
+        }
+        Ok(())
+    }
+
+    fn write(&self, sources: Vec<Source>) -> Result<File> {
+        let file = tempfile::tempfile_in(&self.folder).map_err(io(&self.folder))?;
+        let mut writer = BufWriter::with_capacity(1 << 18, file);
+        merge(sources, &self.folder, |entry| write_entry(&mut writer, entry).map_err(io(&self.folder)))?;
+        writer.into_inner().map_err(|e| io(&self.folder)(e.into_error()))
+    }
+}
+
+/// Where sorted entries come from.
+enum Source {
+    Memory(std::vec::IntoIter<Entry>),
+    Spill(BufReader<File>),
+}
+
+impl Source {
+    fn spill(mut file: File) -> std::io::Result<Self> {
+        file.rewind()?;
+        Ok(Self::Spill(BufReader::with_capacity(1 << 16, file)))
+    }
+
+    fn next(&mut self) -> std::io::Result<Option<Entry>> {
+        match self {
+            Self::Memory(entries) => Ok(entries.next()),
+            Self::Spill(reader) => read_entry(reader),
+        }
+    }
+}
+
+/// The front entry of a source.
+#[derive(PartialEq, Eq)]
+struct Front {
+    entry: Entry,
+    source: usize,
+}
+
+impl Ord for Front {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.entry.key().cmp(&other.entry.key()).then(self.source.cmp(&other.source))
+    }
+}
+
+impl PartialOrd for Front {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
+    let mut fronts = BinaryHeap::with_capacity(sources.len());
+    for (source, entries) in sources.iter_mut().enumerate() {
+        fronts.extend(entries.next().map_err(io(folder))?.map(|entry| Reverse(Front { entry, source })));
+    }
+    let mut last: Option<Entry> = None;
+    while let Some(Reverse(Front { entry, source })) = fronts.pop() {
+        if last.as_ref().is_some_and(|last| last.key() == entry.key()) {
+            let fragment = format!("record case `{}` of dataset `{}`: it was recorded before", entry.id, entry.dataset);
+            return Err(Error::internal(fragment));
+        }
+        sink(&entry)?;
+        last = Some(entry);
+        fronts.extend(sources[source].next().map_err(io(folder))?.map(|entry| Reverse(Front { entry, source })));
+    }
+    Ok(())
+}
+
+/// Three lengths, then the three texts.
+fn write_entry(writer: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
+    let texts = [&entry.dataset, &entry.id, &entry.json];
+    for text in texts {
+        writer.write_all(&(text.len() as u64).to_le_bytes())?;
+    }
+    texts.into_iter().try_for_each(|text| writer.write_all(text.as_bytes()))
+}
+
+fn read_entry(reader: &mut impl Read) -> std::io::Result<Option<Entry>> {
+    let mut lengths = [0u8; 24];
+    // An end at the border of two entries is the end of the spill; anywhere else it is an error.
+    if reader.read(&mut lengths[..1])? == 0 {
+        return Ok(None);
+    }
+    reader.read_exact(&mut lengths[1..])?;
+    let mut texts = [String::new(), String::new(), String::new()];
+    for (text, length) in texts.iter_mut().zip(lengths.as_chunks::<8>().0) {
+        let mut bytes = vec![0; u64::from_le_bytes(*length) as usize];
+        reader.read_exact(&mut bytes)?;
+        *text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
+    }
+    let [dataset, id, json] = texts;
+    Ok(Some(Entry { dataset, id, json }))
+}
+
+fn io(folder: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |e| Error::io("sort the results in", folder, e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sorted(entries: &[Entry], limit: usize) -> Result<(Vec<Entry>, usize)> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sort = ExternalSort::new(folder.path(), limit);
+        for entry in entries {
+            sort.push(entry.clone())?;
+        }
+        let spills = sort.spills.len();
+        let mut got = Vec::new();
+        sort.finish(|entry| {
+            got.push(entry.clone());
+            Ok(())
+        })?;
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "spills have no names");
+        Ok((got, spills))
+    }
+
+    fn entry(dataset: &str, id: String) -> Entry {
+        Entry { dataset: dataset.into(), json: format!("{{{id}}}"), id }
+    }
+
+    #[test]
+    fn many_spills_are_merged_in_two_steps() {
+        let entries: Vec<_> = (0..500).map(|i| entry("a", format!("{:03}", i * 7 % 500))).collect();
+        let (got, spills) = sorted(&entries, 1).unwrap();
+        assert!(spills < FAN_IN);
+        assert_eq!(got, (0..500).map(|i| entry("a", format!("{i:03}"))).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_case_recorded_twice_is_an_error() {
+        let twice = [entry("a", "1".into()), entry("a", "2".into()), entry("a", "1".into())];
+        for limit in [1, 1 << 20] {
+            let error = sorted(&twice, limit).unwrap_err();
+            assert_eq!(error.fragment(), "record case `1` of dataset `a`: it was recorded before");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equals_sorting_in_memory(
+            keys in proptest::collection::btree_map(("[a-c]{0,2}", "\\PC{0,6}"), "\\PC{0,40}", 0..200),
+            limit in 1usize..4000,
+            seed in any::<u64>(),
+        ) {
+            let mut entries: Vec<_> = keys.into_iter()
+                .map(|((dataset, id), json)| Entry { dataset, id, json }).collect();
+            let expected = entries.clone();
+            let mut rng = crate::stats::CounterRng::new(seed, 0);
+            for i in (1..entries.len()).rev() {
+                entries.swap(i, rng.below(i as u64 + 1) as usize);
+            }
+            prop_assert_eq!(sorted(&entries, limit).unwrap().0, expected);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the gates said, as the summary keeps it. The judging itself is `compare`'s.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Interval;
+
+/// May the candidate pass?
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// No rule failed.
+    pub passed: bool,
+    /// The run it was compared with.
+    pub baseline: Option<String>,
+    /// Every rule that was asked.
+    pub rules: Vec<RuleResult>,
+}
+
+/// How a rule went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It holds.
+    Passed,
+    /// It does not hold, or there are no data to say so.
+    Failed,
+    /// It could not be asked (a relative rule without a baseline); never counted as passed.
+    Skipped,
+}
+
+/// One rule: what was asked, what was seen, and which cases are behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleResult {
+    /// The rule as text, `golden.exact_match.pass_rate >= 0.8`.
+    pub rule: String,
+    /// How it went.
+    pub outcome: Outcome,
+    /// One line on why, with the figures.
+    pub reason: String,
+    /// The candidate's value.
+    pub observed: Option<f64>,
+    /// The bound.
+    pub limit: Option<f64>,
+    /// The baseline's value on the same cases.
+    pub baseline: Option<f64>,
+    /// Paired statistics, where runs were compared.
+    pub evidence: Option<Evidence>,
+    /// Cases behind the outcome, the first of them where there are many.
+    pub cases: Vec<CaseRef>,
+    /// How many there are in all.
+    pub cases_total: u64,
+}
+
+/// Paired statistics behind a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Pairs compared.
+    pub pairs: u64,
+    /// Passed in the baseline only.
+    pub regressed: u64,
+    /// Pass in the candidate only.
+    pub improved: u64,
+    /// McNemar's exact p-value.
+    pub p_value: Option<f64>,
+    /// Bootstrap interval of the difference.
+    pub interval: Option<Interval>,
+}
+
+/// A case by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseRef {
+    /// Dataset name.
+    pub dataset: String,
+    /// Case id.
+    pub id: String,
+}
+
+impl CaseRef {
+    /// A case by name.
+    pub fn new(dataset: &str, id: &str) -> Self {
+        Self { dataset: dataset.into(), id: id.into() }
+    }
+}
+
+impl Verdict {
+    /// The verdict over these rules: passed unless one failed.
+    pub fn of(baseline: Option<String>, rules: Vec<RuleResult>) -> Self {
+        Self { passed: rules.iter().all(|rule| rule.outcome != Outcome::Failed), baseline, rules }
+    }
+}

@@ -1,0 +1,243 @@
+//! Writing a run so that its final folder appears whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::files::HashedFile;
+use super::reader::pretty;
+use super::sort::{BUFFER_BYTES, Entry, ExternalSort};
+use super::{
+    FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, ResultLine, RunId, SUMMARY, Summary,
+    SummaryBuilder, Verdict, check_name, sync_folder,
+};
+use crate::error::{Error, Result};
+
+/// Takes in cases in any order, with bounded memory. Everything goes to `<runs>/<suite>/.<run-id>.partial`; dropping the
+/// writer removes it.
+pub struct RunWriter {
+    partial: Partial,
+    sort: ExternalSort,
+    run_id: RunId,
+    target: PathBuf,
+}
+
+/// All cases are in and sorted; the other files and the commit are still to come.
+pub struct SealedRun {
+    partial: Partial,
+    run_id: RunId,
+    target: PathBuf,
+    files: BTreeMap<String, FileEntry>,
+    summary: Summary,
+}
+
+/// A folder that vanishes with its owner unless it was committed.
+struct Partial {
+    path: PathBuf,
+    committed: bool,
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing reads unfinished folders; what cannot be removed here does no harm.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl RunWriter {
+    /// Reserves a folder for a run under `runs` (the folder that holds one folder per suite). Where the id is taken (the same
+    /// plan ran within this second), the next of `-2`, `-3`, … is used: ask [`RunWriter::run_id`].
+    pub fn create(runs: &Path, suite: &str, run_id: &RunId) -> Result<Self> {
+        check_name("suite name", suite)?;
+        let folder = runs.join(suite);
+        fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        for n in 1..1000 {
+            let run_id = run_id.nth(n);
+            let target = folder.join(run_id.as_str());
+            let path = folder.join(format!(".{run_id}.partial"));
+            // First take the partial name, then look at the final one: whoever holds the former may create the latter.
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(Error::io("create", &path, e)),
+            }
+            let partial = Partial { path, committed: false };
+            if !target.exists() {
+                let sort = ExternalSort::new(&partial.path, BUFFER_BYTES);
+                return Ok(Self { partial, sort, run_id, target });
+            }
+        }
+        Err(Error::input(format!("find a free folder for run `{run_id}`")).at(&folder))
+    }
+
+    /// The id that this run got.
+    pub fn run_id(&self) -> &RunId {
+        &self.run_id
+    }
+
+    /// The folder of the unfinished run, for files that live only until then.
+    pub fn partial_folder(&self) -> &Path {
+        &self.partial.path
+    }
+
+    /// Takes in one case. Values are rounded and `passed` is set here; a value that is not finite is an error.
+    pub fn push(&mut self, mut line: ResultLine) -> Result<()> {
+        line.settle()?;
+        let json = line.to_json()?;
+        self.sort.push(Entry { dataset: line.dataset, id: line.id, json })
+    }
+
+    /// Sorts the cases into `results.jsonl` and adds them up.
+    pub fn seal(self) -> Result<SealedRun> {
+        let path = self.partial.path.join(RESULTS);
+        let mut file = HashedFile::create(&path)?;
+        self.sort.finish(|entry| {
+            file.write(entry.json.as_bytes())?;
+            file.write(b"\n")
+        })?;
+        let files = BTreeMap::from([(RESULTS.to_owned(), file.finish()?)]);
+        // Read back what was written: sums run in file order, and the file is known to be readable.
+        let mut summary = SummaryBuilder::default();
+        for line in Lines::open(&path)? {
+            summary.add(&line?);
+        }
+        let (partial, run_id, target) = (self.partial, self.run_id, self.target);
+        Ok(SealedRun { partial, run_id, target, files, summary: summary.finish() })
+    }
+}
+
+impl SealedRun {
+    /// The id that this run got.
+    pub fn run_id(&self) -> &RunId {
+        &self.run_id
+    }
+
+    /// The figures.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Keeps what the gates said in the summary.
+    pub fn set_verdict(&mut self, verdict: Verdict) {
+        self.summary.verdict = Some(verdict);
+    }
+
+    /// The cases in order, for the comparison with a baseline before the run is committed.
+    pub fn lines(&self) -> Result<Lines> {
+        Lines::open(&self.partial.path.join(RESULTS))
+    }
+
+    /// The run's folder once it is committed.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Adds a file, `report.md` say.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        check_name("file name", name)?;
+        let path = self.partial.path.join(name);
+        let mut file = HashedFile::create(&path)?;
+        file.write(bytes)?;
+        self.files.insert(name.to_owned(), file.finish()?);
+        Ok(())
+    }
+
+    /// Writes summary, performance and manifest, makes everything durable and gives the folder its final name. Run id and file
+    /// hashes of the manifest are filled in here. Returns the run folder.
+    pub fn commit(mut self, mut manifest: Manifest, performance: &Performance) -> Result<PathBuf> {
+        let summary = pretty(&self.summary)?;
+        self.write(SUMMARY, &summary)?;
+        self.write(PERFORMANCE, &pretty(performance)?)?;
+        manifest.run_id = self.run_id.clone();
+        manifest.files = std::mem::take(&mut self.files);
+        let bytes = manifest.to_bytes()?;
+        self.write(MANIFEST, &bytes)?;
+        sync_folder(&self.partial.path)?;
+        fs::rename(&self.partial.path, &self.target).map_err(|e| Error::io("create", &self.target, e))?;
+        self.partial.committed = true;
+        if let Some(parent) = self.target.parent() {
+            sync_folder(parent)?;
+        }
+        Ok(self.target)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::record::line::tests::line;
+    use crate::record::{REPORT, RunReader, Selected};
+    use serde_json::json;
+
+    /// Writes a run of these lines under `runs` and returns its folder; `complete` says whether the plan selected no more.
+    pub(crate) fn saved(runs: &Path, second: u32, lines: &[ResultLine]) -> PathBuf {
+        let time = format!("2026-11-20T11:00:{second:02}Z").parse().unwrap();
+        let plan = json!({"generation": {"seed": 0}});
+        let mut writer = RunWriter::create(runs, "desk", &RunId::new(time, &plan)).unwrap();
+        let mut manifest = Manifest::new("desk", writer.run_id().clone(), time, plan);
+        for line in lines {
+            let selected = Selected { kind: line.kind, cases: 0 };
+            manifest.selected.entry(line.dataset.clone()).or_insert(selected).cases += 1;
+            writer.push(line.clone()).unwrap();
+        }
+        let mut sealed = writer.seal().unwrap();
+        sealed.write(REPORT, b"# report\n").unwrap();
+        sealed.commit(manifest, &Performance::default()).unwrap()
+    }
+
+    #[test]
+    fn a_run_comes_back_sorted_and_equal() {
+        let runs = tempfile::tempdir().unwrap();
+        let cases = [line("b", "1", true), line("a", "2", false), line("a", "10", true)];
+        let one = saved(runs.path(), 1, &cases);
+        let reader = RunReader::open(&one).unwrap();
+        let ids: Vec<_> = reader.lines().unwrap().map(|line| line.unwrap().id).collect();
+        assert_eq!(ids, ["10", "2", "1"]);
+        assert_eq!(reader.summary().unwrap().totals.passed, 2);
+        assert!(reader.manifest().missing(&reader.summary().unwrap()).is_empty());
+        let names: Vec<_> = reader.manifest().files.keys().cloned().collect();
+        assert_eq!(names, [PERFORMANCE, REPORT, RESULTS, SUMMARY]);
+        // Another order and another time: the same bytes.
+        let other = saved(runs.path(), 2, &[cases[2].clone(), cases[0].clone(), cases[1].clone()]);
+        assert_ne!(one, other);
+        let bytes = |folder: &Path, name| fs::read(folder.join(name)).unwrap();
+        assert_eq!(bytes(&one, RESULTS), bytes(&other, RESULTS));
+        assert_eq!(bytes(&one, SUMMARY), bytes(&other, SUMMARY));
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let runs = tempfile::tempdir().unwrap();
+        let id = RunId::parse("r1").unwrap();
+        let mut writer = RunWriter::create(runs.path(), "desk", &id).unwrap();
+        let mut bad = line("a", "1", true);
+        bad.scores.get_mut("match").unwrap().value = f64::NAN;
+        assert!(writer.push(bad).is_err());
+        drop(writer);
+        let mut writer = RunWriter::create(runs.path(), "desk", &id).unwrap();
+        writer.push(line("a", "1", true)).unwrap();
+        writer.push(line("a", "1", true)).unwrap();
+        assert!(writer.seal().is_err());
+        drop(RunWriter::create(runs.path(), "desk", &id).unwrap().seal().unwrap());
+        assert_eq!(fs::read_dir(runs.path().join("desk")).unwrap().count(), 0);
+        assert!(RunWriter::create(runs.path(), "../desk", &id).is_err());
+    }
+
+    #[test]
+    fn equal_ids_get_numbers() {
+        let runs = tempfile::tempdir().unwrap();
+        let id = RunId::parse("r").unwrap();
+        let open = RunWriter::create(runs.path(), "desk", &id).unwrap();
+        let second = RunWriter::create(runs.path(), "desk", &id).unwrap();
+        assert_eq!((open.run_id().as_str(), second.run_id().as_str()), ("r", "r-2"));
+        let one = saved(runs.path(), 1, &[line("a", "1", true)]);
+        let two = saved(runs.path(), 1, &[line("a", "1", true)]);
+        assert_eq!(two, PathBuf::from(format!("{}-2", one.display())));
+        assert_eq!(
+            RunReader::open(&two).unwrap().manifest().run_id.as_str(),
+            two.file_name().unwrap().to_str().unwrap()
+        );
+    }
+}
