@@ -1,1 +1,95 @@
-//! (being written)
+//! The door: clap, terminal, progress, exit codes; one file per subcommand.
+//!
+//! Only this module prints, reads signals and chooses exit codes. Standard output carries results, standard error
+//! everything else.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the door to the terminal")]
+
+mod classify;
+mod completions;
+mod embed;
+mod engine_args;
+mod exit;
+mod generate;
+mod lines;
+mod logprob;
+mod model;
+mod progress;
+mod render;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+
+pub use exit::Exit;
+
+/// Batch evaluation of language models with local inference and diffs that can be trusted.
+#[derive(Parser)]
+#[command(name = "karat", version, after_help = exit::TABLE, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Generate answers with a model.
+    Generate(generate::Args),
+    /// Log-probabilities of texts under a model.
+    Logprob(logprob::Args),
+    /// Embed texts.
+    Embed(embed::Args),
+    /// Classify texts.
+    Classify(classify::Args),
+    /// Show exactly what a model would see: text and token ids.
+    Render(render::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+}
+
+/// Parses the command line, runs the command, prints its error and gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; everything else is a usage error, for which clap's code is 2 as well.
+            let failed = error.use_stderr();
+            // A closed terminal is no reason to fail twice.
+            let _ = error.print();
+            return ExitCode::from(if failed { Exit::BadInput.code() } else { Exit::Passed.code() });
+        }
+    };
+    let exit = run(cli.command).unwrap_or_else(|error| {
+        show(&error);
+        Exit::of(&error)
+    });
+    ExitCode::from(exit.code())
+}
+
+fn run(command: Command) -> Result<Exit> {
+    match command {
+        Command::Generate(args) => generate::run(args),
+        Command::Logprob(args) => logprob::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Classify(args) => classify::run(args),
+        Command::Render(args) => render::run(args),
+        Command::Completions(args) => completions::run::<Cli>(args),
+    }
+}
+
+/// "failed to …", where, why, and what to do.
+fn show(error: &Error) {
+    eprintln!("error: failed to {}", error.fragment());
+    if let Some(location) = error.location() {
+        eprintln!("  --> {location}");
+    }
+    let chain = error.chain();
+    if let Some(causes) = chain.strip_prefix(error.fragment()).and_then(|rest| rest.strip_prefix(": ")) {
+        eprintln!("cause: {causes}");
+    }
+    if let Some(hint) = error.hint() {
+        eprintln!("hint: {hint}");
+    }
+}

@@ -190,9 +190,9 @@ fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
 /// A JSON file that may be missing.
 fn read_json(path: &Path) -> Result<Option<Value>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| {
-            Error::input("parse JSON").at_column(path, e.line() as u64, e.column() as u64).caused_by(e)
-        }),
+        Ok(text) => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|e| Error::input("parse JSON").at_column(path, e.line() as u64, e.column() as u64).caused_by(e)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", path, error)),
     }
@@ -251,7 +251,9 @@ fn pooling(path: &Path) -> Result<Pooling> {
         ["cls"] => Ok(Pooling::Cls),
         ["lasttoken"] => Ok(Pooling::Last),
         [] => Ok(Pooling::Mean),
-        _ => Err(Error::input(format!("pool by {}", modes.join(" and "))).at(path).with_hint("known are mean, cls, last")),
+        _ => Err(Error::input(format!("pool by {}", modes.join(" and ")))
+            .at(path)
+            .with_hint("known are mean, cls, last")),
     }
 }
 

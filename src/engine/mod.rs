@@ -8,6 +8,7 @@ mod encode;
 mod generator;
 pub mod identity;
 mod model_json;
+pub mod model_ref;
 pub mod options;
 pub mod plan;
 pub mod render;

@@ -24,9 +24,9 @@ impl std::str::FromStr for DeviceChoice {
             "cuda" => Some(0),
             other => other.strip_prefix("cuda:").and_then(|n| n.parse().ok()),
         };
-        index.map(Self::Cuda).ok_or_else(|| {
-            Error::input(format!("use device `{text}`")).with_hint("known are `cpu`, `cuda`, `cuda:N`")
-        })
+        index
+            .map(Self::Cuda)
+            .ok_or_else(|| Error::input(format!("use device `{text}`")).with_hint("known are `cpu`, `cuda`, `cuda:N`"))
     }
 }
 

@@ -61,9 +61,7 @@ impl Renderer {
                 let text = self.tokenizer.decode(ids, false)?;
                 Ok(Rendered { text, ids: ids.clone() })
             }
-            Prompt::Text(text) => {
-                Ok(Rendered { ids: self.tokenizer.encode(text, true)?, text: text.clone() })
-            }
+            Prompt::Text(text) => Ok(Rendered { ids: self.tokenizer.encode(text, true)?, text: text.clone() }),
             Prompt::Messages { messages, add_generation_prompt } => {
                 let Some(chat) = &self.chat else {
                     return Err(Error::input("render messages for a model without a chat template")

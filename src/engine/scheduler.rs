@@ -95,6 +95,8 @@ pub enum Outcome {
 /// What the scheduler did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
+    /// Requests answered.
+    pub finished: u64,
     /// Steps computed.
     pub steps: u64,
     /// Prompt and scored tokens computed.
@@ -260,7 +262,7 @@ impl<'a> Scheduler<'a> {
     fn check(&self, mut work: Work) -> std::result::Result<Work, String> {
         let (len, context) = (work.tokens.len(), self.shape.context);
         if len == 0 {
-            return Err("continue a prompt without tokens".into());
+            return Err("continue an empty prompt".into());
         }
         let fits = match work.goal {
             Goal::Generate { .. } => len < context,
@@ -393,6 +395,7 @@ impl<'a> Scheduler<'a> {
     fn emit(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
         while let Some(outcome) = self.finished.remove(&self.emitted) {
             self.emitted += 1;
+            self.totals.finished += 1;
             exchange.done(outcome)?;
         }
         Ok(())

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use karat::engine::answer::Closed;
-use karat::engine::{Finish, Sampling};
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, PAGE};
 use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
+use karat::engine::{Finish, Sampling};
 
 /// The shared folder of the workplace, if it is there.
 pub fn shared() -> Option<PathBuf> {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::attention::{self, AttentionShape};
 use super::cache::{CacheShape, KvCache, PAGE};
+use super::device::in_pool;
 use super::linear::Linear;
 use super::ops::{self, Activation, Heads, Norm, NormKind, RopeRows};
 use super::weights::Checkpoint;
@@ -218,6 +219,12 @@ impl Backend for Decoder {
     }
 
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        in_pool(|| self.compute(step))
+    }
+}
+
+impl Decoder {
+    fn compute(&mut self, step: &Step) -> Result<Vec<Seen>> {
         let x = self.hidden(step)?;
         let mut seen = Vec::with_capacity(step.reads.len());
         for reads in step.reads.chunks(LOGIT_ROWS) {

@@ -64,6 +64,11 @@ pub fn fingerprint(device: DeviceChoice, dtype: DtypeChoice) -> Result<Fingerpri
     })
 }
 
+/// Runs a step inside the thread pool, so that its many short parallel sections do not each hand over to it.
+pub fn in_pool<R: Send>(step: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| step())
+}
+
 /// Bytes of memory that this machine could give without swapping, where the system tells.
 pub fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;

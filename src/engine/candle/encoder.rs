@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::attention::{self, AttentionShape};
+use super::device::in_pool;
 use super::linear::Linear;
 use super::ops::{self, Activation, Norm, NormKind};
 use super::weights::Checkpoint;
@@ -164,6 +165,12 @@ impl EncoderBackend for Encoder {
             return Ok(Vec::new());
         }
         texts.iter().try_for_each(|text| self.check(text))?;
+        in_pool(|| self.compute(texts))
+    }
+}
+
+impl Encoder {
+    fn compute(&self, texts: &[&Encoded]) -> Result<Vec<Vec<f32>>> {
         let lengths: Vec<usize> = texts.iter().map(|t| t.ids.len()).collect();
         let x = self.hidden(texts, &lengths)?;
         let rows = match &self.head {

@@ -3,7 +3,7 @@
 //! Each row is computed alone, in one order, by one thread, so its bits never depend on its companions or on how rows are
 //! spread over threads. No operation here touches more than one row at a time except to copy.
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Storage, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::engine::simd::{self, Kernel, Lanes, WIDTH};
@@ -453,11 +453,6 @@ pub fn prepare_heads(qkv: &Tensor, heads: &Heads<'_>, rope: &RopeRows) -> Result
             simd::dispatch(RotateHead { head, cos, sin });
         }
     })
-}
-
-/// Whether a tensor is f32 in host memory; the CPU backend holds nothing else.
-pub fn is_host_f32(tensor: &Tensor) -> bool {
-    tensor.dtype() == DType::F32 && tensor.device().is_cpu()
 }
 
 #[cfg(test)]

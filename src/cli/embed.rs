@@ -1,0 +1,141 @@
+//! `karat embed`: one vector per text.
+
+use std::time::Instant;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::engine_args::{EngineArgs, LineArgs};
+use super::generate::finish;
+use super::lines::{Identified, Ids, Lines, Output};
+use super::progress::{self, Progress};
+use super::signals::Signals;
+use super::{Exit, model};
+use crate::engine::{Embedder, EncodeTotals, Pooling};
+use crate::error::Result;
+
+/// Arguments of `karat embed`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model folder, or org/name[@revision] on the hub.
+    model: String,
+    #[command(flatten)]
+    lines: LineArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// How token vectors become one; auto is what the model folder says.
+    #[arg(long, value_enum, default_value_t = PoolingChoice::Auto)]
+    pooling: PoolingChoice,
+    /// Vectors of length one, also where the model folder does not say so.
+    #[arg(long)]
+    normalize: bool,
+    /// No progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PoolingChoice {
+    Auto,
+    Mean,
+    Cls,
+    Last,
+}
+
+impl PoolingChoice {
+    fn pooling(self) -> Option<Pooling> {
+        match self {
+            Self::Auto => None,
+            Self::Mean => Some(Pooling::Mean),
+            Self::Cls => Some(Pooling::Cls),
+            Self::Last => Some(Pooling::Last),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    id: Value,
+    text: String,
+}
+
+impl Identified for Line {
+    fn id(&self) -> &Value {
+        &self.id
+    }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    id: Value,
+    embedding: Option<Vec<f32>>,
+    /// Only where tokens were cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated_tokens: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let engine = args.engine.apply()?;
+    let input: Lines<Line> = Lines::open(&args.lines.input)?;
+    let mut output = Output::open(&args.lines.output)?;
+    let signals = Signals::listen()?;
+    let loading = Instant::now();
+    let folder = model::from_argument(&args.model)?;
+    let mut embedder = Embedder::open(&folder, args.pooling.pooling(), args.normalize, &engine)?;
+    let loaded = loading.elapsed();
+    let ids = Ids::default();
+    let (mut answered, mut failed) = (0u64, 0u64);
+    let mut bar = Progress::start("embed", None, args.quiet);
+    let texts = input.map(|line| {
+        let line = line?;
+        ids.enter(line.id);
+        Ok(line.text)
+    });
+    let totals = embedder.embed(
+        texts,
+        |outcome| {
+            answered += 1;
+            let id = ids.leave()?;
+            output.line(&match outcome {
+                Ok(e) => {
+                    let truncated_tokens = Some(e.truncated_tokens).filter(|cut| *cut > 0);
+                    Answer { id, embedding: Some(e.vector), truncated_tokens, error: None }
+                }
+                Err(error) => {
+                    failed += 1;
+                    Answer { id, embedding: None, truncated_tokens: None, error: Some(error) }
+                }
+            })
+        },
+        |totals| {
+            signals.check()?;
+            bar.show(totals.texts, totals.tokens);
+            Ok(())
+        },
+    )?;
+    bar.end();
+    output.close()?;
+    if !args.quiet {
+        summary("embedded", &totals, bar.elapsed().as_secs_f64(), loaded.as_secs_f64());
+    }
+    finish(answered, failed)
+}
+
+/// The closing line of an encoder command.
+pub fn summary(verb: &str, totals: &EncodeTotals, seconds: f64, loaded: f64) {
+    eprintln!(
+        "{verb} {} texts of {} tokens in {seconds:.2} s ({:.0} tokens/s), loaded in {loaded:.2} s{}",
+        totals.texts,
+        totals.tokens,
+        totals.tokens as f64 / seconds.max(1e-9),
+        progress::peak_note()
+    );
+    if totals.truncated > 0 {
+        eprintln!("{} of {} texts were longer than the model's limit and were cut", totals.truncated, totals.texts);
+    }
+}

@@ -1,0 +1,72 @@
+//! Flags that all engine commands share.
+
+use std::path::PathBuf;
+
+use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
+use crate::error::{Error, Result};
+
+/// How to compute; none of these changes an answer but the device and the type.
+#[derive(clap::Args, Clone)]
+pub struct EngineArgs {
+    /// Where to compute: cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: String,
+    /// Type to compute in: auto, f32, bf16 or f16.
+    #[arg(long, default_value = "auto", value_name = "TYPE")]
+    pub dtype: String,
+    /// Threads (default: one per core).
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Most tokens in one step, at least 2.
+    #[arg(long, default_value_t = EngineOptions::default().batch_tokens, value_name = "N")]
+    pub batch_tokens: usize,
+    /// Most prompt tokens of one sequence in one step (default: no bound of its own).
+    #[arg(long, value_name = "N")]
+    pub prefill_chunk: Option<usize>,
+    /// Most sequences in flight.
+    #[arg(long, default_value_t = EngineOptions::default().max_seqs, value_name = "N")]
+    pub max_seqs: usize,
+    /// How many requests may be reordered to fill steps; bounds memory.
+    #[arg(long, default_value_t = EngineOptions::default().window, value_name = "N")]
+    pub window: usize,
+    /// Memory for the KV cache (default: half of what is free).
+    #[arg(long, value_name = "GIB")]
+    pub kv_gib: Option<f64>,
+}
+
+impl EngineArgs {
+    /// Checks the flags and starts the thread pool.
+    ///
+    /// # Errors
+    /// A value out of range.
+    pub fn apply(&self) -> Result<EngineOptions> {
+        let options = EngineOptions {
+            device: self.device.parse::<DeviceChoice>()?,
+            dtype: self.dtype.parse::<DtypeChoice>()?,
+            batch_tokens: self.batch_tokens,
+            prefill_chunk: self.prefill_chunk,
+            max_seqs: self.max_seqs,
+            window: self.window,
+            kv_gib: self.kv_gib,
+        };
+        options.check()?;
+        if self.threads == Some(0) {
+            return Err(Error::input("use --threads 0"));
+        }
+        // One pool for the whole process; the number of threads never changes an answer.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
+        pool.build_global().map_err(|e| Error::internal("start the thread pool").caused_by(e))?;
+        Ok(options)
+    }
+}
+
+/// Where lines come from and go to.
+#[derive(clap::Args, Clone)]
+pub struct LineArgs {
+    /// Input lines (JSONL); - is standard input.
+    #[arg(long = "in", default_value = "-", value_name = "FILE")]
+    pub input: PathBuf,
+    /// Output lines (JSONL); - is standard output.
+    #[arg(long = "out", default_value = "-", value_name = "FILE")]
+    pub output: PathBuf,
+}

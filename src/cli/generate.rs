@@ -1,0 +1,235 @@
+//! `karat generate`: answers for lines of prompts.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::engine_args::{EngineArgs, LineArgs};
+use super::lines::{Identified, Ids, Lines, Output};
+use super::progress::{self, Progress};
+use super::signals::Signals;
+use super::{Exit, model};
+use crate::engine::chat::Clock;
+use crate::engine::render::Renderer;
+use crate::engine::{CaseKey, Finish, GenerateOptions, Generator, Message, Prompt, Request, Sampling};
+use crate::error::{Error, Kind, Result};
+
+/// Arguments of `karat generate`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model folder, or org/name[@revision] on the hub.
+    model: String,
+    #[command(flatten)]
+    lines: LineArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Most tokens of an answer.
+    #[arg(long, default_value_t = GenerateOptions::default().max_new_tokens, value_name = "N")]
+    max_new_tokens: usize,
+    /// Do not stop at the model's end tokens.
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Softmax temperature; 0 is greedy.
+    #[arg(long, default_value_t = 0.0, value_name = "T", allow_negative_numbers = true)]
+    temperature: f64,
+    /// Sample from the most probable tokens that add up to this.
+    #[arg(long, default_value_t = 1.0, value_name = "P", allow_negative_numbers = true)]
+    top_p: f64,
+    /// Sample from this many most probable tokens; 0 is all.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    top_k: usize,
+    /// Seed of the random numbers.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// A string that ends an answer; may be given several times.
+    #[arg(long, value_name = "S")]
+    stop: Vec<String>,
+    /// What `strftime_now` shows to a chat template.
+    #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
+    now: String,
+    /// No progress and no summary.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// The moment that chat templates see unless told otherwise: fixed, so that equal inputs give equal bytes.
+pub const DEFAULT_NOW: &str = "2026-01-01T00:00:00Z";
+
+/// One input line.
+#[derive(Deserialize)]
+pub struct Line {
+    #[serde(default)]
+    id: Value,
+    prompt: Option<String>,
+    prompt_ids: Option<Vec<u32>>,
+    messages: Option<Vec<Message>>,
+    max_new_tokens: Option<usize>,
+    seed: Option<u64>,
+    stop: Option<Stops>,
+    add_generation_prompt: Option<bool>,
+}
+
+/// One stop string or several.
+#[derive(Clone)]
+struct Stops(Vec<String>);
+
+impl<'de> Deserialize<'de> for Stops {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let wrong = || serde::de::Error::custom("`stop` must be a text or a list of texts");
+        match Value::deserialize(deserializer)? {
+            Value::String(one) => Ok(Self(vec![one])),
+            Value::Array(list) => {
+                let texts = list.into_iter().map(|v| v.as_str().map(str::to_owned).ok_or_else(wrong));
+                Ok(Self(texts.collect::<std::result::Result<_, _>>()?))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Identified for Line {
+    fn id(&self) -> &Value {
+        &self.id
+    }
+
+    fn check(&self) -> Result<()> {
+        let given = [self.prompt.is_some(), self.prompt_ids.is_some(), self.messages.is_some()];
+        if given.iter().filter(|g| **g).count() != 1 {
+            return Err(Error::input("find exactly one of `prompt`, `prompt_ids` and `messages`"));
+        }
+        for message in self.messages.iter().flatten() {
+            if !message.get("role").is_some_and(Value::is_string) {
+                return Err(Error::input("find the `role` of a message"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Line {
+    /// The id and what to continue.
+    pub fn into_prompt(self) -> (Value, Prompt) {
+        let prompt = match (self.prompt, self.prompt_ids, self.messages) {
+            (Some(text), _, _) => Prompt::Text(text),
+            (_, Some(ids), _) => Prompt::Ids(ids),
+            (_, _, messages) => Prompt::Messages {
+                messages: messages.unwrap_or_default(),
+                add_generation_prompt: self.add_generation_prompt.unwrap_or(true),
+            },
+        };
+        (self.id, prompt)
+    }
+}
+
+/// One output line.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: Value,
+    text: &'a str,
+    ids: &'a [u32],
+    finish: Finish,
+    prompt_tokens: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl Args {
+    fn options(&self) -> Result<GenerateOptions> {
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return Err(Error::input(format!("use --temperature {}", self.temperature)).with_hint("it is 0 or more"));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(Error::input(format!("use --top-p {}", self.top_p)).with_hint("it is above 0 and at most 1"));
+        }
+        Ok(GenerateOptions {
+            max_new_tokens: self.max_new_tokens,
+            ignore_eos: self.ignore_eos,
+            sampling: Sampling { temperature: self.temperature, top_p: self.top_p, top_k: self.top_k },
+            seed: self.seed,
+            stop: self.stop.clone(),
+        })
+    }
+}
+
+/// The request of a line: its own options over the flags.
+fn request(line: Line, options: &GenerateOptions, ids: &Ids) -> Request {
+    let mut options = options.clone();
+    options.max_new_tokens = line.max_new_tokens.unwrap_or(options.max_new_tokens);
+    options.seed = line.seed.unwrap_or(options.seed);
+    if let Some(stop) = &line.stop {
+        options.stop = stop.0.clone();
+    }
+    let (id, prompt) = line.into_prompt();
+    let case = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+    ids.enter(id);
+    Request { prompt, options, key: CaseKey { dataset: String::new(), case, repeat: 0 } }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let options = args.options()?;
+    let engine = args.engine.apply()?;
+    let clock = Clock::parse(&args.now)?;
+    let input: Lines<Line> = Lines::open(&args.lines.input)?;
+    let mut output = Output::open(&args.lines.output)?;
+    let signals = Signals::listen()?;
+    let loading = Instant::now();
+    let folder = model::from_argument(&args.model)?;
+    let renderer = Arc::new(Renderer::open(&folder, clock)?);
+    let mut generator = Generator::open(&folder, renderer, &engine)?;
+    let loaded = loading.elapsed();
+    let ids = Ids::default();
+    let (mut answered, mut failed) = (0u64, 0u64);
+    let mut bar = Progress::start("generate", None, args.quiet);
+    let requests = input.map(|line| Ok(request(line?, &options, &ids)));
+    let totals = generator.generate(
+        requests,
+        |response| {
+            answered += 1;
+            failed += u64::from(response.finish == Finish::Error);
+            output.line(&Answer {
+                id: ids.leave()?,
+                text: &response.text,
+                ids: &response.ids,
+                finish: response.finish,
+                prompt_tokens: response.prompt_tokens,
+                error: response.error.as_deref(),
+            })
+        },
+        |totals| {
+            signals.check()?;
+            bar.show(totals.finished, totals.prefill_tokens + totals.generated_tokens);
+            Ok(())
+        },
+    )?;
+    bar.end();
+    output.close()?;
+    if !args.quiet {
+        let seconds = bar.elapsed().as_secs_f64();
+        eprintln!(
+            "generated {} tokens for {answered} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
+             loaded in {:.2} s{}",
+            totals.generated_tokens,
+            totals.prefill_tokens,
+            totals.generated_tokens as f64 / seconds.max(1e-9),
+            totals.steps,
+            loaded.as_secs_f64(),
+            progress::peak_note()
+        );
+    }
+    finish(answered, failed)
+}
+
+/// The exit code of an engine command.
+pub fn finish(answered: u64, failed: u64) -> Result<Exit> {
+    if answered == 0 {
+        return Err(Error::new(Kind::Empty, "find any line in the input"));
+    }
+    if failed > 0 {
+        eprintln!("{failed} of {answered} lines failed; see their `error`");
+        return Ok(Exit::Incomplete);
+    }
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,56 @@
+//! `karat render`: exactly what a model would see.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::engine_args::LineArgs;
+use super::generate::{DEFAULT_NOW, Line, finish};
+use super::lines::{Lines, Output};
+use super::{Exit, model};
+use crate::engine::chat::Clock;
+use crate::engine::render::Renderer;
+use crate::error::Result;
+
+/// Arguments of `karat render`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A model folder (tokenizer and chat template suffice), or org/name[@revision] on the hub.
+    model: String,
+    #[command(flatten)]
+    lines: LineArgs,
+    /// What `strftime_now` shows to a chat template.
+    #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
+    now: String,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    id: Value,
+    text: String,
+    ids: Vec<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let clock = Clock::parse(&args.now)?;
+    let input: Lines<Line> = Lines::open(&args.lines.input)?;
+    let mut output = Output::open(&args.lines.output)?;
+    let renderer = Renderer::open(&model::from_argument(&args.model)?, clock)?;
+    let (mut answered, mut failed) = (0, 0);
+    for line in input {
+        let (id, prompt) = line?.into_prompt();
+        answered += 1;
+        let shown = match renderer.render(&prompt) {
+            Ok(rendered) => Shown { id, text: rendered.text, ids: rendered.ids, error: None },
+            Err(error) => {
+                failed += 1;
+                Shown { id, text: String::new(), ids: Vec::new(), error: Some(error.chain()) }
+            }
+        };
+        output.line(&shown)?;
+    }
+    output.close()?;
+    finish(answered, failed)
+}
