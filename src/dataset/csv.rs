@@ -41,18 +41,18 @@ impl Rows {
         Ok(Some(Record { line, pairs, cells: true }))
     }
 
+    /// The names of the columns; one without a name, as pandas writes for its index, is called by its number.
     fn check_header(&self, line: u64, cells: Vec<String>) -> Result<Vec<String>> {
-        for (index, name) in cells.iter().enumerate() {
-            let fragment = if name.is_empty() {
-                format!("read the header: column {} has no name", index + 1)
-            } else if cells[..index].contains(name) {
-                format!("read the header: column `{name}` is given twice")
-            } else {
-                continue;
-            };
-            return Err(Error::input(fragment).at_line(self.bytes.path(), line));
+        let name =
+            |(index, cell): (usize, String)| if cell.is_empty() { format!("column_{}", index + 1) } else { cell };
+        let names: Vec<String> = cells.into_iter().enumerate().map(name).collect();
+        match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+            None => Ok(names),
+            Some((_, name)) => {
+                let fragment = format!("read the header: column `{name}` is given twice");
+                Err(Error::input(fragment).at_line(self.bytes.path(), line))
+            }
         }
-        Ok(cells)
     }
 
     /// The next row that is not an empty line, with the line it starts on.

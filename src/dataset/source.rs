@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::content::content_id;
 use super::csv::Rows;
 use super::fields::FieldMap;
 use super::ids::IdTable;
@@ -170,6 +171,11 @@ impl Samples {
         let line = record.line;
         let sample = resolve(record, &self.fields).map_err(|error| error.at_line(&self.path, line))?;
         let Some(first) = self.ids.insert(&sample.id, line) else { return Ok(sample) };
+        if sample.id == content_id(&sample) {
+            let fragment = format!("read a case: line {line} says the same as line {first}, and neither has an id");
+            let error = Error::input(fragment).at_line(&self.path, line);
+            return Err(error.with_hint("take one of them out, or give both an id"));
+        }
         let fragment = format!("read a case: the id `{}` is used on line {first} and again on line {line}", sample.id);
         let error = Error::input(fragment).at_line(&self.path, line);
         Err(error.with_hint("ids are unique within a dataset; cases without an id get one from their content"))

@@ -78,6 +78,11 @@ fn broken_cases_say_where_and_what() {
         ),
         (
             "a.jsonl",
+            b"{\"input\":\"a\"}\n{\"prompt\":\"a\"}",
+            "read a case: line 2 says the same as line 1, and neither has an id (a.jsonl:2)",
+        ),
+        (
+            "a.jsonl",
             b"{\"input\":[{\"role\":\"user\"}]}",
             "read a case: message 1 of `input` has no `content` (a.jsonl:1)",
         ),
@@ -131,6 +136,12 @@ fn csv_keeps_line_breaks_commas_and_quotes() {
     assert_eq!(samples[0].tags, ["t", "u"]);
     assert!(samples[0].metadata.is_empty() && samples[1].target.is_empty());
     assert_eq!((samples[1].tags.as_slice(), &samples[1].metadata["note"]), (&["v".to_owned()][..], &json!("n")));
+}
+
+#[test]
+fn columns_without_a_name_go_by_their_number() {
+    let samples = good("a.csv", ",input\n0,a\n");
+    assert_eq!(samples[0].metadata["column_1"], "0");
 }
 
 #[test]
