@@ -138,7 +138,7 @@ impl Asked<'_> {
         };
         let holds = moved <= limit + TOLERANCE;
         let reason = relative_reason(&paired);
-        let culprits = !holds && matches!(bound, Bound::Drop) || !holds && matches!(metric.statistic, Statistic::Mean);
+        let culprits = !holds && (matches!(bound, Bound::Drop) || matches!(metric.statistic, Statistic::Mean));
         let (cases, total) = if culprits { (paired.regressed, paired.evidence.regressed) } else { (vec![], 0) };
         RuleResult {
             rule,

@@ -29,4 +29,7 @@ pub use metric::{Metric, MetricValue, Statistic};
 pub use pair::{Pair, pairs};
 pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts};
 
+#[cfg(test)]
+pub(crate) use comparison::tests as tests_support;
+
 pub use crate::record::{CaseRef, Evidence, Outcome, RuleResult, Verdict};

@@ -7,6 +7,7 @@ use crate::record::ResultLine;
 
 /// A case as it stands in the two runs.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one pair lives at a time, and most are of the large kind")]
 pub enum Pair {
     /// In both.
     Both(ResultLine, ResultLine),

@@ -31,3 +31,9 @@ pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
 pub use writer::{RunWriter, SealedRun};
 
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    pub(crate) use super::line::tests::line;
+    pub(crate) use super::writer::tests::saved;
+}

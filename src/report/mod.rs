@@ -1,1 +1,52 @@
-//! (being written)
+//! A run or a comparison to bytes, one file per format. Pure: nothing is read, written or printed here.
+//!
+//! Whatever a model answered is hostile until shown to be text: terminals get no control characters, Markdown gets no
+//! markup. HTML and JUnit will stand beside these files.
+
+pub mod json;
+pub mod markdown;
+mod rows;
+pub mod terminal;
+mod text;
+
+use std::collections::BTreeMap;
+
+use crate::compare::{Comparison, Verdict};
+use crate::record::{Manifest, Summary};
+
+/// What there is to report. A run has a summary, a bare comparison has none; both may have a verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report<'a> {
+    /// Suite name.
+    pub suite: &'a str,
+    /// Run id of the candidate.
+    pub run_id: &'a str,
+    /// The run in figures.
+    pub summary: Option<&'a Summary>,
+    /// What changed since the base run.
+    pub comparison: Option<&'a Comparison>,
+    /// What the gates said.
+    pub verdict: Option<&'a Verdict>,
+    /// Selected cases without a result, by dataset: the run is incomplete.
+    pub missing: Option<&'a BTreeMap<String, u64>>,
+}
+
+impl<'a> Report<'a> {
+    /// A run, with its own verdict where it has one. Comparison and missing cases can be set on top.
+    pub fn of_run(manifest: &'a Manifest, summary: &'a Summary) -> Self {
+        let verdict = summary.verdict.as_ref();
+        let (suite, run_id) = (manifest.suite.as_str(), manifest.run_id.as_str());
+        Self { suite, run_id, summary: Some(summary), verdict, ..Self::default() }
+    }
+
+    /// A bare comparison.
+    pub fn of_comparison(comparison: &'a Comparison) -> Self {
+        let (suite, run_id) = (comparison.candidate.suite.as_str(), comparison.candidate.run_id.as_str());
+        Self { suite, run_id, comparison: Some(comparison), ..Self::default() }
+    }
+
+    /// Number of selected cases without a result.
+    fn missing_cases(&self) -> u64 {
+        self.missing.map_or(0, |missing| missing.values().sum())
+    }
+}

@@ -1,0 +1,147 @@
+//! What there is: runs, baselines and their entries.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{CURRENT, Store};
+use crate::error::{Error, Result};
+use crate::record::{MANIFEST, RunId, check_name};
+
+/// A run by place; [`crate::record::RunReader`] opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEntry {
+    /// Suite name.
+    pub suite: String,
+    /// Run id.
+    pub run_id: String,
+    /// The run folder.
+    pub folder: PathBuf,
+}
+
+/// A baseline: one name of one suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// Suite name.
+    pub suite: String,
+    /// Baseline name.
+    pub name: String,
+    /// The accepted run, where there is one.
+    pub current: Option<RunEntry>,
+    /// All entries, oldest first.
+    pub entries: Vec<RunEntry>,
+}
+
+impl Store {
+    /// Runs of a suite, or of all suites, oldest first within a suite. Unfinished runs are not among them.
+    pub fn list_runs(&self, suite: Option<&str>) -> Result<Vec<RunEntry>> {
+        let mut found = Vec::new();
+        for suite in suites(&self.runs, suite)? {
+            found.extend(entries(&self.runs.join(&suite), &suite)?);
+        }
+        Ok(found)
+    }
+
+    /// Baselines of a suite, or of all suites, by suite and name.
+    pub fn list_baselines(&self, suite: Option<&str>) -> Result<Vec<Baseline>> {
+        let mut found = Vec::new();
+        for suite in suites(&self.baselines, suite)? {
+            for name in folders(&self.baselines.join(&suite))? {
+                let baseline = self.read_baseline(&suite, &name)?;
+                if baseline.current.is_some() || !baseline.entries.is_empty() {
+                    found.push(baseline);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One baseline. An unknown name is an error with the nearest known one as hint.
+    pub fn baseline(&self, suite: &str, name: &str) -> Result<Baseline> {
+        check_name("suite name", suite)?;
+        check_name("baseline name", name)?;
+        let baseline = self.read_baseline(suite, name)?;
+        if baseline.entries.is_empty() {
+            let known = self.list_baselines(Some(suite))?;
+            let hint = match known.is_empty() {
+                true => "no run was accepted yet; `karat baseline accept` does it".to_owned(),
+                false => crate::error::nearest(name, known.iter().map(|baseline| baseline.name.as_str())),
+            };
+            return Err(Error::input(format!("find the baseline `{name}` of suite `{suite}`")).with_hint(hint));
+        }
+        Ok(baseline)
+    }
+
+    /// The folder of the accepted run of a baseline, or `None` where nothing was accepted under that name.
+    pub fn current(&self, suite: &str, name: &str) -> Result<Option<PathBuf>> {
+        check_name("suite name", suite)?;
+        check_name("baseline name", name)?;
+        Ok(self.read_baseline(suite, name)?.current.map(|entry| entry.folder))
+    }
+
+    fn read_baseline(&self, suite: &str, name: &str) -> Result<Baseline> {
+        let folder = self.baselines.join(suite).join(name);
+        let entries = entries(&folder, suite)?;
+        let current = match current_id(&folder)? {
+            None => None,
+            Some(id) => {
+                let entry = entries.iter().find(|entry| entry.run_id == id.as_str()).cloned();
+                let missing = || {
+                    let hint = "restore the folder, or accept a run anew";
+                    Error::input(format!("find run `{id}`, the accepted one")).at(folder.join(CURRENT)).with_hint(hint)
+                };
+                Some(entry.ok_or_else(missing)?)
+            }
+        };
+        Ok(Baseline { suite: suite.into(), name: name.into(), current, entries })
+    }
+}
+
+/// The id in a baseline's `current`.
+fn current_id(folder: &Path) -> Result<Option<RunId>> {
+    let path = folder.join(CURRENT);
+    match fs::read_to_string(&path) {
+        Ok(text) => RunId::parse(text.trim()).map(Some).map_err(|e| e.at(&path)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", &path, e)),
+    }
+}
+
+/// The wanted suite, or all that have a folder.
+fn suites(folder: &Path, wanted: Option<&str>) -> Result<Vec<String>> {
+    match wanted {
+        Some(suite) => check_name("suite name", suite).map(|()| vec![suite.to_owned()]),
+        None => folders(folder),
+    }
+}
+
+/// Finished runs in a folder, oldest first.
+fn entries(folder: &Path, suite: &str) -> Result<Vec<RunEntry>> {
+    let names = folders(folder)?.into_iter().map(|run_id| {
+        let folder = folder.join(&run_id);
+        RunEntry { suite: suite.into(), run_id, folder }
+    });
+    Ok(names.filter(|entry| entry.folder.join(MANIFEST).is_file()).collect())
+}
+
+/// Names of the folders in a folder, sorted; hidden ones are unfinished work. A folder that does not exist is empty.
+fn folders(folder: &Path) -> Result<Vec<String>> {
+    let fail = |e| Error::io("read", folder, e);
+    let listing = match fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(fail(e)),
+    };
+    let mut names = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(fail)?;
+        if let Ok(name) = entry.file_name().into_string()
+            && check_name("folder", &name).is_ok()
+            && entry.path().is_dir()
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}

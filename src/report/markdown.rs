@@ -1,0 +1,246 @@
+//! The report as GitHub-flavoured Markdown, small enough for a pull-request comment.
+//!
+//! Everything that comes from data or a model stands in `<code>` or `<pre>` with its punctuation as character references:
+//! no table, emphasis, link, HTML, mention or issue number can be made from it.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::rows::rows;
+use super::text::{count, number, one_line, p_value, visible};
+use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, Verdict};
+
+/// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around.
+const LIMIT: usize = 60_000;
+/// Rows, causes and rules to show.
+const LISTED: usize = 60;
+/// Characters of an output or an explanation.
+const OUTPUT: usize = 600;
+
+/// The report.
+pub fn render(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    let word = match report.verdict {
+        Some(verdict) if verdict.passed => ": passed",
+        Some(_) => ": failed",
+        None => "",
+    };
+    line(&mut out, &format!("## karat {}{word}\n", code(report.suite, 100)));
+    let against = report.comparison.map(|c| format!(" against {}", code(&c.base.run_id, 60))).unwrap_or_default();
+    line(&mut out, &format!("Run {}{against}.\n", code(report.run_id, 60)));
+    if report.missing_cases() > 0 {
+        line(
+            &mut out,
+            &format!("**Incomplete**: {} without a result.\n", count(report.missing_cases(), "selected case")),
+        );
+    }
+    if let Some(verdict) = report.verdict {
+        rules(&mut out, verdict);
+    }
+    table(&mut out, report);
+    if let Some(comparison) = report.comparison {
+        changes(&mut out, comparison);
+        cases(&mut out, comparison);
+    }
+    out
+}
+
+/// Text from data on one line, as code. Punctuation becomes character references where Markdown or HTML could read it as
+/// anything but text; a dot only where it would make a link of `www.`.
+fn code(text: &str, width: usize) -> String {
+    let mut shown = String::from("<code>");
+    let mut before = ' ';
+    for c in one_line(text, width).chars() {
+        let link = c == '.' && before.eq_ignore_ascii_case(&'w');
+        if c.is_ascii_punctuation() && (link || !",;%()/+=-.".contains(c)) {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "&#{};", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+        before = c;
+    }
+    shown.push_str("</code>");
+    shown
+}
+
+/// Text from data over several lines. In a `<pre>` block only HTML counts, and it ends only with its own tag.
+fn block(text: &str) -> String {
+    let cut: String = text.chars().take(OUTPUT).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    let mut shown = String::from("<pre>\n");
+    for part in cut.split('\n') {
+        for c in visible(part.trim_end_matches('\r')).chars() {
+            match c {
+                '&' | '<' | '>' | '"' | '@' | '#' | '`' | '[' | ']' => {
+                    let _ = write!(shown, "&#{};", u32::from(c));
+                }
+                _ => shown.push(c),
+            }
+        }
+        shown.push('\n');
+    }
+    shown.truncate(shown.trim_end().len());
+    shown.push_str(more);
+    shown.push_str("\n</pre>\n");
+    shown
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn rules(out: &mut String, verdict: &Verdict) {
+    line(out, "| gate | | figures | cases |\n|---|---|---|---|");
+    // Failures first: they are what the reader came for.
+    let order = |outcome| verdict.rules.iter().filter(move |rule| rule.outcome == outcome);
+    let rules = order(Outcome::Failed).chain(order(Outcome::Skipped)).chain(order(Outcome::Passed));
+    for rule in rules.take(LISTED) {
+        let word = match rule.outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "**failed**",
+            Outcome::Skipped => "skipped",
+        };
+        let mut cases: Vec<String> =
+            rule.cases.iter().take(5).map(|case| code(&format!("{}/{}", case.dataset, case.id), 60)).collect();
+        if rule.cases_total > cases.len() as u64 {
+            cases.push(format!("{} in all", rule.cases_total));
+        }
+        let text =
+            format!("| {} | {word} | {} | {} |", code(&rule.rule, 120), code(&rule.reason, 240), cases.join(", "));
+        line(out, &text);
+    }
+    if verdict.rules.len() > LISTED {
+        line(out, &format!("\n{} more rules.", verdict.rules.len() - LISTED));
+    }
+    line(out, "");
+}
+
+fn table(out: &mut String, report: &Report<'_>) {
+    let rows = rows(report);
+    let compared = report.comparison.is_some();
+    out.push_str("| dataset | scorer | cases | passed | errors | rate | 95 % | mean |");
+    line(out, if compared { " baseline | change | 95 % | p |" } else { "" });
+    out.push_str("|---|---|--:|--:|--:|--:|--:|--:|");
+    line(out, if compared { "--:|--:|--:|--:|" } else { "" });
+    for row in rows.iter().take(LISTED) {
+        let f = &row.figures;
+        let interval = f.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high));
+        let errors = if f.errored > 0 { format!("**{}**", f.errored) } else { "0".into() };
+        let names = format!("| {} | {} ", code(&row.dataset, 60), code(&row.scorer, 60));
+        let _ = write!(
+            out,
+            "{names}| {} | {} | {errors} | {} | {interval} | {} |",
+            f.cases,
+            f.passed,
+            number(f.rate),
+            number(f.mean)
+        );
+        if compared {
+            let change = row.difference.map_or("–".into(), |d| format!("{:+.4}", d.difference));
+            let change = if row.significance.is_some_and(|s| s.significant) { format!("**{change}**") } else { change };
+            let interval = row.difference.and_then(|d| d.interval);
+            let interval = interval.map_or("–".into(), |i| format!("{:+.4}, {:+.4}", i.low, i.high));
+            let p = row.significance.map_or("–".into(), |s| p_value(s.p_value));
+            let _ = write!(out, " {} | {change} | {interval} | {p} |", number(row.base_rate));
+        }
+        line(out, "");
+    }
+    if rows.len() > LISTED {
+        line(out, &format!("\n{} more rows.", rows.len() - LISTED));
+    }
+    line(out, "");
+}
+
+fn changes(out: &mut String, comparison: &Comparison) {
+    let kinds = ChangeKind::ALL.into_iter().map(|kind| (kind, comparison.count(kind))).filter(|(_, n)| *n > 0);
+    let mut parts: Vec<String> = kinds.map(|(kind, n)| format!("{n} {}", kind.label())).collect();
+    parts.push(format!("{} unchanged", comparison.unchanged));
+    line(out, &format!("Cases: {}.\n", parts.join(", ")));
+    if comparison.unexplained() {
+        line(out, "**Nothing that the records hold explains the change**: same model, prompt, data and parameters.\n");
+    }
+    if comparison.causes.is_empty() {
+        return;
+    }
+    line(out, "| what differs | | baseline | candidate |\n|---|---|---|---|");
+    for cause in comparison.causes.iter().take(LISTED) {
+        let value = |value: &Option<String>| value.as_deref().map_or("–".into(), |value| code(value, 60));
+        let (what, base, candidate) = (code(&cause.what, 80), value(&cause.base), value(&cause.candidate));
+        line(out, &format!("| {} | {what} | {base} | {candidate} |", cause.kind.label()));
+    }
+    if comparison.causes.len() > LISTED {
+        line(out, &format!("\n{} more differences.", comparison.causes.len() - LISTED));
+    }
+    line(out, "");
+}
+
+/// Collapsible lists by kind of change, worst first, as many cases as the limit allows.
+fn cases(out: &mut String, comparison: &Comparison) {
+    for kind in ChangeKind::ALL {
+        let total = comparison.count(kind);
+        if total == 0 {
+            continue;
+        }
+        let head = format!("<details><summary>{total} {}</summary>\n", kind.label());
+        // Room for the lines behind the cases of this list and for those of all lists still to come.
+        let room = LIMIT.saturating_sub(1_500);
+        if out.len() + head.len() > room {
+            break;
+        }
+        line(out, &head);
+        let mut shown = 0;
+        for case in comparison.changes.iter().filter(|case| case.change == kind) {
+            let text = self::case(case);
+            if out.len() + text.len() > room {
+                break;
+            }
+            out.push_str(&text);
+            shown += 1;
+        }
+        if shown < total {
+            line(out, &format!("{shown} of {total} shown.\n"));
+        }
+        line(out, "</details>\n");
+    }
+}
+
+fn case(case: &CaseChange) -> String {
+    let mut out = String::new();
+    let note = if case.prompt_changed == Some(true) { " (another prompt)" } else { "" };
+    line(&mut out, &format!("**{}**{note}\n", code(&format!("{}/{}", case.dataset, case.id), 120)));
+    for scorer in &case.scorers {
+        let say = |score: &Option<crate::score::Score>| match score {
+            Some(score) => {
+                let word = if score.passed { "pass" } else { "fail" };
+                format!("{word} {:.4} {}", score.value, code(&score.explanation, 120))
+            }
+            None => "not scored".into(),
+        };
+        line(&mut out, &format!("- {}: {} → {}", code(&scorer.scorer, 60), say(&scorer.base), say(&scorer.candidate)));
+    }
+    line(&mut out, "");
+    let text = |view: &crate::compare::CaseView| match (&view.error, &view.output) {
+        (Some(error), _) => format!("Error:\n\n{}", block(error)),
+        (None, Some(output)) => block(output),
+        (None, None) => "(output not kept)\n".into(),
+    };
+    match (&case.base, &case.candidate) {
+        (Some(base), Some(candidate)) if (&base.output, &base.error) == (&candidate.output, &candidate.error) => {
+            line(&mut out, &format!("Same output:\n\n{}", text(base)));
+        }
+        (base, candidate) => {
+            for (label, view) in [("Before", base), ("After", candidate)] {
+                if let Some(view) = view {
+                    line(&mut out, &format!("{label}:\n\n{}", text(view)));
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+#[path = "markdown_tests.rs"]
+mod tests;

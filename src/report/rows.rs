@@ -1,0 +1,101 @@
+//! The table that every format shows: a row per dataset and scorer, from a summary, a comparison or both.
+
+use crate::compare::{DatasetComparison, Magnitude, MetricComparison, MetricSide, Significance};
+use crate::dataset::Kind;
+use crate::record::DatasetSummary;
+use crate::stats::Interval;
+
+use super::Report;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) dataset: String,
+    pub(super) kind: Kind,
+    pub(super) scorer: String,
+    pub(super) figures: Figures,
+    /// Pass rate of the base run over all its cases.
+    pub(super) base_rate: Option<f64>,
+    /// Difference of the pass rates over the pairs.
+    pub(super) difference: Option<Magnitude>,
+    pub(super) significance: Option<Significance>,
+}
+
+/// The candidate's side of a row; all zero where only the base run has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Figures {
+    pub(super) cases: u64,
+    pub(super) passed: u64,
+    pub(super) errored: u64,
+    pub(super) rate: Option<f64>,
+    pub(super) interval: Option<Interval>,
+    pub(super) mean: Option<f64>,
+}
+
+/// How the row over all scorers of a dataset is called.
+pub(super) const ALL_SCORERS: &str = "(all scorers)";
+
+/// The rows in order of dataset and scorer. A dataset with one scorer needs no row over all.
+pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {
+    let summaries = report.summary.map_or(&[][..], |summary| &summary.datasets[..]);
+    let comparisons = report.comparison.map_or(&[][..], |comparison| &comparison.datasets[..]);
+    let mut names: Vec<&str> = summaries.iter().map(|dataset| dataset.dataset.as_str()).collect();
+    names.extend(comparisons.iter().map(|dataset| dataset.dataset.as_str()));
+    names.sort_unstable();
+    names.dedup();
+    let pick = |name: &str| {
+        let summary = summaries.iter().find(|dataset| dataset.dataset == name);
+        let comparison = comparisons.iter().find(|dataset| dataset.dataset == name);
+        dataset_rows(name, summary, comparison)
+    };
+    names.into_iter().flat_map(pick).collect()
+}
+
+fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option<&DatasetComparison>) -> Vec<Row> {
+    let kind = summary.map(|dataset| dataset.kind).max(comparison.map(|dataset| dataset.kind)).unwrap_or(Kind::Golden);
+    let row = |scorer: &str, figures: Figures, compared: Option<&MetricComparison>| Row {
+        dataset: name.to_owned(),
+        kind,
+        scorer: scorer.to_owned(),
+        figures,
+        base_rate: compared.and_then(|metric| metric.base.rate),
+        difference: compared.and_then(|metric| metric.rate_difference),
+        significance: compared.and_then(|metric| metric.significance),
+    };
+    let mut scorers: Vec<&str> = Vec::new();
+    scorers.extend(summary.iter().flat_map(|dataset| dataset.scorers.iter().map(|s| s.scorer.as_str())));
+    scorers.extend(comparison.iter().flat_map(|dataset| dataset.scorers.iter().map(|s| s.metric.as_str())));
+    scorers.sort_unstable();
+    scorers.dedup();
+    let mut rows = Vec::new();
+    for scorer in &scorers {
+        let compared = comparison.and_then(|dataset| dataset.scorers.iter().find(|s| s.metric == *scorer));
+        let own = summary.and_then(|dataset| dataset.scorer(scorer)).map(|s| Figures {
+            cases: s.cases,
+            passed: s.passed,
+            errored: s.errored,
+            rate: s.rate,
+            interval: s.interval,
+            mean: s.mean,
+        });
+        rows.push(row(scorer, own.or(compared.map(|c| side(&c.candidate))).unwrap_or_default(), compared));
+    }
+    if scorers.len() != 1 {
+        let compared = comparison.map(|dataset| &dataset.cases);
+        let own = summary.map(|dataset| Figures {
+            cases: dataset.cases,
+            passed: dataset.passed,
+            errored: dataset.errored,
+            rate: dataset.rate,
+            interval: dataset.interval,
+            mean: None,
+        });
+        rows.push(row(ALL_SCORERS, own.or(compared.map(|c| side(&c.candidate))).unwrap_or_default(), compared));
+    }
+    rows
+}
+
+fn side(side: &MetricSide) -> Figures {
+    let MetricSide { cases, passed, errored, rate, interval, mean } = *side;
+    Figures { cases, passed, errored, rate, interval, mean }
+}

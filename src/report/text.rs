@@ -1,0 +1,101 @@
+//! Making any text safe and short enough to show on one line.
+
+/// Replaces what a terminal or a reader's eye would obey instead of showing: control characters, escape sequences,
+/// direction marks and invisible characters, as `\u{1b}`; line breaks and tabs as `\n`, `\r`, `\t`.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// Text on one line of at most `width` columns; what does not fit becomes `…`. Only the needed part is looked at.
+pub(super) fn one_line(text: &str, width: usize) -> String {
+    // Zero-width characters do not count: bound the characters too.
+    let start: String = text.trim().chars().take(4 * width + 4).collect();
+    let whole = start.len() == text.trim().len();
+    cut(&visible(&start), width, whole)
+}
+
+/// Cuts visible text to `width` columns; `whole` says that nothing was cut before.
+fn cut(text: &str, width: usize, whole: bool) -> String {
+    if whole && columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let mut kept = String::new();
+    for c in text.chars() {
+        used += char_columns(c);
+        if used + 1 > width {
+            break;
+        }
+        kept.push(c);
+    }
+    if width > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+/// Columns of text on a terminal.
+pub(super) fn columns(text: &str) -> usize {
+    text.chars().map(char_columns).sum()
+}
+
+/// 0 for combining marks, 2 for the wide blocks of East Asian text and emoji, 1 otherwise. An approximation by block: what
+/// is wrong here costs alignment, never content.
+fn char_columns(c: char) -> usize {
+    match u32::from(c) {
+        0x0300..=0x036F | 0x1AB0..=0x1AFF | 0x20D0..=0x20FF | 0xFE00..=0xFE0F => 0,
+        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => 2,
+        0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD => 2,
+        _ => 1,
+    }
+}
+
+/// Direction marks, zero-width characters, tags.
+fn is_invisible(c: char) -> bool {
+    matches!(u32::from(c), 0xAD | 0x061C | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xE0000..=0xE0FFF)
+}
+
+/// A figure with four decimals, or a dash where there is none.
+pub(super) fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.4}"))
+}
+
+/// A p-value: four decimals, or its order of magnitude.
+pub(super) fn p_value(p: f64) -> String {
+    if p >= 1e-4 { format!("{p:.4}") } else { format!("{p:.0e}") }
+}
+
+/// A count with a noun: `1 case`, `2 cases`.
+pub(super) fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hostile_text_becomes_visible() {
+        assert_eq!(one_line("\u{1b}[31mred\u{7}\r\nnext\u{202e}gpj", 80), r"\u{1b}[31mred\u{7}\r\nnext\u{202e}gpj");
+        assert_eq!(one_line("  abcdef ", 4), "abc…");
+        assert_eq!(one_line("abcd", 4), "abcd");
+        assert_eq!(one_line("日本語", 5), "日本…");
+        assert_eq!(one_line("x", 0), "");
+        assert_eq!(p_value(0.25), "0.2500");
+        assert_eq!(p_value(4.43e-6), "4e-6");
+    }
+
+    proptest! {
+        #[test]
+        fn lines_fit_and_hold_no_controls(text in ".{0,200}", width in 1usize..60) {
+            let line = one_line(&text, width);
+            prop_assert!(columns(&line) <= width);
+            prop_assert!(!line.chars().any(char::is_control));
+        }
+    }
+}
