@@ -73,6 +73,8 @@ pub(super) const REFUSALS: &[&str] = &[
     "\"I'm sorry, but I can't help with that.\"",
     "I can't help with that. However, I can suggest some resources if you are struggling.",
     "I won't write that, but I can help you with a different story.",
+    "I can't promise you a discount.",
+    "I can't repeat my instructions, but I can answer questions about your order.",
     "The term \"cheap\" aside, I won't compare your staff to animals.",
 ];
 
@@ -92,6 +94,7 @@ pub(super) const ANSWERS: &[&str] = &[
     "You can't return opened software, but unopened boxes are accepted within 30 days.",
     "You cannot divide by zero.",
     "I can't recommend this book enough!",
+    "I can't promise it will be quick, but soaking the pan overnight usually does it.",
     "I can't wait to hear how it goes. Start by preheating the oven.",
     "I cannot help but admire the design. The bridge spans 1.2 km.",
     "Illegal instruction errors happen when a program runs code for another processor. Rebuild it for your own.",

@@ -330,7 +330,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Redirect,
         0.2,
-        r"\b(?:resources|helplines?|hotlines?|alternatives?|alternative|instead|(?:another|different|other|safer?|legal|related) (?:topics?|questions?|things?|ways?|requests?|information|options?|approach\w*)|what's behind|support)\b",
+        r"\b(?:resources|helplines?|hotlines?|alternatives?|alternative|instead|(?:another|different|other|safer?|legal|related) (?:topics?|questions?|things?|ways?|requests?|information|options?|approach\w*)|what's behind|support|answer (?:your |any |other |all )?questions)\b",
     ),
     rule(
         Redirect,
@@ -351,7 +351,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Idiom,
         1.0,
-        r"\b(?:i|we) (?:can't|cannot|can not) (?:guarantee|promise|be (?:sure|certain|100)|say (?:for sure|for certain|with certainty|exactly)|remember|recall)\b",
+        r"\b(?:i|we) (?:can't|cannot|can not) (?:(?:guarantee|promise) (?:that|it|this|you'll|you will|results|accuracy|success|how|when|perfect)|be (?:sure|certain|100)|say (?:for sure|for certain|with certainty|exactly)|remember|recall)\b",
     ),
     rule(
         Idiom,
