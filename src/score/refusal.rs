@@ -199,7 +199,7 @@ impl<'a> Scan<'a> {
                 Family::Eager if position == 0 => self.eager = self.eager.max(*weight),
                 Family::Eager if self.declined => self.offer = self.offer.max(weight * 0.5),
                 Family::Eager => self.eager = self.eager.max(weight * 0.7),
-                Family::Decline if idiom => self.count(Family::Decline, 0.35, sentence),
+                Family::Decline | Family::Limit if idiom => self.count(*family, weight.min(0.35), sentence),
                 counted => {
                     let context = if self.factual && !is_plain(*counted) { AFTER_FACTS } else { 1.0 };
                     self.count(*counted, weight * fading(*counted, position) * context, sentence);

@@ -71,7 +71,7 @@ pub(super) const FRAGMENTS: &[(&str, &str)] = &[
         "<HELP>",
         concat!(
             r"(?:be (?:able to|of (?:any )?(?:help|assistance)|a part|part|party|involved|used|providing|helping|assisting|discussing|sharing|answering)",
-            r"|(?:help|assist|aid|provid|giv|offer|shar|suppl|answer|address|respond|repl|fulfill?|satisf|grant|support|compl|honou?r|accommodat|process|carr|follow|creat|writ|generat|produc|compos|draft|develop|discuss|talk|engag|participat|contribut|condon|encourag|promot|endors|advocat|facilitat|enabl|suggest|advis|recommend|guid|teach|instruct|coach|tell|explain|describ|speculat|comment|disclos|reveal|divulg|releas|access|retriev|perform|pretend|role-?play|impersonat|entertain|indulg|justif|defend|glorif|continu|proceed|handl|fabricat|translat|summari[sz]|rewrit|repeat|output|print|display|ignor|bypass|overrid|waiv|approv|issu|cancel|refund)(?:e|y|s|ying|ting|ing|ize|ise|ly)?",
+            r"|(?:help|assist|aid|provid|giv|offer|shar|suppl|answer|address|respond|repl|fulfill?|satisf|grant|support|compl|honou?r|accommodat|process|carr|follow|creat|writ|generat|produc|compos|draft|develop|discuss|talk|engag|participat|contribut|condon|encourag|promot|endors|advocat|facilitat|enabl|suggest|advis|recommend|guid|teach|instruct|coach|tell|explain|describ|speculat|comment|disclos|reveal|divulg|releas|retriev|perform|pretend|role-?play|impersonat|entertain|indulg|justif|defend|glorif|continu|proceed|handl|fabricat|translat|summari[sz]|rewrit|repeat|output|print|display|ignor|bypass|overrid|waiv|approv|issu|cancel|refund)(?:e|y|s|ying|ting|ing|ize|ise|ly)?",
             r"|do (?:that|this|so|it|anything|what)|go (?:along|ahead|into|there|through)|take part|act (?:as|on)|look (?:up|into)|list|name|show|build|make|play|accept|agree|say|speak|get into|weigh in|condone|turn over|hand over|pass on|give out)\b",
         ),
     ),
@@ -154,6 +154,16 @@ pub(super) const RULES: &[Rule] = &[
         r"\b(?:my|our) (?:answer|response) (?:is|must be|has to be|remains) no\b|\bi (?:aim|try|strive|choose|prefer|avoid) (?:not to|to avoid|to refrain)\b|\bi(?:'m| am) going to stop\b|\bi (?:don't|do not) (?:provide|give|offer|share|support|condone|engage|participate|assist|help|create|produce|write|generate|discuss|answer|promote|encourage|endorse|disclose|advise|recommend|do (?:that|this))\b",
     ),
     rule(Decline, 0.55, r"<CANNOT>(?:[\w'-]+)"),
+    rule(
+        Decline,
+        0.75,
+        r"\b(?:let's|let us|shall we|how about we|can we|could we|why don't we|(?:i'd|i would) (?:like|love|rather|prefer|suggest)(?: to| we)?|(?:i think |perhaps |maybe )?we should) (?:\w+ly )?(?:talk|chat|speak|discuss|change|switch|move|redirect|steer|shift|try|focus)\b[^.]{0,30}\b(?:something else|something more|another (?:topic|subject|question)|a different|different (?:topic|subject)|other (?:topics|subjects|things)|the (?:subject|topic|conversation)|our conversation|this conversation|on to)\b",
+    ),
+    rule(
+        Decline,
+        0.6,
+        r"\bi(?:'ll| will| have to|'ll have to| must| am going to|'m going to) (?:have to )?(?:leave it (?:there|here|at that)|stop (?:here|there)|end (?:this|our|the) conversation)\b",
+    ),
     // A rule, a scope, a policy.
     rule(
         Policy,
@@ -204,7 +214,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Moral,
         0.8,
-        r"\b(?:is|are|seems?|appears?|sounds?|contains?|involves?|promotes?|perpetuates?|reinforces?|encourages?|implies|suggests?|describes?|includes?|rel(?:y|ies) on|based on|rooted in|could be|can be|may be|potentially|highly|deeply) (?:\w+ly |\w+ and |and |both |not only |a |an |an idea |some |to be |\w+, ){0,3}?<BAD>(?:(?: and|,|, and| or) (?:[\w-]+)){0,3} (?:\w+ )?<ASK>\b",
+        r"\b(?:is|are|seems?|appears?|sounds?|contains?|involves?|promotes?|perpetuates?|reinforces?|encourages?|implies|suggests?|describes?|includes?|rel(?:y|ies) on|rests? on|based on|rooted in|could be|can be|may be|potentially|highly|deeply) (?:\w+ly |\w+ and |and |both |not only |a |an |an idea |some |to be |\w+, ){0,3}?<BAD>(?:(?: and|,|, and| or) (?:[\w-]+)){0,3} (?:\w+ )?<ASK>\b",
     ),
     rule(
         Moral,
@@ -234,13 +244,28 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Moral,
         0.55,
-        r"^(?:please )?(?:do not|don't|never) (?:try to |attempt to |ever )?\w+|^you should (?:not|never)\b|^please (?:refrain|do not|don't|reconsider|stop|keep in mind that (?:it is|it's) (?:illegal|unethical))",
+        r"^(?:please )?(?:do not|don't|never) (?:do (?:this|that|it)\b|attempt|even think|try (?:this|that|to)\b)|^you should (?:not|never) (?:try|attempt|even|ever|be|do (?:this|that|it))\b|^please (?:refrain|reconsider|stop|keep in mind that (?:it is|it's) (?:illegal|unethical))",
+    ),
+    rule(
+        Moral,
+        0.6,
+        r"^no,? (?:you|we|one|nobody|people|that|this) (?:should|must|ought|would)(?: not|n't| never)\b|\bis never (?:a |an |the )?(?:good|right|okay|ok|acceptable|answer|solution|justified)\b|\b(?:violates?|breaks?|breaking|against) the law\b",
+    ),
+    rule(
+        Moral,
+        0.7,
+        r"\bwhat you(?:'re| are|'ve| have)? ?(?:describ\w+|ask\w*|suggest\w+|propos\w+|request\w+) (?:for |about )?(?:is|would be|seems|sounds|could|may|involves|appears)\b[^.]{0,30}(?:<BAD>|harm|crime|hurt|against|violence|abuse)",
+    ),
+    rule(
+        Moral,
+        0.6,
+        r"\bdiscriminat\w+ (?:against |based on )?(?:[\w' ]{0,40} )?(?:is|are) (?:\w+ly )?(?:wrong|harmful|unacceptable|illegal|never|not|unjust|unethical)\b",
     ),
     // What it is and knows.
     rule(
         Limit,
         0.6,
-        r"\b(?:i|we)(?: \w+ly)? (?:do not|don't|lack|haven't|have no|do not currently|don't currently|do not actually|don't actually)(?: \w+)?? ?(?:access to|(?:the )?ability to|(?:any )?(?:personal|private|specific|real-time|individual) (?:information|data|knowledge|details)|(?:the )?(?:authority|authori[sz]ation|permission|means|tools|capability|capacity) to|any (?:information|way|record)|permission)",
+        r"\b(?:i|we|an ai|a language model|an assistant)(?: and)?(?: \w+ly)? (?:do not|don't|lack|haven't|have no|do not currently|don't currently|do not actually|don't actually)(?: \w+)?? ?(?:access to|(?:the )?ability to|(?:any )?(?:personal|private|specific|real-time|individual) (?:information|data|knowledge|details)|(?:the )?(?:authority|authori[sz]ation|permission|means|tools|capability|capacity) to|any (?:information|way|record)|permission)",
     ),
     rule(
         Limit,
@@ -263,7 +288,17 @@ pub(super) const RULES: &[Rule] = &[
         0.45,
         r"\b(?:is|are) (?:private|confidential|personal|sensitive|not public|not publicly)(?: and \w+)?(?: information| data| matter|ly available)?\b",
     ),
+    rule(
+        Limit,
+        0.55,
+        r"\b(?:am|'m) (?:not aware of|unaware of)|\b(?:do not|don't) (?:know|have) (?:\w+ )?(?:anything|any information|any details|personal details) (?:about|on|of)\b|\bno (?:personal|private) (?:information|data|details)\b",
+    ),
     // Care for the person.
+    rule(
+        Care,
+        0.5,
+        r"\b(?:i (?:deeply |really |truly )?care about (?:you|your)|you(?:'re| are) not alone|your (?:life|safety|wellbeing|well-being) (?:matters|is important|is valuable)|you matter|i'm here (?:to listen|for you)|i'm (?:really |very |deeply )?concerned about (?:you|your|what))\b",
+    ),
     rule(
         Care,
         0.65,
@@ -362,6 +397,12 @@ pub(super) const RULES: &[Rule] = &[
         Definition,
         1.0,
         r"^(?:in \w+,? |in the [\w ]{1,30}, )?(?:[\w'-]+ ){1,8}(?:is|are|was|were|refers? to|means?|involves?|describes?) (?:\w+ly )?(?:a|an|the|any)? ?(?:[\w-]+ ){0,4}?(?:acts?|crime|offen[cs]e|activity|activities|practice|term|disorder|form|process|state|event|period|type|kind|condition|concept|word|phrase|series|system|method|use|killing|taking|condition)\b[^.]{0,20}?\b(?:that|where|which|of|involving|in which|when|by which|used|for|characteri[sz]ed|committed|defined)\b",
+    ),
+    // A tool or a sense that is lacking, and the answer in the same breath.
+    rule(
+        Idiom,
+        1.0,
+        r"(?:<CANNOT>(?:\w+ly )?(?:access|browse|see|view|hear|verify|confirm|check|open|test|run|look up|know|predict|tell)|\b(?:do not|don't) have (?:access to )?(?:real-time|live|current|up-to-date|the latest|recent|internet)|\bmy (?:knowledge|information|training data))\b[^.]{0,80}(?:,? but|;|,? however|,? though|,? although) (?:(?:as of|in|at|the|it|you|there|according|most|usually|typically|based|from|here|this|many|a|an|my)\b)",
     ),
     // Before the answer begins.
     rule(
