@@ -1,0 +1,399 @@
+#!/usr/bin/env python3
+"""Make the project's own tiny reference checkpoints, tests/fixtures/models/<name>/, with what transformers answers.
+
+Each folder is a complete Hugging Face model folder (random weights, 60 to 250 kB) and a reference.json. The answers come
+from the folder as saved: it is loaded again through the Auto classes into float64, so files stored as bf16 or f16, in
+shards or with an old config are answered from exactly the numbers they hold. (transformers itself keeps norms, softmax
+and rope angles in float32, which leaves errors near 1e-6.) One sequence at a time: no padding is involved.
+
+decoders     prompts, greedy (24 ids each, eos not a stop), greedy_text, margin (smallest top-1 to top-2 gap on the path,
+             never below MARGIN: prompts are drawn until it holds), last_logits, prompt_logprob (natural log, tokens 1..),
+             texts (text -> ids with special tokens), pairs (log-probability of a continuation, split as lm-eval does),
+             rendered (messages through the chat template), eos (every id that ends a turn)
+embedders    inputs, ids (with special tokens, cut at the model's limit), cut (tokens lost), mean_pooled, cls, and
+             embedding (what the sentence-transformers modules of the folder make of it)
+classifiers  inputs (text or [text, text_pair]), ids, cut, logits, probs
+
+Before anything is written the script proves that every norm, bias, window and rope setting matters: undoing any one of
+them must move the answers by at least SENSITIVE.
+
+usage: make_fixtures.py OUT_DIR [--only NAME,...]     (OUT_DIR is tests/fixtures/models)
+needs: torch, transformers, tokenizers, safetensors (versions of the last run in OUT_DIR/VERSIONS)
+"""
+import argparse, collections, json, pathlib, random, re, shutil, sys
+import tokenizers, torch, transformers
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+SEED, MARGIN, SENSITIVE, NEW = 20261120, 5e-3, 0.02, 24
+LENGTHS = (1, 2, 7, 16, 33, 90)
+
+CORPUS = [
+    "A goldsmith rubs the ring on a touchstone and reads the colour of the streak.",
+    "Which metal is heavier, gold or lead? Gold is heavier than lead.",
+    "Twelve karat is half gold; twenty-four karat is pure.",
+    "I am sorry, but that is something I will not help with.",
+    "fn weigh(grams: f64) -> f64 {\n    grams * 0.999\n}\n\nassert_eq!(weigh(0.0), 0.0);",
+    "The run was stopped at case 1,024 of 20,000 and resumed without losing one.",
+    "Prices: 61.25, 87.50 and 104.00 per gram; 5% off [today] {only} <here> & there!",
+    "Größe, façade, naïve, Ångström: ünïcode stays as it is. Привет, 世界 \U0001f947",
+    "The answer, the baseline, the candidate: the difference is what the reader wants to see.",
+]
+CHATML = (
+    "{%- for message in messages -%}{{ '<|im_start|>' + message.role + '\\n' + message.content | trim + '<|im_end|>\\n' }}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+)
+INST = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('only user and assistant turns') }}{% endif %}{% endfor %}"
+)
+CHATS = [
+    [{"role": "user", "content": "Which metal is heavier?"}],
+    [{"role": "user", "content": "Is it pure?"}, {"role": "assistant", "content": "Half of it."}, {"role": "user", "content": "And <s> this?\n"}],
+]
+PAIRS = [
+    ("Gold is heavier than", " lead."),
+    ("Twelve karat is half gold; ", "twenty-four karat is pure."),  # the trailing space moves to the continuation
+    ("I am sorry, but", " that is something I will not help with."),
+    ("", "The answer"),  # conditioned on bos, or on eos where there is no bos
+]
+
+
+# ---- tokenizers -----------------------------------------------------------------------------------------------------
+
+def tokenizer_byte_level(folder, jinja_file=False):
+    """Byte-level BPE as GPT-2 and Qwen have it, ChatML, no bos."""
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    t.train_from_iterator(CORPUS, trainers.BpeTrainer(
+        vocab_size=320, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"]))
+    t.save(str(folder / "tokenizer.json"))
+    cfg = {"bos_token": None, "eos_token": "<|im_end|>", "model_max_length": 256, "tokenizer_class": "PreTrainedTokenizerFast"}
+    if jinja_file: (folder / "chat_template.jinja").write_text(CHATML)
+    else: cfg["chat_template"] = CHATML
+    (folder / "tokenizer_config.json").write_text(json.dumps(cfg, indent=1))
+
+
+def merged(line, pair):
+    out = []
+    for piece in line:
+        if out and (out[-1], piece) == pair: out[-1] += piece
+        else: out.append(piece)
+    return out
+
+
+def tokenizer_sentencepiece(folder):
+    """What a converted SentencePiece model of Llama 2 looks like: '▁' for a space, byte fallback, bos from a template."""
+    lines = [list("▁" + s.replace(" ", "▁")) for s in CORPUS]
+    letters = sorted(c for c, n in collections.Counter(c for line in lines for c in line).items() if n > 1)
+    vocab = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + letters
+    merges = []
+    while len(vocab) < 344:  # the crate's trainer breaks ties differently from run to run
+        pairs = collections.Counter((a, b) for line in lines for a, b in zip(line, line[1:]) if a in vocab and b in vocab and len(a + b) <= 6)
+        merges.append(max(pairs, key=lambda p: (pairs[p], p)))
+        vocab.append("".join(merges[-1]))
+        lines = [merged(line, merges[-1]) for line in lines]
+    t = Tokenizer(models.BPE({p: i for i, p in enumerate(vocab)}, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    t.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    t.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
+    t.add_special_tokens(vocab[:3])
+    t.save(str(folder / "tokenizer.json"))
+    as_object = dict(__type="AddedToken", lstrip=False, normalized=False, rstrip=False, single_word=False)
+    cfg = {"add_bos_token": True, "add_eos_token": False, "bos_token": {**as_object, "content": "<s>"}, "eos_token": "</s>",
+           "model_max_length": 10**30, "tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>", "chat_template": INST}
+    (folder / "tokenizer_config.json").write_text(json.dumps(cfg, indent=1))
+
+
+def tokenizer_wordpiece(folder, limit):
+    """BERT's tokenizer over a vocabulary of our own: the crate's WordPiece trainer differs from run to run."""
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = [w for s in CORPUS for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(s))]
+    pieces = collections.Counter()
+    for w in words:
+        for i in range(len(w)):
+            for j in range(i + 2, min(len(w), i + 6) + 1): pieces[("##" if i else "") + w[i:j]] += 1
+    letters = sorted({("##" if i else "") + c for w in words for i, c in enumerate(w) if c.isascii() or i == 0})
+    frequent = sorted(pieces, key=lambda p: (-pieces[p] * len(p), p))
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + letters
+    vocab += [p for p in frequent if p not in vocab][:300 - len(vocab)]
+    t = Tokenizer(models.WordPiece({p: i for i, p in enumerate(vocab)}, unk_token="[UNK]"))
+    t.normalizer, t.pre_tokenizer, t.decoder = normalizer, splitter, decoders.WordPiece()
+    t.add_special_tokens(vocab[:5])
+    t.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    t.save(str(folder / "tokenizer.json"))
+    cfg = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]", "model_max_length": limit,
+           "tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(cfg, indent=1))
+
+
+# ---- how a folder is written ----------------------------------------------------------------------------------------
+
+def scramble(model):
+    """Norm weights and biases away from their neutral starts, so that a forgotten one shows."""
+    with torch.no_grad():
+        for _, p in model.named_parameters():
+            if p.dim() == 1: p.add_(torch.randn_like(p) * 0.3)
+
+
+def old_spelling(folder):
+    """config.json as transformers 4 wrote it: rope_theta and rope_scaling at the top, torch_dtype, no head_dim."""
+    path = folder / "config.json"
+    cfg = json.loads(path.read_text())
+    rope = cfg.pop("rope_parameters")
+    cfg["rope_theta"] = rope.pop("rope_theta")
+    cfg["rope_scaling"] = rope
+    cfg["torch_dtype"] = cfg.pop("dtype")
+    cfg.pop("head_dim", None)
+    cfg["transformers_version"] = "4.43.1"
+    path.write_text(json.dumps(cfg, indent=2, sort_keys=True) + "\n")
+
+
+def position_ids(folder):
+    """Adds the int64 buffer that older BERT checkpoints carry; a loader has to pass over it."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["embeddings.position_ids"] = torch.arange(64, dtype=torch.int64)[None]
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def sentence_transformers(folder, hidden, pooling, normalize, limit):
+    kinds = ["Transformer", "Pooling"] + (["Normalize"] if normalize else [])
+    paths = ["", "1_Pooling", "2_Normalize"]
+    (folder / "modules.json").write_text(json.dumps(
+        [{"idx": i, "name": str(i), "path": paths[i], "type": f"sentence_transformers.models.{k}"} for i, k in enumerate(kinds)], indent=1))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(
+        {"word_embedding_dimension": hidden, "pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean",
+         "pooling_mode_max_tokens": False, "pooling_mode_mean_sqrt_len_tokens": False}, indent=1))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit, "do_lower_case": False}, indent=1))
+
+
+# ---- the checkpoints ------------------------------------------------------------------------------------------------
+
+def decoder_config(cls, vocab, **kw):
+    base = dict(vocab_size=vocab, max_position_embeddings=256, initializer_range=0.3, bos_token_id=None, eos_token_id=2, pad_token_id=0,
+                rms_norm_eps=1e-5)
+    return cls(**{**base, **kw})
+
+
+def decoders_zoo(t):
+    """name -> (config, tokenizer, dtype, shard size, after saving, config without what the fixture is for)."""
+    rope = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)
+    return {
+        "llama": dict(  # untied head, grouped heads, SentencePiece style tokenizer with bos
+            config=decoder_config(t.LlamaConfig, 344, hidden_size=32, intermediate_size=72, num_hidden_layers=2, num_attention_heads=4,
+                                  num_key_value_heads=2, tie_word_embeddings=False, bos_token_id=1),
+            tokenizer=tokenizer_sentencepiece),
+        "llama3-rope": dict(  # scaled rope that matters below 90 tokens, tied head, one KV head, old config spelling, two eos
+            config=decoder_config(t.LlamaConfig, 320, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=3,
+                                  num_key_value_heads=1, tie_word_embeddings=True, rope_parameters=rope),
+            tokenizer=tokenizer_byte_level, finish=old_spelling, second_eos=True,
+            undo={"llama3 rope": dict(rope_parameters=dict(rope_type="default", rope_theta=10000.0))}),
+        "mistral-window": dict(  # window of 8, head size that is not hidden / heads, three shards
+            config=decoder_config(t.MistralConfig, 320, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+                                  num_key_value_heads=2, head_dim=12, sliding_window=8, tie_word_embeddings=False),
+            tokenizer=tokenizer_byte_level, shard="90KB", undo={"window": dict(sliding_window=None), "window of 9": dict(sliding_window=9)}),
+        "qwen2": dict(  # q/k/v biases, tied, stored as f16, every query head with its own KV head
+            config=decoder_config(t.Qwen2Config, 320, hidden_size=40, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+                                  num_key_value_heads=4, tie_word_embeddings=True, rms_norm_eps=1e-6),
+            tokenizer=tokenizer_byte_level, dtype=torch.float16),
+        "qwen3": dict(  # q/k norm, head size 20 with hidden / heads = 8, stored as bf16, template in its own file
+            config=decoder_config(t.Qwen3Config, 320, hidden_size=32, intermediate_size=72, num_hidden_layers=3, num_attention_heads=4,
+                                  num_key_value_heads=2, head_dim=20, tie_word_embeddings=True, rms_norm_eps=1e-6),
+            tokenizer=lambda folder: tokenizer_byte_level(folder, jinja_file=True), dtype=torch.bfloat16),
+    }
+
+
+def encoders_zoo(t):
+    def config(**kw):
+        base = dict(vocab_size=300, intermediate_size=64, num_hidden_layers=2, max_position_embeddings=64, initializer_range=0.3,
+                    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        return t.BertConfig(**{**base, **kw})
+    six = dict(enumerate(["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]))
+    two = {0: "ok", 1: "toxic"}
+    names = lambda labels: dict(num_labels=len(labels), id2label=labels, label2id={v: k for k, v in labels.items()})
+    return {
+        # plain folder without sentence-transformers files: auto pooling falls back to the mean
+        "bert": dict(config=config(hidden_size=32, num_attention_heads=2), cls=t.BertModel, pooling="mean", normalize=False),
+        # all-MiniLM style: mean, normalised, limit of 48 in sentence_bert_config.json, a stray int64 buffer
+        "bert-mean": dict(config=config(hidden_size=32, num_attention_heads=4), cls=t.BertModel, pooling="mean", normalize=True, limit=48, modules=True,
+                          finish=position_ids),
+        # bge style: first token, head size 12, three layers
+        "bert-cls": dict(config=config(hidden_size=36, num_attention_heads=3, num_hidden_layers=3), cls=t.BertModel, pooling="cls", normalize=False,
+                         modules=True),
+        "bert-multilabel": dict(config=config(hidden_size=32, num_attention_heads=4, problem_type="multi_label_classification", **names(six)),
+                                cls=t.BertForSequenceClassification),
+        "bert-2class": dict(config=config(hidden_size=32, num_attention_heads=4, **names(two)), cls=t.BertForSequenceClassification, pairs=True),
+    }
+
+
+# ---- answers --------------------------------------------------------------------------------------------------------
+
+def rounded(values, digits=6):
+    return [round(v, digits) for v in values]
+
+
+def logits_of(model, ids, **more):
+    return model(torch.tensor([ids]), use_cache=False, **more).logits[0].double()
+
+
+def log_probability(model, context, continuation):
+    rows = torch.log_softmax(logits_of(model, context + continuation), -1)[len(context) - 1:-1]
+    return sum(rows[i, c].item() for i, c in enumerate(continuation)), all(int(rows[i].argmax()) == c for i, c in enumerate(continuation))
+
+
+def greedy(model, prompt):
+    ids, margin = list(prompt), float("inf")
+    for _ in range(NEW):
+        top = torch.topk(logits_of(model, ids)[-1], 2)
+        margin = min(margin, (top.values[0] - top.values[1]).item())
+        ids.append(int(top.indices[0]))
+    return ids[len(prompt):], margin
+
+
+def check_sensitivity(name, model, answer, variants):
+    """Undoes every kind of norm and bias, and each variant, and insists that the answers move."""
+    base, moved = answer(model), {}
+    kinds = {}
+    for n, p in model.named_parameters():
+        if p.dim() == 1: kinds.setdefault(re.sub(r"\.\d+\.", ".N.", n), []).append(p)
+    for kind, params in kinds.items():
+        if kind.endswith("key.bias"): continue  # without rope it shifts a whole softmax row: no effect by construction
+        if "pooler" in kind and base.shape[-1] == model.config.hidden_size: continue  # not part of an embedding
+        kept = [p.detach().clone() for p in params]
+        with torch.no_grad():
+            for p in params: p.fill_(0.0 if kind.endswith("bias") else 1.0)
+            moved[kind] = (answer(model) - base).abs().max().item()
+            for p, k in zip(params, kept): p.copy_(k)
+    for what, other in variants.items():
+        moved[what] = (answer(other) - base).abs().max().item()
+    weak = {k: v for k, v in moved.items() if v < SENSITIVE}
+    if weak: raise SystemExit(f"{name}: undoing these hardly shows: {weak}")
+    return min(moved.items(), key=lambda kv: kv[1])
+
+
+def write_reference(folder, ref):
+    (folder / "reference.json").write_text(json.dumps(ref, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def decoder(name, spec, folder):
+    cfg = spec["config"]
+    model = AutoModelForCausalLM.from_config(cfg)
+    scramble(model)
+    spec["tokenizer"](folder)
+    model.to(spec.get("dtype", torch.float32)).save_pretrained(folder, max_shard_size=spec.get("shard", "1GB"))
+    spec.get("finish", lambda f: None)(folder)
+
+    load = lambda **kw: AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **kw).eval()
+    model, tok = load(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rng = random.Random(SEED + len(name))
+    ref = dict(prompts=[], greedy=[], greedy_text=[], margin=[], last_logits=[], prompt_logprob=[])
+    for n in LENGTHS:
+        margin = 0.0
+        while margin < MARGIN:
+            prompt = [rng.randrange(3, cfg.vocab_size) for _ in range(n)]
+            ids, margin = greedy(model, prompt)
+        ref["prompts"].append(prompt); ref["greedy"].append(ids); ref["margin"].append(round(margin, 6))
+        ref["greedy_text"].append(tok.decode(ids, skip_special_tokens=True))
+        ref["last_logits"].append(rounded(logits_of(model, prompt)[-1].tolist(), 5))
+        ref["prompt_logprob"].append(round(log_probability(model, prompt[:1], prompt[1:])[0], 6))
+    ref["texts"] = [{"text": s, "ids": tok.encode(s).ids} for s in CORPUS]
+    tc = json.loads((folder / "tokenizer_config.json").read_text())
+    prefix = tok.token_to_id("<s>") if tc["bos_token"] else tok.token_to_id(tc["eos_token"])
+    ref["pairs"] = []
+    for context, continuation in PAIRS:
+        spaces = len(context) - len(context.rstrip())
+        head, tail = context[:len(context) - spaces], context[len(context) - spaces:] + continuation
+        if head: left = tok.encode(head).ids; right = tok.encode(head + tail).ids[len(left):]
+        else: left, right = [prefix], tok.encode(tail, add_special_tokens=False).ids
+        value, is_greedy = log_probability(model, left, right)
+        ref["pairs"].append(dict(context=context, continuation=continuation, tokens=len(right), logprob=round(value, 6), greedy=is_greedy))
+    hf = PreTrainedTokenizerFast.from_pretrained(folder)
+    ref["rendered"] = []
+    for messages in CHATS:
+        for opened in (True, False):
+            text = hf.apply_chat_template(messages, tokenize=False, add_generation_prompt=opened)
+            ref["rendered"].append(dict(messages=messages, add_generation_prompt=opened, text=text, ids=tok.encode(text, add_special_tokens=False).ids))
+    ref["eos"] = [cfg.eos_token_id]
+    if spec.get("second_eos"):  # an id met in the middle of the longest path, first met there, ends a turn too
+        path = ref["greedy"][-1]
+        ref["eos"].append(next(i for k, i in enumerate(path) if k >= 5 and i not in path[:k] and i != cfg.eos_token_id))
+        gen = json.loads((folder / "generation_config.json").read_text())
+        (folder / "generation_config.json").write_text(json.dumps({**gen, "eos_token_id": ref["eos"]}, indent=2) + "\n")
+    write_reference(folder, ref)
+    # the last prompt followed by its own answer: long enough for windows and scaled angles
+    longest = ref["prompts"][-1] + ref["greedy"][-1]
+    variants = {what: load(**change) for what, change in spec.get("undo", {}).items()}
+    weakest = check_sensitivity(name, model, lambda m: logits_of(m, longest)[-1], variants)
+    print(f"{name}: smallest margin {min(ref['margin'])}, distinct greedy ids {[len(set(g)) for g in ref['greedy']]}, "
+          f"weakest part {weakest[0]} {weakest[1]:.3f}")
+
+
+def encoder(name, spec, folder):
+    cfg, limit = spec["config"], spec.get("limit", 64)
+    head = spec["cls"].__name__.endswith("SequenceClassification")
+    model = spec["cls"](cfg)
+    scramble(model)
+    tokenizer_wordpiece(folder, 64)
+    model.save_pretrained(folder)
+    if spec.get("modules"): sentence_transformers(folder, cfg.hidden_size, spec["pooling"], spec["normalize"], limit)
+    spec.get("finish", lambda f: None)(folder)
+
+    auto = AutoModelForSequenceClassification if head else AutoModel
+    model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    tok = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    inputs = CORPUS + ["a", "", "KARAT", CORPUS[4] + " " + CORPUS[7] + " " + CORPUS[6]]
+    if spec.get("pairs"): inputs += [[CORPUS[1], CORPUS[3]], ["a", CORPUS[8]]]
+    full = [len(tok.encode(*s).ids if isinstance(s, list) else tok.encode(s).ids) for s in inputs]
+    tok.enable_truncation(limit)
+    ref = dict(inputs=inputs, ids=[], cut=[], **(dict(logits=[], probs=[]) if head else dict(mean_pooled=[], cls=[], embedding=[])))
+    for s, uncut in zip(inputs, full):
+        enc = tok.encode(*s) if isinstance(s, list) else tok.encode(s)
+        o = model(input_ids=torch.tensor([enc.ids]), token_type_ids=torch.tensor([enc.type_ids]), attention_mask=torch.ones(1, len(enc.ids), dtype=torch.long))
+        ref["ids"].append(enc.ids); ref["cut"].append(uncut - len(enc.ids))
+        if head:
+            multi = cfg.problem_type == "multi_label_classification"
+            ref["logits"].append(rounded(o.logits[0].tolist()))
+            ref["probs"].append(rounded((torch.sigmoid(o.logits[0]) if multi else torch.softmax(o.logits[0], -1)).tolist(), 7))
+        else:
+            h = o.last_hidden_state[0]
+            vector = h.mean(0) if spec["pooling"] == "mean" else h[0]
+            if spec["normalize"]: vector = vector / vector.norm()
+            ref["mean_pooled"].append(rounded(h.mean(0).tolist())); ref["cls"].append(rounded(h[0].tolist()))
+            ref["embedding"].append(rounded(vector.tolist(), 7))
+    write_reference(folder, ref)
+
+    def answer(m):
+        outs = [m(input_ids=torch.tensor([ids])) for ids in ref["ids"][:9]]
+        return torch.cat([(o.logits if head else o.last_hidden_state[0]) for o in outs])
+    weakest = check_sensitivity(name, model, answer, {})
+    print(f"{name}: cut {[c for c in ref['cut'] if c]}, weakest part {weakest[0]} {weakest[1]:.3f}")
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    a.add_argument("out", type=pathlib.Path)
+    a.add_argument("--only", help="names, comma separated")
+    a = a.parse_args()
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    transformers.logging.set_verbosity_error(); transformers.logging.disable_progress_bar()
+    zoo = [(n, s, decoder) for n, s in decoders_zoo(transformers).items()] + [(n, s, encoder) for n, s in encoders_zoo(transformers).items()]
+    for name, spec, make in zoo:
+        if a.only and name not in a.only.split(","): continue
+        folder = a.out / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        torch.manual_seed(SEED)
+        make(name, spec, folder)
+    (a.out / "VERSIONS").write_text(f"python {sys.version.split()[0]}\ntorch {torch.__version__}\ntransformers {transformers.__version__}\n"
+                                    f"tokenizers {tokenizers.__version__}\nseed {SEED}\n")
+
+
+if __name__ == "__main__":
+    main()

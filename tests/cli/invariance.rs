@@ -1,0 +1,180 @@
+//! The first promise: an answer's bytes depend on neither batching, chunking, slots, threads nor the order of the input.
+//!
+//! Settings are a pairwise-covering table, not the full product. The tiny checkpoints run all of it; the wide random
+//! models, whose products split and thread (tiny ones hide that), run the rows that differ most.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, fixture};
+use crate::random_model::{Random, wide_decoder, wide_encoder};
+
+const BATCH_TOKENS: [&str; 4] = ["16", "64", "1000", "8192"];
+/// The last one is longer than any prompt: unlimited.
+const PREFILL_CHUNK: [&str; 3] = ["8", "100", "1000000"];
+const MAX_SEQS: [&str; 3] = ["1", "4", "64"];
+const THREADS: [&str; 2] = ["1", "2"];
+
+/// Indices into the four lists above, and whether the input is shuffled: every pair of choices stands in some row.
+const SETTINGS: [[usize; 5]; 12] = [
+    [0, 0, 0, 1, 1],
+    [0, 1, 1, 0, 1],
+    [0, 2, 2, 1, 0],
+    [1, 0, 1, 0, 0],
+    [1, 1, 2, 1, 1],
+    [1, 2, 0, 0, 0],
+    [2, 0, 2, 0, 0],
+    [2, 1, 0, 1, 1],
+    [2, 2, 1, 1, 0],
+    [3, 0, 0, 0, 0],
+    [3, 1, 1, 1, 0],
+    [3, 2, 2, 1, 1],
+];
+
+#[test]
+fn the_table_covers_every_pair_of_choices() {
+    let choices = [BATCH_TOKENS.len(), PREFILL_CHUNK.len(), MAX_SEQS.len(), THREADS.len(), 2];
+    for (a, b) in (0..5).flat_map(|a| (0..a).map(move |b| (a, b))) {
+        for (x, y) in (0..choices[a]).flat_map(|x| (0..choices[b]).map(move |y| (x, y))) {
+            assert!(
+                SETTINGS.iter().any(|row| row[a] == x && row[b] == y),
+                "column {a} = {x} never meets column {b} = {y}"
+            );
+        }
+    }
+}
+
+/// Lines by id, as written.
+fn by_id(lines: Vec<String>) -> BTreeMap<String, String> {
+    let id = |line: &str| serde_json::from_str::<Value>(line).expect("a JSON line")["id"].to_string();
+    lines.into_iter().map(|line| (id(&line), line)).collect()
+}
+
+struct Sweep<'a> {
+    command: &'a str,
+    model: &'a Path,
+    lines: Vec<Value>,
+    flags: &'a [&'a str],
+}
+
+impl Sweep<'_> {
+    fn run(&self, settings: &[[usize; 5]]) {
+        let plain = by_id(Project::new().engine_raw(self.command, self.model, &self.lines, self.flags));
+        assert_eq!(plain.len(), self.lines.len());
+        for &[batch, chunk, seqs, threads, shuffled] in settings {
+            let mut flags = vec!["--batch-tokens", BATCH_TOKENS[batch], "--threads", THREADS[threads]];
+            if self.command == "generate" {
+                flags.extend(["--prefill-chunk", PREFILL_CHUNK[chunk], "--max-seqs", MAX_SEQS[seqs]]);
+            }
+            let mut lines = self.lines.clone();
+            if shuffled == 1 {
+                Random(5).shuffle(&mut lines);
+            }
+            let got =
+                by_id(Project::new().engine_raw(self.command, self.model, &lines, &[self.flags, &flags].concat()));
+            for (id, want) in &plain {
+                assert_eq!(&got[id], want, "{} {} {flags:?}, shuffled {shuffled}", self.command, self.model.display());
+            }
+        }
+    }
+}
+
+const GREEDY: &[&str] = &["--max-new-tokens", "20"];
+const SAMPLED: &[&str] =
+    &["--max-new-tokens", "20", "--temperature", "0.9", "--top-p", "0.95", "--top-k", "50", "--seed", "11"];
+
+/// Ragged prompts of random ids, some of them equal, some with options of their own.
+fn prompts(count: usize, longest: usize, vocabulary: usize) -> Vec<Value> {
+    let mut random = Random(3);
+    let line = |i: usize| {
+        let length = 1 + if i.is_multiple_of(3) { random.below(longest) } else { random.below(12) };
+        let ids: Vec<usize> = (0..length).map(|_| 3 + random.below(vocabulary - 3)).collect();
+        if i % 5 == 4 {
+            json!({"id": format!("p{i}"), "prompt_ids": ids, "max_new_tokens": 1 + i % 7, "seed": i})
+        } else {
+            json!({"id": format!("p{i}"), "prompt_ids": ids})
+        }
+    };
+    let mut lines: Vec<Value> = (0..count).map(line).collect();
+    let (twin, id) = (lines[3]["prompt_ids"].clone(), lines[count / 2]["id"].clone());
+    lines[count / 2] = json!({"id": id, "prompt_ids": twin});
+    lines
+}
+
+fn generate_everywhere(name: &str) {
+    let model = fixture(name);
+    for flags in [GREEDY, SAMPLED] {
+        Sweep { command: "generate", model: &model, lines: prompts(40, 150, 320), flags }.run(&SETTINGS);
+    }
+}
+
+#[test]
+fn llama3_rope_generates_the_same_bytes() {
+    generate_everywhere("llama3-rope");
+}
+
+#[test]
+fn mistral_window_generates_the_same_bytes() {
+    generate_everywhere("mistral-window");
+}
+
+#[test]
+fn qwen2_generates_the_same_bytes() {
+    generate_everywhere("qwen2");
+}
+
+#[test]
+fn qwen3_generates_the_same_bytes() {
+    generate_everywhere("qwen3");
+}
+
+/// Texts of 1 to `longest` words.
+fn texts(count: usize, longest: usize) -> Vec<Value> {
+    const WORDS: [&str; 8] = ["gold", "is", "heavier", "than", "lead", "and", "twelve", "karat"];
+    let mut random = Random(4);
+    let text = |random: &mut Random| {
+        let words = 1 + random.below(longest);
+        (0..words).map(|_| WORDS[random.below(WORDS.len())]).collect::<Vec<_>>().join(" ")
+    };
+    (0..count).map(|i| json!({"id": i, "text": text(&mut random)})).collect()
+}
+
+#[test]
+fn embeddings_and_labels_are_the_same_bytes() {
+    for name in ["bert-mean", "bert-cls"] {
+        Sweep { command: "embed", model: &fixture(name), lines: texts(60, 30), flags: &[] }.run(&SETTINGS);
+    }
+    for name in ["bert-multilabel", "bert-2class"] {
+        Sweep { command: "classify", model: &fixture(name), lines: texts(60, 30), flags: &[] }.run(&SETTINGS);
+    }
+}
+
+#[test]
+fn log_probabilities_are_the_same_bytes() {
+    let ids = |line: &Value| json!({"id": line["id"], "ids": line["prompt_ids"]});
+    let lines = prompts(40, 150, 320).iter().map(ids).collect();
+    Sweep { command: "logprob", model: &fixture("mistral-window"), lines, flags: &[] }.run(&SETTINGS);
+}
+
+/// Small steps against large ones, one thread against two, one sequence against many.
+const APART: [[usize; 5]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
+
+#[test]
+fn a_wide_decoder_generates_the_same_bytes() {
+    let project = Project::new();
+    let model = wide_decoder(&project);
+    let mut lines = prompts(10, 60, 259);
+    let ids: Vec<usize> = (0..450).map(|i| 3 + i * i % 256).collect();
+    lines.push(json!({"id": "beyond the window", "prompt_ids": ids}));
+    let flags = &["--max-new-tokens", "6", "--temperature", "0.7", "--seed", "2", "--ignore-eos"];
+    Sweep { command: "generate", model: &model, lines, flags }.run(&APART);
+}
+
+#[test]
+fn a_wide_encoder_embeds_the_same_bytes() {
+    let project = Project::new();
+    let model = wide_encoder(&project);
+    Sweep { command: "embed", model: &model, lines: texts(16, 60), flags: &[] }.run(&APART);
+}

@@ -1,0 +1,15 @@
+//! The karat binary as a user meets it: one integration binary, a temporary folder per test, real processes.
+//!
+//! `project` runs commands, `checkpoint` and `random_model` write model folders, `reference` reads what transformers
+//! answered; the other modules hold the tests, one subject each.
+
+mod checkpoint;
+mod project;
+mod random_model;
+mod reference;
+
+mod bad_input;
+mod bad_model;
+mod engine;
+mod exit_codes;
+mod invariance;
