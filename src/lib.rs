@@ -25,6 +25,8 @@
 //! | `run` | the driver: streams all stages, emits `Event`s | error, stats, dataset, engine, prompt, score, record, suite |
 //! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, prompt, score, record, suite, compare, report, history, run |
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, missing_docs))]
+
 pub mod compare;
 pub mod dataset;
 pub mod engine;

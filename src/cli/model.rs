@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::model_ref::ModelRef;
+use crate::engine::ModelRef;
 use crate::error::{Error, Result};
 
 /// The folder of a model: as it is, or pulled from the hub.

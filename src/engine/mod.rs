@@ -8,7 +8,7 @@ mod encode;
 mod generator;
 pub mod identity;
 mod model_json;
-pub mod model_ref;
+mod model_ref;
 pub mod options;
 pub mod plan;
 pub mod render;
@@ -21,6 +21,7 @@ pub mod tokenizer;
 
 pub use encode::{Classifier, Embedder, EncodeTotals};
 pub use generator::{Generator, hash_ids};
+pub use model_ref::ModelRef;
 pub use request::{
     CaseKey, Classification, Embedding, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
     Sampling, Scored, TextInput,
