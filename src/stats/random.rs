@@ -22,6 +22,11 @@ impl CounterRng {
         mix(self.state)
     }
 
+    /// A number in (0, 1], in steps of 2^-53.
+    pub fn next_unit(&mut self) -> f64 {
+        ((self.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+
     /// A number below `bound` (0 for a bound of 0). The bias of multiply-shift is below `bound` / 2^64.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
