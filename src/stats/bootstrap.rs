@@ -22,8 +22,8 @@ impl Default for Resampling {
     }
 }
 
-/// Per-pair differences (candidate minus base), where the zeros are only counted: between two runs of the same model most
-/// pairs are equal, and memory should follow what changed.
+/// Per-pair differences (candidate minus base), where the zeros are only counted: between two runs of the same model
+/// most pairs are equal, and memory should follow what changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Differences {
     changed: Vec<f64>,
@@ -70,10 +70,11 @@ impl Differences {
     }
 }
 
-/// Percentile interval of the mean difference (B. Efron, 1979): pairs are drawn with replacement, resample r from stream r.
+/// Percentile interval of the mean difference (B. Efron, 1979): pairs are drawn with replacement, resample r from
+/// stream r.
 ///
-/// `None` for fewer than two pairs, no resamples, or a level outside (0, 1). Resamples run in parallel; each is added up in
-/// draw order, so the interval does not depend on the number of threads.
+/// `None` for fewer than two pairs, no resamples, or a level outside (0, 1). Resamples run in parallel; each is added
+/// up in draw order, so the interval does not depend on the number of threads.
 pub fn bootstrap_mean(differences: &Differences, how: Resampling) -> Option<Interval> {
     let pairs = differences.pairs;
     if pairs < 2 || !(how.level > 0.0 && how.level < 1.0) {
@@ -96,8 +97,8 @@ pub fn bootstrap_mean(differences: &Differences, how: Resampling) -> Option<Inte
 
 /// The sum over as many draws with replacement as there are pairs.
 ///
-/// A draw hits a changed pair with probability changed/pairs. Where that is rare, the geometric gaps between hits are drawn
-/// instead of every single draw: the same distribution, at a cost that follows what changed.
+/// A draw hits a changed pair with probability changed/pairs. Where that is rare, the geometric gaps between hits are
+/// drawn instead of every single draw: the same distribution, at a cost that follows what changed.
 fn resampled_sum(differences: &Differences, mut rng: CounterRng) -> f64 {
     let (changed, pairs) = (&differences.changed, differences.pairs);
     let density = changed.len() as f64 / pairs as f64;
@@ -174,7 +175,8 @@ mod tests {
 
     #[test]
     fn gaps_and_draws_have_the_same_distribution() {
-        // Either side of the border: means and spreads of 4,000 resamples agree with theory within five standard errors.
+        // Either side of the border: means and spreads of 4,000 resamples agree with theory within five standard
+        // errors.
         for changed in [240u64, 260] {
             let data = Differences::of_outcomes(changed / 4, changed - changed / 4, 1_000);
             let mean = data.mean().unwrap();

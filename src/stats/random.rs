@@ -1,7 +1,7 @@
 //! A counter-based random generator: the i-th number of a stream depends on (seed, stream, i) and nothing else.
 
-/// SplitMix64's finaliser over a counter (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators",
-/// 2014). Good enough for resampling; not for secrets.
+/// SplitMix64's finaliser over a counter (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number
+/// generators", 2014). Good enough for resampling; not for secrets.
 #[derive(Clone, Debug)]
 pub struct CounterRng {
     state: u64,
