@@ -5,8 +5,8 @@
 //! a last word). The few combinations for which that cannot be said (a regular expression over the joined text, say) are
 //! held back whole and decoded afresh, which is right but slow.
 
-use tokenizers::decoders::DecoderWrapper;
 use tokenizers::Decoder;
+use tokenizers::decoders::DecoderWrapper;
 
 use super::Tokenizer;
 

@@ -50,7 +50,10 @@ fn decoders() -> Vec<(&'static str, Value)> {
     vec![
         ("none", Value::Null),
         ("byte level", json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true})),
-        ("llama", sequence(vec![replace.clone(), json!({"type": "ByteFallback"}), json!({"type": "Fuse"}), strip.clone()])),
+        (
+            "llama",
+            sequence(vec![replace.clone(), json!({"type": "ByteFallback"}), json!({"type": "Fuse"}), strip.clone()]),
+        ),
         ("gemma", sequence(vec![replace.clone(), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})])),
         ("fused first", sequence(vec![json!({"type": "Fuse"}), replace, strip.clone()])),
         ("not streamed", sequence(vec![json!({"type": "Fuse"}), ab])),
