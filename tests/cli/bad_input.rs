@@ -90,7 +90,6 @@ const FILES: &[BadFile] = &[
     ("a fraction as token", b"{\"id\":1,\"prompt_ids\":[1.5]}\n", &[&["in.jsonl:1"]]),
     ("no id", b"{\"prompt\":\"a\"}\n", &[&["in.jsonl:1"], &["id"]]),
     ("no prompt", b"{\"id\":1}\n", &[&["in.jsonl:1"], &["prompt"]]),
-    ("a prompt twice", b"{\"id\":1,\"prompt\":\"a\",\"prompt_ids\":[5]}\n", &[&["in.jsonl:1"]]),
     ("a message without role", b"{\"id\":1,\"messages\":[{\"content\":\"a\"}]}\n", &[&["in.jsonl:1"], &["role"]]),
     (
         "not UTF-8",

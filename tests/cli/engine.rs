@@ -14,6 +14,7 @@ const LOGPROB: f64 = 1e-3;
 const COSINE: f64 = 0.999_999;
 const PROBABILITY: f64 = 1e-4;
 
+#[track_caller]
 fn close(got: f64, want: f64, tolerance: f64, what: &str) {
     assert!((got - want).abs() <= tolerance, "{what}: {got} instead of {want}");
 }
