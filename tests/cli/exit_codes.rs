@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::project::{Project, Run, random_tiny};
+use crate::project::{Project, Run, engine_args, random_tiny};
 
 /// A suite whose two datasets ask for exact answers; every answer's right form is "yes".
 struct Suite {
@@ -259,32 +259,51 @@ fn code_4_when_nothing_is_selected() {
 
 // ---- 130 ------------------------------------------------------------------------------------------------------------
 
-/// Sends a signal to a run that would take hours, and gives its exit code.
+/// Sends a signal to a command that would take hours, and gives its exit code.
 #[cfg(unix)]
-fn interrupted_by(signal: &str) -> Option<i32> {
-    let case = |i: usize| json!({"id": format!("g{i}"), "input": "gold ".repeat(20), "target": "yes"});
-    let suite = Suite { golden: (0..20_000).map(case).collect(), ..Suite::new() };
-    suite.write();
-    let set = "generation.max_new_tokens=800";
-    let mut command = suite.project.command(["run", "suite.yaml", "--set", set]);
+fn interrupted_by(signal: &str, mut command: Command) -> Option<i32> {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start karat");
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(child.try_wait().expect("look at karat"), None, "the run ended before it could be interrupted");
+    assert_eq!(child.try_wait().expect("look at karat"), None, "it ended before it could be interrupted");
     let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
     assert!(sent.expect("start kill").success());
     child.wait().expect("wait for karat").code()
 }
 
+/// A run of 20,000 cases.
+#[cfg(unix)]
+fn long_run_interrupted_by(signal: &str) -> Option<i32> {
+    let case = |i: usize| json!({"id": format!("g{i}"), "input": "gold ".repeat(20), "target": "yes"});
+    let suite = Suite { golden: (0..20_000).map(case).collect(), ..Suite::new() };
+    suite.write();
+    interrupted_by(signal, suite.project.command(["run", "suite.yaml", "--set", "generation.max_new_tokens=800"]))
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_engine_command_leaves_nothing_behind() {
+    for (signal, code) in [("INT", 130), ("TERM", 3)] {
+        let project = Project::new();
+        let line = |i: usize| json!({"id": i, "prompt": "gold ".repeat(20)});
+        project.write_lines("in.jsonl", &(0..20_000).map(line).collect::<Vec<_>>());
+        let before = project.files();
+        let flags = ["--max-new-tokens", "800", "--ignore-eos"];
+        let command = project.command(engine_args("generate", &random_tiny(), &flags));
+        assert_eq!(interrupted_by(signal, command), Some(code), "{signal}");
+        assert_eq!(project.files(), before, "{signal}: something was left behind");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn code_130_when_the_user_interrupts() {
-    assert_eq!(interrupted_by("INT"), Some(130));
+    assert_eq!(long_run_interrupted_by("INT"), Some(130));
 }
 
 #[cfg(unix)]
 #[test]
 fn code_3_when_the_system_stops_the_run() {
-    assert_eq!(interrupted_by("TERM"), Some(3));
+    assert_eq!(long_run_interrupted_by("TERM"), Some(3));
 }
 
 // ---- the table itself -----------------------------------------------------------------------------------------------
