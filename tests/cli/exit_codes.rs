@@ -191,7 +191,13 @@ fn code_2_for_unknown_names_with_the_nearest() {
 fn code_2_for_wrong_data() {
     let mut suite = Suite::new();
     suite.golden.push(suite.golden[1].clone());
-    suite.run().code(2).complains(&["golden.jsonl"]).complains(&["duplicate"]).complains(&["2"]).complains(&["5"]);
+    suite
+        .run()
+        .code(2)
+        .complains(&["golden.jsonl"])
+        .complains(&["duplicate", "again"])
+        .complains(&["2"])
+        .complains(&["5"]);
     let suite = Suite::new();
     suite.write();
     suite.project.write("danger.jsonl", "{\"id\":\"d1\",\"input\":\"a\",\"target\":\"b\"}\n{\"id\":");
@@ -205,6 +211,15 @@ fn code_2_for_wrong_data() {
         .code(2)
         .complains(&["responses.jsonl:7"])
         .complains(&["g9"]);
+}
+
+#[test]
+fn code_2_for_an_empty_dataset_and_a_limit_of_zero() {
+    let suite = Suite { golden: Vec::new(), ..Suite::new() };
+    suite.run().code(2).complains(&["golden.jsonl"]).complains(&["empty"]);
+    let suite = Suite::new();
+    suite.write();
+    suite.project.karat(["run", "suite.yaml", "--limit", "0"]).code(2).complains(&["limit"]);
 }
 
 #[test]
@@ -251,10 +266,12 @@ fn code_1_wins_over_3() {
     suite.run().code(1);
 }
 
+/// A suite cannot select nothing yet: an empty dataset and a limit of 0 are bad input.
 #[test]
 fn code_4_when_nothing_is_selected() {
-    let suite = Suite { golden: Vec::new(), danger: Vec::new(), ..Suite::new() };
-    suite.run().code(4);
+    let project = Project::new();
+    project.write("in.jsonl", "\n");
+    project.karat(engine_args("generate", &random_tiny(), &[])).code(4).complains(&["in.jsonl", "input"]);
 }
 
 // ---- 130 ------------------------------------------------------------------------------------------------------------
