@@ -5,7 +5,7 @@
 //! A workload's FLOPs are printed as its throughput's denominator: divide elements/s by the floor's to see how far it is.
 //!
 //! `cargo bench --bench engine`
-#![expect(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::collections::HashMap;
 use std::hint::black_box;
