@@ -55,8 +55,8 @@ pub struct Cause {
     pub candidate: Option<String>,
 }
 
-/// Everything in two manifests that can explain different results, the fingerprint first. Names, times, commits, gates and
-/// the choice of baseline explain nothing and are left out.
+/// Everything in two manifests that can explain different results, the fingerprint first. Names, times, commits, gates
+/// and the choice of baseline explain nothing and are left out.
 pub fn causes(base: &Manifest, candidate: &Manifest) -> Vec<Cause> {
     let mut found = Found::default();
     found.maps(CauseKind::Fingerprint, "", &base.fingerprint, &candidate.fingerprint);
@@ -134,8 +134,8 @@ impl Found {
     }
 }
 
-/// The children of two values under their common names. Elements of a list go by their `name` (or only key) where each has
-/// its own, so that an inserted dataset does not move all others; by their place otherwise.
+/// The children of two values under their common names. Elements of a list go by their `name` (or only key) where each
+/// has its own, so that an inserted dataset does not move all others; by their place otherwise.
 fn children<'a>(base: &'a Value, candidate: &'a Value) -> Vec<(String, Option<&'a Value>, Option<&'a Value>)> {
     let (base, candidate) = match (named(base), named(candidate)) {
         (Some(base), Some(candidate)) => (base, candidate),

@@ -103,8 +103,8 @@ impl Comparison {
         self.changes.iter().filter(move |case| case.dataset == dataset && case.regressed(Some(scorer)))
     }
 
-    /// Something changed and nothing that the manifests hold explains it: the promise of equal bytes is broken, or a file
-    /// was exchanged behind karat's back.
+    /// Something changed and nothing that the manifests hold explains it: the promise of equal bytes is broken, or a
+    /// file was exchanged behind karat's back.
     pub fn unexplained(&self) -> bool {
         self.causes.is_empty() && self.counts.iter().any(|(kind, n)| *n > 0 && *kind != ChangeKind::Errored)
     }
@@ -330,7 +330,8 @@ pub(crate) mod tests {
                 let (cases, errored) = dataset.map_or((0, 0), |d| (d.cases, d.errored));
                 prop_assert_eq!((side.cases, side.passed, side.errored), (cases, passed, errored));
             }
-            let both = states.iter().filter(|(b, c)| !matches!(b, State::Absent) && !matches!(c, State::Absent)).count();
+            let there = |state: &State| !matches!(state, State::Absent);
+            let both = states.iter().filter(|(b, c)| there(b) && there(c)).count();
             prop_assert_eq!((metric.common_base.cases, metric.common_candidate.cases), (both as u64, both as u64));
             let lost = states.iter().filter(|s| matches!(s, (State::Scored(true), State::Scored(false)))).count();
             let won = states.iter().filter(|s| matches!(s, (State::Scored(false), State::Scored(true)))).count();

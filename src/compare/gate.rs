@@ -1,8 +1,8 @@
 //! Policy over a run and its comparison: the gate verdict.
 //!
-//! Absolute rules look at the candidate alone; relative rules at the cases that both runs share, where an errored case does
-//! not pass. No data fail a rule. A relative rule without a baseline is skipped and says so. A bound that is not a number
-//! fails. The danger rules are always on.
+//! Absolute rules look at the candidate alone; relative rules at the cases that both runs share, where an errored case
+//! does not pass. No data fail a rule. A relative rule without a baseline is skipped and says so. A bound that is not a
+//! number fails. The danger rules are always on.
 
 use super::metric::PairedValue;
 use super::{Comparison, Metric, Statistic, danger};

@@ -2,8 +2,8 @@
 //!
 //! Cases pair by dataset and id in one pass over two sorted streams. Change (did anything differ), direction (better or
 //! worse), significance (could it be chance) and magnitude (how much) are four separate questions with a function each.
-//! Cases that were added, removed or errored never count as passing. Memory holds counts, the differences that are not zero,
-//! and changed cases up to a stated cap; all counts are exact.
+//! Cases that were added, removed or errored never count as passing. Memory holds counts, the differences that are not
+//! zero, and changed cases up to a stated cap; all counts are exact.
 //!
 //! Nothing is shown here (that is `report`'s) and nothing is read from disk but through `record`.
 

@@ -88,7 +88,8 @@ mod tests {
                 (None, Some(c)) => Pair::Added(c),
                 (None, None) => unreachable!(),
             }).collect();
-            let merged: Result<Vec<_>> = pairs(run(&base).into_iter().map(Ok), run(&candidate).into_iter().map(Ok)).collect();
+            let (base, candidate) = (run(&base).into_iter().map(Ok), run(&candidate).into_iter().map(Ok));
+            let merged: Result<Vec<_>> = pairs(base, candidate).collect();
             prop_assert_eq!(merged.unwrap(), naive);
         }
     }

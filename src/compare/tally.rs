@@ -245,8 +245,8 @@ impl DatasetTally {
         }
     }
 
-    /// One scorer's view of a case that has a score by it on at least one side. Errored sides are left to [`Self::silence`],
-    /// except that a side errs in common with the other's score.
+    /// One scorer's view of a case that has a score by it on at least one side. Errored sides are left to
+    /// [`Self::silence`], except that a side errs in common with the other's score.
     fn scorer(&mut self, name: &str, (base, candidate): (Option<&ResultLine>, Option<&ResultLine>)) {
         let tally = match self.scorers.get_mut(name) {
             Some(tally) => tally,

@@ -32,8 +32,8 @@ pub struct Accepted {
 impl Store {
     /// Copies a run under a baseline's name and points `current` at it.
     ///
-    /// Refused: a run whose files are not its manifest's; one with errored or missing cases, unless forced; an id that is
-    /// there with other content. Every step is atomic: a crash leaves the old baseline in force.
+    /// Refused: a run whose files are not its manifest's; one with errored or missing cases, unless forced; an id that
+    /// is there with other content. Every step is atomic: a crash leaves the old baseline in force.
     pub fn accept(&self, accept: Accept<'_>) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = RunReader::open(accept.run)?;

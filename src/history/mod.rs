@@ -1,8 +1,8 @@
-//! Where runs and baselines live: `runs/<suite>/<run-id>/` and `baselines/<suite>/<name>/<run-id>/` with a file `current`
-//! that names the accepted run.
+//! Where runs and baselines live: `runs/<suite>/<run-id>/` and `baselines/<suite>/<name>/<run-id>/` with a file
+//! `current` that names the accepted run.
 //!
-//! Finds, lists, accepts. A baseline entry is a copy of a run and never changes; accepting another run adds an entry and moves
-//! `current`. Reading and verifying a run is `record`'s.
+//! Finds, lists, accepts. A baseline entry is a copy of a run and never changes; accepting another run adds an entry
+//! and moves `current`. Reading and verifying a run is `record`'s.
 
 mod accept;
 mod list;

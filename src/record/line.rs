@@ -9,8 +9,8 @@ use crate::engine::Finish;
 use crate::error::{Error, Result};
 use crate::score::Score;
 
-/// One case: what was asked, answered and scored. Keys are written in this order; what does not exist (the token ids of a
-/// recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys.
+/// One case: what was asked, answered and scored. Keys are written in this order; what does not exist (the token ids of
+/// a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResultLine {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::ResultLine;
 use crate::error::{Error, Result};
 
-/// The cases of a run in order. Each line is parsed, held against the sort order (pairing relies on it) and its `passed`
-/// against its scores (gates rely on that). After the first error the iterator ends.
+/// The cases of a run in order. Each line is parsed, held against the sort order (pairing relies on it) and its
+/// `passed` against its scores (gates rely on that). After the first error the iterator ends.
 pub struct Lines {
     path: PathBuf,
     reader: BufReader<File>,

@@ -46,7 +46,8 @@ pub struct Manifest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hashes {
-    /// Model files by role (`generator`, `embedder`, `toxicity`) and file name; tokenizer and chat template are among them.
+    /// Model files by role (`generator`, `embedder`, `toxicity`) and file name; tokenizer and chat template are among
+    /// them.
     pub models: BTreeMap<String, BTreeMap<String, String>>,
     /// Prompt and system prompt files by the name the suite gives them.
     pub prompts: BTreeMap<String, String>,
@@ -90,6 +91,17 @@ impl Manifest {
             plan,
             files: BTreeMap::new(),
         }
+    }
+
+    /// Adds the parts of an engine's fingerprint (a plain struct) under its role: `generator.weights`, ….
+    pub fn add_fingerprint(&mut self, role: &str, fingerprint: &impl Serialize) -> Result<()> {
+        let value = serde_json::to_value(fingerprint);
+        let Ok(Value::Object(parts)) = value else {
+            return Err(Error::internal(format!("record the fingerprint of the {role}: it has no parts")));
+        };
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        self.fingerprint.extend(parts.iter().map(|(part, value)| (format!("{role}.{part}"), text(value))));
+        Ok(())
     }
 
     /// Reads `manifest.json`, refusing formats that this karat does not know and names that leave the folder.
@@ -154,6 +166,15 @@ mod tests {
         let bytes = manifest().to_bytes().unwrap();
         assert_eq!(Manifest::parse(Path::new("m"), &bytes).unwrap(), manifest());
         assert_eq!(bytes.last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn fingerprints_are_taken_apart() {
+        let mut manifest = manifest();
+        manifest.add_fingerprint("generator", &json!({"weights": "f32", "numerics_version": 1})).unwrap();
+        let parts: Vec<_> = manifest.fingerprint.iter().map(|(part, value)| format!("{part}={value}")).collect();
+        assert_eq!(parts, ["generator.numerics_version=1", "generator.weights=f32"]);
+        assert!(manifest.add_fingerprint("generator", &"text").is_err());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The saved run: a versioned folder of plain files, written so that a crash leaves nothing half-written.
 //!
 //! `runs/<suite>/<run-id>/` holds `manifest.json` (what ran: plan, hashes, numerics fingerprint, SHA-256 of every other
-//! file), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `summary.json` (counts
-//! and intervals), `performance.json` (everything that may differ between two equal runs) and `report.md`. Run id and time
-//! stand in the manifest, never in `results.jsonl`.
+//! file), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `summary.json`
+//! (counts and intervals), `performance.json` (everything that may differ between two equal runs) and `report.md`. Run
+//! id and time stand in the manifest, never in `results.jsonl`.
 //!
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::files::hex;
 use crate::error::{Error, Result};
 
-/// A sortable run id: UTC time to the second and six digits of the plan's hash, `20261120T110455Z-1a2b3c`, with `-2`, `-3`
-/// behind it where the same plan ran twice within a second.
+/// A sortable run id: UTC time to the second and six digits of the plan's hash, `20261120T110455Z-1a2b3c`, with `-2`,
+/// `-3` behind it where the same plan ran twice within a second.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
@@ -62,8 +62,8 @@ impl TryFrom<String> for RunId {
 
 /// Refuses a suite, baseline, run or file name that cannot be one folder entry on every system.
 ///
-/// A name is 1 to 200 bytes of letters, digits and `- _ . + @ =` or space, and starts with a letter or digit: no separators,
-/// no `..`, no hidden entries (those are unfinished work), nothing that a report has to escape in a path.
+/// A name is 1 to 200 bytes of letters, digits and `- _ . + @ =` or space, and starts with a letter or digit: no
+/// separators, no `..`, no hidden entries (those are unfinished work), nothing that a report has to escape in a path.
 pub fn check_name(what: &str, name: &str) -> Result<()> {
     let good = |c: char| c.is_alphanumeric() || "-_.+@= ".contains(c);
     let starts = name.chars().next().is_some_and(char::is_alphanumeric);

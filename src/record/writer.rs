@@ -13,8 +13,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Takes in cases in any order, with bounded memory. Everything goes to `<runs>/<suite>/.<run-id>.partial`; dropping the
-/// writer removes it.
+/// Takes in cases in any order, with bounded memory. Everything goes to `<runs>/<suite>/.<run-id>.partial`; dropping
+/// the writer removes it.
 pub struct RunWriter {
     partial: Partial,
     sort: ExternalSort,
@@ -47,8 +47,8 @@ impl Drop for Partial {
 }
 
 impl RunWriter {
-    /// Reserves a folder for a run under `runs` (the folder that holds one folder per suite). Where the id is taken (the same
-    /// plan ran within this second), the next of `-2`, `-3`, … is used: ask [`RunWriter::run_id`].
+    /// Reserves a folder for a run under `runs` (the folder that holds one folder per suite). Where the id is taken
+    /// (the same plan ran within this second), the next of `-2`, `-3`, … is used: ask [`RunWriter::run_id`].
     pub fn create(runs: &Path, suite: &str, run_id: &RunId) -> Result<Self> {
         check_name("suite name", suite)?;
         let folder = runs.join(suite);
@@ -144,8 +144,8 @@ impl SealedRun {
         Ok(())
     }
 
-    /// Writes summary, performance and manifest, makes everything durable and gives the folder its final name. Run id and file
-    /// hashes of the manifest are filled in here. Returns the run folder.
+    /// Writes summary, performance and manifest, makes everything durable and gives the folder its final name. Run id
+    /// and file hashes of the manifest are filled in here. Returns the run folder.
     pub fn commit(mut self, mut manifest: Manifest, performance: &Performance) -> Result<PathBuf> {
         let summary = pretty(&self.summary)?;
         self.write(SUMMARY, &summary)?;
@@ -171,7 +171,8 @@ pub(crate) mod tests {
     use crate::record::{REPORT, RunReader, Selected};
     use serde_json::json;
 
-    /// Writes a run of these lines under `runs` and returns its folder; `complete` says whether the plan selected no more.
+    /// Writes a run of these lines under `runs` and returns its folder; `complete` says whether the plan selected no
+    /// more.
     pub(crate) fn saved(runs: &Path, second: u32, lines: &[ResultLine]) -> PathBuf {
         let time = format!("2026-11-20T11:00:{second:02}Z").parse().unwrap();
         let plan = json!({"generation": {"seed": 0}});

@@ -1,7 +1,7 @@
 //! The report as GitHub-flavoured Markdown, small enough for a pull-request comment.
 //!
-//! Everything that comes from data or a model stands in `<code>` or `<pre>` with its punctuation as character references:
-//! no table, emphasis, link, HTML, mention or issue number can be made from it.
+//! Everything that comes from data or a model stands in `<code>` or `<pre>` with its punctuation as character
+//! references: no table, emphasis, link, HTML, mention or issue number can be made from it.
 
 use std::fmt::Write;
 
@@ -45,8 +45,8 @@ pub fn render(report: &Report<'_>) -> String {
     out
 }
 
-/// Text from data on one line, as code. Punctuation becomes character references where Markdown or HTML could read it as
-/// anything but text; a dot only where it would make a link of `www.`.
+/// Text from data on one line, as code. Punctuation becomes character references where Markdown or HTML could read it
+/// as anything but text; a dot only where it would make a link of `www.`.
 fn code(text: &str, width: usize) -> String {
     let mut shown = String::from("<code>");
     let mut before = ' ';

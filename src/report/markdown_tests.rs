@@ -12,7 +12,7 @@ fn hostile_output_is_text() {
     bad.scores.get_mut("match").unwrap().explanation = evil.into();
     let comparison = compared(vec![line("gold|en`", "<b>1</b>", true)], vec![bad]);
     let page = render(&Report::of_comparison(&comparison));
-    for forbidden in ["<script", "<b>", "](", "@all", "\u{202e}", "`", "#1"] {
+    for forbidden in ["<script", "<b>", "](", "@all", "\u{202e}", "`", " #1"] {
         assert!(!page.contains(forbidden), "{forbidden} in {page}");
     }
     assert_eq!(page.matches("</pre>").count(), 2);

@@ -43,8 +43,8 @@ pub(super) fn columns(text: &str) -> usize {
     text.chars().map(char_columns).sum()
 }
 
-/// 0 for combining marks, 2 for the wide blocks of East Asian text and emoji, 1 otherwise. An approximation by block: what
-/// is wrong here costs alignment, never content.
+/// 0 for combining marks, 2 for the wide blocks of East Asian text and emoji, 1 otherwise. An approximation by block:
+/// what is wrong here costs alignment, never content.
 fn char_columns(c: char) -> usize {
     match u32::from(c) {
         0x0300..=0x036F | 0x1AB0..=0x1AFF | 0x20D0..=0x20FF | 0xFE00..=0xFE0F => 0,
@@ -56,7 +56,8 @@ fn char_columns(c: char) -> usize {
 
 /// Direction marks, zero-width characters, tags.
 fn is_invisible(c: char) -> bool {
-    matches!(u32::from(c), 0xAD | 0x061C | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xE0000..=0xE0FFF)
+    let code = u32::from(c);
+    matches!(code, 0xAD | 0x061C | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xE0000..=0xE0FFF)
 }
 
 /// A figure with four decimals, or a dash where there is none.

@@ -3,9 +3,9 @@
 /// The two-sided p-value for `regressed` pairs that passed before only and `improved` pairs that pass now only.
 ///
 /// Under "no change" each pair that differs is a fair coin, so this is the exact two-sided binomial test with p = 1/2
-/// (Q. McNemar, 1947; exact form as in statsmodels' `mcnemar(exact=True)`). Pairs that agree carry no information and do
-/// not enter. No differing pair gives 1. Terms are added as ratios to the largest one, whose logarithm comes from Loader's
-/// saddle-point form: nothing overflows and nothing cancels, whatever the counts.
+/// (Q. McNemar, 1947; exact form as in statsmodels' `mcnemar(exact=True)`). Pairs that agree carry no information and
+/// do not enter. No differing pair gives 1. Terms are added as ratios to the largest one, whose logarithm comes from
+/// Loader's saddle-point form: nothing overflows and nothing cancels, whatever the counts.
 pub fn mcnemar_exact(regressed: u64, improved: u64) -> f64 {
     let n = regressed + improved;
     let k = regressed.min(improved);
@@ -27,7 +27,8 @@ pub fn mcnemar_exact(regressed: u64, improved: u64) -> f64 {
     (2.0 * libm::exp(ln_half_binomial(k, n)) * sum).min(1.0)
 }
 
-/// ln P(X = k) for X ~ Binomial(n, 1/2), by C. Loader, "Fast and Accurate Computation of Binomial Probabilities" (2000).
+/// ln P(X = k) for X ~ Binomial(n, 1/2), by C. Loader, "Fast and Accurate Computation of Binomial Probabilities"
+/// (2000).
 fn ln_half_binomial(k: u64, n: u64) -> f64 {
     if k == 0 || k == n {
         return -(n as f64) * std::f64::consts::LN_2;

@@ -1,8 +1,9 @@
 //! Pure numbers: means, quantiles, intervals, paired tests, the bootstrap.
 //!
-//! No I/O, no datasets, no scorers. Everything sums in index order and draws from a counter-based generator, so that equal
-//! input gives equal bits whatever the thread count. What is undefined (the mean of nothing, the rate of no cases) is
-//! `None`, never NaN: a report can say "no data", it cannot say NaN. Figures in the tests come from scipy and statsmodels.
+//! No I/O, no datasets, no scorers. Everything sums in index order and draws from a counter-based generator, so that
+//! equal input gives equal bits whatever the thread count. What is undefined (the mean of nothing, the rate of no
+//! cases) is `None`, never NaN: a report can say "no data", it cannot say NaN. Figures in the tests come from scipy and
+//! statsmodels.
 
 mod bootstrap;
 mod interval;

@@ -2,8 +2,8 @@
 
 /// The z with P(Z <= z) = `p`; `None` outside (0, 1).
 ///
-/// Newton's method on Φ(z) = erfc(-z/√2)/2 in the lower half (where `erfc` keeps its relative accuracy), mirrored for the
-/// upper one. Agrees with scipy's `norm.ppf` to about 1e-15 relative.
+/// Newton's method on Φ(z) = erfc(-z/√2)/2 in the lower half (where `erfc` keeps its relative accuracy), mirrored for
+/// the upper one. Agrees with scipy's `norm.ppf` to about 1e-15 relative.
 pub fn normal_quantile(p: f64) -> Option<f64> {
     if !(p > 0.0 && p < 1.0) {
         return None;

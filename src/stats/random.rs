@@ -1,7 +1,7 @@
 //! A counter-based random generator: the i-th number of a stream depends on (seed, stream, i) and nothing else.
 
-/// SplitMix64's finaliser over a counter (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators",
-/// 2014). Good enough for resampling; not for secrets.
+/// SplitMix64's finaliser over a counter (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number
+/// generators", 2014). Good enough for resampling; not for secrets.
 #[derive(Clone, Debug)]
 pub struct CounterRng {
     state: u64,
@@ -20,6 +20,11 @@ impl CounterRng {
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(STEP);
         mix(self.state)
+    }
+
+    /// A number in (0, 1], in steps of 2^-53.
+    pub fn next_unit(&mut self) -> f64 {
+        ((self.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
     /// A number below `bound` (0 for a bound of 0). The bias of multiply-shift is below `bound` / 2^64.
