@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The module map is the architecture; `tests/architecture.rs` holds every `crate::<module>` path of the sources against
-//! this table:
+//! this table. Readers of records (`compare`, `report`) name the types that a record is made of, and no more of their
+//! modules:
 //!
 //! | module | responsibility | may import |
 //! |---|---|---|
@@ -19,13 +20,11 @@
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
 //! | `record` | the saved run: versioned format, data only; its summary holds intervals, hence `stats` | error, stats, dataset, engine, score |
 //! | `suite` | layered YAML -> one validated `Plan` | error, dataset, engine, prompt, score |
-//! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, dataset, record, stats |
-//! | `report` | record or comparison -> bytes, one file per format; never prints | error, record, compare, stats |
+//! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, score, record |
+//! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |
 //! | `history` | where runs and baselines live: list, accept, show | error, record, stats |
 //! | `run` | the driver: streams all stages, emits `Event`s | error, stats, dataset, engine, prompt, score, record, suite |
 //! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, prompt, score, record, suite, compare, report, history, run |
-
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, missing_docs))]
 
 pub mod compare;
 pub mod dataset;

@@ -136,6 +136,9 @@ pub fn summary(verb: &str, totals: &EncodeTotals, seconds: f64, loaded: f64) {
         progress::peak_note()
     );
     if totals.truncated > 0 {
-        eprintln!("{} of {} texts were longer than the model's limit and were cut", totals.truncated, totals.texts);
+        eprintln!(
+            "{} of {} texts were longer than the model's limit and were truncated",
+            totals.truncated, totals.texts
+        );
     }
 }

@@ -68,8 +68,8 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
             if text.trim().is_empty() {
                 continue;
             }
-            let parsed: T = serde_json::from_str(text).map_err(|e| {
-                Error::input("parse a line").at_column(&self.path, self.line, e.column() as u64).caused_by(e)
+            let parsed: T = parse(text).map_err(|(fragment, e)| {
+                Error::input(fragment).at_column(&self.path, self.line, e.column() as u64).caused_by(e)
             })?;
             let id = parsed.id();
             if !(id.is_string() || id.is_i64() || id.is_u64()) {
@@ -81,6 +81,20 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
             return Ok(Some(parsed));
         }
     }
+}
+
+/// Parses one line; a wrong value is named by its key.
+fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, (String, serde_json::Error)> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+        let fragment = match e.path().to_string().as_str() {
+            "." => "parse a line".to_owned(),
+            key => format!("read `{key}` of a line"),
+        };
+        (fragment, e.into_inner())
+    })?;
+    deserializer.end().map_err(|e| ("parse a line".to_owned(), e))?;
+    Ok(parsed)
 }
 
 impl<T: DeserializeOwned + Identified> Iterator for Lines<T> {

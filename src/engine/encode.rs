@@ -232,7 +232,11 @@ fn sentence_modules(folder: &Path) -> Result<SentenceModules> {
 
 /// Both spellings of the pooling module: `pooling_mode` of sentence-transformers 5, and one flag per mode before it.
 fn pooling(path: &Path) -> Result<Pooling> {
-    let Some(config) = read_json(path)? else { return Ok(Pooling::Mean) };
+    let Some(config) = read_json(path)? else {
+        return Err(Error::input(format!("find the pooling module's `{}`", path.display())).with_hint(
+            "modules.json names it; fetch the whole folder, or give --pooling with a copy without modules.json",
+        ));
+    };
     let flags = [
         ("pooling_mode_mean_tokens", "mean"),
         ("pooling_mode_cls_token", "cls"),

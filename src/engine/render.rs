@@ -96,19 +96,18 @@ impl Renderer {
             Scored::Pair { context, continuation } => (context, continuation),
         };
         if context.is_empty() {
-            let ids = self.tokenizer.encode(continuation, true)?;
             let Some(first) = self.tokenizer.bos_id().or(self.tokenizer.eos_id()) else {
                 return Err(Error::input("score a continuation of an empty context")
                     .with_hint("the tokenizer has neither a bos nor an eos token to start from; give a context"));
             };
-            return match ids.first() {
-                Some(id) if *id == first => Ok(Split { ids, from: 1 }),
-                _ => Ok(Split { ids: [&[first], &ids[..]].concat(), from: 1 }),
-            };
+            let ids = [&[first], &self.tokenizer.encode(continuation, false)?[..]].concat();
+            return Ok(Split { ids, from: 1 });
         }
-        let kept = context.trim_end();
+        let mut ids = self.tokenizer.encode(context.trim_end(), true)?;
         let whole = self.tokenizer.encode(&format!("{context}{continuation}"), true)?;
-        let from = self.tokenizer.encode(kept, true)?.len();
-        Ok(Split { from: from.min(whole.len()), ids: whole })
+        let from = ids.len();
+        // Where a token spans the border, the context keeps its own tokens, as it does there.
+        ids.extend(whole.into_iter().skip(from));
+        Ok(Split { ids, from })
     }
 }

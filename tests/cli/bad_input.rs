@@ -85,12 +85,11 @@ const FILES: &[BadFile] = &[
     ("two values", b"{\"id\":1,\"prompt\":\"a\"} {\"id\":2}\n", &[&["in.jsonl:1"]]),
     ("a list", b"[1,2]\n", &[&["in.jsonl:1"]]),
     ("a number", b"{\"id\":1,\"prompt\":\"a\"}\n\n17\n", &[&["in.jsonl:3"]]),
-    ("a wrong type", b"{\"id\":1,\"prompt\":17}\n", &[&["in.jsonl:1"], &["prompt"]]),
+    ("a wrong type", b"{\"id\":1,\"prompt\":17}\n", &[&["in.jsonl:1"], &["string", "prompt"]]),
     ("a negative token", b"{\"id\":1,\"prompt_ids\":[5,-1]}\n", &[&["in.jsonl:1"]]),
     ("a fraction as token", b"{\"id\":1,\"prompt_ids\":[1.5]}\n", &[&["in.jsonl:1"]]),
     ("no id", b"{\"prompt\":\"a\"}\n", &[&["in.jsonl:1"], &["id"]]),
     ("no prompt", b"{\"id\":1}\n", &[&["in.jsonl:1"], &["prompt"]]),
-    ("a prompt twice", b"{\"id\":1,\"prompt\":\"a\",\"prompt_ids\":[5]}\n", &[&["in.jsonl:1"]]),
     ("a message without role", b"{\"id\":1,\"messages\":[{\"content\":\"a\"}]}\n", &[&["in.jsonl:1"], &["role"]]),
     (
         "not UTF-8",

@@ -56,7 +56,7 @@ fn missing_or_senseless_config_keys_are_refused() {
     }
     refused("llama", |m| m.set("hidden_size", json!("wide")), &[&["hidden_size"], &["config.json"]]);
     refused("llama", |m| m.set("num_key_value_heads", json!(3)), &[&["num_key_value_heads", "heads"]]);
-    refused("llama", |m| m.set("num_attention_heads", json!(0)), &[&["num_attention_heads", "heads"]]);
+    refused("llama", |m| m.set("num_attention_heads", json!(0)), &[&["heads", "zero"], &["config.json"]]);
     refused("llama", |m| m.set("num_hidden_layers", json!(3)), &[&["model.layers.2."]]);
     refused("llama", |m| m.set("hidden_act", json!("sinus")), &[&["sinus"]]);
     let rope = json!({"rope_type": "spiral", "rope_theta": 10000.0});

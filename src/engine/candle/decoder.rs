@@ -64,10 +64,18 @@ impl DecoderSpec {
     /// # Errors
     /// Counts that are zero or do not divide.
     pub fn check(&self) -> Result<()> {
-        let counts =
-            [self.vocab, self.hidden, self.intermediate, self.context, self.queries, self.keys, self.head_size];
-        if counts.contains(&0) || self.windows.is_empty() {
-            return Err(Error::input("use a model configuration with a size of zero"));
+        let counts = [
+            ("vocab_size", self.vocab),
+            ("hidden_size", self.hidden),
+            ("intermediate_size", self.intermediate),
+            ("max_position_embeddings", self.context),
+            ("num_hidden_layers", self.windows.len()),
+            ("num_attention_heads", self.queries),
+            ("num_key_value_heads", self.keys),
+            ("head_dim", self.head_size),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Error::input(format!("use a model whose `{name}` is zero")));
         }
         if self.queries % self.keys != 0 {
             return Err(Error::input(format!("share {} key heads among {} query heads", self.keys, self.queries)));

@@ -28,6 +28,18 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("length", length);
     env.add_filter("count", length);
     env.add_filter("items", items);
+    env.add_filter("list", |value: &Value| match value.is_none() {
+        true => Err(Error::new(ErrorKind::InvalidOperation, "None is not iterable")),
+        false => Ok(value.try_iter()?.collect::<Value>()),
+    });
+    env.add_filter("first", |value: &Value| match value.is_undefined() {
+        true => Ok(Value::UNDEFINED),
+        false => minijinja::filters::first(value),
+    });
+    env.add_filter("last", |value: Value| match value.is_undefined() {
+        true => Ok(Value::UNDEFINED),
+        false => minijinja::filters::last(value),
+    });
     env.add_filter("replace", replace);
     env.add_filter("indent", indent);
     env.add_filter("int", int);
@@ -144,6 +156,9 @@ fn indent(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
 }
 
 fn int(value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(Error::new(ErrorKind::UndefinedError, "int of an undefined value"));
+    }
     let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0));
     let base: u32 = kwargs.get::<Option<u32>>("base")?.unwrap_or(10);
     kwargs.assert_all_used()?;
@@ -165,6 +180,9 @@ fn truncated(number: Option<f64>) -> Option<i128> {
 }
 
 fn float(value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(Error::new(ErrorKind::UndefinedError, "float of an undefined value"));
+    }
     let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0.0));
     kwargs.assert_all_used()?;
     let number = match value.kind() {

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
+use sha2::{Digest, Sha256};
 
 use super::request::Message;
 use super::special_tokens::SpecialTokens;
@@ -36,6 +37,7 @@ pub struct ChatTemplate {
     env: Environment<'static>,
     special_tokens: SpecialTokens,
     origin: Origin,
+    sha256: String,
 }
 
 /// Where a template's text came from, for messages.
@@ -76,7 +78,13 @@ impl ChatTemplate {
         builtins::install(&mut env);
         env.add_template_owned(NAME, syntax::prepare(source).into_owned())
             .map_err(|error| origin.error("read the chat template", &error))?;
-        Ok(Self { env, special_tokens, origin })
+        let sha256 = Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { env, special_tokens, origin, sha256 })
+    }
+
+    /// SHA-256 (hex) of the template's text.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// The text for a conversation; `add_generation_prompt` opens the assistant's turn, `now` is what `strftime_now` sees.
