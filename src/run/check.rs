@@ -87,7 +87,9 @@ fn survey(suite: &Suite, mut recorded: Option<&mut Recorded>, watch: Watch<'_>) 
         // Some datasets have cases: an empty one among them is a mistake, not an empty selection.
         (Some(error), false) => {
             let place = error.location().map(|at| at.path.clone()).unwrap_or_default();
-            Err(Error::input(error.fragment()).at(place).with_hint("take the dataset out of the suite, or give it cases"))
+            Err(Error::input(error.fragment())
+                .at(place)
+                .with_hint("take the dataset out of the suite, or give it cases"))
         }
     }
 }

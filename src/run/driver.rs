@@ -62,8 +62,7 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
     let loaded = meter.phase(watch, Phase::Load, None, || load(&checked, &models, &engine, watch));
     let (encoders, mut generator) = loaded?;
     let recorded = checked.recorded.take();
-    let hashes = hashing.join().map_err(|_| Error::internal("hash the models"))??;
-    manifest::add_models(&mut manifest, hashes, generator.as_ref(), &encoders)?;
+    manifest::add_fingerprints(&mut manifest, generator.as_ref(), &encoders)?;
     let scoring = Scoring::new(&checked, Tools { encoders, keep_outputs, meter: &meter, watch })?;
     let answers = match (&mut generator, recorded) {
         (_, Some(recorded)) => Answers::Recorded(Box::new(recorded)),
@@ -72,6 +71,7 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
     };
     stream(&checked, answers, scoring, &mut writer)?;
     drop(generator);
+    manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
     let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
     Ok(Finished { sealed, manifest, performance: meter.finish(&engine) })
 }

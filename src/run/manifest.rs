@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 
 use super::check::Checked;
 use super::encoders::Encoders;
-use super::models::ModelHashes;
 use crate::dataset::sha256_file;
 use crate::engine::Generator;
 use crate::error::{Error, Result};
@@ -37,13 +36,11 @@ pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
 }
 
 /// Adds what only loaded models tell.
-pub(super) fn add_models(
+pub(super) fn add_fingerprints(
     manifest: &mut Manifest,
-    hashes: ModelHashes,
     generator: Option<&Generator>,
     encoders: &Encoders,
 ) -> Result<()> {
-    manifest.hashes.models = hashes;
     if let Some(generator) = generator {
         manifest.add_fingerprint("generator", generator.fingerprint())?;
     }

@@ -119,7 +119,8 @@ impl Recorded {
         match lines {
             Ok((one, two)) => {
                 let (first, second) = (one.min(two), one.max(two));
-                let fragment = format!("read the answers: case `{id}` is answered on line {first} and on line {second}");
+                let fragment =
+                    format!("read the answers: case `{id}` is answered on line {first} and on line {second}");
                 Error::input(fragment).at_line(&self.path, second).with_hint("keep one of them")
             }
             Err(error) => error,
@@ -170,7 +171,8 @@ impl Recorded {
                     Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
                 }
                 Some(dataset) if !limited.contains(&dataset.as_str()) => {
-                    let fragment = format!("read the answer of `{}`: the dataset `{dataset}` has no such case", line.id);
+                    let fragment =
+                        format!("read the answer of `{}`: the dataset `{dataset}` has no such case", line.id);
                     Error::input(fragment).with_hint("take it out, or use --allow-extra")
                 }
                 None if limited.is_empty() => {
@@ -216,7 +218,8 @@ impl Recorded {
 
     fn parsed(&mut self, entry: Entry) -> Result<RecordedLine> {
         let line = self.read(entry.offset())?;
-        RecordedLine::parse(&line).map_err(|(error, _)| error.at(&self.path).with_hint("the file was changed meanwhile"))
+        RecordedLine::parse(&line)
+            .map_err(|(error, _)| error.at(&self.path).with_hint("the file was changed meanwhile"))
     }
 
     fn read(&mut self, offset: u64) -> Result<Vec<u8>> {
@@ -314,7 +317,10 @@ mod tests {
         for (dataset, id) in [("a", "1"), ("b", "1"), ("a", "3")] {
             recorded.claim(dataset, id).unwrap();
         }
-        assert_eq!(error(recorded.unclaimed(&["a", "b"], &[], false)), "4: read the answer of `2`: no dataset has such a case");
+        assert_eq!(
+            error(recorded.unclaimed(&["a", "b"], &[], false)),
+            "4: read the answer of `2`: no dataset has such a case"
+        );
         assert_eq!(recorded.unclaimed(&["a", "b"], &["a"], false).unwrap(), 1);
         assert_eq!(recorded.unclaimed(&["a", "b"], &[], true).unwrap(), 1);
         let mut recorded = open(FOUR).unwrap();

@@ -87,7 +87,10 @@ mod tests {
         let line = parse(r#"{"id": 7, "output": "a", "model": "x"}"#).unwrap();
         assert_eq!((line.id.as_str(), line.output.as_deref(), line.dataset), ("7", Some("a"), None));
         let line = parse(r#"{"id":"b","text":"t","ids":[1,2],"finish":"eos","prompt_tokens":3}"#).unwrap();
-        assert_eq!((line.output.as_deref(), line.output_ids, line.finish), (Some("t"), Some(vec![1, 2]), Some(Finish::Eos)));
+        assert_eq!(
+            (line.output.as_deref(), line.output_ids, line.finish),
+            (Some("t"), Some(vec![1, 2]), Some(Finish::Eos))
+        );
         let line = parse(r#"{"dataset":"d","id":"b","output":"o","text":7,"ids":"x","error":null}"#).unwrap();
         assert_eq!((line.output.as_deref(), line.output_ids), (Some("o"), None));
         assert!(parse(r#"{"id":"b","finish":"error"}"#).unwrap().error.is_some());
