@@ -94,7 +94,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("out", type=pathlib.Path)
     p.add_argument("--family", choices=["llama", "mistral", "qwen2"], default="llama")
-    for name, value in dict(hidden=64, intermediate=160, layers=2, heads=4, kv_heads=2, vocab=259, context=1024, seed=20261120).items():
+    for name, value in dict(hidden=64, intermediate=160, layers=2, heads=4, kv_heads=2, vocab=259, context=4096, seed=20261120).items():
         p.add_argument("--" + name.replace("_", "-"), type=int, default=value)
     p.add_argument("--window", type=int, help="sliding window of the mistral family")
     p.add_argument("--tie", action="store_true", help="the output matrix is the embedding")

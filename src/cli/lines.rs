@@ -161,6 +161,19 @@ impl Output {
         .map_err(|e| Error::io("write", name, e))
     }
 
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// As for [`Output::line`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let name = self.name();
+        match self {
+            Self::Stream(writer) => writer.write_all(bytes),
+            Self::File { writer, .. } => writer.write_all(bytes),
+        }
+        .map_err(|e| Error::io("write", name, e))
+    }
+
     fn name(&self) -> PathBuf {
         match self {
             Self::Stream(_) => "<stdout>".into(),

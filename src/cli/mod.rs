@@ -2,20 +2,31 @@
 //!
 //! Only this module prints, reads signals and chooses exit codes. Standard output carries results, standard error
 //! everything else.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the door to the terminal")]
+#![expect(clippy::print_stderr, reason = "the door to the terminal")]
 
+mod baseline;
 mod classify;
+mod compare;
 mod completions;
+mod conclude;
 mod embed;
 mod engine_args;
 mod exit;
+mod gate;
 mod generate;
 mod lines;
+mod lint;
 mod logprob;
 mod model;
 mod progress;
 mod render;
+mod run;
+mod run_progress;
+mod score;
 mod signals;
+mod store_args;
+mod suite_args;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -35,6 +46,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a suite: answer, score, record, compare with the baseline, judge.
+    Run(run::Args),
+    /// Score recorded answers of a suite, without a generator.
+    Score(score::Args),
+    /// Compare two runs case by case.
+    Compare(compare::Args),
+    /// Judge a run that was made before.
+    Gate(gate::Args),
+    /// Accept, list and show baselines.
+    Baseline(baseline::Args),
+    /// Check suite, templates and datasets without loading a model.
+    Lint(lint::Args),
     /// Generate answers with a model.
     Generate(generate::Args),
     /// Log-probabilities of texts under a model.
@@ -61,15 +84,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if failed { Exit::BadInput.code() } else { Exit::Passed.code() });
         }
     };
-    let exit = run(cli.command).unwrap_or_else(|error| {
+    let exit = dispatch(cli.command).unwrap_or_else(|error| {
         show(&error);
         Exit::of(&error)
     });
     ExitCode::from(exit.code())
 }
 
-fn run(command: Command) -> Result<Exit> {
+fn dispatch(command: Command) -> Result<Exit> {
     match command {
+        Command::Run(args) => run::run(args),
+        Command::Score(args) => score::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Gate(args) => gate::run(args),
+        Command::Baseline(args) => baseline::run(args),
+        Command::Lint(args) => lint::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Logprob(args) => logprob::run(args),
         Command::Embed(args) => embed::run(args),

@@ -18,7 +18,7 @@ pub fn folder(reference: &ModelRef) -> Result<PathBuf> {
             }
             Ok(path.clone())
         }
-        ModelRef::Hub { repo, revision } => hub::pull(repo, revision.as_deref().unwrap_or("main"), &hub::MODEL_FILES),
+        ModelRef::Hub { repo, revision } => hub::pull(repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES),
         ModelRef::Gguf(path) => Err(Error::input(format!("read `{}`: GGUF files are not supported", path.display()))
             .with_hint("give the folder with the safetensors files")),
         ModelRef::Registry { name, version } => Err(Error::input(format!("look up `{name}@{version}`"))

@@ -14,7 +14,7 @@ use super::ids::IdTable;
 use super::json::{Array, Lines};
 use super::resolve::{Record, resolve};
 use super::sample::{Kind, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 
 /// How a dataset file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +191,8 @@ impl Iterator for Samples {
         }
         let Some(record) = self.records.next() else {
             self.finished = true;
-            return (!self.any).then(|| Err(Error::input("read the cases: empty dataset").at(&self.path)));
+            let empty = || Error::new(ErrorKind::Empty, "read the cases: empty dataset").at(&self.path);
+            return (!self.any).then(|| Err(empty()));
         };
         self.any = true;
         let sample = record.and_then(|record| self.accept(record));

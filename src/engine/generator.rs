@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use sha2::{Digest, Sha256};
 
@@ -176,10 +176,7 @@ where
     fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
         let prepared = match wait {
             true => self.receiver.recv().ok(),
-            false => match self.receiver.try_recv() {
-                Ok(prepared) => Some(prepared),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            },
+            false => self.receiver.try_recv().ok(),
         };
         let Some(prepared) = prepared.transpose()? else { return Ok(None) };
         self.tickets.push_back(prepared.ticket);

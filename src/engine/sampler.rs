@@ -99,9 +99,12 @@ impl Kernel for Weights<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (highest, factor) = (L::splat(self.highest), L::splat(self.factor));
-        simd::map_row::<L>(self.out, 0.0, |at, _| {
-            simd::load_padded::<L>(self.row, at, f32::NEG_INFINITY).sub(highest).mul(factor).exp()
-        });
+        simd::map_row::<L>(
+            self.out,
+            0.0,
+            #[inline(always)]
+            |at, _| simd::load_padded::<L>(self.row, at, f32::NEG_INFINITY).sub(highest).mul(factor).exp(),
+        );
     }
 }
 

@@ -153,7 +153,10 @@ pub struct Portable([f32; WIDTH]);
 impl Portable {
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+        Self(std::array::from_fn(
+            #[inline(always)]
+            |i| f(self.0[i], other.0[i]),
+        ))
     }
 }
 
@@ -174,32 +177,59 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| a + b)
+        self.zip(
+            other,
+            #[inline(always)]
+            |a, b| a + b,
+        )
     }
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a - b)
+        self.zip(
+            other,
+            #[inline(always)]
+            |a, b| a - b,
+        )
     }
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
-        self.zip(other, |a, b| a * b)
+        self.zip(
+            other,
+            #[inline(always)]
+            |a, b| a * b,
+        )
     }
     #[inline(always)]
     fn div(self, other: Self) -> Self {
-        self.zip(other, |a, b| a / b)
+        self.zip(
+            other,
+            #[inline(always)]
+            |a, b| a / b,
+        )
     }
     #[inline(always)]
     fn fma(self, factor: Self, summand: Self) -> Self {
         // libm's fmaf is plain Rust and rounds once; `mul_add` would call the C library here.
-        Self(std::array::from_fn(|i| libm::fmaf(self.0[i], factor.0[i], summand.0[i])))
+        Self(std::array::from_fn(
+            #[inline(always)]
+            |i| libm::fmaf(self.0[i], factor.0[i], summand.0[i]),
+        ))
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a > b { a } else { b })
+        self.zip(
+            other,
+            #[inline(always)]
+            |a, b| if a > b { a } else { b },
+        )
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a < b { a } else { b })
+        self.zip(
+            other,
+            #[inline(always)]
+            |a, b| if a < b { a } else { b },
+        )
     }
     #[inline(always)]
     fn round(self) -> Self {
@@ -207,11 +237,17 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn exp2_of_integer(self) -> Self {
-        Self(self.0.map(|n| f32::from_bits((((n as i32) + 127) as u32) << 23)))
+        Self(self.0.map(
+            #[inline(always)]
+            |n| f32::from_bits((((n as i32) + 127) as u32) << 23),
+        ))
     }
     #[inline(always)]
     fn where_less(self, limit: Self, yes: Self, no: Self) -> Self {
-        Self(std::array::from_fn(|i| if self.0[i] < limit.0[i] { yes.0[i] } else { no.0[i] }))
+        Self(std::array::from_fn(
+            #[inline(always)]
+            |i| if self.0[i] < limit.0[i] { yes.0[i] } else { no.0[i] },
+        ))
     }
 }
 
@@ -324,54 +360,90 @@ mod x86 {
         }
         #[inline(always)]
         fn add(self, other: Self) -> Self {
-            self.zip(other, |a, b| intrinsic!(_mm256_add_ps(a, b)))
+            self.zip(
+                other,
+                #[inline(always)]
+                |a, b| intrinsic!(_mm256_add_ps(a, b)),
+            )
         }
         #[inline(always)]
         fn sub(self, other: Self) -> Self {
-            self.zip(other, |a, b| intrinsic!(_mm256_sub_ps(a, b)))
+            self.zip(
+                other,
+                #[inline(always)]
+                |a, b| intrinsic!(_mm256_sub_ps(a, b)),
+            )
         }
         #[inline(always)]
         fn mul(self, other: Self) -> Self {
-            self.zip(other, |a, b| intrinsic!(_mm256_mul_ps(a, b)))
+            self.zip(
+                other,
+                #[inline(always)]
+                |a, b| intrinsic!(_mm256_mul_ps(a, b)),
+            )
         }
         #[inline(always)]
         fn div(self, other: Self) -> Self {
-            self.zip(other, |a, b| intrinsic!(_mm256_div_ps(a, b)))
+            self.zip(
+                other,
+                #[inline(always)]
+                |a, b| intrinsic!(_mm256_div_ps(a, b)),
+            )
         }
         #[inline(always)]
         fn fma(self, factor: Self, summand: Self) -> Self {
-            Self(std::array::from_fn(|i| intrinsic!(_mm256_fmadd_ps(self.0[i], factor.0[i], summand.0[i]))))
+            Self(std::array::from_fn(
+                #[inline(always)]
+                |i| intrinsic!(_mm256_fmadd_ps(self.0[i], factor.0[i], summand.0[i])),
+            ))
         }
         #[inline(always)]
         fn max(self, other: Self) -> Self {
-            self.zip(other, |a, b| intrinsic!(_mm256_max_ps(a, b)))
+            self.zip(
+                other,
+                #[inline(always)]
+                |a, b| intrinsic!(_mm256_max_ps(a, b)),
+            )
         }
         #[inline(always)]
         fn min(self, other: Self) -> Self {
-            self.zip(other, |a, b| intrinsic!(_mm256_min_ps(a, b)))
+            self.zip(
+                other,
+                #[inline(always)]
+                |a, b| intrinsic!(_mm256_min_ps(a, b)),
+            )
         }
         #[inline(always)]
         fn round(self) -> Self {
             const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-            Self(self.0.map(|x| intrinsic!(_mm256_round_ps::<NEAREST>(x))))
+            Self(self.0.map(
+                #[inline(always)]
+                |x| intrinsic!(_mm256_round_ps::<NEAREST>(x)),
+            ))
         }
         #[inline(always)]
         fn exp2_of_integer(self) -> Self {
-            Self(self.0.map(|n| {
-                intrinsic!({
-                    let bits = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits))
-                })
-            }))
+            Self(self.0.map(
+                #[inline(always)]
+                |n| {
+                    intrinsic!({
+                        let bits = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+                        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits))
+                    })
+                },
+            ))
         }
         #[inline(always)]
         fn where_less(self, limit: Self, yes: Self, no: Self) -> Self {
-            Self(std::array::from_fn(|i| {
-                intrinsic!({
-                    let mask = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0[i], limit.0[i]);
-                    _mm256_blendv_ps(no.0[i], yes.0[i], mask)
-                })
-            }))
+            Self(std::array::from_fn(
+                #[inline(always)]
+                |i| {
+                    intrinsic!({
+                        let mask = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0[i], limit.0[i]);
+                        _mm256_blendv_ps(no.0[i], yes.0[i], mask)
+                    })
+                },
+            ))
         }
     }
 }
@@ -472,7 +544,10 @@ mod tests {
     fn exp_is_accurate_and_equal_on_every_instruction_set() {
         let mut x = -90.0f32;
         while x < 88.0 {
-            let lanes: [f32; WIDTH] = std::array::from_fn(|i| x + i as f32 * 0.001);
+            let lanes: [f32; WIDTH] = std::array::from_fn(
+                #[inline(always)]
+                |i| x + i as f32 * 0.001,
+            );
             let portable = dispatch_on(InstructionSet::Portable, Exp(lanes));
             for set in available() {
                 let got = dispatch_on(set, Exp(lanes));

@@ -25,10 +25,14 @@ impl Suite {
     /// # Errors
     /// The first case or check that is wrong.
     pub fn survey(&self) -> Result<Vec<Survey>> {
-        self.plan.datasets.iter().map(|dataset| self.survey_one(dataset)).collect()
+        self.plan.datasets.iter().map(|dataset| self.survey_one(dataset, |_| Ok(()))).collect()
     }
 
-    fn survey_one(&self, dataset: &DatasetPlan) -> Result<Survey> {
+    /// Reads one dataset once and shows every case to `visit`.
+    ///
+    /// # Errors
+    /// The first case or check that is wrong, or that `visit` refuses.
+    pub fn survey_one(&self, dataset: &DatasetPlan, mut visit: impl FnMut(&Sample) -> Result<()>) -> Result<Survey> {
         let source = self.source(dataset)?;
         let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
         for sample in source.open()? {
@@ -38,6 +42,7 @@ impl Suite {
                 needs_embedder |= spec.needs_embedder();
                 needs_toxicity |= spec.needs_toxicity();
             }
+            visit(&sample)?;
         }
         Ok(Survey { cases, sha256: source.sha256()?, needs_embedder, needs_toxicity })
     }

@@ -110,7 +110,10 @@ impl Tile<'_> {
                 highest[r] = if best > before[r] { best } else { before[r] };
             }
             // A row that has seen no key yet keeps -inf as its maximum; zero stands in, so that -inf - -inf is never taken.
-            let reference = highest.map(|x| if x == f32::NEG_INFINITY { 0.0 } else { x });
+            let reference = highest.map(
+                #[inline(always)]
+                |x| if x == f32::NEG_INFINITY { 0.0 } else { x },
+            );
             let factors = L::from_array(before).sub(L::from_array(reference)).exp().to_array();
             for r in 0..R {
                 let low = scores[r][0].sub(L::splat(reference[r])).exp();
@@ -135,7 +138,12 @@ impl Tile<'_> {
         for r in 0..R {
             let inverse = L::splat(1.0 / sums[r].sum());
             // Adding zero turns a negative zero, which masked keys might or might not leave, into a positive one.
-            simd::map_row::<L>(&mut out[r * stride..(r + 1) * stride], 0.0, |_, x| x.fma(inverse, L::splat(0.0)));
+            simd::map_row::<L>(
+                &mut out[r * stride..(r + 1) * stride],
+                0.0,
+                #[inline(always)]
+                |_, x| x.fma(inverse, L::splat(0.0)),
+            );
         }
     }
 
@@ -161,7 +169,10 @@ impl Tile<'_> {
             for (half, score) in score.iter_mut().enumerate() {
                 *score = score.mul(L::splat(self.scale));
                 if !whole {
-                    let slots = L::from_array(std::array::from_fn(|i| (half * WIDTH + i) as f32));
+                    let slots = L::from_array(std::array::from_fn(
+                        #[inline(always)]
+                        |i| (half * WIDTH + i) as f32,
+                    ));
                     *score = slots.where_less(from, hidden, slots.where_less(to, *score, hidden));
                 }
             }
@@ -182,29 +193,36 @@ fn accumulate<L: Lanes, const R: usize, const C: usize>(
     keys: std::ops::Range<usize>,
 ) {
     debug_assert!(at + C * WIDTH <= stride && keys.end * stride <= values.len() && R * stride <= out.len());
-    let mut sums = [[L::splat(0.0); C]; R];
-    for r in 0..R {
-        for c in 0..C {
-            // SAFETY: `at + C · WIDTH <= stride`, and `out` has R rows of `stride`.
-            let old = unsafe { L::load(out.as_ptr().add(r * stride + at + c * WIDTH)) };
-            sums[r][c] = old.mul(L::splat(factors[r]));
-        }
-    }
+    let mut sums: [[L; C]; R] = std::array::from_fn(
+        #[inline(always)]
+        |r| {
+            std::array::from_fn(
+                #[inline(always)]
+                |c| {
+                    // SAFETY: `at + C · WIDTH <= stride`, and `out` has R rows of `stride`.
+                    let old = unsafe { L::load(out.as_ptr().add(r * stride + at + c * WIDTH)) };
+                    old.mul(L::splat(factors[r]))
+                },
+            )
+        },
+    );
     for key in keys {
         // SAFETY: `values` has PAGE rows of `stride`.
-        let value: [L; C] =
-            std::array::from_fn(|c| unsafe { L::load(values.as_ptr().add(key * stride + at + c * WIDTH)) });
-        for r in 0..R {
-            let weight = L::splat(weights[r][key]);
-            for c in 0..C {
-                sums[r][c] = weight.fma(value[c], sums[r][c]);
+        let value: [L; C] = std::array::from_fn(
+            #[inline(always)]
+            |c| unsafe { L::load(values.as_ptr().add(key * stride + at + c * WIDTH)) },
+        );
+        for (sums, weights) in sums.iter_mut().zip(weights) {
+            let weight = L::splat(weights[key]);
+            for (sum, value) in sums.iter_mut().zip(value) {
+                *sum = weight.fma(value, *sum);
             }
         }
     }
-    for r in 0..R {
-        for c in 0..C {
-            // SAFETY: as above.
-            unsafe { sums[r][c].store(out.as_mut_ptr().add(r * stride + at + c * WIDTH)) };
+    for (r, sums) in sums.iter().enumerate() {
+        for (c, sum) in sums.iter().enumerate() {
+            // SAFETY: as for the loads from `out`.
+            unsafe { sum.store(out.as_mut_ptr().add(r * stride + at + c * WIDTH)) };
         }
     }
 }

@@ -77,10 +77,10 @@ impl DecoderSpec {
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(Error::input(format!("use a model whose `{name}` is zero")));
         }
-        if self.queries % self.keys != 0 {
+        if !self.queries.is_multiple_of(self.keys) {
             return Err(Error::input(format!("share {} key heads among {} query heads", self.keys, self.queries)));
         }
-        if self.head_size % 2 != 0 {
+        if !self.head_size.is_multiple_of(2) {
             return Err(Error::input(format!("rotate heads of odd size {}", self.head_size)));
         }
         if self.windows.contains(&Some(0)) {

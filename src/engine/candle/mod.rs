@@ -8,6 +8,8 @@ mod device;
 mod encoder;
 mod linear;
 mod ops;
+#[cfg(test)]
+mod sweep;
 mod weights;
 
 pub use cache::{CacheShape, PAGE};

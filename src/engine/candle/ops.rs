@@ -136,22 +136,45 @@ impl Kernel for NormRow<'_> {
         let width = row.len() as f32;
         let mean = match norm.kind {
             NormKind::Rms => 0.0,
-            NormKind::Layer => sum_row::<L>(row, |x| x) / width,
+            NormKind::Layer => {
+                sum_row::<L>(
+                    row,
+                    #[inline(always)]
+                    |x| x,
+                ) / width
+            }
         };
         let mean_lanes = L::splat(mean);
         if norm.kind == NormKind::Layer {
-            simd::map_row::<L>(row, mean, |_, x| x.sub(mean_lanes));
+            simd::map_row::<L>(
+                row,
+                mean,
+                #[inline(always)]
+                |_, x| x.sub(mean_lanes),
+            );
         }
-        let variance = sum_row::<L>(row, |x| x.mul(x)) / width;
+        let variance = sum_row::<L>(
+            row,
+            #[inline(always)]
+            |x| x.mul(x),
+        ) / width;
         let factor = L::splat(1.0 / (variance + norm.eps).sqrt());
         match &norm.bias {
-            None => {
-                simd::map_row::<L>(row, 0.0, |at, x| x.mul(factor).mul(simd::load_padded::<L>(&norm.weight, at, 0.0)))
-            }
-            Some(bias) => simd::map_row::<L>(row, 0.0, |at, x| {
-                let weight = simd::load_padded::<L>(&norm.weight, at, 0.0);
-                x.mul(factor).fma(weight, simd::load_padded::<L>(bias, at, 0.0))
-            }),
+            None => simd::map_row::<L>(
+                row,
+                0.0,
+                #[inline(always)]
+                |at, x| x.mul(factor).mul(simd::load_padded::<L>(&norm.weight, at, 0.0)),
+            ),
+            Some(bias) => simd::map_row::<L>(
+                row,
+                0.0,
+                #[inline(always)]
+                |at, x| {
+                    let weight = simd::load_padded::<L>(&norm.weight, at, 0.0);
+                    x.mul(factor).fma(weight, simd::load_padded::<L>(bias, at, 0.0))
+                },
+            ),
         }
     }
 }
@@ -289,7 +312,12 @@ impl Kernel for ActivateRow<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        simd::map_row::<L>(self.row, 0.0, |_, x| self.activation.lanes(x));
+        simd::map_row::<L>(
+            self.row,
+            0.0,
+            #[inline(always)]
+            |_, x| self.activation.lanes(x),
+        );
     }
 }
 
@@ -305,10 +333,15 @@ impl Kernel for GatedRow<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let (gate, up) = self.gate_up.split_at(self.out.len());
-        simd::map_row::<L>(self.out, 0.0, |at, _| {
-            let gate = simd::load_padded::<L>(gate, at, 0.0);
-            self.activation.lanes(gate).mul(simd::load_padded::<L>(up, at, 0.0))
-        });
+        simd::map_row::<L>(
+            self.out,
+            0.0,
+            #[inline(always)]
+            |at, _| {
+                let gate = simd::load_padded::<L>(gate, at, 0.0);
+                self.activation.lanes(gate).mul(simd::load_padded::<L>(up, at, 0.0))
+            },
+        );
     }
 }
 
@@ -333,7 +366,12 @@ impl Kernel for AddRow<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        simd::map_row::<L>(self.row, 0.0, |at, x| x.add(simd::load_padded::<L>(self.other, at, 0.0)));
+        simd::map_row::<L>(
+            self.row,
+            0.0,
+            #[inline(always)]
+            |at, x| x.add(simd::load_padded::<L>(self.other, at, 0.0)),
+        );
     }
 }
 
@@ -464,7 +502,12 @@ mod tests {
         type Output = Vec<f32>;
         #[inline(always)]
         fn run<L: Lanes>(mut self) -> Vec<f32> {
-            simd::map_row::<L>(&mut self.0, 0.0, |_, x| self.1.lanes(x));
+            simd::map_row::<L>(
+                &mut self.0,
+                0.0,
+                #[inline(always)]
+                |_, x| self.1.lanes(x),
+            );
             self.0
         }
     }

@@ -1,0 +1,115 @@
+//! The end of a run: comparison with the baseline, verdict, reports, the folder's final name, the exit code.
+
+use std::time::Instant;
+
+use super::{Exit, terminal};
+use crate::compare::{CompareOptions, Comparison, GatePolicy, GateRule, Side, Verdict, compare, judge};
+use crate::error::{Error, Result};
+use crate::history::Store;
+use crate::record::{Manifest, Phase, REPORT, RunReader, Summary};
+use crate::report::{Report, markdown, terminal as page};
+use crate::run::Finished;
+use crate::suite::{GatePlan, Plan};
+
+/// Judges a finished run, writes its reports, commits it and shows it.
+///
+/// # Errors
+/// Files that cannot be read or written. No run folder is left then.
+pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store) -> Result<Exit> {
+    let Finished { mut sealed, manifest, mut performance } = finished;
+    let began = Instant::now();
+    let comparison = match baseline {
+        Some(baseline) => {
+            let base = Side { manifest: baseline.manifest(), lines: baseline.lines()? };
+            let candidate = Side { manifest: &manifest, lines: sealed.lines()? };
+            Some(compare(base, candidate, CompareOptions::default())?)
+        }
+        None => None,
+    };
+    let verdict = judge(&policy(&manifest)?, &manifest, sealed.summary(), comparison.as_ref());
+    let seconds = began.elapsed().as_secs_f64();
+    performance.phases.push(Phase { name: "compare".into(), seconds });
+    let missing = manifest.missing(sealed.summary());
+    let report = Report {
+        comparison: comparison.as_ref(),
+        verdict: Some(&verdict),
+        missing: Some(&missing),
+        ..Report::of_run(&manifest, sealed.summary())
+    };
+    let (shown, written) = (page::render(&report, terminal::style()), markdown::render(&report));
+    let exit = exit(&verdict, &manifest, sealed.summary());
+    sealed.set_verdict(verdict);
+    sealed.write(REPORT, written.as_bytes())?;
+    let folder = sealed.commit(manifest, &performance)?;
+    terminal::show(&format!("{shown}\nrun folder: {}\n", folder.display()))?;
+    if baseline.is_none() && exit == Exit::Passed && store.list_baselines(None)?.is_empty() {
+        eprintln!("note: no baseline yet; `karat baseline accept latest` makes this run one");
+    }
+    Ok(exit)
+}
+
+/// What the plan in a manifest asks of a candidate.
+///
+/// # Errors
+/// A plan that this karat does not understand.
+pub fn policy(manifest: &Manifest) -> Result<GatePolicy> {
+    let plan = plan(manifest)?;
+    let rule = |gate: GatePlan| {
+        let GatePlan { metric, min, max, max_drop, max_rise } = gate;
+        GateRule { metric, min, max, max_drop, max_rise }
+    };
+    Ok(GatePolicy { gates: plan.gates.into_iter().map(rule).collect() })
+}
+
+/// The plan in a manifest.
+///
+/// # Errors
+/// A plan that this karat does not understand.
+pub fn plan(manifest: &Manifest) -> Result<Plan> {
+    serde_json::from_value(manifest.plan.clone()).map_err(|e| {
+        let fragment = format!("read the plan of run `{}`", manifest.run_id);
+        Error::input(fragment).caused_by(e).with_hint("the run was written by another version of karat; repeat it")
+    })
+}
+
+/// A failed gate comes before an incomplete run.
+pub fn exit(verdict: &Verdict, manifest: &Manifest, summary: &Summary) -> Exit {
+    let incomplete = summary.totals.errored > 0 || !manifest.missing(summary).is_empty();
+    match (verdict.passed, incomplete) {
+        (false, _) => Exit::GateFailed,
+        (true, true) => Exit::Incomplete,
+        (true, false) => Exit::Passed,
+    }
+}
+
+/// Two saved runs compared, and the verdict over the candidate by its own gates.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn judged(base: Option<&RunReader>, candidate: &RunReader) -> Result<Judged> {
+    let comparison = match base {
+        Some(base) => {
+            let base = Side { manifest: base.manifest(), lines: base.lines()? };
+            let side = Side { manifest: candidate.manifest(), lines: candidate.lines()? };
+            Some(compare(base, side, CompareOptions::default())?)
+        }
+        None => None,
+    };
+    let summary = candidate.summary()?;
+    let manifest = candidate.manifest();
+    let verdict = judge(&policy(manifest)?, manifest, &summary, comparison.as_ref());
+    let exit = exit(&verdict, manifest, &summary);
+    Ok(Judged { comparison, summary, verdict, exit })
+}
+
+/// What [`judged`] found.
+pub struct Judged {
+    /// What changed since the base run.
+    pub comparison: Option<Comparison>,
+    /// The candidate in figures.
+    pub summary: Summary,
+    /// What the gates say.
+    pub verdict: Verdict,
+    /// The exit code.
+    pub exit: Exit,
+}

@@ -1,0 +1,44 @@
+//! `karat lint`: what is wrong with a suite, without a model. Findings go to standard error, as a compiler's do.
+
+use std::path::PathBuf;
+
+use super::Exit;
+use super::suite_args::{OverrideArgs, suite_path};
+use crate::error::Result;
+use crate::prompt::{Finding, Severity};
+use crate::suite::{has_errors, lint};
+
+/// Arguments of `karat lint`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    suite: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let path = suite_path(args.suite.as_deref(), "lint")?;
+    let findings = lint(&path, &args.overrides.overrides()?);
+    findings.iter().for_each(show);
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let plural = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    eprintln!("{}: {}, {}", path.display(), plural(errors, "error"), plural(warnings, "warning"));
+    Ok(if has_errors(&findings) { Exit::BadInput } else { Exit::Passed })
+}
+
+fn show(finding: &Finding) {
+    let word = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    eprintln!("{word}: {}", finding.message);
+    if let Some(place) = &finding.place {
+        eprintln!("  --> {place}");
+    }
+    if let Some(hint) = &finding.hint {
+        eprintln!("hint: {hint}");
+    }
+}

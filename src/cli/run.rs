@@ -1,0 +1,107 @@
+//! `karat run`: the main job.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::conclude::conclude;
+use super::engine_args::EngineArgs;
+use super::run_progress::RunProgress;
+use super::signals::Signals;
+use super::store_args::{BaselineArgs, StoreArgs};
+use super::suite_args::{OverrideArgs, suite_path};
+use super::{Exit, model, terminal};
+use crate::error::{Error, Result};
+use crate::run::{Checked, Event, Job, ModelFolders, Watch, check, execute};
+use crate::suite::{Overrides, Purpose, Suite};
+
+/// Arguments of `karat run`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    suite: Option<PathBuf>,
+    /// Another generator: a model folder, or org/name[@revision] on the hub.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Another seed of the random numbers.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+    #[command(flatten)]
+    baseline: BaselineArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Record no answers and no explanations, only scores.
+    #[arg(long)]
+    no_outputs: bool,
+    /// Check everything, show the plan as JSON and stop.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// No progress.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let path = suite_path(args.suite.as_deref(), "run")?;
+    let engine = args.engine.apply()?;
+    let overrides = Overrides { generator: args.model, seed: args.seed, ..args.overrides.overrides()? };
+    let suite = Suite::load(&path, &overrides, Purpose::Run)?;
+    let store = args.store.store();
+    let baseline = args.baseline.open(&store, &suite.plan.name, &suite.plan.baseline)?;
+    let signals = Signals::listen()?;
+    let progress = RunProgress::start(args.quiet || args.dry_run);
+    let (event, stop) = (|event: Event| progress.see(event), || signals.check());
+    let watch = Watch { event: &event, stop: &stop };
+    let checked = check(suite, None, watch)?;
+    if args.dry_run {
+        terminal::show(&plan(&checked)?)?;
+        return Ok(Exit::Passed);
+    }
+    let models = ModelFolders { generator: Some(model::folder(&checked.suite.generator()?)?), ..encoders(&checked)? };
+    let keep_outputs = !args.no_outputs;
+    let finished = execute(Job { checked, models, engine, runs: store.runs(), keep_outputs, watch })?;
+    progress.end();
+    conclude(finished, baseline.as_ref(), &store)
+}
+
+/// The folders of the models that scorers need, pulled from the hub where they are named so.
+///
+/// # Errors
+/// A model that is not there.
+pub fn encoders(checked: &Checked) -> Result<ModelFolders> {
+    let mut folders = ModelFolders::default();
+    if let Some(embedder) = checked.suite.embedder()?.filter(|_| checked.needs_embedder) {
+        folders.embedder = Some(model::folder(&embedder)?);
+    }
+    if let Some(toxicity) = checked.suite.toxicity()?.filter(|_| checked.needs_toxicity) {
+        folders.toxicity = Some(model::folder(&toxicity)?);
+    }
+    Ok(folders)
+}
+
+/// What would run: the plan with all layers applied, and what its datasets hold.
+pub fn plan(checked: &Checked) -> Result<String> {
+    let plan = &checked.suite.plan;
+    let datasets: Vec<_> = plan
+        .datasets
+        .iter()
+        .zip(&checked.surveys)
+        .map(|(dataset, survey)| {
+            json!({"name": dataset.name, "kind": dataset.kind, "cases": survey.cases, "sha256": survey.sha256})
+        })
+        .collect();
+    let document = json!({
+        "suite": checked.suite.path().to_string_lossy(),
+        "cases": checked.cases(),
+        "datasets": datasets,
+        "needs": {"embedder": checked.needs_embedder, "toxicity": checked.needs_toxicity},
+        "plan": plan,
+    });
+    let text = serde_json::to_string_pretty(&document);
+    text.map(|text| text + "\n").map_err(|e| Error::internal("write down the plan").caused_by(e))
+}

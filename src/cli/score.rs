@@ -1,0 +1,70 @@
+//! `karat score`: recorded answers in place of a generator.
+
+use std::path::PathBuf;
+
+use super::conclude::conclude;
+use super::engine_args::EngineArgs;
+use super::run::{encoders, plan};
+use super::run_progress::RunProgress;
+use super::signals::Signals;
+use super::store_args::{BaselineArgs, StoreArgs};
+use super::suite_args::{OverrideArgs, suite_path};
+use super::{Exit, terminal};
+use crate::error::Result;
+use crate::run::{Answers, Event, Job, Recorded, Watch, check, execute};
+use crate::suite::{Purpose, Suite};
+
+/// Arguments of `karat score`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    suite: Option<PathBuf>,
+    /// Recorded answers (JSONL): `id`, `output`, and `dataset` where ids are not unique in the suite; optional are
+    /// `output_ids`, `finish` and `error`. Output of `karat generate` and results of a run will do. - is standard input.
+    #[arg(long, value_name = "FILE")]
+    responses: PathBuf,
+    /// Leave out answers for cases that the suite does not have, instead of refusing them.
+    #[arg(long)]
+    allow_extra: bool,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+    #[command(flatten)]
+    baseline: BaselineArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Record no answers and no explanations, only scores.
+    #[arg(long)]
+    no_outputs: bool,
+    /// Check everything, show the plan as JSON and stop.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// No progress.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let path = suite_path(args.suite.as_deref(), "score --responses FILE")?;
+    let engine = args.engine.apply()?;
+    let suite = Suite::load(&path, &args.overrides.overrides()?, Purpose::Score)?;
+    let store = args.store.store();
+    let baseline = args.baseline.open(&store, &suite.plan.name, &suite.plan.baseline)?;
+    let signals = Signals::listen()?;
+    let progress = RunProgress::start(args.quiet || args.dry_run);
+    let (event, stop) = (|event: Event| progress.see(event), || signals.check());
+    let watch = Watch { event: &event, stop: &stop };
+    let recorded = Recorded::open(&args.responses, watch)?;
+    let checked = check(suite, Some(Answers { recorded, allow_extra: args.allow_extra }), watch)?;
+    if args.dry_run {
+        terminal::show(&plan(&checked)?)?;
+        return Ok(Exit::Passed);
+    }
+    let models = encoders(&checked)?;
+    let keep_outputs = !args.no_outputs;
+    let finished = execute(Job { checked, models, engine, runs: store.runs(), keep_outputs, watch })?;
+    progress.end();
+    conclude(finished, baseline.as_ref(), &store)
+}

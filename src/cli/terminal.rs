@@ -1,0 +1,29 @@
+//! The terminal that results go to: its width, whether it may be coloured, and text that survives a closed pipe.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use crate::error::{Error, Result};
+use crate::report::terminal::Style;
+
+/// How the report is shown on standard output: as wide as the terminal, and coloured only there.
+pub fn style() -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let width = match terminal {
+        true => terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).or(columns),
+        false => columns,
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    let width = width.filter(|width| *width >= 20).unwrap_or(Style::default().width);
+    Style { width, color: terminal && !no_color && !dumb, ..Style::default() }
+}
+
+/// Writes a result to standard output. A reader that has gone away is no error.
+pub fn show(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::io("write", "<stdout>", error)),
+        _ => Ok(()),
+    }
+}

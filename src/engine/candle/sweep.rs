@@ -1,0 +1,300 @@
+//! The bitwise sweep of every operation: a row's bits depend on neither its companions, threads nor chunking.
+//!
+//! Tiny models hide what breaks this (K never splits below 512, small products never thread), so the sweep uses the shapes
+//! of real models. The last tests put back what the design forbids, the one-row product and the padded softmax, and show
+//! that the sweep sees it.
+
+use candle_core::{Device, Tensor};
+
+use super::attention::{self, AttentionShape};
+use super::cache::{CacheShape, KvCache, PAGE};
+use super::linear::{Linear, padded_columns};
+use super::ops::{self, Activation, Heads, Norm, NormKind, RopeRows};
+use crate::engine::backend::Segment;
+use crate::engine::sampler;
+
+/// Pseudo-random values in [-1, 1) that differ from index to index.
+fn values(len: usize, seed: u64) -> Vec<f32> {
+    (0..len).map(|i| (sampler::uniform(seed, i as u32) * 2.0 - 1.0) as f32).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+/// Numbers of rows around every boundary of tiles, blocks and thread splits, up to `most`.
+fn row_counts(most: usize) -> impl Iterator<Item = usize> {
+    [1, 2, 3, 5, 8, 16, 17, 31, 32, 33, 48, 63, 64, 65, 96, 128, 129, 192, 256, 300, 511, 512]
+        .into_iter()
+        .filter(move |m| *m < most)
+}
+
+/// Rows of `forward` over `rows` rows must equal the same rows computed among `most`, whatever the threads and offset.
+fn first_difference(inputs: usize, most: usize, forward: impl Fn(&Tensor) -> Vec<f32> + Sync) -> Option<String> {
+    let x = values(most * inputs, 7);
+    let part = |from: usize, rows: usize| {
+        ops::matrix(x[from * inputs..(from + rows) * inputs].to_vec(), rows, inputs).unwrap()
+    };
+    let whole = with_threads(2, || forward(&part(0, most)));
+    let width = whole.len() / most;
+    for rows in row_counts(most) {
+        for threads in [1, 2] {
+            for from in [0, most - rows] {
+                let got = with_threads(threads, || forward(&part(from, rows)));
+                if bits(&got) != bits(&whole[from * width..(from + rows) * width]) {
+                    return Some(format!("{rows} rows from {from}, {threads} threads"));
+                }
+            }
+        }
+    }
+    None
+}
+
+fn linear(inputs: usize, outputs: usize) -> Linear {
+    let columns = padded_columns(outputs);
+    let mut weights = values(inputs * columns, 3);
+    for row in weights.chunks_exact_mut(columns) {
+        row[outputs..].fill(0.0);
+    }
+    Linear::new(weights, inputs, outputs, Some(values(outputs, 4))).unwrap()
+}
+
+#[test]
+fn products_do_not_depend_on_their_companions() {
+    // Inputs × outputs of SmolLM2-135M, MiniLM, BERT-base, Qwen2.5-0.5B, narrow heads, and a wide vocabulary.
+    let shapes = [
+        (576, 960),
+        (576, 3072),
+        (1536, 576),
+        (384, 1152),
+        (768, 64),
+        (768, 2),
+        (768, 3072),
+        (896, 1152),
+        (896, 9728),
+        (4864, 896),
+        (576, 49152),
+    ];
+    for (inputs, outputs) in shapes {
+        let most = if outputs > 20_000 { 130 } else { 600 };
+        let layer = linear(inputs, outputs);
+        let difference = first_difference(inputs, most, |x| flat(&layer.forward(x).unwrap()));
+        assert_eq!(difference, None, "{inputs}×{outputs}");
+    }
+}
+
+#[test]
+fn row_operations_do_not_depend_on_their_companions() {
+    for width in [24, 576, 896, 1000, 4864] {
+        for (kind, bias) in [(NormKind::Rms, None), (NormKind::Layer, Some(values(width, 5)))] {
+            let norm = Norm { kind, weight: values(width, 6), bias, eps: 1e-6 };
+            assert_eq!(first_difference(width, 200, |x| flat(&norm.forward(x).unwrap())), None, "{kind:?} {width}");
+        }
+        for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
+            let difference = first_difference(width, 200, |x| {
+                let x = x.copy().unwrap();
+                ops::activate(&x, activation).unwrap();
+                flat(&x)
+            });
+            assert_eq!(difference, None, "{activation:?} {width}");
+            let difference = first_difference(width, 200, |x| flat(&ops::gated(x, activation).unwrap()));
+            assert_eq!(difference, None, "gated {activation:?} {width}");
+        }
+    }
+    let frequencies: Vec<f64> = (0..32).map(|i| libm::pow(10_000.0, -f64::from(i) / 32.0)).collect();
+    let norm = Norm { kind: NormKind::Rms, weight: values(64, 8), bias: None, eps: 1e-6 };
+    let heads = Heads { queries: 9, keys: 3, size: 64, query_norm: Some(&norm), key_norm: Some(&norm) };
+    // Every row at the same position, so that offsets in the sweep do not change what is asked.
+    let difference = first_difference(15 * 64, 200, |x| {
+        let x = x.copy().unwrap();
+        let rope = RopeRows::new(&vec![1234; x.dims()[0]], &frequencies);
+        ops::prepare_heads(&x, &heads, &rope).unwrap();
+        flat(&x)
+    });
+    assert_eq!(difference, None, "rotation");
+}
+
+/// Attention of one sequence fed to the cache in chunks, beside neighbours that come and go.
+struct Fed<'a> {
+    shape: AttentionShape,
+    qkv: &'a [f32],
+    len: usize,
+}
+
+impl Fed<'_> {
+    fn cache(&self, pages: usize) -> KvCache {
+        let shape = CacheShape { layers: 1, heads: self.shape.keys, size: self.shape.size };
+        let mut cache = KvCache::new(shape, pages).unwrap();
+        // Pages come back dirty from other sequences, at worst from one that failed.
+        let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
+        let all: Vec<u32> = (0..pages as u32).collect();
+        let segment = Segment { start: 0, len: pages * PAGE, pages: all };
+        let dirty = ops::matrix(vec![f32::NAN; pages * PAGE * width], pages * PAGE, width).unwrap();
+        cache.layers[0].write(&dirty, self.shape.queries, &[segment]).unwrap();
+        cache
+    }
+
+    /// All outputs of the sequence; `neighbours` shorter sequences share every step.
+    fn run(&self, chunk: usize, neighbours: usize) -> Vec<f32> {
+        let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
+        let own = self.len.div_ceil(PAGE);
+        let mut cache = self.cache(own + neighbours);
+        let mut out = Vec::new();
+        for start in (0..self.len).step_by(chunk) {
+            let len = chunk.min(self.len - start);
+            let mut rows: Vec<f32> = Vec::new();
+            let mut segments = Vec::new();
+            for n in 0..neighbours {
+                let count = 1 + (start + n) % 5;
+                rows.extend(values(count * width, 100 + n as u64));
+                segments.push(Segment { start: n % 7, len: count, pages: vec![(own + n) as u32] });
+            }
+            let before: usize = segments.iter().map(|s| s.len).sum();
+            rows.extend_from_slice(&self.qkv[start * width..(start + len) * width]);
+            // Pages in no particular order: where they lie must not matter.
+            let pages = (0..(start + len).div_ceil(PAGE)).map(|p| (own - 1 - p) as u32).collect();
+            segments.push(Segment { start, len, pages });
+            let qkv = ops::matrix(rows, before + len, width).unwrap();
+            cache.layers[0].write(&qkv, self.shape.queries, &segments).unwrap();
+            let attended = attention::paged(&qkv, &cache.layers[0], &segments, &self.shape).unwrap();
+            out.extend_from_slice(&flat(&attended)[before * self.shape.queries * self.shape.size..]);
+        }
+        out
+    }
+}
+
+#[test]
+fn attention_does_not_depend_on_chunks_neighbours_or_threads() {
+    for (queries, keys, size, window, len) in [
+        (14, 2, 64, None, 1500),
+        (14, 2, 64, Some(300), 1500),
+        (9, 3, 64, None, 333),
+        (4, 4, 24, Some(16), 200),
+        (2, 1, 128, None, 260),
+    ] {
+        let shape = AttentionShape { queries, keys, size, scale: 0.125, window };
+        let qkv = values(len * (queries + 2 * keys) * size, 9);
+        let fed = Fed { shape, qkv: &qkv, len };
+        let whole = with_threads(2, || fed.run(len, 0));
+        assert!(whole.iter().all(|x| x.is_finite()), "stale pages must not show");
+        for (chunk, neighbours, threads) in [(1, 3, 2), (8, 0, 1), (31, 5, 2), (32, 2, 1), (100, 1, 2), (len, 9, 1)] {
+            let got = with_threads(threads, || fed.run(chunk, neighbours));
+            let case =
+                format!("{queries}/{keys}×{size}, window {window:?}: chunks of {chunk}, {neighbours} neighbours");
+            assert!(bits(&got) == bits(&whole), "{case}");
+        }
+        check_attention(&shape, &qkv, len, &whole);
+    }
+}
+
+/// Against the definition in f64, for a few rows.
+fn check_attention(shape: &AttentionShape, qkv: &[f32], len: usize, got: &[f32]) {
+    let width = (shape.queries + 2 * shape.keys) * shape.size;
+    let part = |token: usize, head: usize| &qkv[token * width + head * shape.size..][..shape.size];
+    for token in [0, 1, 31, 32, 33, len / 2, len - 1] {
+        for head in 0..shape.queries {
+            let key_head = shape.queries + head / (shape.queries / shape.keys);
+            let from = shape.window.map_or(0, |w| (token + 1).saturating_sub(w));
+            let dot = |key: usize| -> f64 {
+                let pairs = part(token, head).iter().zip(part(key, key_head));
+                pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * f64::from(shape.scale)
+            };
+            let scores: Vec<f64> = (from..=token).map(dot).collect();
+            let highest = scores.iter().fold(f64::MIN, |a, b| a.max(*b));
+            let weights: Vec<f64> = scores.iter().map(|s| (s - highest).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            for i in 0..shape.size {
+                let value = |key: usize| f64::from(part(key, key_head + shape.keys)[i]);
+                let right: f64 = weights.iter().zip(from..).map(|(w, key)| w / sum * value(key)).sum();
+                let at = (token * shape.queries + head) * shape.size + i;
+                assert!(
+                    (f64::from(got[at]) - right).abs() < 2e-6,
+                    "token {token} head {head}: {} not {right}",
+                    got[at]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_encoder_attention_does_not_depend_on_neighbours() {
+    let shape = AttentionShape { queries: 12, keys: 12, size: 32, scale: 0.2, window: None };
+    let width = 36 * 32;
+    for len in [1, 7, 24, 32, 33, 130] {
+        let own = values(len * width, 11);
+        let alone = {
+            let qkv = ops::matrix(own.clone(), len, width).unwrap();
+            with_threads(1, || flat(&attention::bidirectional(&qkv, &[len], &shape).unwrap()))
+        };
+        let others = [5, 64, 1];
+        let mut rows = values(others.iter().sum::<usize>() * width, 12);
+        let before = rows.len() / width;
+        rows.extend_from_slice(&own);
+        let qkv = ops::matrix(rows, before + len, width).unwrap();
+        let lengths = [5, 64, 1, len];
+        let packed = with_threads(2, || flat(&attention::bidirectional(&qkv, &lengths, &shape).unwrap()));
+        assert_eq!(bits(&packed[before * 12 * 32..]), bits(&alone), "{len} tokens");
+    }
+}
+
+/// What the design forbids must be seen by the sweep: a lone row goes to a matrix-vector kernel with its own order.
+#[test]
+fn the_sweep_sees_the_one_row_path() {
+    let (inputs, outputs) = (4864, 896);
+    let weight = Tensor::from_vec(values(inputs * outputs, 3), (inputs, outputs), &Device::Cpu).unwrap();
+    // candle's own product does not double a lone row.
+    let difference = first_difference(inputs, 64, |x| flat(&x.matmul(&weight).unwrap()));
+    assert!(difference.is_some_and(|d| d.starts_with("1 rows")));
+}
+
+/// A softmax over a padded width rounds differently from one over the real width, though the padding weighs nothing.
+#[test]
+fn the_sweep_sees_a_padded_softmax() {
+    let scores = values(24, 13);
+    let softmax = |width: usize| {
+        let mut padded = vec![f32::NEG_INFINITY; width];
+        padded[..24].copy_from_slice(&scores);
+        let row = Tensor::from_vec(padded, (1, width), &Device::Cpu).unwrap();
+        flat(&candle_nn::ops::softmax_last_dim(&row).unwrap())[..24].to_vec()
+    };
+    let differs = [25, 32, 40, 64, 100].into_iter().any(|width| bits(&softmax(width)) != bits(&softmax(24)));
+    assert!(differs, "candle's softmax became invariant; this test needs another example");
+}
+
+/// Golden bits of karat's own kernels, equal on every instruction set. Whoever changes them raises `NUMERICS_VERSION`:
+/// records of the two versions differ without any model having changed.
+#[test]
+fn golden_bits() {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    let mut add = |values: &[f32]| values.iter().for_each(|x| hash.update(x.to_bits().to_le_bytes()));
+    let shape = AttentionShape { queries: 4, keys: 2, size: 40, scale: 0.158, window: Some(70) };
+    let qkv = values(150 * 8 * 40, 21);
+    add(&Fed { shape, qkv: &qkv, len: 150 }.run(37, 1));
+    let x = ops::matrix(values(5 * 100, 22), 5, 100).unwrap();
+    for (kind, bias) in [(NormKind::Rms, None), (NormKind::Layer, Some(values(100, 23)))] {
+        let norm = Norm { kind, weight: values(100, 24), bias, eps: 1e-5 };
+        add(&flat(&norm.forward(&x).unwrap()));
+    }
+    for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
+        add(&flat(&ops::gated(&x, activation).unwrap()));
+    }
+    let rope = RopeRows::new(&[0, 3, 77, 4000, 100_000], &[1.0, 0.3, 0.01, 1e-4]);
+    let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: None, key_norm: None };
+    ops::prepare_heads(&x, &heads, &rope).unwrap();
+    add(&flat(&x));
+    let row = values(3000, 25);
+    let (logprob, _) = sampler::score(&row, 17).unwrap();
+    hash.update(logprob.to_bits().to_le_bytes());
+    let got = crate::engine::identity::hex(&hash.finalize()[..8]);
+    assert_eq!((super::NUMERICS_VERSION, got.as_str()), (1, "2a91856b5fa6338f"));
+}

@@ -1,0 +1,108 @@
+//! Everything that can be looked at before a model loads: every case of every dataset, every recorded answer.
+
+use super::event::{Event, Phase, Watch};
+use super::meter::Meter;
+use super::recorded::Recorded;
+use crate::dataset::{Sample, Source};
+use crate::error::{Error, Kind, Result};
+use crate::prompt::Builder;
+use crate::suite::{Suite, Survey};
+
+/// A suite whose data have been read once and found good, ready to run.
+pub struct Checked {
+    /// The suite.
+    pub suite: Suite,
+    /// What its datasets hold, in the plan's order.
+    pub surveys: Vec<Survey>,
+    /// Whether any scorer needs the embedder.
+    pub needs_embedder: bool,
+    /// Whether any scorer needs the toxicity model.
+    pub needs_toxicity: bool,
+    pub(super) sources: Vec<Source>,
+    pub(super) prompt: Builder,
+    pub(super) recorded: Option<Recorded>,
+    pub(super) meter: Meter,
+}
+
+/// Recorded answers in place of a generator, and how strictly they are taken.
+pub struct Answers {
+    /// The answers.
+    pub recorded: Recorded,
+    /// Whether answers for cases that do not exist are let pass.
+    pub allow_extra: bool,
+}
+
+impl Checked {
+    /// Number of cases of the run.
+    pub fn cases(&self) -> u64 {
+        self.surveys.iter().map(|survey| survey.cases as u64).sum()
+    }
+}
+
+/// Reads all datasets once and, where there are recorded answers, holds them against the cases.
+///
+/// # Errors
+/// The first thing that is wrong; [`Kind::Empty`] where no dataset has any case.
+pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result<Checked> {
+    let (prompt, sources, meter) = (suite.prompt()?, suite.sources()?, Meter::default());
+    let (mut recorded, allow_extra) = match answers {
+        Some(answers) => (Some(answers.recorded), answers.allow_extra),
+        None => (None, false),
+    };
+    let surveys = meter.phase(watch, Phase::Check, None, || {
+        let surveys = survey(&suite, recorded.as_mut(), watch)?;
+        if let Some(recorded) = &mut recorded {
+            refuse_unknown(&suite, recorded, allow_extra, watch)?;
+        }
+        Ok::<_, Error>(surveys)
+    })?;
+    let scorers = || suite.plan.datasets.iter().flat_map(|dataset| suite.scorers(dataset));
+    let needs_embedder = surveys.iter().any(|s| s.needs_embedder) || scorers().any(|s| s.needs_embedder());
+    let needs_toxicity = surveys.iter().any(|s| s.needs_toxicity) || scorers().any(|s| s.needs_toxicity());
+    Ok(Checked { suite, surveys, needs_embedder, needs_toxicity, sources, prompt, recorded, meter })
+}
+
+fn survey(suite: &Suite, mut recorded: Option<&mut Recorded>, watch: Watch<'_>) -> Result<Vec<Survey>> {
+    let (mut surveys, mut empty, mut read) = (Vec::new(), Vec::new(), 0u64);
+    for dataset in &suite.plan.datasets {
+        let visit = |sample: &Sample| {
+            read += 1;
+            if read % 1024 == 0 {
+                watch.check()?;
+            }
+            match &mut recorded {
+                Some(recorded) => recorded.claim(&dataset.name, &sample.id),
+                None => Ok(()),
+            }
+        };
+        match suite.survey_one(dataset, visit) {
+            Ok(survey) => surveys.push(survey),
+            Err(error) if error.kind() == Kind::Empty => empty.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match (empty.into_iter().next(), surveys.is_empty()) {
+        (None, _) => Ok(surveys),
+        (Some(error), true) => Err(error),
+        // Some datasets have cases: an empty one among them is a mistake, not an empty selection.
+        (Some(error), false) => {
+            let place = error.location().map(|at| at.path.clone()).unwrap_or_default();
+            Err(Error::input(error.fragment())
+                .at(place)
+                .with_hint("take the dataset out of the suite, or give it cases"))
+        }
+    }
+}
+
+fn refuse_unknown(suite: &Suite, recorded: &mut Recorded, allow: bool, watch: Watch<'_>) -> Result<()> {
+    let datasets = &suite.plan.datasets;
+    let known: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    let limited = datasets.iter().filter(|dataset| dataset.limit.is_some());
+    let limited: Vec<&str> = limited.map(|dataset| dataset.name.as_str()).collect();
+    let unused = recorded.unclaimed(&known, &limited, allow)?;
+    if unused > 0 {
+        let text = format!("{unused} recorded answers belong to no selected case and are left out");
+        watch.tell(Event::Noted { text });
+    }
+    Ok(())
+}

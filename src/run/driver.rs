@@ -1,0 +1,138 @@
+//! The run itself: threads, channels and the order of things.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use super::cases::{Case, Cases};
+use super::check::Checked;
+use super::event::{Event, Phase, Watch};
+use super::generated::{Answerer, Desk, generate};
+use super::manifest;
+use super::models::{ModelFolders, load};
+use super::outbox::{Answer, Answered, Outbox};
+use super::recorded::Recorded;
+use super::scoring::{Scoring, Tools};
+use crate::engine::options::EngineOptions;
+use crate::error::{Error, Result};
+use crate::record::{Manifest, Performance, RunWriter, SealedRun};
+
+/// Chunks that wait for scoring.
+const AHEAD: usize = 1;
+
+/// What to run, with what, and where to.
+pub struct Job<'a> {
+    /// The suite, checked.
+    pub checked: Checked,
+    /// The models it needs.
+    pub models: ModelFolders,
+    /// How they compute.
+    pub engine: EngineOptions,
+    /// The folder that holds one folder of runs per suite.
+    pub runs: &'a Path,
+    /// Whether answers are recorded; without them the record holds scores alone, and explanations, which quote answers, are
+    /// empty.
+    pub keep_outputs: bool,
+    /// Who watches.
+    pub watch: Watch<'a>,
+}
+
+/// A run whose cases are all in; the caller judges it, adds reports and commits it.
+pub struct Finished {
+    /// The run folder to be.
+    pub sealed: SealedRun,
+    /// What ran.
+    pub manifest: Manifest,
+    /// How it went.
+    pub performance: Performance,
+}
+
+/// Runs a suite: all cases are answered, scored and sorted. Until the caller commits it, no run folder exists.
+///
+/// # Errors
+/// Models that do not load, files that cannot be read or written, a failure of the arithmetic, or what the watcher's
+/// `stop` says. Errors of single cases are recorded with them.
+pub fn execute(job: Job<'_>) -> Result<Finished> {
+    let Job { mut checked, models, engine, runs, keep_outputs, watch } = job;
+    let meter = std::mem::take(&mut checked.meter);
+    let mut manifest = manifest::begin(&checked)?;
+    // First of all, so that a folder that cannot be written is known before anything is loaded.
+    let mut writer = RunWriter::create(runs, &manifest.suite, &manifest.run_id)?;
+    manifest.run_id = writer.run_id().clone();
+    let hashing = models.hashing();
+    let loaded = meter.phase(watch, Phase::Load, None, || load(&checked, &models, &engine, watch));
+    let (encoders, mut generator) = loaded?;
+    let recorded = checked.recorded.take();
+    manifest::add_fingerprints(&mut manifest, generator.as_ref(), &encoders)?;
+    let scoring = Scoring::new(&checked, Tools { encoders, keep_outputs, meter: &meter, watch })?;
+    let answers = match (&mut generator, recorded) {
+        (_, Some(recorded)) => Answers::Recorded(Box::new(recorded)),
+        (Some(generator), None) => Answers::Generated(generator),
+        (None, None) => return Err(Error::internal("find something that answers")),
+    };
+    stream(&checked, answers, scoring, &mut writer)?;
+    drop(generator);
+    manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
+    let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
+    Ok(Finished { sealed, manifest, performance: meter.finish(&engine) })
+}
+
+/// Where answers come from.
+pub(super) enum Answers<'a> {
+    Generated(&'a mut dyn Answerer),
+    Recorded(Box<Recorded>),
+}
+
+/// Answers on this thread, scores on another.
+pub(super) fn stream(
+    checked: &Checked,
+    answers: Answers<'_>,
+    scoring: Scoring<'_>,
+    writer: &mut RunWriter,
+) -> Result<()> {
+    let (meter, watch) = (scoring.meter(), scoring.watch());
+    let (sender, receiver) = sync_channel(AHEAD);
+    let desk = Desk { checked, sender, meter, watch };
+    std::thread::scope(|scope| {
+        let scored = scope.spawn(move || score_all(receiver, scoring, writer));
+        let answered = meter.phase(watch, Phase::Answer, Some(checked.cases()), || match answers {
+            Answers::Generated(answerer) => generate(answerer, desk),
+            Answers::Recorded(recorded) => look_up(*recorded, desk),
+        });
+        let scored = scored.join().map_err(|_| Error::internal("score the answers: the thread panicked"))?;
+        // When scoring fails, answering fails because of it.
+        scored.and(answered)
+    })
+}
+
+/// Looks the answers of all cases up.
+fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
+    let Desk { checked, sender, meter: _, watch } = desk;
+    let mut outbox = Outbox::new(sender);
+    for (number, case) in (1..).zip(Cases::new(checked)) {
+        let Case { dataset, sample } = case?;
+        let line = recorded.line(&checked.sources[dataset].name, &sample.id)?;
+        outbox.push(Answered { dataset, sample, answer: Answer::Recorded(line) })?;
+        if number % 256 == 0 {
+            watch.check()?;
+            watch.tell(Event::Answered { cases: number, prompt_tokens: 0, generated_tokens: 0 });
+        }
+    }
+    outbox.flush()
+}
+
+/// Scores chunks until there are no more; what is scored goes to the record.
+fn score_all(receiver: Receiver<Vec<Answered>>, mut scoring: Scoring<'_>, writer: &mut RunWriter) -> Result<()> {
+    let watch = scoring.watch();
+    let (mut cases, mut passed, mut errored) = (0, 0, 0);
+    for chunk in receiver {
+        watch.check()?;
+        for line in scoring.chunk(chunk)? {
+            cases += 1;
+            passed += u64::from(line.passed);
+            errored += u64::from(line.error.is_some());
+            writer.push(line)?;
+        }
+        watch.tell(Event::Scored { cases, passed, errored });
+    }
+    Ok(())
+}

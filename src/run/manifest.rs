@@ -1,0 +1,73 @@
+//! What ran: the manifest of a run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::check::Checked;
+use super::encoders::Encoders;
+use crate::dataset::sha256_file;
+use crate::engine::Generator;
+use crate::error::{Error, Result};
+use crate::prompt::portable_path;
+use crate::record::{Manifest, RunId, Selected};
+
+/// The manifest without model hashes and files, which come at the end.
+pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
+    let plan = &checked.suite.plan;
+    let value = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
+    let now = jiff::Timestamp::now();
+    let mut manifest = Manifest::new(&plan.name, RunId::new(now, &value), now, value);
+    manifest.git_commit = commit(checked.suite.path());
+    for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
+        manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());
+        let selected = Selected { kind: source.kind, cases: survey.cases as u64 };
+        manifest.selected.insert(source.name.clone(), selected);
+    }
+    if let Some(recorded) = &checked.recorded {
+        let mut name = "responses".to_owned();
+        while manifest.hashes.datasets.contains_key(&name) {
+            name.insert(0, '+');
+        }
+        manifest.hashes.datasets.insert(name, recorded.sha256().to_owned());
+    }
+    manifest.hashes.prompts = prompts(checked)?;
+    Ok(manifest)
+}
+
+/// Adds what only loaded models tell.
+pub(super) fn add_fingerprints(
+    manifest: &mut Manifest,
+    generator: Option<&Generator>,
+    encoders: &Encoders,
+) -> Result<()> {
+    if let Some(generator) = generator {
+        manifest.add_fingerprint("generator", generator.fingerprint())?;
+    }
+    if let Some(embedder) = &encoders.embedder {
+        manifest.add_fingerprint("embedder", embedder.fingerprint())?;
+    }
+    if let Some(classifier) = &encoders.classifier {
+        manifest.add_fingerprint("toxicity", classifier.fingerprint())?;
+    }
+    Ok(())
+}
+
+/// SHA-256 of every file that makes the prompt, by the name the suite gives it.
+fn prompts(checked: &Checked) -> Result<BTreeMap<String, String>> {
+    let spec = &checked.suite.plan.prompt;
+    let shots = spec.few_shot.as_ref().map(|shots| &shots.file);
+    let files = [spec.file.as_ref(), spec.system.as_ref(), shots].into_iter().flatten();
+    files.map(|file| Ok((portable_path(file), sha256_file(&checked.suite.resolve(file))?))).collect()
+}
+
+/// The commit of the working tree that the suite lies in, if it lies in one and git is there.
+fn commit(suite: &Path) -> Option<String> {
+    let folder = suite.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut git = Command::new("git");
+    git.arg("-C").arg(folder).args(["rev-parse", "--verify", "--quiet", "HEAD"]);
+    let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let text = text.trim();
+    (output.status.success() && !text.is_empty()).then(|| text.to_owned())
+}

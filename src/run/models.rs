@@ -1,0 +1,76 @@
+//! Loading what a run needs, and the hashes of what was loaded.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::check::Checked;
+use super::encoders::Encoders;
+use super::event::{Event, Watch};
+use crate::engine::chat::Clock;
+use crate::engine::identity::hash_model;
+use crate::engine::options::EngineOptions;
+use crate::engine::render::Renderer;
+use crate::engine::{Classifier, Embedder, Generator};
+use crate::error::{Error, Result};
+
+/// The folders of the models that a run loads; those it does not need are absent.
+#[derive(Clone, Debug, Default)]
+pub struct ModelFolders {
+    /// Answers the cases.
+    pub generator: Option<PathBuf>,
+    /// Embeds texts.
+    pub embedder: Option<PathBuf>,
+    /// Classifies texts.
+    pub toxicity: Option<PathBuf>,
+}
+
+/// Hashes by role and file.
+pub(super) type ModelHashes = BTreeMap<String, BTreeMap<String, String>>;
+
+impl ModelFolders {
+    /// Hashes all files on a thread of its own, while models load and run.
+    pub(super) fn hashing(&self) -> JoinHandle<Result<ModelHashes>> {
+        let Self { generator, embedder, toxicity } = self.clone();
+        std::thread::spawn(move || {
+            let roles = [("generator", generator), ("embedder", embedder), ("toxicity", toxicity)];
+            let there = roles.into_iter().filter_map(|(role, folder)| Some((role, folder?)));
+            there.map(|(role, folder)| Ok((role.to_owned(), hash_model(&folder)?))).collect()
+        })
+    }
+}
+
+/// Loads the encoders that scorers need, then the generator: its cache takes a share of the memory that is left.
+pub(super) fn load(
+    checked: &Checked,
+    folders: &ModelFolders,
+    engine: &EngineOptions,
+    watch: Watch<'_>,
+) -> Result<(Encoders, Option<Generator>)> {
+    let mut encoders = Encoders::default();
+    if let Some(folder) = folders.embedder.as_ref().filter(|_| checked.needs_embedder) {
+        watch.tell(Event::Loading { role: "embedder" });
+        let embedder = Embedder::open(folder, None, false, engine);
+        encoders.embedder = Some(embedder.map_err(|e| e.context("load the embedder"))?);
+    }
+    if let Some(folder) = folders.toxicity.as_ref().filter(|_| checked.needs_toxicity) {
+        watch.tell(Event::Loading { role: "toxicity" });
+        let classifier = Classifier::open(folder, engine);
+        encoders.classifier = Some(classifier.map_err(|e| e.context("load the toxicity model"))?);
+    }
+    let missing = (checked.needs_embedder && encoders.embedder.is_none())
+        || (checked.needs_toxicity && encoders.classifier.is_none());
+    if missing {
+        return Err(Error::internal("load the models that the scorers need: a folder is missing"));
+    }
+    let Some(folder) = folders.generator.as_ref().filter(|_| checked.recorded.is_none()) else {
+        return Ok((encoders, None));
+    };
+    watch.tell(Event::Loading { role: "generator" });
+    let open = || {
+        let renderer = Arc::new(Renderer::open(folder, Clock::parse(&checked.suite.plan.clock)?)?);
+        Generator::open(folder, renderer, engine)
+    };
+    Ok((encoders, Some(open().map_err(|e| e.context("load the generator"))?)))
+}

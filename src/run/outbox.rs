@@ -1,0 +1,71 @@
+//! Answered cases on their way to the scoring thread, in chunks.
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use crate::dataset::Sample;
+use crate::engine::Response;
+use crate::error::{Error, Kind, Result};
+
+/// A case with its answer.
+pub(super) struct Answered {
+    /// Index of the dataset in the plan.
+    pub dataset: usize,
+    pub sample: Sample,
+    pub answer: Answer,
+}
+
+/// What became of a case before scoring.
+pub(super) enum Answer {
+    /// The generator's response, which may be an error.
+    Generated(Response),
+    /// The line of the recorded answer as it stands in the file, if there is one.
+    Recorded(Option<Vec<u8>>),
+    /// It was never asked, and why.
+    Unasked(String),
+}
+
+/// Answers go at once when scoring waits for work and there are this many, …
+const SMALLEST: usize = 32;
+/// … and at the latest when there are this many: texts of one chunk are deduplicated and packed together.
+const LARGEST: usize = 512;
+
+/// Gathers answers and hands them over.
+pub(super) struct Outbox {
+    sender: SyncSender<Vec<Answered>>,
+    chunk: Vec<Answered>,
+}
+
+impl Outbox {
+    pub fn new(sender: SyncSender<Vec<Answered>>) -> Self {
+        Self { sender, chunk: Vec::new() }
+    }
+
+    /// Takes an answer; waits when scoring is far behind.
+    pub fn push(&mut self, answered: Answered) -> Result<()> {
+        self.chunk.push(answered);
+        if self.chunk.len() >= LARGEST {
+            return self.flush();
+        }
+        if self.chunk.len() >= SMALLEST {
+            match self.sender.try_send(std::mem::take(&mut self.chunk)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(chunk)) => self.chunk = chunk,
+                Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what there is.
+    pub fn flush(&mut self) -> Result<()> {
+        match self.chunk.is_empty() {
+            true => Ok(()),
+            false => self.sender.send(std::mem::take(&mut self.chunk)).map_err(|_| stopped()),
+        }
+    }
+}
+
+/// The scoring thread's own error is the one that is shown.
+fn stopped() -> Error {
+    Error::new(Kind::Incomplete, "score the answers: scoring has stopped")
+}

@@ -1,0 +1,335 @@
+//! Recorded answers: a file of JSON lines and an index of 16 bytes a line.
+//!
+//! The file is read twice. The first pass checks every line and notes a hash of dataset and id with the line's offset; then
+//! every case claims its line, so that unknown and doubled answers are known before anything is scored. The second reads
+//! each line when its case comes: one sequential pass where both files have one order.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::event::Watch;
+use super::recorded_line::RecordedLine;
+use crate::engine::identity::hex;
+use crate::error::{Error, Result, nearest};
+
+/// Recorded answers of a suite's cases.
+pub struct Recorded {
+    path: PathBuf,
+    reader: BufReader<File>,
+    position: u64,
+    /// Sorted by hash.
+    entries: Vec<Entry>,
+    sha256: String,
+}
+
+/// Where the answer of a case is.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Of dataset and id.
+    hash: u64,
+    /// Offset of the line; the highest bit says that a case has claimed it.
+    place: u64,
+}
+
+const CLAIMED: u64 = 1 << 63;
+/// Small, so that answers in another order than the cases do not read much for nothing.
+const BUFFER: usize = 1 << 13;
+
+impl Entry {
+    fn offset(self) -> u64 {
+        self.place & !CLAIMED
+    }
+}
+
+impl Recorded {
+    /// Reads and checks a file of recorded answers; `-` is standard input, which is kept in a temporary file.
+    ///
+    /// # Errors
+    /// A line that cannot be read, or two for one case.
+    pub fn open(path: &Path, watch: Watch<'_>) -> Result<Self> {
+        let (file, path) = match path.as_os_str() == "-" {
+            true => (spooled()?, PathBuf::from("<stdin>")),
+            false => (File::open(path).map_err(|e| Error::io("open", path, e).at(path))?, path.to_owned()),
+        };
+        let reader = BufReader::with_capacity(BUFFER, file);
+        let mut recorded = Self { path, reader, position: 0, entries: Vec::new(), sha256: String::new() };
+        recorded.index(watch)?;
+        recorded.refuse_doubled()?;
+        Ok(recorded)
+    }
+
+    /// SHA-256 of the file in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn index(&mut self, watch: Watch<'_>) -> Result<()> {
+        let (mut hasher, mut line, mut number, mut offset) = (Sha256::new(), Vec::new(), 0, 0);
+        loop {
+            line.clear();
+            let read = self.reader.read_until(b'\n', &mut line).map_err(|e| Error::io("read", &self.path, e))?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&line);
+            number += 1;
+            if number % 4096 == 0 {
+                watch.check()?;
+            }
+            if let Err(error) = std::str::from_utf8(&line) {
+                let wrong = Error::input("read a recorded answer that is not UTF-8");
+                return Err(wrong.at_line(&self.path, number).caused_by(error));
+            }
+            let text = content(&line, offset);
+            if !text.is_empty() {
+                let parsed = RecordedLine::parse(text).map_err(|(error, column)| match column {
+                    Some(column) => error.at_column(&self.path, number, column.max(1)),
+                    None => error.at_line(&self.path, number),
+                })?;
+                self.entries.push(Entry { hash: hash(parsed.dataset.as_deref(), &parsed.id), place: offset });
+            }
+            offset += read as u64;
+        }
+        self.position = offset;
+        self.entries.shrink_to_fit();
+        self.entries.sort_unstable_by_key(|entry| (entry.hash, entry.place));
+        self.sha256 = hex(&hasher.finalize());
+        Ok(())
+    }
+
+    fn refuse_doubled(&mut self) -> Result<()> {
+        for at in 1..self.entries.len() {
+            let (one, two) = (self.entries[at - 1], self.entries[at]);
+            if one.hash != two.hash {
+                continue;
+            }
+            let (first, second) = (self.parsed(one)?, self.parsed(two)?);
+            if (&first.dataset, &first.id) == (&second.dataset, &second.id) {
+                return Err(self.doubled(one, two, &second.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn doubled(&mut self, one: Entry, two: Entry, id: &str) -> Error {
+        let lines = self.line_number(one.offset()).and_then(|one| Ok((one, self.line_number(two.offset())?)));
+        match lines {
+            Ok((one, two)) => {
+                let (first, second) = (one.min(two), one.max(two));
+                let fragment =
+                    format!("read the answers: case `{id}` is answered on line {first} and on line {second}");
+                Error::input(fragment).at_line(&self.path, second).with_hint("keep one of them")
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// Notes that this case is among those of the run.
+    ///
+    /// # Errors
+    /// The case has two answers, or an answer without a dataset could belong to two cases.
+    pub(super) fn claim(&mut self, dataset: &str, id: &str) -> Result<()> {
+        let (named, bare) = (self.find(Some(dataset), id)?, self.find(None, id)?);
+        let at = match (named, bare) {
+            (None, None) => return Ok(()),
+            (Some(one), Some(two)) => {
+                let (one, two) = (self.entries[one], self.entries[two]);
+                return Err(self.doubled(one, two, id));
+            }
+            (Some(at), None) => at,
+            (None, Some(at)) if self.entries[at].place & CLAIMED != 0 => {
+                let line = self.line_number(self.entries[at].offset())?;
+                let fragment = format!("tell which case the answer belongs to: two datasets have a case `{id}`");
+                return Err(Error::input(fragment).at_line(&self.path, line).with_hint("add `dataset` to the answer"));
+            }
+            (None, Some(at)) => at,
+        };
+        self.entries[at].place |= CLAIMED;
+        Ok(())
+    }
+
+    /// Answers that no case has claimed. Those of `limited` datasets may belong to cases that were not selected; they are
+    /// counted, as all are where `allow` says so.
+    ///
+    /// # Errors
+    /// An answer for a case that does not exist.
+    pub(super) fn unclaimed(&mut self, known: &[&str], limited: &[&str], allow: bool) -> Result<u64> {
+        let mut offsets: Vec<u64> =
+            self.entries.iter().filter(|entry| entry.place & CLAIMED == 0).map(|entry| entry.place).collect();
+        if allow {
+            return Ok(offsets.len() as u64);
+        }
+        offsets.sort_unstable();
+        for offset in &offsets {
+            let line = self.parsed(Entry { hash: 0, place: *offset })?;
+            let unknown = match &line.dataset {
+                Some(dataset) if !known.contains(&dataset.as_str()) => {
+                    let fragment = format!("read the answer of `{}`: there is no dataset `{dataset}`", line.id);
+                    Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
+                }
+                Some(dataset) if !limited.contains(&dataset.as_str()) => {
+                    let fragment =
+                        format!("read the answer of `{}`: the dataset `{dataset}` has no such case", line.id);
+                    Error::input(fragment).with_hint("take it out, or use --allow-extra")
+                }
+                None if limited.is_empty() => {
+                    let fragment = format!("read the answer of `{}`: no dataset has such a case", line.id);
+                    Error::input(fragment).with_hint("take it out, or use --allow-extra")
+                }
+                _ => continue,
+            };
+            let number = self.line_number(*offset)?;
+            return Err(unknown.at_line(&self.path, number));
+        }
+        Ok(offsets.len() as u64)
+    }
+
+    /// The line that answers a case, if there is one.
+    pub(super) fn line(&mut self, dataset: &str, id: &str) -> Result<Option<Vec<u8>>> {
+        let at = match self.find(Some(dataset), id)? {
+            Some(at) => at,
+            None => match self.find(None, id)? {
+                Some(at) => at,
+                None => return Ok(None),
+            },
+        };
+        self.read(self.entries[at].offset()).map(Some)
+    }
+
+    /// Index of the entry of exactly this dataset and id. Where two lines have one hash, the lines themselves decide.
+    fn find(&mut self, dataset: Option<&str>, id: &str) -> Result<Option<usize>> {
+        let hash = hash(dataset, id);
+        let first = self.entries.partition_point(|entry| entry.hash < hash);
+        let count = self.entries[first..].iter().take_while(|entry| entry.hash == hash).count();
+        if count < 2 {
+            return Ok((count == 1).then_some(first));
+        }
+        for at in first..first + count {
+            let line = self.parsed(self.entries[at])?;
+            if line.dataset.as_deref() == dataset && line.id == id {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    fn parsed(&mut self, entry: Entry) -> Result<RecordedLine> {
+        let line = self.read(entry.offset())?;
+        RecordedLine::parse(&line)
+            .map_err(|(error, _)| error.at(&self.path).with_hint("the file was changed meanwhile"))
+    }
+
+    fn read(&mut self, offset: u64) -> Result<Vec<u8>> {
+        let failed = |e| Error::io("read", &self.path, e);
+        // Keeps what is buffered, unlike a plain seek.
+        self.reader.seek_relative(offset as i64 - self.position as i64).map_err(failed)?;
+        let mut line = Vec::new();
+        self.reader.read_until(b'\n', &mut line).map_err(failed)?;
+        self.position = offset + line.len() as u64;
+        Ok(content(&line, offset).to_vec())
+    }
+
+    /// The number of the line that starts at an offset, for messages: counts from the start of the file.
+    fn line_number(&mut self, offset: u64) -> Result<u64> {
+        let failed = |e| Error::io("read", &self.path, e);
+        self.reader.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let (mut number, mut left) = (1, offset);
+        while left > 0 {
+            let buffer = self.reader.fill_buf().map_err(failed)?;
+            let taken = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if taken == 0 {
+                break;
+            }
+            number += buffer[..taken].iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.reader.consume(taken);
+            left -= taken as u64;
+        }
+        self.position = offset - left;
+        Ok(number)
+    }
+}
+
+/// The line without byte-order mark, line break and white space around.
+fn content(line: &[u8], offset: u64) -> &[u8] {
+    let line = if offset == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+    line.trim_ascii()
+}
+
+fn hash(dataset: Option<&str>, id: &str) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    if let Some(dataset) = dataset {
+        hasher.update(&(dataset.len() as u64).to_le_bytes()).update(dataset.as_bytes());
+    }
+    hasher.update(b"\0").update(id.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Standard input in an unnamed temporary file.
+fn spooled() -> Result<File> {
+    let failed = |e| Error::io("read", "<stdin>", e);
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut file).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WATCH: Watch<'static> = Watch { event: &|_| (), stop: &|| Ok(()) };
+
+    fn open(lines: &str) -> Result<Recorded> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
+        Recorded::open(file.path(), WATCH)
+    }
+
+    fn error(result: Result<impl Sized>) -> String {
+        let error = result.err().expect("an error");
+        format!("{}: {}", error.location().and_then(|at| at.line).unwrap_or(0), error.fragment())
+    }
+
+    const FOUR: &str = "\u{feff}{\"dataset\":\"a\",\"id\":\"1\",\"output\":\"a1\"}\n\n{\"dataset\":\"b\",\"id\":\"1\",\"output\":\"b1\"}\n\
+                        {\"id\":2,\"output\":\"2\"}\r\n{\"dataset\":\"a\",\"id\":\"3\",\"output\":\"a3\"}";
+
+    #[test]
+    fn finds_every_line_in_any_order() {
+        let mut recorded = open(FOUR).unwrap();
+        for (dataset, id, output) in [("a", "3", "a3"), ("b", "1", "b1"), ("b", "2", "2"), ("a", "1", "a1")] {
+            recorded.claim(dataset, id).unwrap();
+            let line = recorded.line(dataset, id).unwrap().expect(output);
+            assert_eq!(RecordedLine::parse(&line).unwrap().output.as_deref(), Some(output));
+        }
+        assert_eq!(recorded.line("a", "4").unwrap(), None);
+        assert_eq!(recorded.unclaimed(&["a", "b"], &[], false).unwrap(), 0);
+        assert!(error(recorded.claim("a", "2")).starts_with("4: tell which case"));
+    }
+
+    #[test]
+    fn unknown_and_doubled_answers_name_their_lines() {
+        let mut recorded = open(FOUR).unwrap();
+        for (dataset, id) in [("a", "1"), ("b", "1"), ("a", "3")] {
+            recorded.claim(dataset, id).unwrap();
+        }
+        assert_eq!(
+            error(recorded.unclaimed(&["a", "b"], &[], false)),
+            "4: read the answer of `2`: no dataset has such a case"
+        );
+        assert_eq!(recorded.unclaimed(&["a", "b"], &["a"], false).unwrap(), 1);
+        assert_eq!(recorded.unclaimed(&["a", "b"], &[], true).unwrap(), 1);
+        let mut recorded = open(FOUR).unwrap();
+        recorded.claim("a", "1").unwrap();
+        assert!(error(recorded.unclaimed(&["a"], &[], false)).contains("there is no dataset `b`"));
+        let text = "{\"id\":1,\"output\":\"\"}\n{\"id\":2,\"output\":\"\"}\n{\"id\":\"1\",\"output\":\"\"}\n";
+        assert_eq!(error(open(text)), "3: read the answers: case `1` is answered on line 1 and on line 3");
+        let mut recorded = open("{\"id\":1,\"output\":\"\"}\n{\"dataset\":\"a\",\"id\":1,\"output\":\"\"}\n").unwrap();
+        assert!(error(recorded.claim("a", "1")).contains("on line 1 and on line 2"));
+        assert!(error(open("{\"id\":1,\"output\":\"\"}\n{\"id\":\n")).starts_with("2: parse"));
+    }
+}

@@ -1,0 +1,217 @@
+//! Answers to result lines: needs, scores and checks of one chunk at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use super::check::Checked;
+use super::encoders::{Answers, Encoders};
+use super::event::{Phase, Watch};
+use super::meter::Meter;
+use super::outbox::Answered;
+use super::settle::Settled;
+use crate::dataset::Sample;
+use crate::error::{Error, Result};
+use crate::record::ResultLine;
+use crate::score::{Answer, CompileContext, Need, Score, Scorer};
+use crate::suite::parse_check;
+
+/// Compiled checks of cases that are kept; more are compiled again.
+const CHECKS: usize = 1024;
+
+/// Scores chunks.
+pub(super) struct Scoring<'a> {
+    checked: &'a Checked,
+    /// By dataset, in the plan's order.
+    scorers: Vec<Vec<Arc<Scorer>>>,
+    context: CompileContext,
+    checks: Mutex<HashMap<String, Arc<Scorer>>>,
+    encoders: Encoders,
+    keep_outputs: bool,
+    meter: &'a Meter,
+    watch: Watch<'a>,
+}
+
+/// What a scoring needs to know beside the checked suite.
+pub(super) struct Tools<'a> {
+    pub encoders: Encoders,
+    pub keep_outputs: bool,
+    pub meter: &'a Meter,
+    pub watch: Watch<'a>,
+}
+
+/// A case on its way through a chunk.
+struct Work {
+    dataset: usize,
+    sample: Sample,
+    settled: Settled,
+    /// Scorers with their needs; empty for a case without an answer.
+    scorers: Vec<(Arc<Scorer>, Vec<Need>)>,
+}
+
+impl<'a> Scoring<'a> {
+    /// Compiles the scorers of all datasets and tries those of toxicity on the model's labels.
+    ///
+    /// # Errors
+    /// A scorer that does not compile, a label that the model does not have.
+    pub fn new(checked: &'a Checked, tools: Tools<'a>) -> Result<Self> {
+        let suite = &checked.suite;
+        let toxic_labels = suite.plan.models.toxicity.as_ref().and_then(|toxicity| toxicity.labels.clone());
+        let context = CompileContext { toxic_labels };
+        let compile = |dataset| {
+            let specs = suite.scorers(dataset).into_iter();
+            specs.map(|spec| Ok(Arc::new(spec.compile(&context)?))).collect::<Result<Vec<_>>>()
+        };
+        let scorers = suite.plan.datasets.iter().map(compile).collect::<Result<Vec<_>>>()?;
+        let Tools { encoders, keep_outputs, meter, watch } = tools;
+        let scoring =
+            Self { checked, scorers, context, checks: Mutex::default(), encoders, keep_outputs, meter, watch };
+        scoring.try_labels()?;
+        Ok(scoring)
+    }
+
+    /// The run's meter.
+    pub fn meter(&self) -> &'a Meter {
+        self.meter
+    }
+
+    /// The run's watcher.
+    pub fn watch(&self) -> Watch<'a> {
+        self.watch
+    }
+
+    /// Scores an invented classification, so that a label that does not exist is known before the first case.
+    fn try_labels(&self) -> Result<()> {
+        let Some(classifier) = &self.encoders.classifier else { return Ok(()) };
+        let labels = classifier.labels().iter().map(|label| (label.clone(), 0.0)).collect();
+        let answer = [Answer::Labels(labels)];
+        let datasets = self.checked.suite.plan.datasets.iter().zip(&self.scorers);
+        for (dataset, scorers) in datasets {
+            let specs = self.checked.suite.scorers(dataset);
+            for (_, scorer) in specs.iter().zip(scorers).filter(|(spec, _)| spec.needs_toxicity()) {
+                let sample = crate::dataset::Sample {
+                    id: String::new(),
+                    input: crate::dataset::Input::Text(String::new()),
+                    target: Vec::new(),
+                    choices: Vec::new(),
+                    context: None,
+                    tags: Vec::new(),
+                    metadata: serde_json::Map::new(),
+                    checks: Vec::new(),
+                    line: 0,
+                };
+                scorer.score(&sample, "x", &answer).map_err(|e| e.at(self.checked.suite.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores a chunk; lines come in the chunk's order.
+    ///
+    /// # Errors
+    /// The encoders as a whole failed, or the run has to stop. What is wrong with a single case is in its line.
+    pub fn chunk(&mut self, chunk: Vec<Answered>) -> Result<Vec<ResultLine>> {
+        let this = &*self;
+        let work: Vec<Work> =
+            self.meter.piece(Phase::Score, || chunk.into_par_iter().map(|answered| this.prepare(answered)).collect());
+        let needs = work.iter().flat_map(|work| work.scorers.iter().flat_map(|(_, needs)| needs));
+        let answers = self.encoders.answer(needs, self.meter, self.watch)?;
+        let this = &*self;
+        Ok(self.meter.piece(Phase::Score, || work.into_par_iter().map(|work| this.finish(work, &answers)).collect()))
+    }
+
+    fn prepare(&self, answered: Answered) -> Work {
+        let Answered { dataset, sample, answer } = answered;
+        let mut settled = Settled::new(answer, &sample, &self.checked.prompt);
+        let mut scorers = Vec::new();
+        if let (Some(output), None) = (&settled.output, &settled.error) {
+            match self.scorers_of(dataset, &sample) {
+                Ok(found) => {
+                    let with_needs = |scorer: Arc<Scorer>| {
+                        let needs = scorer.needs(&sample, output);
+                        (scorer, needs)
+                    };
+                    scorers = found.into_iter().map(with_needs).collect();
+                }
+                Err(error) => settled.error = Some(error.chain()),
+            }
+        }
+        Work { dataset, sample, settled, scorers }
+    }
+
+    /// The dataset's scorers, then the case's own.
+    fn scorers_of(&self, dataset: usize, sample: &Sample) -> Result<Vec<Arc<Scorer>>> {
+        let mut scorers = self.scorers[dataset].clone();
+        for check in &sample.checks {
+            scorers.push(self.check(check)?);
+        }
+        Ok(scorers)
+    }
+
+    fn check(&self, check: &Value) -> Result<Arc<Scorer>> {
+        let text = check.to_string();
+        let broken = |_| Error::internal("look up a check");
+        if let Some(known) = self.checks.lock().map_err(broken)?.get(&text) {
+            return Ok(known.clone());
+        }
+        let scorer = Arc::new(parse_check(check)?.compile(&self.context)?);
+        let mut checks = self.checks.lock().map_err(|_| Error::internal("keep a check"))?;
+        if checks.len() >= CHECKS {
+            checks.clear();
+        }
+        checks.insert(text, scorer.clone());
+        Ok(scorer)
+    }
+
+    fn finish(&self, work: Work, answers: &Answers) -> ResultLine {
+        let Work { dataset, sample, settled, scorers } = work;
+        let (scores, failed) = scored(&scorers, &sample, settled.output.as_deref(), answers);
+        let source = &self.checked.sources[dataset];
+        let mut line = ResultLine {
+            dataset: source.name.clone(),
+            id: sample.id,
+            kind: source.kind,
+            tags: sample.tags,
+            prompt_hash: settled.prompt_hash,
+            output: settled.output,
+            output_ids: settled.output_ids,
+            finish: settled.finish,
+            prompt_tokens: settled.prompt_tokens,
+            scores,
+            passed: false,
+            error: settled.error.or(failed),
+        };
+        if !self.keep_outputs {
+            (line.output, line.output_ids) = (None, None);
+            // They quote the answer.
+            line.scores.values_mut().for_each(|score| score.explanation.clear());
+        }
+        line.passed = line.earned();
+        line
+    }
+}
+
+/// The scores of one case, and what went wrong: a scorer that cannot judge gives no score.
+fn scored(
+    scorers: &[(Arc<Scorer>, Vec<Need>)],
+    sample: &Sample,
+    output: Option<&str>,
+    answers: &Answers,
+) -> (BTreeMap<String, Score>, Option<String>) {
+    let (mut scores, mut failed) = (BTreeMap::new(), None);
+    let Some(output) = output else { return (scores, failed) };
+    for (scorer, needs) in scorers {
+        let reason = match scorer.score(sample, output, &answers.to(needs)) {
+            Ok(score) if score.value.is_finite() => {
+                scores.insert(scorer.name().to_owned(), score);
+                continue;
+            }
+            Ok(score) => format!("score with {}: the value is {}", scorer.name(), score.value),
+            Err(error) => error.chain(),
+        };
+        failed.get_or_insert(reason);
+    }
+    (scores, failed)
+}

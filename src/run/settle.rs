@@ -1,0 +1,87 @@
+//! From an answer to what the record holds of it, before any score.
+
+use sha2::{Digest, Sha256};
+
+use super::outbox::Answer;
+use super::recorded_line::RecordedLine;
+use crate::dataset::Sample;
+use crate::engine::identity::hex;
+use crate::engine::{Finish, Prompt, Response};
+use crate::prompt::Builder;
+
+/// An answer in the fields of a result line.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Settled {
+    pub prompt_hash: Option<String>,
+    pub output: Option<String>,
+    pub output_ids: Option<Vec<u32>>,
+    pub finish: Option<Finish>,
+    pub prompt_tokens: Option<u64>,
+    pub error: Option<String>,
+}
+
+impl Settled {
+    /// What there is to say of an answer.
+    pub fn new(answer: Answer, sample: &Sample, prompt: &Builder) -> Self {
+        match answer {
+            Answer::Generated(response) => Self::generated(response),
+            Answer::Recorded(line) => Self::recorded(line, sample, prompt),
+            Answer::Unasked(reason) => Self::failed(reason),
+        }
+    }
+
+    fn failed(reason: String) -> Self {
+        Self { finish: Some(Finish::Error), error: Some(reason), ..Self::default() }
+    }
+
+    fn generated(response: Response) -> Self {
+        let Response { text, ids, finish, prompt_tokens, prompt_hash, error } = response;
+        let failed = finish == Finish::Error || error.is_some();
+        Self {
+            prompt_hash: Some(prompt_hash).filter(|hash| !hash.is_empty()),
+            output: (!failed).then_some(text),
+            output_ids: (!failed).then_some(ids),
+            finish: Some(finish),
+            prompt_tokens: Some(prompt_tokens as u64).filter(|tokens| *tokens > 0),
+            error: failed.then(|| error.unwrap_or_else(|| "the answer ended in an error".into())),
+        }
+    }
+
+    fn recorded(line: Option<Vec<u8>>, sample: &Sample, prompt: &Builder) -> Self {
+        // As for a model with a chat template, as the linter does: which model answered is not known.
+        let prompt_hash = match prompt.build(sample, true) {
+            Ok(prompt) => Some(hash(&prompt)),
+            Err(error) => return Self::failed(error.chain()),
+        };
+        let line = match line.map(|line| RecordedLine::parse(&line)) {
+            None => return Self { prompt_hash, ..Self::failed("no recorded answer".into()) },
+            Some(Err((error, _))) => return Self { prompt_hash, ..Self::failed(error.chain()) },
+            Some(Ok(line)) => line,
+        };
+        let RecordedLine { output, output_ids, finish, prompt_tokens, error, .. } = line;
+        match error {
+            Some(error) => Self { prompt_hash, prompt_tokens, ..Self::failed(error) },
+            None => Self { prompt_hash, output, output_ids, finish, prompt_tokens, error: None },
+        }
+    }
+}
+
+/// SHA-256 (hex) of a prompt that was never tokenized: its text, or its messages as JSON.
+fn hash(prompt: &Prompt) -> String {
+    let mut hash = Sha256::new();
+    match prompt {
+        Prompt::Text(text) => {
+            hash.update("text\n");
+            hash.update(text);
+        }
+        Prompt::Ids(ids) => {
+            hash.update("ids\n");
+            ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+        }
+        Prompt::Messages { messages, .. } => {
+            hash.update("messages\n");
+            messages.iter().for_each(|message| hash.update(serde_json::to_vec(message).unwrap_or_default()));
+        }
+    }
+    hex(&hash.finalize())
+}
