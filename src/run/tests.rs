@@ -99,7 +99,9 @@ fn checked(folder: &Path, answers: Option<Answers>) -> Checked {
 
 fn encoders() -> Encoders {
     let embedder = Embedder::open(&embedder(), None, false, &EngineOptions::default()).unwrap();
-    Encoders { embedder: Some(embedder), ..Encoders::default() }
+    let mut encoders = Encoders::default();
+    encoders.embedder = Some(embedder);
+    encoders
 }
 
 /// The lines of a run in a fresh folder, or why there are none.
