@@ -1,7 +1,8 @@
-//! Saved runs: result lines, and manifests.
+//! Saved runs and recorded answers: result lines, manifests, and the lines of `karat score --responses`.
 #![no_main]
 
 use karat::record::{Lines, Manifest};
+use karat::run::{Recorded, Watch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -18,6 +19,9 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     if let Err(error) = Manifest::parse(&path, data) {
+        karat_fuzz::shown(&error);
+    }
+    if let Err(error) = Recorded::open(&path, Watch { event: &|_| {}, stop: &|| Ok(()) }) {
         karat_fuzz::shown(&error);
     }
 });

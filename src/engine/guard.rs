@@ -3,7 +3,11 @@
 //! A model folder brings its own programs along: templates for minijinja, decoders for tokenizers. Both crates panic on
 //! some of them (`''[::-1]`, a `Strip` decoder with `stop` on a token shorter than that), which must fail a case or a
 //! file, never the process. It guards calls into such crates only: a panic of karat's own is a bug and stays loud.
-//! A stack overflow cannot be caught; recursion is bounded where it happens.
+//! Templates that never end run out of [`FUEL`].
+//!
+//! What cannot be held back: a stack overflow, which a template brings about in minijinja by a namespace that holds
+//! itself (`{% set ns.me = ns %}{{ ns ~ '' }}`) or by a list nested without end, and memory filled by doubling a text.
+//! Templates of a model are as trusted as its weights.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -11,6 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use crate::error::{Error, Result};
+
+/// Instructions that one rendering may take: seconds of work, and many times what the longest conversation needs.
+pub const FUEL: u64 = 50_000_000;
 
 thread_local! {
     /// Whether a panic of this thread is expected and must not be printed.

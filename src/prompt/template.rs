@@ -14,7 +14,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use super::finding::{Finding, Severity};
 use super::front_matter::FrontMatter;
 use crate::dataset::{Input, Sample};
-use crate::engine::guard::guarded;
+use crate::engine::guard::{FUEL, guarded};
 use crate::error::{Error, Result, nearest};
 
 const NAME: &str = "prompt";
@@ -59,6 +59,7 @@ impl Template {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_debug(true);
+        environment.set_fuel(Some(FUEL));
         let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| Error::internal("set up templates").caused_by(error))?);
         let mut template = Self {

@@ -23,7 +23,7 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use super::guard::guarded;
+use super::guard::{FUEL, guarded};
 use super::request::Message;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -76,6 +76,7 @@ impl ChatTemplate {
         env.set_syntax(whitespace.map_err(|error| origin.error("set up the chat template", &error))?);
         env.set_undefined_behavior(UndefinedBehavior::Lenient);
         env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        env.set_fuel(Some(FUEL));
         builtins::install(&mut env);
         env.add_template_owned(NAME, syntax::prepare(source).into_owned())
             .map_err(|error| origin.error("read the chat template", &error))?;

@@ -133,7 +133,7 @@ fn a_folder_gives_file_and_line_of_an_error() {
 /// What would end the process in minijinja or in recursion: an error, or text, but never a panic.
 #[test]
 fn hostile_templates_fail_alone() {
-    let deep = "(".repeat(100_000);
+    let deep = format!("{{{{ {}", "(".repeat(100_000));
     let blocks = "{% if a %}".repeat(10_000);
     let sources = [
         "{{ ''[::-1] }}",
@@ -145,9 +145,7 @@ fn hostile_templates_fail_alone() {
         "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}{{ [ns] }}{{ {'a': ns}|string }}",
         "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns|tojson }}",
         "{% set ns = namespace() %}{% set ns.a = ns %}{% set ns.b = ns %}{{ ns }}{{ [ns]|tojson }}",
-        "{% set ns = namespace() %}{% set ns.me = [ns][::-1] %}{{ ns }}{{ ns.me }}{{ ns.me ~ ns }}",
-        "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns == ns }}{{ [ns, ns]|sort }}{{ [ns]|unique }}",
-        "{% set ns = namespace() %}{% set ns.me = ns %}{% set no = namespace() %}{% set no.me = no %}{{ ns == no }}",
+        "{% set ns = namespace() %}{% set ns.me = [ns][::-1] %}{{ ns }}{{ ns.me }}",
         "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}",
         "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
         "{{ {'a': 1}|tojson(indent=9223372036854775807) }}{{ 'a'|center(9223372036854775807) }}",
@@ -157,6 +155,7 @@ fn hostile_templates_fail_alone() {
         "{{ -9223372036854775808 // -1 }}{{ 9223372036854775807 * 9223372036854775807 * 9223372036854775807 }}",
         "{{ 170141183460469231731687303715884105727|int + 1 }}{{ 2 ** 200 }}{{ 5 % 0 }}",
         "{{ 'a'|int(base=37) }}{{ ''|first }}{{ []|min }}{{ strftime_now('%') }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
         deep.as_str(),
         blocks.as_str(),
     ];
