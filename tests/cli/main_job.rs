@@ -175,6 +175,8 @@ fn results_of_a_run_can_be_scored_again() {
         assert_eq!((&one["passed"], &one["prompt_hash"]), (&two["passed"], &two["prompt_hash"]));
         assert!(!two.to_string().contains("cosine"), "explanations quote answers");
     }
+    let compared = project.karat(["compare", &folder.to_string_lossy(), &silent.to_string_lossy()]).code(0);
+    assert!(compared.stdout.contains("60 unchanged"), "{compared}");
     let responses = silent.join("results.jsonl");
     let run = project.karat(["score", "suite.yaml", "--responses", &responses.to_string_lossy()]).code(2);
     run.complains(&["results.jsonl:1"]).complains(&["--no-outputs"]);
