@@ -6,6 +6,7 @@ pub mod candle;
 pub mod chat;
 mod encode;
 mod generator;
+pub mod guard;
 pub mod hub;
 pub mod identity;
 mod model_json;

@@ -14,6 +14,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use super::finding::{Finding, Severity};
 use super::front_matter::FrontMatter;
 use crate::dataset::{Input, Sample};
+use crate::engine::guard::guarded;
 use crate::error::{Error, Result, nearest};
 
 const NAME: &str = "prompt";
@@ -82,7 +83,12 @@ impl Template {
     /// The text for a case whose input is text.
     pub fn render(&self, sample: &Sample) -> Result<String> {
         let render = || self.environment.get_template(NAME)?.render(context(sample));
-        render().map_err(|error| self.describe("render the template", &error))
+        // minijinja's slices panic where a negative step meets an empty value.
+        let rendered = guarded("render the template", render).map_err(|error| match &self.path {
+            Some(path) => error.at(path),
+            None => error,
+        })?;
+        rendered.map_err(|error| self.describe("render the template", &error))
     }
 
     /// Whether the template looks at this placeholder anywhere.

@@ -20,12 +20,9 @@ fn check(folder: &Path) -> (f64, f64) {
         }
     }
     let (mut worst_logit, mut worst_logprob) = (0.0f64, 0.0f64);
-    let logits = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Logits }).collect();
-    for (index, outcome) in run_all(&mut model, LIMITS, logits).unwrap().into_iter().enumerate() {
-        let Outcome::Logits(got) = outcome else { panic!("no logits") };
-        for (a, b) in got.iter().zip(floats(&reference["last_logits"][index])) {
-            worst_logit = worst_logit.max((f64::from(*a) - b).abs());
-        }
+    for (index, got) in reference::last_logits(&mut model, &prompts).iter().enumerate() {
+        let distance = reference::distance(got, &floats(&reference["last_logits"][index]));
+        worst_logit = if distance <= worst_logit { worst_logit } else { distance };
     }
     let scored = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Score { from: 1 } }).collect();
     for (index, outcome) in run_all(&mut model, LIMITS, scored).unwrap().into_iter().enumerate() {
@@ -36,12 +33,20 @@ fn check(folder: &Path) -> (f64, f64) {
     (worst_logit, worst_logprob)
 }
 
+/// Prints and judges the worst differences.
+fn judge(folder: &Path) {
+    let (logit, logprob) = check(folder);
+    println!("{}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}", folder.display());
+    assert!(logit < 1e-3 && logprob < 1e-3, "{}: {logit} {logprob}", folder.display());
+}
+
+#[test]
+fn fixture_checkpoints() {
+    DECODERS.iter().for_each(|name| judge(&reference::fixture(name)));
+}
+
 #[test]
 fn shared_checkpoints() {
     let Some(shared) = reference::shared() else { return };
-    for name in DECODERS {
-        let (logit, logprob) = check(&shared.join("reference/models").join(name));
-        println!("{name}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}");
-        assert!(logit < 1e-3 && logprob < 1e-3, "{name}: {logit} {logprob}");
-    }
+    DECODERS.iter().for_each(|name| judge(&shared.join("reference/models").join(name)));
 }

@@ -5,3 +5,7 @@
 mod reference;
 
 mod decoders;
+mod encoders;
+mod minilm;
+mod second_opinion;
+mod stories;

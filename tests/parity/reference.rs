@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use karat::engine::answer::Closed;
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, PAGE};
+use karat::engine::options::EngineOptions;
 use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
-use karat::engine::{Finish, Sampling};
+use karat::engine::{Embedder, Embedding, Finish, Pooling, Sampling};
 
 /// The shared folder of the workplace, if it is there.
 pub fn shared() -> Option<PathBuf> {
@@ -19,6 +20,11 @@ pub fn shared() -> Option<PathBuf> {
         println!("skipped: {} is not there", path.display());
     }
     there.then_some(path)
+}
+
+/// A reference checkpoint of the project's own.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
 }
 
 pub fn json(path: &Path) -> serde_json::Value {
@@ -68,4 +74,45 @@ pub fn ids(value: &serde_json::Value) -> Vec<u32> {
 
 pub fn floats(value: &serde_json::Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+/// The largest difference between two rows of the same length.
+pub fn distance(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    got.iter().zip(expected).fold(0.0, |worst, (a, b)| {
+        let difference = (f64::from(*a) - b).abs();
+        // Not `f64::max`: that would let a NaN through.
+        if difference <= worst { worst } else { difference }
+    })
+}
+
+/// Cosine of two vectors.
+pub fn cosine(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let got: Vec<f64> = got.iter().map(|x| f64::from(*x)).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    dot(&got, expected) / (dot(&got, &got) * dot(expected, expected)).sqrt()
+}
+
+/// All logits after each prompt.
+pub fn last_logits(model: &mut Decoder, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    let work = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Logits }).collect();
+    let outcomes = run_all(model, LIMITS, work).unwrap();
+    let logits = |outcome| match outcome {
+        Outcome::Logits(row) => row,
+        _ => panic!("no logits"),
+    };
+    outcomes.into_iter().map(logits).collect()
+}
+
+/// The vectors of texts, in order.
+pub fn embed(folder: &Path, pooling: Option<Pooling>, texts: &[String]) -> Vec<Vec<f32>> {
+    let mut model = Embedder::open(folder, pooling, false, &EngineOptions::default()).unwrap();
+    let mut vectors = Vec::new();
+    let take = |embedding: Result<Embedding, String>| {
+        vectors.push(embedding.expect("a vector").vector);
+        Ok(())
+    };
+    model.embed(texts.iter().cloned().map(Ok), take, |_| Ok(())).unwrap();
+    vectors
 }

@@ -188,6 +188,10 @@ impl Checkpoint {
     ///
     /// `parts` are names without `.weight`/`.bias` and their numbers of outputs.
     pub fn linear(&self, parts: &[(&str, usize)], inputs: usize, bias: bool) -> Result<Linear> {
+        // Before the memory is taken: a wrong configuration may ask for any amount.
+        for (name, outputs) in parts {
+            self.entry(&format!("{name}.weight"), &[*outputs, inputs])?;
+        }
         let outputs: usize = parts.iter().map(|p| p.1).sum();
         let columns = padded_columns(outputs);
         let mut values = vec![0.0f32; inputs * columns];

@@ -20,8 +20,8 @@ pub(super) fn tojson(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String,
         None => None,
         Some(text) if text.as_str().is_some() => text.as_str().map(str::to_owned),
         Some(width) => match i64::try_from(width) {
-            Ok(width) => Some(" ".repeat(usize::try_from(width).unwrap_or(0))),
-            Err(_) => return Err(Error::new(ErrorKind::InvalidOperation, "tojson: indent is a number or a string")),
+            Ok(width) if width <= 10_000 => Some(" ".repeat(usize::try_from(width).unwrap_or(0))),
+            _ => return Err(Error::new(ErrorKind::InvalidOperation, "tojson: indent is a number or a string")),
         },
     };
     let (item, key) = match option(2, "separators")?.filter(|separators| !separators.is_none()) {

@@ -23,6 +23,7 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
+use super::guard::guarded;
 use super::request::Message;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -118,7 +119,14 @@ impl ChatTemplate {
         context.extend(variables.iter().map(|(name, value)| (name.clone(), to_value(value))));
         let fail = |error: minijinja::Error| self.origin.error("render the chat template", &error);
         let template = self.env.get_template(NAME).map_err(fail)?;
-        template.render(Value::from_pairs(context)).map_err(fail)
+        let panicked = |error: Error| match &self.origin.path {
+            Some(path) => error.at(path),
+            None => error,
+        };
+        // minijinja's slices panic where a negative step meets an empty value.
+        guarded("render the chat template", || template.render(Value::from_pairs(context)))
+            .map_err(panicked)?
+            .map_err(fail)
     }
 }
 

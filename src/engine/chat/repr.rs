@@ -20,31 +20,66 @@ pub(super) fn python_str(value: &Value) -> String {
     }
 }
 
-/// `repr(value)`.
+/// How deep values are printed: a namespace may hold itself, and a thread's stack is small.
+const DEEPEST: usize = 200;
+
+/// `repr(value)`; `...` ends what is nested too deeply, as Python ends a list that holds itself.
 pub(super) fn repr(value: &Value) -> String {
+    let mut out = String::new();
+    if !print(value, DEEPEST, &mut out) {
+        out.push_str("...");
+    }
+    out
+}
+
+/// Prints `value` with `left` more levels; `false` stops everything around it: what is too deep may also be too wide.
+fn print(value: &Value, left: usize, out: &mut String) -> bool {
     match value.kind() {
-        ValueKind::String => repr_str(value.as_str().unwrap_or_default()),
+        ValueKind::String => out.push_str(&repr_str(value.as_str().unwrap_or_default())),
         ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
-            Ok(number) => repr_float(number),
-            Err(_) => value.to_string(),
+            Ok(number) => out.push_str(&repr_float(number)),
+            Err(_) => out.push_str(&value.to_string()),
         },
-        ValueKind::Undefined => "Undefined".into(),
+        ValueKind::Undefined => out.push_str("Undefined"),
+        _ if left == 0 => return false,
         ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {
-            let items: Vec<String> = value.try_iter().into_iter().flatten().map(|item| repr(&item)).collect();
-            match (value.is_tuple(), items.len()) {
-                (true, 1) => format!("({},)", items.join(", ")),
-                (true, _) => format!("({})", items.join(", ")),
-                (false, _) => format!("[{}]", items.join(", ")),
+            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+            out.push(open);
+            let mut count = 0;
+            for item in value.try_iter().into_iter().flatten() {
+                if count > 0 {
+                    out.push_str(", ");
+                }
+                count += 1;
+                if !print(&item, left - 1, out) {
+                    return false;
+                }
             }
+            if value.is_tuple() && count == 1 {
+                out.push(',');
+            }
+            out.push(close);
         }
         ValueKind::Map => {
+            out.push('{');
             let pairs = value.as_object().and_then(|object| object.try_iter_pairs());
-            let items: Vec<String> =
-                pairs.into_iter().flatten().map(|(key, item)| format!("{}: {}", repr(&key), repr(&item))).collect();
-            format!("{{{}}}", items.join(", "))
+            for (index, (key, item)) in pairs.into_iter().flatten().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                if !print(&key, left - 1, out) {
+                    return false;
+                }
+                out.push_str(": ");
+                if !print(&item, left - 1, out) {
+                    return false;
+                }
+            }
+            out.push('}');
         }
-        _ => value.to_string(),
+        _ => out.push_str(&value.to_string()),
     }
+    true
 }
 
 /// `repr(float)`: the shortest text that reads back as the same number, with an exponent below 1e-4 and from 1e16.
@@ -124,5 +159,17 @@ mod tests {
         ]);
         let expected = r#"["it's", '"\'\n\x7f\xa0\u200bé🙂', None, True, {'k': 1.0, 'l': 2}]"#;
         assert_eq!(python_str(&value), expected);
+    }
+
+    #[test]
+    fn what_is_too_deep_ends_in_dots() {
+        let mut value = Value::from(1);
+        for _ in 0..10_000 {
+            value = Value::from(vec![value.clone(), value]);
+        }
+        let text = repr(&value);
+        assert!(text.starts_with("[[[") && text.ends_with("..."), "{text}");
+        // Freed level by level, or the value's own destructor would recurse too deeply.
+        std::mem::forget(value);
     }
 }

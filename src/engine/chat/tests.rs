@@ -129,3 +129,43 @@ fn a_folder_gives_file_and_line_of_an_error() {
     assert_eq!(error.location().and_then(|location| location.line), Some(2));
     assert!(error.to_string().contains("chat_template.jinja:2"));
 }
+
+/// What would end the process in minijinja or in recursion: an error, or text, but never a panic.
+#[test]
+fn hostile_templates_fail_alone() {
+    let deep = "(".repeat(100_000);
+    let blocks = "{% if a %}".repeat(10_000);
+    let sources = [
+        "{{ ''[::-1] }}",
+        "{{ [][::-1] }}",
+        "{% for m in messages[::-1] %}{{ m }}{% endfor %}",
+        "{{ 'abc'[0:3:-1] }}",
+        "{{ 'abc'[1:-9223372036854775808:-9223372036854775808] }}",
+        "{{ [1, 2, 3][2:1:-1]|list }}{{ (1, 2)[5:1:-3] }}",
+        "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}{{ [ns] }}{{ {'a': ns}|string }}",
+        "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns|tojson }}",
+        "{% set ns = namespace() %}{% set ns.a = ns %}{% set ns.b = ns %}{{ ns }}{{ [ns]|tojson }}",
+        "{% set ns = namespace() %}{% set ns.me = [ns][::-1] %}{{ ns }}{{ ns.me }}{{ ns.me ~ ns }}",
+        "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns == ns }}{{ [ns, ns]|sort }}{{ [ns]|unique }}",
+        "{% set ns = namespace() %}{% set ns.me = ns %}{% set no = namespace() %}{% set no.me = no %}{{ ns == no }}",
+        "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}",
+        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+        "{{ {'a': 1}|tojson(indent=9223372036854775807) }}{{ 'a'|center(9223372036854775807) }}",
+        "{{ 'a' * 9223372036854775807 }}",
+        "{{ [1] * 9223372036854775807 }}",
+        "{{ 'a'.ljust(9223372036854775807) }}{{ 'a'|indent(9223372036854775807) }}",
+        "{{ -9223372036854775808 // -1 }}{{ 9223372036854775807 * 9223372036854775807 * 9223372036854775807 }}",
+        "{{ 170141183460469231731687303715884105727|int + 1 }}{{ 2 ** 200 }}{{ 5 % 0 }}",
+        "{{ 'a'|int(base=37) }}{{ ''|first }}{{ []|min }}{{ strftime_now('%') }}",
+        deep.as_str(),
+        blocks.as_str(),
+    ];
+    for source in sources {
+        let shown: String = source.chars().take(100).collect();
+        eprintln!("{shown}");
+        match render(source, serde_json::json!({})) {
+            Ok(text) => assert!(text.len() < 100_000, "{shown}: {} bytes", text.len()),
+            Err(error) => assert!(!error.chain().is_empty()),
+        }
+    }
+}

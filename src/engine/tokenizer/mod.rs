@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, EncodeInput, Model as _};
 
+use super::guard::guarded;
 use super::model_json::{json_error, read_json};
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -137,14 +138,15 @@ impl Tokenizer {
     /// The text of ids; unknown ids give nothing. No clean-up of spaces follows (transformers 5 has it off as well).
     ///
     /// # Errors
-    /// A decoder that fails, which none of those in use does.
+    /// A decoder that fails or panics, which none of those in use does.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
         let failed = |error: tokenizers::Error| Error::input("decode token ids").caused_by(error);
         // Some decoders do not expect an empty list.
         if ids.iter().all(|id| self.token(*id, skip_special_tokens).is_none()) {
             return Ok(String::new());
         }
-        self.inner.decode(ids, skip_special_tokens).map_err(failed)
+        // `Strip` with `stop` panics on tokens shorter than that.
+        guarded("decode token ids", || self.inner.decode(ids, skip_special_tokens))?.map_err(failed)
     }
 
     /// Decodes ids one by one.

@@ -9,6 +9,7 @@ use tokenizers::Decoder;
 use tokenizers::decoders::DecoderWrapper;
 
 use super::Tokenizer;
+use crate::engine::guard::guarded;
 
 /// The growing text of a growing list of ids.
 #[derive(Clone)]
@@ -157,9 +158,11 @@ fn finish(stages: &mut [Stage], text: &mut String) {
     }
 }
 
-/// What a decoder of the crate makes of a list of tokens; on failure, which none shows, the tokens as they are.
+/// What a decoder of the crate makes of a list of tokens; on failure, which only broken ones show and decoding all at once
+/// reports, the tokens as they are.
 fn decoded(decoder: &DecoderWrapper, tokens: Vec<String>) -> Vec<String> {
-    decoder.decode_chain(tokens.clone()).unwrap_or(tokens)
+    let chain = guarded("decode tokens", || decoder.decode_chain(tokens.clone()));
+    chain.ok().and_then(|chain| chain.ok()).unwrap_or(tokens)
 }
 
 impl Stage {

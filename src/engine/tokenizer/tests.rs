@@ -232,3 +232,18 @@ fn published_vectors_and_references_agree() {
     eprintln!("{checked} texts");
     assert!(checked > 0);
 }
+
+/// tokenizers 0.23 panics where a token is shorter than what `Strip` would take from its end.
+#[test]
+fn a_decoder_that_panics_is_an_error() {
+    let tokenizer = toy(&["<unk>", "a", "  "], 0, json!({"type": "Strip", "content": " ", "start": 0, "stop": 3}));
+    assert!(tokenizer.decode(&[1], false).is_ok());
+    let error = tokenizer.decode(&[1, 2], false).unwrap_err();
+    assert_eq!(error.fragment(), "decode token ids");
+    let mut stream = tokenizer.stream(false);
+    [1, 2].iter().for_each(|id| {
+        stream.push(*id);
+    });
+    stream.held_back();
+    stream.finish();
+}

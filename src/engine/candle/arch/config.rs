@@ -6,6 +6,15 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
+/// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
+fn largest(key: &str) -> u64 {
+    match key {
+        "num_hidden_layers" | "num_attention_heads" | "num_key_value_heads" => 1 << 14,
+        "hidden_size" | "head_dim" => 1 << 20,
+        _ => 1 << 28,
+    }
+}
+
 /// A model's `config.json`.
 pub struct Config {
     path: PathBuf,
@@ -65,7 +74,14 @@ impl Config {
 
     /// A count that may be absent.
     pub fn optional_count(&self, key: &str) -> Result<Option<usize>> {
-        self.get(key).map(|v| v.as_u64().map(|n| n as usize).ok_or_else(|| self.wrong(key, "a count"))).transpose()
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_u64().map(|count| (count, usize::try_from(count))) {
+            Some((count, Ok(size))) if count <= largest(key) => Ok(Some(size)),
+            Some((count, _)) => Err(Error::input(format!("use a `{key}` of {count}"))
+                .at(&self.path)
+                .with_hint(format!("it is believed up to {}", largest(key)))),
+            None => Err(self.wrong(key, "a count")),
+        }
     }
 
     /// A number, or the family's default.

@@ -1,0 +1,30 @@
+//! Dataset files in every format, from arbitrary bytes: the first byte chooses the format.
+#![no_main]
+
+use karat::dataset::{FieldMap, Format, Kind, Source, content_id};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, bytes)) = data.split_first() else { return };
+    let format = [Format::Jsonl, Format::Json, Format::Csv][usize::from(choice % 3)];
+    let source = Source {
+        name: "fuzz".into(),
+        kind: Kind::Golden,
+        path: "fuzz".into(),
+        format,
+        fields: FieldMap::default(),
+        limit: None,
+    };
+    let samples = match source.read(Box::new(std::io::Cursor::new(bytes.to_vec()))) {
+        Ok(samples) => samples,
+        Err(error) => return karat_fuzz::shown(&error),
+    };
+    // Every byte can end at most one record: a stream that goes on for longer does not advance.
+    for (count, sample) in samples.enumerate() {
+        assert!(count <= bytes.len() + 1, "the stream never ends");
+        match sample {
+            Ok(sample) => assert!(!content_id(&sample).is_empty()),
+            Err(error) => karat_fuzz::shown(&error),
+        }
+    }
+});

@@ -1,0 +1,32 @@
+//! Weight files: arbitrary bytes as `model.safetensors` (and, after a NUL-free start, as the index of shards) under the
+//! specification of a fixture.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use karat::engine::Pooling;
+use karat::engine::candle::arch::{self, Config};
+use karat::engine::candle::{Decoder, DecoderSpec, Encoder, EncoderSpec, HeadKind, weight_files};
+use libfuzzer_sys::fuzz_target;
+
+static SPECS: LazyLock<(DecoderSpec, EncoderSpec)> = LazyLock::new(|| {
+    let config = |name| Config::read(&karat_fuzz::fixture(name)).expect("a fixture");
+    let decoder = arch::decoder(&config("llama")).expect("a decoder");
+    (decoder, arch::encoder(&config("bert")).expect("an encoder"))
+});
+
+fuzz_target!(|data: &[u8]| {
+    let (folder, weights) = karat_fuzz::file("model.safetensors", data);
+    let (decoder, encoder) = SPECS.clone();
+    if let Err(error) = Decoder::load(folder, decoder, 1) {
+        karat_fuzz::shown(&error);
+    }
+    if let Err(error) = Encoder::load(folder, encoder, HeadKind::Pool(Pooling::Mean)) {
+        karat_fuzz::shown(&error);
+    }
+    std::fs::remove_file(weights).expect("remove a file");
+    karat_fuzz::file("model.safetensors.index.json", data);
+    if let Err(error) = weight_files(folder) {
+        karat_fuzz::shown(&error);
+    }
+});

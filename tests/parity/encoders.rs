@@ -1,0 +1,88 @@
+//! Encoders against transformers in float64: pooled vectors and classification logits, through the library's door.
+
+use std::path::Path;
+
+use karat::engine::options::EngineOptions;
+use karat::engine::{Classification, Classifier, Pooling, TextInput};
+use serde_json::Value;
+
+use crate::reference::{self, cosine, distance, embed, floats, json};
+
+/// Least cosine of mean pooled and first-token vectors with the reference.
+fn pooled(folder: &Path) {
+    let reference = json(&folder.join("reference.json"));
+    let texts: Vec<String> = list(&reference["inputs"]).iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    for (pooling, key) in [(Pooling::Mean, "mean_pooled"), (Pooling::Cls, "cls")] {
+        let vectors = embed(folder, Some(pooling), &texts);
+        assert_eq!(vectors.len(), texts.len());
+        let cosines = vectors.iter().zip(list(&reference[key])).map(|(got, expected)| cosine(got, &floats(expected)));
+        let least = cosines.fold(1.0, |least, x| if x >= least { least } else { x });
+        println!("{} {key}: cosine 1 - {:.1e} or more", folder.display(), 1.0 - least);
+        assert!(least >= 0.999999, "{} {key}: {least}", folder.display());
+    }
+}
+
+/// What the folder's own modules make of the texts: pooling, limit and normalisation.
+fn sentences(folder: &Path) {
+    let reference = json(&folder.join("reference.json"));
+    let texts: Vec<String> = list(&reference["inputs"]).iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    for (got, expected) in embed(folder, None, &texts).iter().zip(list(&reference["embedding"])) {
+        let distance = distance(got, &floats(expected));
+        assert!(distance < 1e-5, "{}: {distance}", folder.display());
+    }
+}
+
+/// Logits of the classifier, of texts and of pairs.
+fn logits(folder: &Path) {
+    let reference = json(&folder.join("reference.json"));
+    let input = |value: &Value| match value {
+        Value::String(text) => TextInput { text: text.clone(), text_pair: None },
+        pair => {
+            let text = |index: usize| pair[index].as_str().unwrap().to_owned();
+            TextInput { text: text(0), text_pair: Some(text(1)) }
+        }
+    };
+    let inputs: Vec<TextInput> = list(&reference["inputs"]).iter().map(input).collect();
+    let mut model = Classifier::open(folder, &EngineOptions::default()).unwrap();
+    let mut answers: Vec<Classification> = Vec::new();
+    let take = |answer: Result<Classification, String>| {
+        answers.push(answer.expect("an answer"));
+        Ok(())
+    };
+    model.classify(inputs.iter().cloned().map(Ok), take, |_| Ok(())).unwrap();
+    assert_eq!(answers.len(), inputs.len());
+    let mut worst = 0.0;
+    for (index, (got, expected)) in answers.iter().zip(list(&reference["logits"])).enumerate() {
+        let distance = distance(&got.logits, &floats(expected));
+        assert!(distance < 1e-4, "{} input {index}: {distance}", folder.display());
+        worst = f64::max(worst, distance);
+        if let Some(expected) = reference["probs"].get(index) {
+            let probabilities: Vec<f32> = got.scores.iter().map(|(_, p)| *p).collect();
+            assert!(reference::distance(&probabilities, &floats(expected)) < 1e-5, "{} {index}", folder.display());
+        }
+    }
+    println!("{}: logits within {worst:.1e}", folder.display());
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+#[test]
+fn fixture_vectors() {
+    ["bert", "bert-mean", "bert-cls"].iter().for_each(|name| sentences(&reference::fixture(name)));
+    // The folder of `bert-mean` normalises, which a cosine does not see.
+    ["bert", "bert-mean", "bert-cls"].iter().for_each(|name| pooled(&reference::fixture(name)));
+}
+
+#[test]
+fn fixture_logits() {
+    ["bert-multilabel", "bert-2class"].iter().for_each(|name| logits(&reference::fixture(name)));
+}
+
+#[test]
+fn shared_vectors_and_logits() {
+    let Some(shared) = reference::shared() else { return };
+    pooled(&shared.join("reference/models/bert"));
+    logits(&shared.join("reference/models/bert-multilabel"));
+}

@@ -1,0 +1,223 @@
+//! candle-transformers as a second opinion: another implementation of the same families on the same weights.
+//!
+//! Where its implementation departs from transformers, the comparison says so and works around it:
+//!
+//! - its Llama has no `head_dim` of its own and reads only the old spelling of the rotary options, so the configuration
+//!   is filled in here; the fixtures' head sizes are hidden / heads, which it assumes;
+//! - its Mistral lets a token see `sliding_window` tokens before itself, transformers one less (the window counts the
+//!   token itself), so it is given a window one smaller;
+//! - its Qwen2 wants numbers where newer files have `null`; without a window they are not looked at;
+//! - its rotary tables are computed in float32, karat's in float64, which stays far below the tolerance.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::{Activation, VarBuilder};
+use candle_transformers::models::{bert, llama, mistral, qwen2, qwen3};
+use karat::engine::Pooling;
+use karat::engine::candle::weight_files;
+use serde_json::Value;
+
+use crate::reference::{self, distance, embed, ids, json, last_logits};
+
+/// A configuration, with the rotary base where the old spelling has it.
+struct Config(Value);
+
+impl Config {
+    fn read(folder: &Path) -> Self {
+        Self(json(&folder.join("config.json")))
+    }
+
+    fn count(&self, key: &str) -> usize {
+        self.0[key].as_u64().unwrap_or_else(|| panic!("no {key}")) as usize
+    }
+
+    fn theta(&self) -> f64 {
+        self.0["rope_theta"].as_f64().or(self.0["rope_parameters"]["rope_theta"].as_f64()).unwrap()
+    }
+
+    fn norm(&self) -> f64 {
+        self.0["rms_norm_eps"].as_f64().unwrap()
+    }
+
+    fn tied(&self) -> bool {
+        self.0["tie_word_embeddings"].as_bool().unwrap()
+    }
+}
+
+/// The folder's weights in float32.
+fn weights(folder: &Path) -> VarBuilder<'static> {
+    let parts = weight_files(folder).unwrap();
+    let mut tensors = std::collections::HashMap::new();
+    for part in parts {
+        tensors.extend(candle_core::safetensors::load(part, &Device::Cpu).unwrap());
+    }
+    VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+}
+
+type Answers = Box<dyn FnMut(&Tensor) -> candle_core::Result<Tensor>>;
+
+fn llama(folder: &Path) -> Answers {
+    let config = Config::read(folder);
+    let scaling = config.0.get("rope_scaling").filter(|scaling| !scaling.is_null());
+    let config = llama::Config {
+        hidden_size: config.count("hidden_size"),
+        intermediate_size: config.count("intermediate_size"),
+        vocab_size: config.count("vocab_size"),
+        num_hidden_layers: config.count("num_hidden_layers"),
+        num_attention_heads: config.count("num_attention_heads"),
+        num_key_value_heads: config.count("num_key_value_heads"),
+        use_flash_attn: false,
+        rms_norm_eps: config.norm(),
+        rope_theta: config.theta() as f32,
+        bos_token_id: None,
+        eos_token_id: None,
+        rope_scaling: scaling.map(|scaling| serde_json::from_value(scaling.clone()).unwrap()),
+        max_position_embeddings: config.count("max_position_embeddings"),
+        tie_word_embeddings: config.tied(),
+    };
+    let model = llama::Llama::load(weights(folder), &config).unwrap();
+    Box::new(move |prompt| {
+        let mut cache = llama::Cache::new(false, DType::F32, &config, &Device::Cpu)?;
+        model.forward(prompt, 0, &mut cache)
+    })
+}
+
+fn mistral(folder: &Path) -> Answers {
+    let config = Config::read(folder);
+    let config = mistral::Config {
+        vocab_size: config.count("vocab_size"),
+        hidden_size: config.count("hidden_size"),
+        intermediate_size: config.count("intermediate_size"),
+        num_hidden_layers: config.count("num_hidden_layers"),
+        num_attention_heads: config.count("num_attention_heads"),
+        head_dim: Some(config.count("head_dim")),
+        num_key_value_heads: config.count("num_key_value_heads"),
+        hidden_act: Activation::Silu,
+        max_position_embeddings: config.count("max_position_embeddings"),
+        rms_norm_eps: config.norm(),
+        rope_theta: config.theta(),
+        sliding_window: Some(config.count("sliding_window") - 1),
+        use_flash_attn: false,
+    };
+    let mut model = mistral::Model::new(&config, weights(folder)).unwrap();
+    Box::new(move |prompt| {
+        model.clear_kv_cache();
+        model.forward(prompt, 0)
+    })
+}
+
+fn qwen2(folder: &Path) -> Answers {
+    let config = Config::read(folder);
+    assert_eq!(config.0["use_sliding_window"], false);
+    let positions = config.count("max_position_embeddings");
+    let config = qwen2::Config {
+        vocab_size: config.count("vocab_size"),
+        hidden_size: config.count("hidden_size"),
+        intermediate_size: config.count("intermediate_size"),
+        num_hidden_layers: config.count("num_hidden_layers"),
+        num_attention_heads: config.count("num_attention_heads"),
+        num_key_value_heads: config.count("num_key_value_heads"),
+        max_position_embeddings: positions,
+        // It masks by this number even without a window.
+        sliding_window: positions,
+        max_window_layers: config.count("max_window_layers"),
+        tie_word_embeddings: config.tied(),
+        rope_theta: config.theta(),
+        rms_norm_eps: config.norm(),
+        use_sliding_window: false,
+        hidden_act: Activation::Silu,
+    };
+    let mut model = qwen2::ModelForCausalLM::new(&config, weights(folder)).unwrap();
+    Box::new(move |prompt| {
+        model.clear_kv_cache();
+        model.forward(prompt, 0)
+    })
+}
+
+fn qwen3(folder: &Path) -> Answers {
+    let config = Config::read(folder);
+    let config = qwen3::Config {
+        vocab_size: config.count("vocab_size"),
+        hidden_size: config.count("hidden_size"),
+        intermediate_size: config.count("intermediate_size"),
+        num_hidden_layers: config.count("num_hidden_layers"),
+        num_attention_heads: config.count("num_attention_heads"),
+        head_dim: config.count("head_dim"),
+        attention_bias: config.0["attention_bias"].as_bool().unwrap(),
+        num_key_value_heads: config.count("num_key_value_heads"),
+        max_position_embeddings: config.count("max_position_embeddings"),
+        sliding_window: None,
+        max_window_layers: config.count("max_window_layers"),
+        tie_word_embeddings: config.tied(),
+        rope_theta: config.theta(),
+        rms_norm_eps: config.norm(),
+        use_sliding_window: false,
+        hidden_act: Activation::Silu,
+    };
+    let mut model = qwen3::ModelForCausalLM::new(&config, weights(folder)).unwrap();
+    Box::new(move |prompt| {
+        model.clear_kv_cache();
+        model.forward(prompt, 0)
+    })
+}
+
+#[test]
+fn decoders_agree_with_candle_transformers() {
+    let families: [(&str, fn(&Path) -> Answers); 5] =
+        [("llama", llama), ("llama3-rope", llama), ("mistral-window", mistral), ("qwen2", qwen2), ("qwen3", qwen3)];
+    for (name, family) in families {
+        let folder = reference::fixture(name);
+        let prompts: Vec<Vec<u32>> =
+            json(&folder.join("reference.json"))["prompts"].as_array().unwrap().iter().map(ids).collect();
+        let ours = last_logits(&mut reference::load(&folder), &prompts);
+        let mut theirs = family(&folder);
+        let mut worst = 0.0;
+        for (prompt, ours) in prompts.iter().zip(&ours) {
+            let prompt = Tensor::new(prompt.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let theirs: Vec<f32> = theirs(&prompt).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            let theirs: Vec<f64> = theirs.into_iter().map(f64::from).collect();
+            let distance = distance(ours, &theirs);
+            assert!(distance < 1e-3, "{name}, prompt of {}: {distance}", prompt.elem_count());
+            worst = f64::max(worst, distance);
+        }
+        println!("{name}: logits within {worst:.1e} of candle-transformers");
+    }
+}
+
+#[test]
+fn bert_agrees_with_candle_transformers() {
+    for name in ["bert", "bert-mean", "bert-cls"] {
+        let folder = reference::fixture(name);
+        let reference = json(&folder.join("reference.json"));
+        let config: bert::Config = serde_json::from_value(json(&folder.join("config.json"))).unwrap();
+        let model = bert::BertModel::load(weights(&folder), &config).unwrap();
+        let texts: Vec<String> =
+            reference["inputs"].as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect();
+        // The library gives pooled vectors only; first token, last token and mean together see every row.
+        let poolings = [Pooling::Cls, Pooling::Last, Pooling::Mean];
+        let ours = poolings.map(|pooling| embed(&folder, Some(pooling), &texts));
+        let normalised = name == "bert-mean";
+        let mut worst = 0.0;
+        for (index, tokens) in reference["ids"].as_array().unwrap().iter().map(ids).enumerate() {
+            let tokens = Tensor::new(tokens.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let hidden = model.forward(&tokens, &tokens.zeros_like().unwrap(), None).unwrap();
+            let rows: Vec<Vec<f32>> = hidden.squeeze(0).unwrap().to_vec2().unwrap();
+            let wide = |row: &[f32]| row.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
+            let mean = (0..rows[0].len())
+                .map(|i| rows.iter().map(|row| f64::from(row[i])).sum::<f64>() / rows.len() as f64)
+                .collect();
+            let theirs = [wide(&rows[0]), wide(&rows[rows.len() - 1]), mean];
+            for (ours, mut theirs) in ours.iter().zip(theirs) {
+                if normalised {
+                    let length = theirs.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    theirs.iter_mut().for_each(|x| *x /= length);
+                }
+                let distance = distance(&ours[index], &theirs);
+                assert!(distance < 1e-4, "{name}, text {index}: {distance}");
+                worst = f64::max(worst, distance);
+            }
+        }
+        println!("{name}: vectors within {worst:.1e} of candle-transformers");
+    }
+}
