@@ -15,7 +15,8 @@ use crate::reference::shared_path;
 fn suite(cases: usize) -> Project {
     let project = Project::new();
     let golden = |i: usize| {
-        let checks = if i % 4 == 0 { json!([{"regex": {"name": "vowel", "pattern": "[aeiou]"}}]) } else { json!([]) };
+        let checks =
+            if i.is_multiple_of(4) { json!([{"regex": {"name": "vowel", "pattern": "[aeiou]"}}]) } else { json!([]) };
         let target = ["gold", "a measure of gold"];
         json!({"id": format!("g{i:03}"), "input": format!("Is {i} gold?"), "target": target, "tags": ["t"], "checks": checks})
     };
