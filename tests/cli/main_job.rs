@@ -15,7 +15,8 @@ use crate::reference::shared_path;
 fn suite(cases: usize) -> Project {
     let project = Project::new();
     let golden = |i: usize| {
-        let checks = if i % 4 == 0 { json!([{"regex": {"name": "vowel", "pattern": "[aeiou]"}}]) } else { json!([]) };
+        let checks =
+            if i.is_multiple_of(4) { json!([{"regex": {"name": "vowel", "pattern": "[aeiou]"}}]) } else { json!([]) };
         let target = ["gold", "a measure of gold"];
         json!({"id": format!("g{i:03}"), "input": format!("Is {i} gold?"), "target": target, "tags": ["t"], "checks": checks})
     };
@@ -175,6 +176,8 @@ fn results_of_a_run_can_be_scored_again() {
         assert_eq!((&one["passed"], &one["prompt_hash"]), (&two["passed"], &two["prompt_hash"]));
         assert!(!two.to_string().contains("cosine"), "explanations quote answers");
     }
+    let compared = project.karat(["compare", &folder.to_string_lossy(), &silent.to_string_lossy()]).code(0);
+    assert!(compared.stdout.contains("60 unchanged"), "{compared}");
     let responses = silent.join("results.jsonl");
     let run = project.karat(["score", "suite.yaml", "--responses", &responses.to_string_lossy()]).code(2);
     run.complains(&["results.jsonl:1"]).complains(&["--no-outputs"]);
