@@ -164,7 +164,8 @@ fn qwen3(folder: &Path) -> Answers {
 
 #[test]
 fn decoders_agree_with_candle_transformers() {
-    let families: [(&str, fn(&Path) -> Answers); 5] =
+    type Family = (&'static str, fn(&Path) -> Answers);
+    let families: [Family; 5] =
         [("llama", llama), ("llama3-rope", llama), ("mistral-window", mistral), ("qwen2", qwen2), ("qwen3", qwen3)];
     for (name, family) in families {
         let folder = reference::fixture(name);

@@ -29,7 +29,8 @@ pub fn inverse_frequencies(config: &Config, head_size: usize, default_theta: f64
         None => config.number_or("partial_rotary_factor", 1.0)?,
     };
     let rotated = (head_size as f64 * share) as usize;
-    if !(share > 0.0 && share <= 1.0) || !rotated.is_multiple_of(2) {
+    let known = share > 0.0 && share <= 1.0;
+    if !known || !rotated.is_multiple_of(2) {
         return Err(Error::input(format!("rotate a share of {share} of heads of size {head_size}")).at(config.path()));
     }
     let plain = (0..rotated / 2).map(|i| libm::pow(theta, -((2 * i) as f64) / rotated as f64));
