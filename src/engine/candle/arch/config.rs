@@ -123,3 +123,42 @@ impl Config {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::candle::{Decoder, Encoder, HeadKind, arch};
+    use crate::engine::request::Pooling;
+
+    /// Whatever the counts are: an error of the configuration, or of the weights that do not fit it; never a panic, and no
+    /// memory taken for what the weights do not hold.
+    #[test]
+    fn absurd_counts_are_errors() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+        let keys = [
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+        ];
+        for (name, key) in ["llama3-rope", "qwen3", "bert"].into_iter().flat_map(|name| keys.map(|key| (name, key))) {
+            for count in [1 << 14, 1 << 20, 1 << 28, 1 << 40, 1 << 62, u64::MAX] {
+                let mut config = Config::read(&fixtures.join(name)).unwrap();
+                if config.value[key].is_null() {
+                    continue;
+                }
+                config.value[key] = count.into();
+                let loaded = match name {
+                    "bert" => arch::encoder(&config)
+                        .and_then(|spec| Encoder::load(&fixtures.join(name), spec, HeadKind::Pool(Pooling::Mean)))
+                        .err(),
+                    _ => arch::decoder(&config).and_then(|spec| Decoder::load(&fixtures.join(name), spec, 1)).err(),
+                };
+                assert!(loaded.is_some(), "{name}: {key} of {count} is taken");
+            }
+        }
+    }
+}
