@@ -82,7 +82,8 @@ impl State {
                 (self.total, self.began, self.shown) = (cases, Instant::now(), Instant::now());
                 if let Some(bar) = &self.bar {
                     bar.set_length(cases.unwrap_or(0));
-                    bar.set_style(style("{spinner} answer [{bar:24}] {pos}/{len} {msg} (ETA {eta})"));
+                    bar.set_style(style("{spinner} answer [{bar:24}] {pos}/{len} {msg}"));
+                    bar.set_message("");
                 }
             }
             Event::Began { phase, .. } => self.spin(phase.name()),
@@ -125,9 +126,16 @@ impl State {
         (tokens > 0).then(|| format!("{:.0} tokens/s", tokens as f64 / seconds))
     }
 
+    /// What is left if the rest goes as the cases before; nothing before the first.
+    fn eta(&self) -> Option<String> {
+        let left = self.total?.saturating_sub(self.answered);
+        let each = self.began.elapsed().as_secs_f64() / self.answered as f64;
+        (self.answered > 0).then(|| format!("ETA {}", duration(each * left as f64)))
+    }
+
     fn message(&self) -> String {
         let errors = (self.errored > 0).then(|| format!("{} errors", self.errored));
-        let parts = [self.rate(), Some(format!("{} scored", self.scored)), errors];
+        let parts = [self.rate(), Some(format!("{} scored", self.scored)), errors, self.eta()];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
@@ -142,16 +150,7 @@ impl State {
                 bar.set_position(self.answered);
                 bar.set_message(self.message());
             }
-            (None, Some(total)) => {
-                let left = match self.answered {
-                    0 => String::new(),
-                    done => {
-                        let each = self.began.elapsed().as_secs_f64() / done as f64;
-                        format!(", ETA {:.0} s", each * total.saturating_sub(done) as f64)
-                    }
-                };
-                eprintln!("answer: {}/{total} cases, {}{left}", self.answered, self.message());
-            }
+            (None, Some(total)) => eprintln!("answer: {}/{total} cases, {}", self.answered, self.message()),
             (None, None) => {}
         }
     }
@@ -171,7 +170,27 @@ impl State {
     }
 }
 
+/// Seconds as `45 s`, `3 min 20 s` or `2 h 5 min`.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s} s"),
+        (h, min, _) => format!("{h} h {min} min"),
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("=> ").tick_chars("-\\|/ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!([duration(0.4), duration(200.0), duration(7500.0)], ["0 s", "3 min 20 s", "2 h 5 min"]);
+    }
 }

@@ -149,10 +149,16 @@ pub fn change(pair: &Pair) -> Option<ChangeKind> {
     if base.error.is_some() {
         return Some(ChangeKind::Recovered);
     }
-    if base.output != candidate.output || base.output_ids != candidate.output_ids || base.finish != candidate.finish {
+    let ids = differ(&base.output_ids, &candidate.output_ids) || differ(&base.finish, &candidate.finish);
+    if ids || differ(&base.output, &candidate.output) {
         return Some(ChangeKind::OutputChanged);
     }
     (!scorers.is_empty()).then_some(ChangeKind::ScoreChanged)
+}
+
+/// Whether two values are known to differ: what a run did not keep or never knew is no change.
+fn differ<T: PartialEq>(base: &Option<T>, candidate: &Option<T>) -> bool {
+    matches!((base, candidate), (Some(base), Some(candidate)) if base != candidate)
 }
 
 impl CaseChange {
@@ -265,7 +271,8 @@ mod tests {
         assert_eq!(both(|_, c| c.prompt_hash = None), None);
         assert_eq!(both(|_, c| set(c, "match", false)), Some(Regressed));
         assert_eq!(both(|b, _| set(b, "match", false)), Some(Improved));
-        assert_eq!(both(|_, c| c.output = None), Some(OutputChanged));
+        assert_eq!(both(|_, c| c.output = Some("other".into())), Some(OutputChanged));
+        assert_eq!(both(|_, c| (c.output, c.output_ids, c.finish) = (None, None, None)), None, "not kept is no change");
         assert_eq!(both(|_, c| c.scores.get_mut("match").unwrap().value = 0.9), Some(ScoreChanged));
         assert_eq!(both(|_, c| set(c, "new", true)), Some(ScoreChanged));
         assert_eq!(both(|_, c| set(c, "new", false)), Some(Regressed), "the case passed and does not now");

@@ -49,7 +49,7 @@ pub struct Comparison {
     pub datasets: Vec<DatasetComparison>,
     /// Number of cases by kind of change; kinds without cases are absent.
     pub counts: BTreeMap<ChangeKind, u64>,
-    /// Cases in which nothing differs.
+    /// Cases in which nothing differs that both runs kept.
     pub unchanged: u64,
     /// What became of the danger cases.
     pub danger: DangerChanges,

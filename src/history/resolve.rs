@@ -2,9 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CURRENT, Store};
+use jiff::Timestamp;
+
+use super::{CURRENT, RunEntry, Store};
 use crate::error::{Error, Result, nearest};
-use crate::record::MANIFEST;
+use crate::record::{MANIFEST, RunReader};
+
+/// Length of the time in a run id; what follows tells plans apart and says nothing about order.
+const SECOND: usize = "20261120T110455Z".len();
+
+/// The run that was started last. Ids name the second; among those of one second their manifests decide.
+fn newest(runs: Vec<RunEntry>) -> Result<Option<RunEntry>> {
+    let second = |run: &RunEntry| run.run_id.get(..SECOND).unwrap_or(&run.run_id).to_owned();
+    let Some(last) = runs.iter().map(second).max() else { return Ok(None) };
+    let mut candidates: Vec<RunEntry> = runs.into_iter().filter(|run| second(run) == last).collect();
+    if candidates.len() < 2 {
+        return Ok(candidates.pop());
+    }
+    let started =
+        |run: RunEntry| Ok((RunReader::read_manifest(&run.folder)?.created_at.parse::<Timestamp>().ok(), run));
+    let started = candidates.into_iter().map(started).collect::<Result<Vec<_>>>()?;
+    Ok(started.into_iter().max_by(|a, b| (a.0, &a.1.run_id).cmp(&(b.0, &b.1.run_id))).map(|(_, run)| run))
+}
 
 impl Store {
     /// The run folder that `reference` means, within a suite or among all:
@@ -21,11 +40,11 @@ impl Store {
             return Ok(folder);
         }
         if reference == "latest" {
-            let newest = self.list_runs(suite)?.into_iter().max_by(|a, b| a.run_id.cmp(&b.run_id));
             let hint = "`karat run` makes one";
-            return newest
-                .map(|run| run.folder)
-                .ok_or_else(|| Error::input("find a run").at(&self.runs).with_hint(hint));
+            return match newest(self.list_runs(suite)?)? {
+                Some(run) => Ok(run.folder),
+                None => Err(Error::input("find a run").at(&self.runs).with_hint(hint)),
+            };
         }
         if let Some(name) = reference.strip_prefix("baseline:") {
             return match self.as_baseline(suite, name)? {

@@ -22,7 +22,8 @@ pub struct ResultLine {
     pub kind: Kind,
     /// Labels to slice by.
     pub tags: Vec<String>,
-    /// SHA-256 (hex) over the prompt's token ids; none for recorded responses.
+    /// SHA-256 (hex) over the prompt's token ids; for recorded responses, which were never tokenized, over the prompt's text
+    /// or messages. None where there is no prompt.
     pub prompt_hash: Option<String>,
     /// The answer.
     pub output: Option<String>,

@@ -36,6 +36,6 @@ pub struct Performance {
 pub struct Phase {
     /// Its name (`load`, `generate`, `embed`, …).
     pub name: String,
-    /// Seconds from its begin to its end.
+    /// Seconds from its begin to its end; where it works in pieces beside another, those of the pieces.
     pub seconds: f64,
 }

@@ -16,7 +16,7 @@ pub(crate) const BUFFER_BYTES: usize = 64 << 20;
 /// Spills that are merged at once; more are merged into one, so that the number of open files stays bounded.
 const FAN_IN: usize = 64;
 /// Memory of an entry beside its text.
-const ENTRY_BYTES: usize = size_of::<Entry>();
+const SPAN_BYTES: usize = size_of::<Span>();
 
 /// A line with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,22 +36,83 @@ impl Entry {
 pub(crate) struct ExternalSort {
     folder: PathBuf,
     limit: usize,
-    buffer: Vec<Entry>,
-    bytes: usize,
+    buffer: Buffer,
     spills: Vec<File>,
+}
+
+/// Entries one behind the other in one piece of memory: many small ones, taken and given back by several threads, would
+/// leave the heap full of holes.
+#[derive(Default)]
+struct Buffer {
+    text: String,
+    spans: Vec<Span>,
+}
+
+/// Where an entry lies: its start and the lengths of its parts.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    dataset: u32,
+    id: u32,
+    json: usize,
+}
+
+impl Buffer {
+    fn bytes(&self) -> usize {
+        self.text.len() + self.spans.len() * SPAN_BYTES
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<()> {
+        let length =
+            |text: &str| u32::try_from(text.len()).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
+        let (dataset, id) = (length(&entry.dataset)?, length(&entry.id)?);
+        self.spans.push(Span { start: self.text.len(), dataset, id, json: entry.json.len() });
+        [&entry.dataset, &entry.id, &entry.json].into_iter().for_each(|part| self.text.push_str(part));
+        Ok(())
+    }
+
+    /// Dataset, id and line of an entry.
+    fn parts(&self, span: Span) -> (&str, &str, &str) {
+        let (dataset, id) = (span.start + span.dataset as usize, span.start + span.dataset as usize + span.id as usize);
+        (&self.text[span.start..dataset], &self.text[dataset..id], &self.text[id..id + span.json])
+    }
+
+    /// The entries in order.
+    fn sorted(mut self) -> Sorted {
+        let mut spans = std::mem::take(&mut self.spans);
+        spans.sort_unstable_by(|a, b| {
+            let (a, b) = (self.parts(*a), self.parts(*b));
+            (a.0, a.1).cmp(&(b.0, b.1))
+        });
+        Sorted { buffer: self, spans: spans.into_iter() }
+    }
+}
+
+/// The entries of a buffer in order.
+struct Sorted {
+    buffer: Buffer,
+    spans: std::vec::IntoIter<Span>,
+}
+
+impl Iterator for Sorted {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let (dataset, id, json) = self.buffer.parts(self.spans.next()?);
+        Some(Entry { dataset: dataset.into(), id: id.into(), json: json.into() })
+    }
 }
 
 impl ExternalSort {
     /// A sort whose spills live in `folder` and whose buffer holds about `limit` bytes.
     pub(crate) fn new(folder: &Path, limit: usize) -> Self {
-        Self { folder: folder.into(), limit, buffer: Vec::new(), bytes: 0, spills: Vec::new() }
+        Self { folder: folder.into(), limit, buffer: Buffer::default(), spills: Vec::new() }
     }
 
     /// Takes in a line.
-    pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
-        self.bytes += entry.dataset.len() + entry.id.len() + entry.json.len() + ENTRY_BYTES;
-        self.buffer.push(entry);
-        if self.bytes >= self.limit {
+    pub(crate) fn push(&mut self, entry: &Entry) -> Result<()> {
+        self.buffer.push(entry)?;
+        if self.buffer.bytes() >= self.limit {
             self.spill()?;
         }
         Ok(())
@@ -60,19 +121,16 @@ impl ExternalSort {
     /// Hands every line to `sink` in order. A key that was pushed twice is an error.
     pub(crate) fn finish(mut self, sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
         let folder = std::mem::take(&mut self.folder);
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.sort_by(|a, b| a.key().cmp(&b.key()));
+        let buffer = std::mem::take(&mut self.buffer);
         let mut sources: Vec<Source> =
             self.spills.drain(..).map(Source::spill).collect::<Result<_, _>>().map_err(io(&folder))?;
-        sources.push(Source::Memory(buffer.into_iter()));
+        sources.push(Source::Memory(buffer.sorted()));
         merge(sources, &folder, sink)
     }
 
     fn spill(&mut self) -> Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        self.bytes = 0;
-        buffer.sort_by(|a, b| a.key().cmp(&b.key()));
-        let spilled = self.write(vec![Source::Memory(buffer.into_iter())])?;
+        let buffer = std::mem::take(&mut self.buffer);
+        let spilled = self.write(vec![Source::Memory(buffer.sorted())])?;
         self.spills.push(spilled);
         if self.spills.len() >= FAN_IN {
             let sources: Result<Vec<_>, _> = self.spills.drain(..).map(Source::spill).collect();
@@ -92,7 +150,7 @@ impl ExternalSort {
 
 /// Where sorted entries come from.
 enum Source {
-    Memory(std::vec::IntoIter<Entry>),
+    Memory(Sorted),
     Spill(BufReader<File>),
 }
 
@@ -186,7 +244,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut sort = ExternalSort::new(folder.path(), limit);
         for entry in entries {
-            sort.push(entry.clone())?;
+            sort.push(entry)?;
         }
         let spills = sort.spills.len();
         let mut got = Vec::new();

@@ -86,7 +86,7 @@ impl RunWriter {
     pub fn push(&mut self, mut line: ResultLine) -> Result<()> {
         line.settle()?;
         let json = line.to_json()?;
-        self.sort.push(Entry { dataset: line.dataset, id: line.id, json })
+        self.sort.push(&Entry { dataset: line.dataset, id: line.id, json })
     }
 
     /// Sorts the cases into `results.jsonl` and adds them up.

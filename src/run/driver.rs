@@ -73,7 +73,9 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
     drop(generator);
     manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
     let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
-    Ok(Finished { sealed, manifest, performance: meter.finish(&engine) })
+    let mut performance = meter.finish(&engine);
+    performance.settings.insert("keep_outputs".into(), keep_outputs.into());
+    Ok(Finished { sealed, manifest, performance })
 }
 
 /// Where answers come from.

@@ -28,6 +28,9 @@ mod recorded_line;
 mod scoring;
 mod settle;
 
+#[cfg(test)]
+mod tests;
+
 pub use check::{Answers, Checked, check};
 pub use driver::{Finished, Job, execute};
 pub use event::{Event, Phase, Watch};

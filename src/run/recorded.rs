@@ -1,4 +1,4 @@
-//! Recorded answers: a file of JSON lines and an index of 16 bytes a line.
+//! Recorded answers: a file of JSON lines and an index of 12 bytes a line.
 //!
 //! The file is read twice. The first pass checks every line and notes a hash of dataset and id with the line's offset; then
 //! every case claims its line, so that unknown and doubled answers are known before anything is scored. The second reads
@@ -25,22 +25,41 @@ pub struct Recorded {
     sha256: String,
 }
 
-/// Where the answer of a case is.
-#[derive(Clone, Copy)]
-struct Entry {
-    /// Of dataset and id.
-    hash: u64,
-    /// Offset of the line; the highest bit says that a case has claimed it.
-    place: u64,
-}
+/// Where the answer of a case is: 48 bits of a hash of dataset and id, a bit that says whether a case has claimed it, and
+/// the offset of its line. Big-endian, so that the order of the bytes is the order of hash and offset.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry([u8; 12]);
 
-const CLAIMED: u64 = 1 << 63;
+const CLAIMED: u64 = 1 << 47;
 /// Small, so that answers in another order than the cases do not read much for nothing.
 const BUFFER: usize = 1 << 13;
 
 impl Entry {
+    fn new(hash: u64, offset: u64) -> Self {
+        let mut bytes = [0; 12];
+        bytes[..6].copy_from_slice(&hash.to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&offset.to_be_bytes()[2..]);
+        Self(bytes)
+    }
+
+    fn half(half: &[u8]) -> u64 {
+        half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    fn hash(self) -> u64 {
+        Self::half(&self.0[..6])
+    }
+
     fn offset(self) -> u64 {
-        self.place & !CLAIMED
+        Self::half(&self.0[6..]) & !CLAIMED
+    }
+
+    fn is_claimed(self) -> bool {
+        Self::half(&self.0[6..]) & CLAIMED != 0
+    }
+
+    fn claim(&mut self) {
+        *self = Self::new(self.hash(), self.offset() | CLAIMED);
     }
 }
 
@@ -89,13 +108,16 @@ impl Recorded {
                     Some(column) => error.at_column(&self.path, number, column.max(1)),
                     None => error.at_line(&self.path, number),
                 })?;
-                self.entries.push(Entry { hash: hash(parsed.dataset.as_deref(), &parsed.id), place: offset });
+                // By a quarter at a time: doubling would cost more than the index itself.
+                if self.entries.len() == self.entries.capacity() {
+                    self.entries.reserve_exact(1024.max(self.entries.len() / 4));
+                }
+                self.entries.push(Entry::new(hash(parsed.dataset.as_deref(), &parsed.id), offset));
             }
             offset += read as u64;
         }
         self.position = offset;
-        self.entries.shrink_to_fit();
-        self.entries.sort_unstable_by_key(|entry| (entry.hash, entry.place));
+        self.entries.sort_unstable();
         self.sha256 = hex(&hasher.finalize());
         Ok(())
     }
@@ -103,7 +125,7 @@ impl Recorded {
     fn refuse_doubled(&mut self) -> Result<()> {
         for at in 1..self.entries.len() {
             let (one, two) = (self.entries[at - 1], self.entries[at]);
-            if one.hash != two.hash {
+            if one.hash() != two.hash() {
                 continue;
             }
             let (first, second) = (self.parsed(one)?, self.parsed(two)?);
@@ -140,14 +162,14 @@ impl Recorded {
                 return Err(self.doubled(one, two, id));
             }
             (Some(at), None) => at,
-            (None, Some(at)) if self.entries[at].place & CLAIMED != 0 => {
+            (None, Some(at)) if self.entries[at].is_claimed() => {
                 let line = self.line_number(self.entries[at].offset())?;
                 let fragment = format!("tell which case the answer belongs to: two datasets have a case `{id}`");
                 return Err(Error::input(fragment).at_line(&self.path, line).with_hint("add `dataset` to the answer"));
             }
             (None, Some(at)) => at,
         };
-        self.entries[at].place |= CLAIMED;
+        self.entries[at].claim();
         Ok(())
     }
 
@@ -158,13 +180,13 @@ impl Recorded {
     /// An answer for a case that does not exist.
     pub(super) fn unclaimed(&mut self, known: &[&str], limited: &[&str], allow: bool) -> Result<u64> {
         let mut offsets: Vec<u64> =
-            self.entries.iter().filter(|entry| entry.place & CLAIMED == 0).map(|entry| entry.place).collect();
+            self.entries.iter().filter(|entry| !entry.is_claimed()).map(|entry| entry.offset()).collect();
         if allow {
             return Ok(offsets.len() as u64);
         }
         offsets.sort_unstable();
         for offset in &offsets {
-            let line = self.parsed(Entry { hash: 0, place: *offset })?;
+            let line = self.parsed(Entry::new(0, *offset))?;
             let unknown = match &line.dataset {
                 Some(dataset) if !known.contains(&dataset.as_str()) => {
                     let fragment = format!("read the answer of `{}`: there is no dataset `{dataset}`", line.id);
@@ -202,8 +224,8 @@ impl Recorded {
     /// Index of the entry of exactly this dataset and id. Where two lines have one hash, the lines themselves decide.
     fn find(&mut self, dataset: Option<&str>, id: &str) -> Result<Option<usize>> {
         let hash = hash(dataset, id);
-        let first = self.entries.partition_point(|entry| entry.hash < hash);
-        let count = self.entries[first..].iter().take_while(|entry| entry.hash == hash).count();
+        let first = self.entries.partition_point(|entry| entry.hash() < hash);
+        let count = self.entries[first..].iter().take_while(|entry| entry.hash() == hash).count();
         if count < 2 {
             return Ok((count == 1).then_some(first));
         }
@@ -258,15 +280,14 @@ fn content(line: &[u8], offset: u64) -> &[u8] {
     line.trim_ascii()
 }
 
+/// 48 bits over dataset and id.
 fn hash(dataset: Option<&str>, id: &str) -> u64 {
     let mut hasher = blake3::Hasher::new();
     if let Some(dataset) = dataset {
         hasher.update(&(dataset.len() as u64).to_le_bytes()).update(dataset.as_bytes());
     }
     hasher.update(b"\0").update(id.as_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    Entry::half(&hasher.finalize().as_bytes()[..6])
 }
 
 /// Standard input in an unnamed temporary file.

@@ -61,7 +61,10 @@ impl RecordedLine {
         }
         if output.is_none() && error.is_none() {
             let error = Error::input(format!("find `output` or `error` in the recorded answer of `{id}`"));
-            return Err((error.with_hint("runs with --no-outputs keep no answers to score"), None));
+            return Err((
+                error.with_hint("a line holds at least `id` and `output`; runs with --no-outputs keep none"),
+                None,
+            ));
         }
         let Keys { dataset, finish, prompt_tokens, .. } = keys;
         Ok(Self { dataset, id, output, output_ids, finish, prompt_tokens, error })

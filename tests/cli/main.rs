@@ -13,3 +13,4 @@ mod bad_model;
 mod engine;
 mod exit_codes;
 mod invariance;
+mod main_job;

@@ -33,10 +33,15 @@ impl Reference {
 
 /// Reference checkpoints that lie beside the repository (`KARAT_SHARED`, or `../shared`), if there are any.
 pub fn shared(name: &str) -> Option<Reference> {
+    let folder = shared_path("reference/models").join(name);
+    folder.join("reference.json").is_file().then(|| Reference::of(&folder))
+}
+
+/// A place beside the repository (below `KARAT_SHARED`, or `../shared`), whether it is there or not.
+pub fn shared_path(name: &str) -> PathBuf {
     let shared =
         std::env::var_os("KARAT_SHARED").map_or_else(|| crate::project::repository("../shared"), PathBuf::from);
-    let folder = shared.join("reference/models").join(name);
-    folder.join("reference.json").is_file().then(|| Reference::of(&folder))
+    shared.join(name)
 }
 
 pub fn ids(value: &Value) -> Vec<u32> {

@@ -55,10 +55,7 @@ fn weights(folder: &Path) -> VarBuilder<'static> {
     VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
 }
 
-/// The last logits of a prompt `[1, tokens]`.
 type Answers = Box<dyn FnMut(&Tensor) -> candle_core::Result<Tensor>>;
-/// A family's model of a folder.
-type Load = fn(&Path) -> Answers;
 
 fn llama(folder: &Path) -> Answers {
     let config = Config::read(folder);
@@ -167,7 +164,8 @@ fn qwen3(folder: &Path) -> Answers {
 
 #[test]
 fn decoders_agree_with_candle_transformers() {
-    let families: [(&str, Load); 5] =
+    type Family = (&'static str, fn(&Path) -> Answers);
+    let families: [Family; 5] =
         [("llama", llama), ("llama3-rope", llama), ("mistral-window", mistral), ("qwen2", qwen2), ("qwen3", qwen3)];
     for (name, family) in families {
         let folder = reference::fixture(name);

@@ -23,7 +23,17 @@ pub fn inverse_frequencies(config: &Config, head_size: usize, default_theta: f64
     };
     let text = |key: &str| options.and_then(|o| o.get(key)).and_then(Value::as_str);
     let kind = text("rope_type").or_else(|| text("type")).unwrap_or("default");
-    let plain = (0..head_size / 2).map(|i| libm::pow(theta, -((2 * i) as f64) / head_size as f64));
+    // Some models rotate only the first part of each head.
+    let share = match number("partial_rotary_factor") {
+        Some(share) => share,
+        None => config.number_or("partial_rotary_factor", 1.0)?,
+    };
+    let rotated = (head_size as f64 * share) as usize;
+    let known = share > 0.0 && share <= 1.0;
+    if !known || !rotated.is_multiple_of(2) {
+        return Err(Error::input(format!("rotate a share of {share} of heads of size {head_size}")).at(config.path()));
+    }
+    let plain = (0..rotated / 2).map(|i| libm::pow(theta, -((2 * i) as f64) / rotated as f64));
     match kind {
         "default" => Ok(plain.collect()),
         "linear" => {
