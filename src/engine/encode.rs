@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::backend::{Encoded, EncoderBackend};
 use super::candle::{self, Encoder, EncoderSpec, Fingerprint, HeadKind, arch};
+use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::request::{Classification, Embedding, Pooling, TextInput};
 use super::tokenizer::Tokenizer;
@@ -185,17 +186,6 @@ fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
     // Tokenizers without a limit carry an astronomic one.
     let tokenizer = config.and_then(|c| c.get("model_max_length").and_then(Value::as_f64)).map(|limit| limit as usize);
     Ok(told.or(tokenizer).unwrap_or(usize::MAX).min(spec.positions))
-}
-
-/// A JSON file that may be missing.
-fn read_json(path: &Path) -> Result<Option<Value>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|e| Error::input("parse JSON").at_column(path, e.line() as u64, e.column() as u64).caused_by(e)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, error)),
-    }
 }
 
 /// What a sentence-transformers folder says about pooling and normalisation.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::answer::Answer;
 use super::backend::Backend;
 use super::candle::{self, Decoder, Fingerprint, PAGE, arch};
+use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
 use super::request::{Finish, LogProb, Request, Response, Scored};
@@ -250,19 +251,7 @@ pub fn hash_ids(ids: &[u32]) -> String {
 
 /// The tokens that end a turn: `generation_config.json`, else `config.json`, else the tokenizer's eos token.
 fn end_tokens(folder: &Path, config: &arch::Config, renderer: &Renderer) -> Result<Vec<u32>> {
-    let path = folder.join("generation_config.json");
-    let listed = match std::fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str::<serde_json::Value>(&text)
-            .map_err(|e| {
-                Error::input("parse the generation configuration")
-                    .at_column(&path, e.line() as u64, e.column() as u64)
-                    .caused_by(e)
-            })?
-            .get("eos_token_id")
-            .cloned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::io("read", &path, error)),
-    };
+    let listed = read_json(&folder.join("generation_config.json"))?.and_then(|v| v.get("eos_token_id").cloned());
     let ids = |value: &serde_json::Value| -> Vec<u32> {
         let one = |v: &serde_json::Value| v.as_u64().map(|id| id as u32);
         value.as_array().map_or_else(|| one(value).into_iter().collect(), |list| list.iter().filter_map(one).collect())

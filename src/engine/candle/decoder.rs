@@ -8,11 +8,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
 use super::cache::{CacheShape, KvCache, PAGE};
 use super::device::in_pool;
 use super::linear::Linear;
-use super::ops::{self, Activation, Heads, Norm, NormKind, RopeRows};
+use super::norm::{Norm, NormKind};
+use super::ops;
+use super::rotary::{self, Heads, RopeRows};
 use super::weights::Checkpoint;
 use crate::engine::backend::{Backend, Read, Seen, Shape, Step, Want};
 use crate::engine::sampler;
@@ -166,6 +169,8 @@ pub struct Decoder {
     layers: Vec<Layer>,
     norm: Norm,
     head: Linear,
+    /// Logits of the rows read last; kept for its memory.
+    logits: Vec<f32>,
     cache: KvCache,
 }
 
@@ -187,7 +192,7 @@ impl Decoder {
         let layers = (0..spec.windows.len()).map(|i| Layer::load(&weights, &spec, i)).collect::<Result<_>>()?;
         let norm = rms(&weights, "model.norm", spec.hidden, spec.norm_eps)?;
         let cache = KvCache::new(spec.cache_shape(), pages)?;
-        Ok(Self { spec, embedding, layers, norm, head, cache })
+        Ok(Self { spec, embedding, layers, norm, head, logits: Vec::new(), cache })
     }
 
     /// The hidden states of all rows after the last norm: `[tokens, hidden]`.
@@ -210,12 +215,12 @@ impl Decoder {
                 query_norm: layer.query_norm.as_ref(),
                 key_norm: layer.key_norm.as_ref(),
             };
-            ops::prepare_heads(&qkv, &heads, &rope)?;
+            rotary::prepare_heads(&qkv, &heads, &rope)?;
             cache.write(&qkv, self.spec.queries, &step.segments)?;
             let attended = attention::paged(&qkv, cache, &step.segments, &layer.attention)?;
             ops::add(&x, &layer.output.forward(&attended)?)?;
             let gate_up = layer.gate_up.forward(&layer.feed_forward_norm.forward(&x)?)?;
-            ops::add(&x, &layer.down.forward(&ops::gated(&gate_up, self.spec.activation)?)?)?;
+            ops::add(&x, &layer.down.forward(&activation::gated(&gate_up, self.spec.activation)?)?)?;
         }
         Ok(x)
     }
@@ -237,11 +242,10 @@ impl Decoder {
         let mut seen = Vec::with_capacity(step.reads.len());
         for reads in step.reads.chunks(LOGIT_ROWS) {
             let rows: Vec<usize> = reads.iter().map(|r| r.row).collect();
-            let logits = self.head.forward(&self.norm.forward(&ops::gather(&x, &rows)?)?)?;
-            let vocab = self.spec.vocab;
-            let mut answers: Vec<Seen> = ops::with_values(&logits, |values| {
-                values.par_chunks_exact(vocab).zip(reads).map(|(row, read)| answer(row, read)).collect()
-            })?;
+            let last = self.norm.forward(&ops::gather(&x, &rows)?)?;
+            self.head.forward_into(&last, &mut self.logits)?;
+            let rows = self.logits.par_chunks_exact(self.spec.vocab);
+            let mut answers: Vec<Seen> = rows.zip(reads).map(|(row, read)| answer(row, read)).collect();
             seen.append(&mut answers);
         }
         Ok(seen)

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
 use super::device::in_pool;
 use super::linear::Linear;
-use super::ops::{self, Activation, Norm, NormKind};
+use super::norm::{Norm, NormKind};
+use super::ops;
 use super::weights::Checkpoint;
 use crate::engine::backend::{Encoded, EncoderBackend};
 use crate::engine::request::Pooling;
@@ -125,7 +127,7 @@ impl Encoder {
             ops::add(&attended, &x)?;
             x = layer.attention_norm.forward(&attended)?;
             let up = layer.up.forward(&x)?;
-            ops::activate(&up, self.spec.activation)?;
+            activation::activate(&up, self.spec.activation)?;
             let down = layer.down.forward(&up)?;
             ops::add(&down, &x)?;
             x = layer.feed_forward_norm.forward(&down)?;
@@ -180,7 +182,7 @@ impl Encoder {
             Head::Classify { pooler, classifier } => {
                 let firsts: Vec<usize> = starts(&lengths).collect();
                 let pooled = pooler.forward(&ops::gather(&x, &firsts)?)?;
-                ops::activate(&pooled, Activation::Tanh)?;
+                activation::activate(&pooled, Activation::Tanh)?;
                 classifier.forward(&pooled)?
             }
         };

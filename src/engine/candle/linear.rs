@@ -47,22 +47,26 @@ impl Linear {
     /// `[tokens, inputs]` -> `[tokens, outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let rows = x.dims2().map_err(ops::tensor_error)?.0;
-        let out = ops::with_values(&self.weight, |weight| {
-            ops::with_values(x, |x| {
-                if rows == 1 {
-                    let twice = [x, x].concat();
-                    let mut out = self.product(&twice, weight, 2);
-                    out.truncate(self.columns);
-                    return out;
-                }
-                self.product(x, weight, rows)
-            })
-        })??;
-        let out = ops::matrix(self.cut(out, rows), rows, self.outputs)?;
+        let mut out = Vec::new();
+        self.forward_into(x, &mut out)?;
+        let out = ops::matrix(out, rows, self.outputs)?;
         if let Some(bias) = &self.bias {
             ops::add_bias(&out, bias)?;
         }
         Ok(out)
+    }
+
+    /// The product without bias into a buffer that is used again: a fresh one of many megabytes costs page faults.
+    pub fn forward_into(&self, x: &Tensor, out: &mut Vec<f32>) -> Result<()> {
+        let rows = x.dims2().map_err(ops::tensor_error)?.0;
+        ops::with_values(&self.weight, |weight| {
+            ops::with_values(x, |x| match rows {
+                1 => self.product(&[x, x].concat(), weight, 2, out),
+                _ => self.product(x, weight, rows, out),
+            })
+        })??;
+        self.cut(out, rows);
+        Ok(())
     }
 
     /// Column `row` of the weight for each of `columns`: the rows of a tied embedding table, `[columns, inputs]`.
@@ -81,49 +85,47 @@ impl Linear {
     }
 
     /// `rows ≥ 2` rows of `x` times the weight.
-    fn product(&self, x: &[f32], weight: &[f32], rows: usize) -> Vec<f32> {
+    fn product(&self, x: &[f32], weight: &[f32], rows: usize, out: &mut Vec<f32>) {
         assert!(rows >= 2 && x.len() == rows * self.inputs && weight.len() == self.inputs * self.columns);
+        out.resize(rows * self.columns, 0.0);
         let parallelism = match rayon::current_num_threads() {
             0 | 1 => Parallelism::None,
             threads => Parallelism::Rayon(threads),
         };
-        ops::filled(rows * self.columns, |out| {
-            // SAFETY: the shapes were checked above; all three matrices are row-major and contiguous.
-            unsafe {
-                gemm::gemm(
-                    rows,
-                    self.columns,
-                    self.inputs,
-                    out.as_mut_ptr(),
-                    1,
-                    self.columns as isize,
-                    false,
-                    x.as_ptr(),
-                    1,
-                    self.inputs as isize,
-                    weight.as_ptr(),
-                    1,
-                    self.columns as isize,
-                    0.0f32,
-                    1.0f32,
-                    false,
-                    false,
-                    false,
-                    parallelism,
-                );
-            }
-        })
+        // SAFETY: the shapes were checked above; all three matrices are row-major and contiguous.
+        unsafe {
+            gemm::gemm(
+                rows,
+                self.columns,
+                self.inputs,
+                out.as_mut_ptr(),
+                1,
+                self.columns as isize,
+                false,
+                x.as_ptr(),
+                1,
+                self.inputs as isize,
+                weight.as_ptr(),
+                1,
+                self.columns as isize,
+                0.0f32,
+                1.0f32,
+                false,
+                false,
+                false,
+                parallelism,
+            );
+        }
     }
 
-    /// Drops the padding columns.
-    fn cut(&self, out: Vec<f32>, rows: usize) -> Vec<f32> {
-        if self.columns == self.outputs {
-            return out;
+    /// Drops the padding columns and the second copy of a lone row.
+    fn cut(&self, out: &mut Vec<f32>, rows: usize) {
+        if self.columns != self.outputs {
+            for row in 1..rows {
+                let from = row * self.columns;
+                out.copy_within(from..from + self.outputs, row * self.outputs);
+            }
         }
-        let mut cut = Vec::with_capacity(rows * self.outputs);
-        for row in out.chunks_exact(self.columns) {
-            cut.extend_from_slice(&row[..self.outputs]);
-        }
-        cut
+        out.truncate(rows * self.outputs);
     }
 }

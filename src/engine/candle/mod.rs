@@ -1,5 +1,6 @@
 //! The arithmetic of the engine on candle tensors. Nothing above this module sees a tensor.
 
+mod activation;
 pub mod arch;
 mod attention;
 mod cache;
@@ -7,7 +8,9 @@ mod decoder;
 mod device;
 mod encoder;
 mod linear;
+mod norm;
 mod ops;
+mod rotary;
 #[cfg(test)]
 mod sweep;
 mod weights;

@@ -6,10 +6,13 @@
 
 use candle_core::{Device, Tensor};
 
+use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
 use super::cache::{CacheShape, KvCache, PAGE};
 use super::linear::{Linear, padded_columns};
-use super::ops::{self, Activation, Heads, Norm, NormKind, RopeRows};
+use super::norm::{Norm, NormKind};
+use super::ops;
+use super::rotary::{self, Heads, RopeRows};
 use crate::engine::backend::Segment;
 use crate::engine::sampler;
 
@@ -101,11 +104,11 @@ fn row_operations_do_not_depend_on_their_companions() {
         for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
             let difference = first_difference(width, 200, |x| {
                 let x = x.copy().unwrap();
-                ops::activate(&x, activation).unwrap();
+                activation::activate(&x, activation).unwrap();
                 flat(&x)
             });
             assert_eq!(difference, None, "{activation:?} {width}");
-            let difference = first_difference(width, 200, |x| flat(&ops::gated(x, activation).unwrap()));
+            let difference = first_difference(width, 200, |x| flat(&activation::gated(x, activation).unwrap()));
             assert_eq!(difference, None, "gated {activation:?} {width}");
         }
     }
@@ -116,7 +119,7 @@ fn row_operations_do_not_depend_on_their_companions() {
     let difference = first_difference(15 * 64, 200, |x| {
         let x = x.copy().unwrap();
         let rope = RopeRows::new(&vec![1234; x.dims()[0]], &frequencies);
-        ops::prepare_heads(&x, &heads, &rope).unwrap();
+        rotary::prepare_heads(&x, &heads, &rope).unwrap();
         flat(&x)
     });
     assert_eq!(difference, None, "rotation");
@@ -286,11 +289,11 @@ fn golden_bits() {
         add(&flat(&norm.forward(&x).unwrap()));
     }
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
-        add(&flat(&ops::gated(&x, activation).unwrap()));
+        add(&flat(&activation::gated(&x, activation).unwrap()));
     }
     let rope = RopeRows::new(&[0, 3, 77, 4000, 100_000], &[1.0, 0.3, 0.01, 1e-4]);
     let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: None, key_norm: None };
-    ops::prepare_heads(&x, &heads, &rope).unwrap();
+    rotary::prepare_heads(&x, &heads, &rope).unwrap();
     add(&flat(&x));
     let row = values(3000, 25);
     let (logprob, _) = sampler::score(&row, 17).unwrap();

@@ -13,7 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, EncodeInput, Model as _};
 
@@ -25,16 +24,12 @@ use crate::error::{Error, Result};
 pub use stop::{StopMatcher, Stopped};
 pub use stream::TextStream;
 
-/// The files whose bytes decide what a tokenizer does.
-const FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
-
 /// A model's tokenizer. Cheap to clone, shared between threads.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     special_tokens: SpecialTokens,
     vocab_size: usize,
-    hashes: Vec<(String, String)>,
 }
 
 impl Tokenizer {
@@ -47,7 +42,7 @@ impl Tokenizer {
     /// # Errors
     /// No `tokenizer.json`, a file that cannot be read, or one that is broken (with line and column).
     pub fn from_folder(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILES[0]);
+        let path = dir.join("tokenizer.json");
         if !path.is_file() {
             return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.is_dir() {
                 true => {
@@ -60,27 +55,14 @@ impl Tokenizer {
         let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
         let special_tokens = SpecialTokens::from_folder(dir)?;
-        let config = read_json(&dir.join(FILES[1]))?.unwrap_or_default();
-        let mut hashes = vec![(FILES[0].to_owned(), hex_sha256(&bytes))];
-        for name in &FILES[1..] {
-            let path = dir.join(name);
-            if path.is_file() {
-                let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
-                hashes.push(((*name).to_owned(), hex_sha256(&bytes)));
-            }
-        }
-        Self::assemble(inner, special_tokens, &config, hashes).map_err(|error| match error.location() {
+        let config = read_json(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
+        Self::assemble(inner, special_tokens, &config).map_err(|error| match error.location() {
             Some(_) => error,
             None => error.at(&path),
         })
     }
 
-    fn assemble(
-        mut inner: tokenizers::Tokenizer,
-        special_tokens: SpecialTokens,
-        config: &Value,
-        hashes: Vec<(String, String)>,
-    ) -> Result<Self> {
+    fn assemble(mut inner: tokenizers::Tokenizer, special_tokens: SpecialTokens, config: &Value) -> Result<Self> {
         let set_up = |error: tokenizers::Error| Error::input("set up the tokenizer").caused_by(error);
         inner.with_padding(None);
         inner.with_truncation(None).map_err(set_up)?;
@@ -96,7 +78,7 @@ impl Tokenizer {
         }
         let highest = inner.get_vocab(true).into_values().max();
         let vocab_size = highest.map_or(0, |id| id as usize + 1);
-        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, hashes })
+        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size })
     }
 
     /// The ids of a text; `add_special_tokens` puts what the model expects around it (`[CLS]`, `<s>`, …).
@@ -107,14 +89,6 @@ impl Tokenizer {
     /// A text that the tokenizer's model cannot take, for one that has no unknown token.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         self.encode_input(text.into(), add_special_tokens)
-    }
-
-    /// The ids of two texts in one sequence, as pair classifiers take them.
-    ///
-    /// # Errors
-    /// As for [`Tokenizer::encode`].
-    pub fn encode_pair(&self, text: &str, pair: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        self.encode_input((text, pair).into(), add_special_tokens)
     }
 
     /// Ids and segment numbers (0 for the first text, 1 for the second) of one or two texts.
@@ -190,11 +164,6 @@ impl Tokenizer {
     pub fn eos_id(&self) -> Option<u32> {
         self.special_id("eos_token")
     }
-
-    /// File name and SHA-256 (hex) of every file that decides what this tokenizer does.
-    pub fn file_hashes(&self) -> &[(String, String)] {
-        &self.hashes
-    }
 }
 
 /// What transformers 5 puts in the post-processor's place when the configuration speaks of bos or eos.
@@ -255,8 +224,4 @@ fn broken(bytes: &[u8], path: &Path, error: tokenizers::Error) -> Error {
             .caused_by(error)
             .with_hint("the file is JSON, but not a tokenizer that tokenizers 0.23 knows"),
     }
-}
-
-fn hex_sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

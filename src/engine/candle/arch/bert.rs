@@ -1,8 +1,8 @@
 //! BERT: embeddings and sequence classification.
 
 use super::Config;
+use crate::engine::candle::activation::Activation;
 use crate::engine::candle::encoder::EncoderSpec;
-use crate::engine::candle::ops::Activation;
 use crate::error::{Error, Result};
 
 /// `BertConfig` of transformers, absolute positions only.

@@ -54,11 +54,6 @@ impl Config {
         self.value.get(key).filter(|v| !v.is_null())
     }
 
-    /// The first of the `architectures`, or "".
-    pub fn architecture(&self) -> &str {
-        self.get("architectures").and_then(|a| a.get(0)).and_then(Value::as_str).unwrap_or_default()
-    }
-
     fn missing(&self, key: &str) -> Error {
         Error::input(format!("find `{key}` in the model configuration")).at(&self.path)
     }

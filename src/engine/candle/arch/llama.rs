@@ -1,8 +1,8 @@
 //! Llama 2, 3.x and what shares their configuration (TinyLlama, SmolLM2).
 
 use super::{Config, rope};
+use crate::engine::candle::activation::Activation;
 use crate::engine::candle::decoder::DecoderSpec;
-use crate::engine::candle::ops::Activation;
 use crate::error::Result;
 
 /// `LlamaConfig` of transformers.
