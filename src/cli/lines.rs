@@ -68,7 +68,7 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
             if text.trim().is_empty() {
                 continue;
             }
-            let parsed: T = parse(text).map_err(|(fragment, e)| {
+            let parsed: T = parse(text.trim_end()).map_err(|(fragment, e)| {
                 Error::input(fragment).at_column(&self.path, self.line, e.column() as u64).caused_by(e)
             })?;
             let id = parsed.id();
@@ -88,7 +88,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, (String, ser
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let fragment = match e.path().to_string().as_str() {
-            "." => "parse a line".to_owned(),
+            "." | "?" => "parse a line".to_owned(),
             key => format!("read `{key}` of a line"),
         };
         (fragment, e.into_inner())

@@ -2,7 +2,7 @@
 //!
 //! | written | means |
 //! |---|---|
-//! | `./x`, `../x`, `/x`, `a/b/c`, any existing folder | a folder by path |
+//! | `./x`, `../x`, `/x`, `a/b/c`, any existing folder, `a/b` where there is a folder `a` | a folder by path |
 //! | `x.gguf` | a file by path |
 //! | `name@version` | an entry of the registry under `models/` |
 //! | `org/name`, `org/name@revision` | a repository of the hub |
@@ -60,6 +60,8 @@ impl ModelRef {
             ([name], Some(version)) if is_word(name) && is_word(version) => {
                 Ok(Self::Registry { name: (*name).into(), version: version.into() })
             }
+            // A path with a typo must not become a question to the network.
+            ([first, _], None) if base.join(first).is_dir() => Ok(Self::Folder(path.into())),
             ([org, repo], _) if is_word(org) && is_word(repo) && revision != Some("") => {
                 Ok(Self::Hub { repo: name.into(), revision: revision.map(Into::into) })
             }
@@ -112,6 +114,14 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_folder_inside_an_existing_one_is_no_hub_name() {
+        let base = tempfile::tempdir().unwrap();
+        std::fs::create_dir(base.path().join("models")).unwrap();
+        assert_eq!(ModelRef::parse("models/nope", base.path()).unwrap(), ModelRef::Folder("models/nope".into()));
+        assert_eq!(ModelRef::parse("models/nope@main", base.path()).unwrap(), hub("models/nope", Some("main")));
+    }
+
+    #[test]
     fn reads_the_grammar() {
         let base = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(base.path().join("org/local")).unwrap();
@@ -126,7 +136,7 @@ mod tests {
             ("org/local", ModelRef::Folder("org/local".into())),
             ("x/y.GGUF", ModelRef::Gguf("x/y.GGUF".into())),
             ("tiny@1.2", registry),
-            ("org/name", hub("org/name", None)),
+            ("other/name", hub("other/name", None)),
             ("org/name@refs/pr/1", hub("org/name", Some("refs/pr/1"))),
         ];
         for (text, expected) in table {
