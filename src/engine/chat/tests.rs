@@ -145,6 +145,7 @@ fn hostile_templates_fail_alone() {
         "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}{{ [ns] }}{{ {'a': ns}|string }}",
         "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns|tojson }}",
         "{% set ns = namespace() %}{% set ns.a = ns %}{% set ns.b = ns %}{{ ns }}{{ [ns]|tojson }}",
+        "{% set ns = namespace() %}{% set ns.me = [ns][::-1] %}{{ ns }}{{ ns.me }}",
         "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}",
         "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
         "{{ {'a': 1}|tojson(indent=9223372036854775807) }}{{ 'a'|center(9223372036854775807) }}",
