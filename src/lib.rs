@@ -14,12 +14,13 @@
 //! |---|---|---|
 //! | `error` | error kind, cause chain, location, hint | – |
 //! | `stats` | pure numbers: means, intervals, paired tests | – |
+//! | `yaml` | YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
 //! | `dataset` | verified files -> stream of `Sample` | error |
-//! | `engine` | `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error |
+//! | `engine` | `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error, yaml |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
 //! | `record` | the saved run: versioned format, data only; its summary holds intervals, hence `stats` | error, stats, dataset, engine, score |
-//! | `suite` | layered YAML -> one validated `Plan` | error, dataset, engine, prompt, score |
+//! | `suite` | layered YAML -> one validated `Plan` | error, yaml, dataset, engine, prompt, score |
 //! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, score, record |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |
 //! | `history` | where runs and baselines live: list, accept, show | error, record, stats |
@@ -38,5 +39,6 @@ pub mod run;
 pub mod score;
 pub mod stats;
 pub mod suite;
+mod yaml;
 
 pub mod cli;

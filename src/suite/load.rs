@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::node::Node;
 use super::overrides::Overrides;
 use super::plan::{DatasetPlan, Plan};
-use super::reader;
 use super::validate;
 use crate::dataset::{FieldMap, Format, Source};
 use crate::engine::ModelRef;
 use crate::error::{Error, Result};
 use crate::prompt::Builder;
 use crate::score::ScorerSpec;
+use crate::yaml::{self, Node};
 
 /// What a suite is loaded for; decides which models must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +58,7 @@ impl Suite {
         })?;
         let mut tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)?;
         overrides.apply(&mut tree, path)?;
-        let plan: Plan = reader::read(&tree).map_err(|error| {
-            let mut result = Error::input(format!("read the suite: {}", error.message));
-            if let Some(hint) = error.hint {
-                result = result.with_hint(hint);
-            }
-            match error.origin {
-                Some(origin) => origin.locate(result, path),
-                None => result.at(path),
-            }
-        })?;
+        let plan: Plan = yaml::read(&tree).map_err(|error| error.located("read the suite", path))?;
         // `--model` is a path from the working folder, one in the suite or in `--set` from the suite's.
         let generator = plan.models.generator.as_ref().map(|generator| &generator.model);
         let from_option = overrides.generator.is_some() && overrides.generator.as_ref() == generator;
@@ -175,13 +165,7 @@ fn root_of(path: &Path) -> PathBuf {
 pub fn parse_check(check: &serde_json::Value) -> Result<ScorerSpec> {
     let tree = Node::parse(&check.to_string(), Path::new(""))
         .map_err(|error| Error::input(format!("read a check: {}", error.fragment())))?;
-    let spec: ScorerSpec = reader::read(&tree).map_err(|error| {
-        let result = Error::input(format!("read a check: {}", error.message));
-        match error.hint {
-            Some(hint) => result.with_hint(hint),
-            None => result,
-        }
-    })?;
+    let spec: ScorerSpec = yaml::read(&tree).map_err(|error| error.told("read a check"))?;
     spec.validate()?;
     Ok(spec)
 }

@@ -1,9 +1,9 @@
 //! Suites: a YAML file and the command line to one validated [`Plan`]; nothing runs before everything that can be
 //! checked is checked.
 //!
-//! Layers: built-in defaults, the suite file, [`Overrides`]. The file is read into a tree that knows places (`node`), the
-//! options are laid over it, and the plan is read from the tree (`reader`), so that every error names file, line and
-//! column, or the option. Environment variables are not expanded: a plan says all there is to say.
+//! Layers: built-in defaults, the suite file, [`Overrides`]. The file is read into a tree that knows places (`yaml`), the
+//! options are laid over it, and the plan is read from the tree, so that every error names file, line and column, or the
+//! option. Environment variables are not expanded: a plan says all there is to say.
 
 mod lint;
 mod lint_tags;
@@ -11,10 +11,8 @@ mod lint_tags;
 mod lint_tests;
 mod load;
 mod metric;
-mod node;
 mod overrides;
 mod plan;
-mod reader;
 mod survey;
 #[cfg(test)]
 mod tests;

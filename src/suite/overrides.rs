@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use super::node::{Content, Entry, Node, Origin};
 use crate::error::{Error, Result, nearest};
+use crate::yaml::{Content, Entry, Node, Origin};
 
 /// What the command line says about a suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

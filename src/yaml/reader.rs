@@ -1,9 +1,10 @@
 //! serde over a [`Node`] tree: every error gets the place of the key or value it is about, and a hint.
 //!
-//! Two leniences make suites pleasant to write: a section left empty is a section of defaults, and a variant without
+//! Two leniences make such files pleasant to write: a section left empty is a section of defaults, and a variant without
 //! options may be written as its bare name (`- refusal`).
 
 use std::fmt;
+use std::path::Path;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -12,19 +13,19 @@ use serde::de::{
 };
 
 use super::node::{Content, Entry, Node, Origin};
-use crate::error::nearest;
+use crate::error::{Error, nearest};
 
 /// Reads a value from the tree.
-pub(super) fn read<T: DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
+pub(crate) fn read<T: DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
     T::deserialize(node)
 }
 
 /// What is wrong, where, and what to do.
 #[derive(Debug)]
-pub(super) struct ReadError {
-    pub message: String,
-    pub hint: Option<String>,
-    pub origin: Option<Origin>,
+pub(crate) struct ReadError {
+    message: String,
+    hint: Option<String>,
+    origin: Option<Origin>,
 }
 
 impl ReadError {
@@ -34,6 +35,23 @@ impl ReadError {
 
     fn hinted(message: String, hint: String) -> Self {
         Self { message, hint: Some(hint), origin: None }
+    }
+
+    /// As the user sees it: what `task` failed at, without a place.
+    pub(crate) fn told(self, task: &str) -> Error {
+        let error = Error::input(format!("{task}: {}", self.message));
+        match self.hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
+    /// [`ReadError::told`], with its place in the document at `path`.
+    pub(crate) fn located(mut self, task: &str, path: &Path) -> Error {
+        match self.origin.take() {
+            Some(origin) => origin.locate(self.told(task), path),
+            None => self.told(task).at(path),
+        }
     }
 
     /// Keeps the innermost place.
@@ -156,7 +174,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                 let empty = Entries { rest: [].iter(), value: None };
                 visitor.visit_map(empty).map_err(|error| error.at(&self.origin))
             }
-            // serde would read a list as the fields in order; a suite never means that.
+            // serde would read a list as the fields in order; a document with keys never means that.
             Content::List(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
             _ => self.deserialize_any(visitor),
         }

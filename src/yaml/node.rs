@@ -1,6 +1,6 @@
 //! A YAML document as a tree that knows where every key and value was written.
 //!
-//! The tree is what layers are laid over and what errors point into; a plan is then read from it with serde (`reader`).
+//! The tree is what layers are laid over and what errors point into; a value is then read from it with serde (`reader`).
 
 use std::fmt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// In the file, line and column from 1.
     File { line: u64, column: u64 },
     /// On the command line, in these words.
@@ -21,7 +21,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// Puts this place into an error about the suite in `path`.
+    /// Puts this place into an error about the document in `path`.
     pub fn locate(&self, error: Error, path: &Path) -> Error {
         match self {
             Self::File { line, column } => error.at_column(path, *line, *column),
@@ -39,13 +39,13 @@ impl Origin {
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub content: Content,
     pub origin: Origin,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Null,
     Bool(bool),
     Signed(i64),
@@ -57,7 +57,7 @@ pub(super) enum Content {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub key: String,
     pub origin: Origin,
     pub value: Node,
