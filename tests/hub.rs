@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use karat::engine::hub::{MODEL_FILES, pull};
+use karat::engine::identity::hash_model;
+use karat::engine::registry;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret_that_must_not_show";
@@ -226,6 +228,27 @@ fn pulling_caching_and_every_refusal() {
     assert_eq!(std::fs::read(snapshot.join("model.safetensors")).unwrap(), vec![7; 300_000]);
     assert_eq!(leftovers(&snapshot), ["1_Pooling", "config.json", "model.safetensors", "tokenizer.json"]);
     assert_eq!(std::fs::read_to_string(folder.join("refs/main")).unwrap(), COMMIT);
+
+    // Through an entry of the registry, which pulls the same and checks it.
+    let project = tempfile::tempdir().unwrap();
+    std::fs::create_dir(project.path().join("models")).unwrap();
+    let hashes = hash_model(&snapshot).unwrap();
+    assert_eq!(hashes.len(), 4);
+    let files: String = hashes.iter().map(|(name, hash)| format!("  {name}: \"{hash}\"\n")).collect();
+    let entry = format!(
+        "name: far\nversion: \"1\"\nkind: generator\ndescription: x\nsource: {{hub: org/entry, revision: {COMMIT}}}\n\
+         files:\n{files}tokenizer: \"{}\"\ndtype: f16\nparameters: 1\nlicence: MIT\n",
+        hashes["tokenizer.json"]
+    );
+    let write = |text: &str| std::fs::write(project.path().join("models/far@1.yaml"), text).unwrap();
+    write(&entry.replace(&hashes["config.json"], &hashes["tokenizer.json"]));
+    let error = registry::open(project.path(), "far", "1").unwrap_err();
+    assert!(error.fragment().contains("`config.json` has the SHA-256"), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("pull again")), "{error:?}");
+    write(&entry);
+    let opened = registry::open(project.path(), "far", "1").unwrap();
+    assert_eq!(opened.path, home.path().join("hub/models--org--entry/snapshots").join(COMMIT));
+    assert_eq!(opened.hashes.unwrap(), hashes);
 
     // From the cache: no request, by branch and by commit, also offline.
     let before = requests();

@@ -18,7 +18,7 @@ use crate::error::Result;
 /// Arguments of `karat embed`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model folder, or org/name[@revision] on the hub.
+    /// A model folder, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
     #[command(flatten)]
     lines: LineArgs,

@@ -18,6 +18,7 @@ mod lines;
 mod lint;
 mod logprob;
 mod model;
+mod models;
 mod progress;
 mod render;
 mod run;
@@ -58,6 +59,8 @@ enum Command {
     Baseline(baseline::Args),
     /// Check suite, templates and datasets without loading a model.
     Lint(lint::Args),
+    /// The model registry: list, show, verify and pull entries.
+    Models(models::Args),
     /// Generate answers with a model.
     Generate(generate::Args),
     /// Log-probabilities of texts under a model.
@@ -99,6 +102,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Gate(args) => gate::run(args),
         Command::Baseline(args) => baseline::run(args),
         Command::Lint(args) => lint::run(args),
+        Command::Models(args) => models::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Logprob(args) => logprob::run(args),
         Command::Embed(args) => embed::run(args),

@@ -14,7 +14,7 @@ use crate::error::Result;
 /// Arguments of `karat render`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model folder (tokenizer and chat template suffice), or org/name[@revision] on the hub.
+    /// A model folder (tokenizer and chat template suffice), name@version of the registry, or org/name[@revision] on the hub.
     model: String,
     #[command(flatten)]
     lines: LineArgs,

@@ -20,7 +20,7 @@ use crate::suite::{Overrides, Purpose, Suite};
 pub struct Args {
     /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
-    /// Another generator: a model folder, or org/name[@revision] on the hub.
+    /// Another generator: a model folder, name@version of the registry, or org/name[@revision] on the hub.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Another seed of the random numbers.
@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<Exit> {
     conclude(finished, baseline.as_ref(), &store)
 }
 
-/// The folders of the models that scorers need, pulled from the hub where they are named so.
+/// The folders of the models that scorers need, checked or pulled where they are named so.
 ///
 /// # Errors
 /// A model that is not there.

@@ -1,9 +1,10 @@
 //! Models by name: a folder in the Hugging Face cache, filled from the hub where something is missing.
 //!
-//! This is the only network code of karat, and it runs only when a model is named as `org/name@revision`. What the cache
-//! already holds is taken as it is: a branch moves when its commit is named or the cached copy is removed, never by itself.
-//! The cache is laid out as huggingface_hub does it (`HF_HUB_CACHE`, else `HF_HOME/hub`), so both share their files.
-//! `HF_ENDPOINT`, `HF_TOKEN`, the token file and `HF_HUB_OFFLINE` count as they do there; a token is sent, never shown.
+//! This is the only network code of karat, and it runs only when a model is named as `org/name@revision`, on the command
+//! line, in a suite or in a registry entry. What the cache already holds is taken as it is: a branch moves when its commit
+//! is named or the cached copy is removed, never by itself. The cache is laid out as huggingface_hub does it
+//! (`HF_HUB_CACHE`, else `HF_HOME/hub`), so both share their files. `HF_ENDPOINT`, `HF_TOKEN`, the token file and
+//! `HF_HUB_OFFLINE` count as they do there; a token is sent, never shown.
 
 use std::path::{Path, PathBuf};
 
@@ -57,13 +58,12 @@ pub fn pull(repo: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
     if revision.is_empty() || revision.starts_with('/') || revision.split('/').any(|part| part == "..") {
         return Err(Error::input(format!("{}: `{revision}` is not a revision", task())));
     }
-    let folder = cache_dir().join(format!("models--{owner}--{name}"));
-    let cached = cached_snapshot(&folder, revision);
-    if let Some(snapshot) = cached.as_ref().filter(|snapshot| is_complete(snapshot, wanted)) {
-        return Ok(snapshot.clone());
+    if let Some(snapshot) = cached(repo, revision, wanted) {
+        return Ok(snapshot);
     }
     if is_offline() {
-        return match cached.filter(|snapshot| snapshot.join("config.json").is_file()) {
+        let folder = repository(repo);
+        return match snapshot_of(&folder, revision).filter(|snapshot| snapshot.join("config.json").is_file()) {
             // Not everything that could be there has to be: let the loader say what it misses.
             Some(snapshot) => Ok(snapshot),
             None => {
@@ -74,6 +74,16 @@ pub fn pull(repo: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
         };
     }
     download(owner, name, revision, wanted)
+}
+
+/// The folder that the cache holds of a model at a revision, if it is complete; the hub is not asked.
+pub fn cached(repo: &str, revision: &str, wanted: &[&str]) -> Option<PathBuf> {
+    snapshot_of(&repository(repo), revision).filter(|snapshot| is_complete(snapshot, wanted))
+}
+
+/// Where the cache keeps a repository.
+fn repository(repo: &str) -> PathBuf {
+    cache_dir().join(format!("models--{}", repo.replace('/', "--")))
 }
 
 #[cfg(not(feature = "hub"))]
@@ -105,17 +115,17 @@ fn is_offline() -> bool {
 }
 
 /// One half of `org/name`, as the hub allows it.
-fn is_name(part: &str) -> bool {
+pub(super) fn is_name(part: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !part.is_empty() && part.len() <= 96 && part.chars().all(allowed) && !part.starts_with(['.', '-'])
 }
 
-fn is_commit(revision: &str) -> bool {
+pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// The snapshot that the cache has for a revision.
-fn cached_snapshot(folder: &Path, revision: &str) -> Option<PathBuf> {
+fn snapshot_of(folder: &Path, revision: &str) -> Option<PathBuf> {
     let commit = match is_commit(revision) {
         true => revision.to_owned(),
         false => std::fs::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_owned(),
@@ -161,7 +171,7 @@ mod online {
     use hf_hub::repository::RepoTreeEntry;
     use hf_hub::{HFClient, HFError};
 
-    use super::{cache_dir, is_commit, matches};
+    use super::{cache_dir, is_commit, matches, repository};
     use crate::error::{Error, Kind, Result};
 
     pub(super) fn download(owner: &str, name: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
@@ -189,7 +199,7 @@ mod online {
             return Err(Error::input(format!("pull `{owner}/{name}`: the repository has no `config.json`"))
                 .with_hint("karat reads models in the format of transformers; GGUF-only repositories are not"));
         }
-        let folder = cache.join(format!("models--{owner}--{name}"));
+        let folder = repository(&format!("{owner}/{name}"));
         for (path, size) in &files {
             let file = repo.download_file().filename(path).revision(&commit).send().map_err(fail)?;
             check_size(&file, *size)?;

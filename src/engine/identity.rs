@@ -1,12 +1,14 @@
 //! What a model is: the SHA-256 of every file that decides its answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::candle::weight_files;
+use super::model_json::read_json;
 use crate::error::{Error, Result};
 
 /// Files besides the weights that decide what a model answers, where they exist.
@@ -44,20 +46,68 @@ pub fn hash_file(path: &Path) -> Result<String> {
     }
 }
 
+/// A model folder, with what its files hash to where that is known already.
+#[derive(Clone, Debug)]
+pub struct ModelFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// What [`hash_model`] would give.
+    pub hashes: Option<BTreeMap<String, String>>,
+}
+
+impl ModelFolder {
+    /// Relative name and SHA-256 of every file that decides the model's answers. Nothing is hashed twice.
+    ///
+    /// # Errors
+    /// Those of [`hash_model`].
+    pub fn hashes(&self) -> Result<BTreeMap<String, String>> {
+        match &self.hashes {
+            Some(hashes) => Ok(hashes.clone()),
+            None => hash_model(&self.path),
+        }
+    }
+}
+
 /// Relative name and SHA-256 of every file of a model folder that decides its answers, by name.
 ///
 /// # Errors
 /// A file cannot be read, or there are no weights.
 pub fn hash_model(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let small = FILES.iter().map(|name| folder.join(name)).filter(|path| path.is_file());
-    let files: Vec<PathBuf> = small.chain(weight_files(folder)?).collect();
-    let name = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+    hash_files(folder, &model_files(folder)?)
+}
+
+/// Relative names of the files of a model folder that decide its answers: those that exist of all that may.
+///
+/// # Errors
+/// There are no weights, or a file that names others is broken.
+pub fn model_files(folder: &Path) -> Result<BTreeSet<String>> {
+    let fixed = FILES.iter().map(|name| (*name).to_owned());
+    let mut files: BTreeSet<String> =
+        fixed.chain(module_files(folder)?).filter(|name| folder.join(name).is_file()).collect();
+    let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+    files.extend(weight_files(folder)?.iter().map(relative));
+    Ok(files)
+}
+
+/// The configurations of the modules that a sentence-transformers folder names.
+fn module_files(folder: &Path) -> Result<Vec<String>> {
+    let modules = read_json(&folder.join("modules.json"))?;
+    let paths = modules.iter().filter_map(Value::as_array).flatten().filter_map(|module| module.get("path")?.as_str());
+    Ok(paths.filter(|path| !path.is_empty()).map(|path| format!("{path}/config.json")).collect())
+}
+
+/// SHA-256 of files by their names within a folder.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn hash_files(folder: &Path, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
     std::thread::scope(|scope| {
         // Shards hash side by side; a single file is bound by one core.
-        let tasks: Vec<_> = files.iter().map(|path| (path, scope.spawn(move || hash_file(path)))).collect();
-        let joined = tasks.into_iter().map(|(path, task)| {
+        let tasks: Vec<_> =
+            names.iter().map(|name| (name, scope.spawn(move || hash_file(&folder.join(name))))).collect();
+        let joined = tasks.into_iter().map(|(name, task)| {
             let hash = task.join().map_err(|_| Error::internal("hash a file"))??;
-            Ok((name(path), hash))
+            Ok((name.clone(), hash))
         });
         joined.collect()
     })

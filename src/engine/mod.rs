@@ -13,6 +13,7 @@ mod model_json;
 mod model_ref;
 pub mod options;
 pub mod plan;
+pub mod registry;
 pub mod render;
 mod request;
 pub mod sampler;

@@ -25,6 +25,8 @@ pub enum ModelRef {
         name: String,
         /// Its version.
         version: String,
+        /// The folder from which the registry is looked for, upwards.
+        base: PathBuf,
     },
     /// A repository of the hub.
     Hub {
@@ -58,7 +60,7 @@ impl ModelRef {
         };
         match (name.split('/').collect::<Vec<_>>().as_slice(), revision) {
             ([name], Some(version)) if is_word(name) && is_word(version) => {
-                Ok(Self::Registry { name: (*name).into(), version: version.into() })
+                Ok(Self::Registry { name: (*name).into(), version: version.into(), base: PathBuf::new() })
             }
             // A path with a typo must not become a question to the network.
             ([first, _], None) if base.join(first).is_dir() => Ok(Self::Folder(path.into())),
@@ -70,13 +72,16 @@ impl ModelRef {
         }
     }
 
-    /// The same reference with its path, if it has one, starting at `base`.
+    /// The same reference with its path, if it has one, starting at `base`, and the registry looked for from there.
     #[must_use]
     pub fn resolved(&self, base: &Path) -> Self {
         match self {
             Self::Folder(path) => Self::Folder(base.join(path)),
             Self::Gguf(path) => Self::Gguf(base.join(path)),
-            Self::Registry { .. } | Self::Hub { .. } => self.clone(),
+            Self::Registry { name, version, base: from } => {
+                Self::Registry { name: name.clone(), version: version.clone(), base: base.join(from) }
+            }
+            Self::Hub { .. } => self.clone(),
         }
     }
 }
@@ -98,7 +103,7 @@ impl fmt::Display for ModelRef {
                 write!(f, "{}{}", if plain { "./" } else { "" }, path.display())
             }
             Self::Gguf(path) => write!(f, "{}", path.display()),
-            Self::Registry { name, version } => write!(f, "{name}@{version}"),
+            Self::Registry { name, version, .. } => write!(f, "{name}@{version}"),
             Self::Hub { repo, revision: None } => f.write_str(repo),
             Self::Hub { repo, revision: Some(revision) } => write!(f, "{repo}@{revision}"),
         }
@@ -125,7 +130,7 @@ mod tests {
     fn reads_the_grammar() {
         let base = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(base.path().join("org/local")).unwrap();
-        let registry = ModelRef::Registry { name: "tiny".into(), version: "1.2".into() };
+        let registry = ModelRef::Registry { name: "tiny".into(), version: "1.2".into(), base: PathBuf::new() };
         let table = [
             ("./x", ModelRef::Folder("./x".into())),
             ("../../models/tiny", ModelRef::Folder("../../models/tiny".into())),

@@ -1,7 +1,6 @@
 //! Loading what a run needs, and the hashes of what was loaded.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -9,7 +8,7 @@ use super::check::Checked;
 use super::encoders::Encoders;
 use super::event::{Event, Watch};
 use crate::engine::chat::Clock;
-use crate::engine::identity::hash_model;
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::engine::render::Renderer;
 use crate::engine::{Classifier, Embedder, Generator};
@@ -19,24 +18,24 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, Default)]
 pub struct ModelFolders {
     /// Answers the cases.
-    pub generator: Option<PathBuf>,
+    pub generator: Option<ModelFolder>,
     /// Embeds texts.
-    pub embedder: Option<PathBuf>,
+    pub embedder: Option<ModelFolder>,
     /// Classifies texts.
-    pub toxicity: Option<PathBuf>,
+    pub toxicity: Option<ModelFolder>,
 }
 
 /// Hashes by role and file.
 pub(super) type ModelHashes = BTreeMap<String, BTreeMap<String, String>>;
 
 impl ModelFolders {
-    /// Hashes all files on a thread of its own, while models load and run.
+    /// Hashes on a thread of its own, while models load and run, all files whose hashes are not known.
     pub(super) fn hashing(&self) -> JoinHandle<Result<ModelHashes>> {
         let Self { generator, embedder, toxicity } = self.clone();
         std::thread::spawn(move || {
             let roles = [("generator", generator), ("embedder", embedder), ("toxicity", toxicity)];
             let there = roles.into_iter().filter_map(|(role, folder)| Some((role, folder?)));
-            there.map(|(role, folder)| Ok((role.to_owned(), hash_model(&folder)?))).collect()
+            there.map(|(role, folder)| Ok((role.to_owned(), folder.hashes()?))).collect()
         })
     }
 }
@@ -51,12 +50,12 @@ pub(super) fn load(
     let mut encoders = Encoders::default();
     if let Some(folder) = folders.embedder.as_ref().filter(|_| checked.needs_embedder) {
         watch.tell(Event::Loading { role: "embedder" });
-        let embedder = Embedder::open(folder, None, false, engine);
+        let embedder = Embedder::open(&folder.path, None, false, engine);
         encoders.embedder = Some(embedder.map_err(|e| e.context("load the embedder"))?);
     }
     if let Some(folder) = folders.toxicity.as_ref().filter(|_| checked.needs_toxicity) {
         watch.tell(Event::Loading { role: "toxicity" });
-        let classifier = Classifier::open(folder, engine);
+        let classifier = Classifier::open(&folder.path, engine);
         encoders.classifier = Some(classifier.map_err(|e| e.context("load the toxicity model"))?);
     }
     let missing = (checked.needs_embedder && encoders.embedder.is_none())
@@ -69,8 +68,8 @@ pub(super) fn load(
     };
     watch.tell(Event::Loading { role: "generator" });
     let open = || {
-        let renderer = Arc::new(Renderer::open(folder, Clock::parse(&checked.suite.plan.clock)?)?);
-        Generator::open(folder, renderer, engine)
+        let renderer = Arc::new(Renderer::open(&folder.path, Clock::parse(&checked.suite.plan.clock)?)?);
+        Generator::open(&folder.path, renderer, engine)
     };
     Ok((encoders, Some(open().map_err(|e| e.context("load the generator"))?)))
 }

@@ -6,7 +6,7 @@ use super::load::{Purpose, Suite};
 use super::metric::{Metric, Scope, Statistic};
 use super::plan::{DatasetPlan, GatePlan};
 use crate::dataset::{FieldMap, Format, Kind};
-use crate::engine::ModelRef;
+use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
 
@@ -88,10 +88,18 @@ impl Problems<'_> {
             Err(error) => error,
             Ok(Some(ModelRef::Folder(path))) if needed && !path.is_dir() => {
                 let error = Error::input(format!("find the model: there is no folder `{}`", path.display()));
-                error.with_hint("paths start from the suite's folder; a hub model is org/name[@revision]")
+                error.with_hint("paths start from the suite's folder; a registry entry is name@version, a hub model org/name[@revision]")
             }
             Ok(Some(ModelRef::Gguf(path))) if needed && !path.is_file() => {
                 Error::input(format!("find the model: there is no file `{}`", path.display()))
+            }
+            Ok(Some(ModelRef::Registry { name, version, base })) if needed => {
+                match registry::find(&base, &name, &version) {
+                    Ok(_) => return,
+                    // In the entry, not in the suite.
+                    Err(error) if error.location().is_some() => return self.list.push(error),
+                    Err(error) => error,
+                }
             }
             Ok(_) => return,
         };

@@ -14,3 +14,4 @@ mod engine;
 mod exit_codes;
 mod invariance;
 mod main_job;
+mod registry;

@@ -19,4 +19,4 @@ pub use cache::{CacheShape, PAGE};
 pub use decoder::{Decoder, DecoderSpec};
 pub use device::{Fingerprint, NUMERICS_VERSION, available_memory, fingerprint};
 pub use encoder::{Encoder, EncoderSpec, HeadKind};
-pub use weights::weight_files;
+pub use weights::{count_weights, weight_files};

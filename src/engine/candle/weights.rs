@@ -74,6 +74,21 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// Number of values by type (`f16`), over the float tensors of a folder: buffers of whole numbers are no weights.
+///
+/// # Errors
+/// Missing, truncated or broken files.
+pub fn count_weights(folder: &Path) -> Result<BTreeMap<String, u64>> {
+    let mut counts = BTreeMap::new();
+    for entry in Checkpoint::open(folder)?.tensors.values() {
+        if matches!(entry.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            let count: usize = entry.shape.iter().product();
+            *counts.entry(format!("{:?}", entry.dtype).to_lowercase()).or_default() += count as u64;
+        }
+    }
+    Ok(counts)
+}
+
 impl Checkpoint {
     /// Maps the files of a folder and reads their headers.
     ///

@@ -1,0 +1,205 @@
+//! `karat models`: the registry's entries. What is wrong with one is a result here and goes to standard output.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::{Exit, model, terminal};
+use crate::engine::ModelRef;
+use crate::engine::registry::{Found, Source, find, visible};
+use crate::error::{Error, Result};
+
+/// Arguments of `karat models`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// All entries that can be named here: those of models/ in this folder and the ones above it.
+    List,
+    /// Everything that an entry says.
+    Show {
+        /// The entry.
+        #[arg(value_name = "NAME@VERSION")]
+        entry: String,
+    },
+    /// Hash the files of entries; ends with 2 where one is not what its entry says.
+    Verify {
+        /// The entries (default: all; those of the hub only as far as they were pulled).
+        #[arg(value_name = "NAME@VERSION")]
+        entries: Vec<String>,
+    },
+    /// Fetch a model from the hub, check it where an entry names it, and print its folder.
+    Pull {
+        /// An entry, name@version, or org/name[@revision] on the hub.
+        model: String,
+    },
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    match args.command {
+        Command::List => list(),
+        Command::Show { entry } => show(&named(&entry)?),
+        Command::Verify { entries } => verify(&entries),
+        Command::Pull { model } => {
+            terminal::show(&format!("{}\n", model::from_argument(&model)?.display()))?;
+            Ok(Exit::Passed)
+        }
+    }
+}
+
+/// The entry `name@version`.
+fn named(text: &str) -> Result<Found> {
+    match ModelRef::parse(text, Path::new("."))? {
+        ModelRef::Registry { name, version, base } => find(&base, &name, &version),
+        _ => Err(Error::input(format!("find `{text}` in the model registry"))
+            .with_hint("an entry is named name@version; `karat models list` shows them")),
+    }
+}
+
+fn list() -> Result<Exit> {
+    let entries: Vec<Found> = visible(Path::new(""))?.values().map(|path| Found::read(path)).collect::<Result<_>>()?;
+    let rows: Vec<[String; 6]> = entries.iter().map(row).collect();
+    let mut text = String::new();
+    for row in &rows {
+        for (column, cell) in row.iter().enumerate().take(5) {
+            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+            // Figures to the right.
+            let cell = if (2..4).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") };
+            text.push_str(&format!("{cell}  "));
+        }
+        text.push_str(&row[5]);
+        text.push('\n');
+    }
+    terminal::show(&text)?;
+    if entries.is_empty() {
+        eprintln!("no entries: there is no models/NAME@VERSION.yaml in this folder or one above it");
+    }
+    Ok(Exit::Passed)
+}
+
+fn row(found: &Found) -> [String; 6] {
+    let entry = &found.entry;
+    let parameters = format!("{} parameters", grouped(entry.parameters));
+    let (licence, description) = (entry.licence.to_string(), entry.description.to_string());
+    [entry.reference(), entry.kind.name().to_owned(), parameters, size(found), licence, description]
+}
+
+fn show(found: &Found) -> Result<Exit> {
+    let entry = &found.entry;
+    let mut rows: Vec<(&str, String)> = vec![
+        ("entry", found.path.display().to_string()),
+        ("kind", entry.kind.name().into()),
+        ("description", entry.description.to_string()),
+        ("source", source(found)),
+        ("size", size(found)),
+        ("parameters", format!("{} in {}", grouped(entry.parameters), entry.dtype.name())),
+        ("licence", entry.licence.to_string()),
+        ("tokenizer", entry.tokenizer.to_string()),
+    ];
+    if let Some(training) = &entry.training {
+        rows.push(("trained at", training.commit.to_string()));
+        rows.push(("trained on", training.data.to_string()));
+        rows.push(("trained by", training.command.to_string()));
+        rows.extend(training.teacher.iter().map(|teacher| ("teacher", teacher.to_string())));
+    }
+    if let Some(card) = &entry.card {
+        rows.push(("card", found.beside(card.as_str()).display().to_string()));
+    }
+    let mut text = format!("{}\n", entry.reference());
+    for (name, value) in rows {
+        text.push_str(&format!("  {name:11}  {value}\n"));
+    }
+    section(&mut text, "evaluation", &entry.evaluation);
+    section(&mut text, "files", &entry.files);
+    terminal::show(&text)?;
+    Ok(Exit::Passed)
+}
+
+/// A heading and its pairs, one a line.
+fn section<K: Borrow<str>, V: Display>(text: &mut String, heading: &str, pairs: &BTreeMap<K, V>) {
+    let width = pairs.keys().map(|key| key.borrow().chars().count()).max().unwrap_or_default();
+    if !pairs.is_empty() {
+        text.push_str(&format!("  {heading}\n"));
+    }
+    for (key, value) in pairs {
+        text.push_str(&format!("    {:width$}  {value}\n", key.borrow()));
+    }
+}
+
+fn verify(names: &[String]) -> Result<Exit> {
+    let entries: Vec<(String, Result<Found>)> = match names {
+        [] => visible(Path::new(""))?.into_iter().map(|(name, path)| (name, Found::read(&path))).collect(),
+        names => names.iter().map(|name| (name.clone(), named(name))).collect(),
+    };
+    let mut exit = Exit::Passed;
+    for (name, found) in entries {
+        if names.is_empty() && found.as_ref().is_ok_and(is_unpulled) {
+            terminal::show(&format!("-     {name}  not pulled\n"))?;
+            continue;
+        }
+        let problems = found.map_or_else(|error| vec![error], |found| problems(&found));
+        let mut text = String::new();
+        for problem in &problems {
+            text.push_str(&format!("FAIL  {name}  failed to {problem}\n"));
+            text.extend(problem.hint().map(|hint| format!("      hint: {hint}\n")));
+        }
+        if problems.is_empty() {
+            text = format!("ok    {name}\n");
+        } else {
+            exit = Exit::BadInput;
+        }
+        terminal::show(&text)?;
+    }
+    Ok(exit)
+}
+
+/// Everything that is not as an entry says, without asking the hub.
+fn problems(found: &Found) -> Vec<Error> {
+    let Some(folder) = found.local() else { return vec![found.lost()] };
+    let (_, mut problems) = found.check(&folder);
+    if problems.is_empty() {
+        problems.extend(found.check_claims(&folder).err());
+    }
+    problems
+}
+
+/// Whether the folder would have to come from the hub.
+fn is_unpulled(found: &Found) -> bool {
+    matches!(found.entry.source, Source::Hub { .. }) && found.local().is_none()
+}
+
+fn source(found: &Found) -> String {
+    match &found.entry.source {
+        Source::Folder(path) => found.beside(path.as_str()).display().to_string(),
+        Source::Hub { repo, revision } => format!("{repo}@{revision} on the hub"),
+    }
+}
+
+/// Bytes of the listed files in words, as far as they are here.
+fn size(found: &Found) -> String {
+    let Some(folder) = found.local() else { return "not here".into() };
+    let len = |name: &str| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+    let bytes: u64 = found.entry.files.keys().map(|name| len(name.as_str())).sum();
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// 3480000 as `3,480,000`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

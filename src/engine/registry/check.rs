@@ -1,0 +1,114 @@
+//! A model folder held against its entry: every listed file is there and hashes to what is listed, no file that would
+//! change an answer is unlisted, and the weights are as many and of the type that the entry says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+
+use super::entry::Source;
+use super::find::Found;
+use crate::engine::candle::count_weights;
+use crate::engine::identity::{hash_files, model_files};
+use crate::error::{Error, Result};
+
+/// How a Git LFS pointer starts, which stands in the place of a file that was not fetched.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+impl Found {
+    /// What the files that decide answers hash to, and everything that is not as the entry says.
+    pub fn check(&self, folder: &Path) -> (BTreeMap<String, String>, Vec<Error>) {
+        let listed = self.entry.files.keys().map(|name| name.as_str().to_owned());
+        let (listed, missing): (BTreeSet<String>, BTreeSet<String>) =
+            listed.partition(|name| folder.join(name).is_file());
+        let mut problems: Vec<Error> = missing.iter().map(|name| self.missing(folder, name)).collect();
+        let read = match model_files(folder) {
+            Ok(read) => read,
+            // A missing file explains it.
+            Err(_) if !missing.is_empty() => return (BTreeMap::new(), problems),
+            Err(error) => return (BTreeMap::new(), vec![error]),
+        };
+        problems.extend(read.difference(&listed).map(|name| self.unlisted(folder, name)));
+        let mut hashes = match hash_files(folder, &listed) {
+            Ok(hashes) => hashes,
+            Err(error) => {
+                problems.push(error);
+                return (BTreeMap::new(), problems);
+            }
+        };
+        for (name, found) in &hashes {
+            let expected = self.entry.files.get(name.as_str()).map_or("", |hash| hash.as_str());
+            if found != expected {
+                problems.push(self.changed(folder, name, (found, expected)));
+            }
+        }
+        hashes.retain(|name, _| read.contains(name));
+        (hashes, problems)
+    }
+
+    /// Holds what the entry says beside its hashes against the folder: number and type of the weights, the model card.
+    ///
+    /// # Errors
+    /// It is not so, or the weights cannot be read.
+    pub fn check_claims(&self, folder: &Path) -> Result<()> {
+        let counts = count_weights(folder)?;
+        let (entry, total) = (&self.entry, counts.values().sum::<u64>());
+        let most = counts.iter().max_by_key(|(_, count)| **count).map_or("", |(dtype, _)| dtype.as_str());
+        let wrong = |what: String| {
+            Err(Error::input(format!("use `{}`: {what}", entry.reference()))
+                .at(&self.path)
+                .with_hint("correct the entry"))
+        };
+        if total != entry.parameters {
+            return wrong(format!("it has {total} parameters, its entry says {}", entry.parameters));
+        }
+        if most != entry.dtype.name() {
+            return wrong(format!("its weights are {most}, its entry says {}", entry.dtype.name()));
+        }
+        match entry.card.as_ref().filter(|card| !self.beside(card.as_str()).is_file()) {
+            Some(card) => wrong(format!("there is no model card `{card}`")),
+            None => Ok(()),
+        }
+    }
+
+    fn missing(&self, folder: &Path, name: &str) -> Error {
+        let path = folder.join(name);
+        let error = Error::input(format!("find `{name}`, which the entry of `{}` lists", self.entry.reference()));
+        error.with_hint(self.remedy(&path)).at(path)
+    }
+
+    fn unlisted(&self, folder: &Path, name: &str) -> Error {
+        let reference = self.entry.reference();
+        let what = format!("use `{reference}`: its entry does not list `{name}`, which would change its answers");
+        let hint = format!("remove the file, or add it with its hash to `files` in {}", self.path.display());
+        Error::input(what).at(folder.join(name)).with_hint(hint)
+    }
+
+    fn changed(&self, folder: &Path, name: &str, (found, expected): (&str, &str)) -> Error {
+        let path = folder.join(name);
+        let reference = self.entry.reference();
+        let (what, hint) = match is_lfs_pointer(&path) {
+            true => (format!("`{name}` is a Git LFS pointer, not the file"), "fetch it with `git lfs pull`".to_owned()),
+            false => (format!("`{name}` has the SHA-256 {found}, its entry says {expected}"), self.remedy(&path)),
+        };
+        Error::input(format!("use `{reference}`: {what}")).at(path).with_hint(hint)
+    }
+
+    /// How a file comes back.
+    fn remedy(&self, path: &Path) -> String {
+        match &self.entry.source {
+            Source::Folder(_) => format!(
+                "restore it with `git checkout -- {}`; another model is another version with its own entry",
+                path.display()
+            ),
+            Source::Hub { .. } => {
+                let snapshot = path.parent().unwrap_or(path).display();
+                format!("remove `{snapshot}` and pull again; if that does not help, the entry is wrong")
+            }
+        }
+    }
+}
+
+fn is_lfs_pointer(path: &Path) -> bool {
+    let mut start = [0; LFS.len()];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == LFS
+}
