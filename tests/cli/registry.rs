@@ -106,9 +106,12 @@ fn a_name_that_is_not_there_is_refused_with_the_nearest() {
     run.complains(&["models/tiny@1.yaml"]);
 }
 
+/// What is wrong, how it came to be, and what standard error says.
+type Damage = (&'static str, fn(&Project), &'static [&'static str]);
+
 #[test]
 fn files_that_are_not_as_listed_stop_a_run_before_the_model_loads() {
-    let damages: [(&str, fn(&Project), &[&str]); 5] = [
+    let damages: [Damage; 5] = [
         ("another hash", |p| drop(p.write("models/tiny/1/tokenizer_config.json", "{}")), &["SHA-256", "git checkout"]),
         (
             "a missing file",
