@@ -39,6 +39,13 @@ impl Project {
         let project = Self { folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir_all(project.folder.path().join("models/tiny")).unwrap();
         std::fs::create_dir_all(project.folder.path().join("s/prompts")).unwrap();
+        // An entry only has to be there: its files are checked where it is used.
+        let entry = format!(
+            "name: tox\nversion: \"1\"\nkind: classifier\ndescription: x\nsource: {{folder: tox}}\n\
+             files: {{tokenizer.json: \"{hash}\"}}\ntokenizer: \"{hash}\"\ndtype: f16\nparameters: 1\nlicence: MIT\n",
+            hash = "0".repeat(64)
+        );
+        project.write("../models/tox@1.yaml", &entry);
         project.write("suite.yaml", suite);
         project.write("prompts/answer.md", "---\nversion: \"1\"\n---\nQ: {{ input }}\nA:\n");
         project.write("prompts/system.md", "Be brief.\n");
@@ -281,9 +288,11 @@ fn purposes_decide_which_models_must_be_there() {
     assert!(project.error(&Overrides::default()).0.contains("the suite names none"));
     let suite = Suite::load(&project.path(), &Overrides::default(), Purpose::Score).unwrap();
     assert!(suite.generator().is_err());
-    let project = Project::new(&GOOD.replace("org/embed@abc", "./gone"));
-    assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Score).is_err());
-    assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Lint).is_ok());
+    for (there, gone) in [("org/embed@abc", "./gone"), ("tox@1", "tox@2")] {
+        let project = Project::new(&GOOD.replace(there, gone));
+        assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Score).is_err(), "{gone}");
+        assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Lint).is_ok(), "{gone}");
+    }
 }
 
 #[test]
