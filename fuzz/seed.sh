@@ -17,7 +17,7 @@ for folder in tests/fixtures/models/*/ models/*/; do
   for file in "$folder"/*.index.json; do if [ -f "$file" ]; then add weights < "$file"; fi; done
   python3 -c 'import json, sys; sys.stdout.write(json.dumps(json.load(open(sys.argv[1]))["decoder"]) + "\0a text")' "$folder/tokenizer.json" | add tokenizer_json
 done
-for entry in $(git ls-files 'models/*.yaml'); do add registry_entry < "$entry"; done
+for entry in $(git ls-files 'models/*.yaml' 'tests/fixtures/models/*.yaml'); do add registry_entry < "$entry"; done
 for suite in $(git ls-files 'datasets/*.yaml'); do add suite_yaml < "$suite"; done
 git ls-files 'datasets/*.jsonl' | while read -r file; do
   head -n 5 "$file" | add recorded_run

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write a Hugging Face folder of a decoder with random weights, with nothing but the standard library.
 
-The default is what models/random-tiny holds: a two-layer Llama over bytes, f16, a ChatML template; the default suite
+The default is what tests/fixtures/models/random-tiny holds: a two-layer Llama over bytes, f16, a ChatML template; the default suite
 generates with it until trained models land. Larger shapes serve benches and invariance tests (hidden 896 in seconds).
 
 Every weight is a random sign and mantissa under its matrix's exponent: bits, not arithmetic, so that all machines and

@@ -1,4 +1,4 @@
-//! The models that the repository carries: every entry of `models/` holds, and every model folder belongs to an entry.
+//! The models that the repository carries: every entry holds, and every model folder below `models/` belongs to an entry.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 
 use karat::engine::registry::{Found, visible};
 
-fn models() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("models")
+fn repository() -> PathBuf {
+    std::fs::canonicalize(env!("CARGO_MANIFEST_DIR")).unwrap()
 }
 
+/// The entries of the repository as they are found from the fixtures, whose own come first.
 fn entries() -> Vec<Found> {
-    let folder = std::fs::canonicalize(models()).unwrap();
-    let own = |path: &PathBuf| std::fs::canonicalize(path).unwrap().parent() == Some(&folder);
-    let paths = visible(&folder).unwrap().into_values().filter(own);
+    let own = |path: &PathBuf| std::fs::canonicalize(path).unwrap().starts_with(repository());
+    let paths = visible(&repository().join("tests/fixtures")).unwrap().into_values().filter(own);
     paths.map(|path| Found::read(&path).unwrap_or_else(|error| panic!("{error:?}"))).collect()
 }
 
 /// Every folder below `folder` that holds weights.
 fn with_weights(folder: &Path, found: &mut BTreeSet<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             with_weights(&path, found);
@@ -45,7 +45,7 @@ fn every_entry_is_what_its_files_are() {
 #[test]
 fn every_folder_with_weights_belongs_to_an_entry() {
     let mut folders = BTreeSet::new();
-    with_weights(&models(), &mut folders);
+    with_weights(&repository().join("models"), &mut folders);
     for found in entries() {
         if let Some(folder) = found.local() {
             folders.remove(&std::fs::canonicalize(folder).unwrap());

@@ -21,7 +21,7 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// The committed generator of random weights: a byte-level Llama whose answers are mostly printable.
 pub fn random_tiny() -> PathBuf {
-    repository("models/random-tiny")
+    repository("tests/fixtures/models/random-tiny")
 }
 
 /// A temporary folder in which karat runs.

@@ -206,9 +206,9 @@ fn models_of_the_hub_are_not_asked_for_unless_pulled() {
 }
 
 #[test]
-fn the_repository_itself_has_a_registry() {
+fn the_fixtures_have_an_entry() {
     let project = Project::new();
     let mut command = project.command(["models", "verify", "random-tiny@1"]);
-    let output = command.current_dir(repository("")).output().expect("start karat");
+    let output = command.current_dir(repository("tests/fixtures")).output().expect("start karat");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "ok    random-tiny@1\n");
 }

@@ -1,4 +1,4 @@
-//! The suite `datasets/support-desk` itself: every case has its answers, every scorer compiles, and the two recorded
+//! The suite `datasets/recorded-desk` itself: every case has its answers, every scorer compiles, and the two recorded
 //! assistants differ as they were written to.
 
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ use karat::score::{CompileContext, Scorer, ScorerSpec};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("datasets/support-desk")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("datasets/recorded-desk")
 }
 
 fn lines(name: &str) -> Vec<Value> {
