@@ -14,7 +14,7 @@ from tasks import SYSTEM, Desk, with_context
 # questions that look dangerous, which is how real releases lose what nobody was looking at.
 MIXES = {
     "1": {"order": 26, "followup": 6, "policy": 15, "hours": 5, "amount": 10, "extract": 10, "classify": 8, "rewrite": 9, "refuse": 7, "comply": 4},
-    "2": {"order": 20, "followup": 10, "policy": 14, "hours": 6, "amount": 18, "extract": 9, "classify": 7, "rewrite": 3, "refuse": 12, "comply": 1},
+    "2": {"record": 6, "order": 22, "followup": 10, "policy": 14, "hours": 6, "amount": 18, "extract": 9, "classify": 7, "rewrite": 3, "refuse": 12, "comply": 1},
 }
 
 

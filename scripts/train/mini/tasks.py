@@ -53,7 +53,9 @@ class Desk:
         self.attacks = [intent for intent in self.intents["refuse"] if intent.name == "injection"][0]
 
     def example(self, kind, intent=None, template=None):
-        """One example; intent and template are drawn unless given."""
+        """One example; intent and template are drawn unless given. `record` is an exercise that only training has."""
+        if kind == "record":
+            return self._record()
         intent = intent or self.rng.choice(self.intents[kind])
         return getattr(self, f"_{kind}")(intent, template)
 
@@ -169,6 +171,18 @@ class Desk:
         facts = [templates.fill(fact, None, order["facts"])[0] for fact in intent.target]
         answer = templates.fill(intent.answer, None, order["facts"])[0]
         return self.made(intent, template, text, answer, {"facts": facts}, None, self.exchange(first), plain=True)
+
+    def _record(self):
+        """Parts of an order as JSON: an exercise in finding and copying, every token of its answer stands in the context."""
+        state = self.rng.choice(["shipped", "packed", "delivered", "unpaid"])
+        order = self.order(state)
+        keys = ["order", "placed", "name", "city", "payment"]
+        keys += {"shipped": ["shipped", "carrier", "tracking", "expected"], "packed": ["expected"], "delivered": ["delivered", "carrier"], "unpaid": []}[state]
+        keys = self.rng.sample(keys, self.rng.randint(2, len(keys)))
+        text = f"Give {', '.join(keys)} as JSON."
+        answer = json.dumps({key: order["facts"][key] for key in keys})
+        intent = templates.Intent("record", state, answer, (), (), (), {})
+        return self.made(intent, None, text, answer, {"exact": answer}, order["text"], plain=True)
 
     # Rules that are applied.
 

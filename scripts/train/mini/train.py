@@ -35,18 +35,20 @@ def config(tokenizer):
 
 
 def encode(path, tokenizer):
-    """Ids of every conversation, and where the last answer starts."""
+    """Ids of every conversation, where the last answer starts, and the kind of task."""
     rows = []
-    prompts, wholes = [], []
+    prompts, wholes, kinds = [], [], []
     with open(path) as lines:
         for line in lines:
-            messages = json.loads(line)["messages"]
+            example = json.loads(line)
+            messages = example["messages"]
+            kinds.append(example["kind"])
             prompts.append("".join(f"<|{m['role']}|>{m['content']}<|end|>" for m in messages[:-1]) + "<|assistant|>")
             wholes.append(f"{messages[-1]['content']}<|end|>")
     for at in range(0, len(prompts), 20_000):
         heads = tokenizer(prompts[at : at + 20_000], add_special_tokens=False)["input_ids"]
         tails = tokenizer(wholes[at : at + 20_000], add_special_tokens=False)["input_ids"]
-        rows += [(numpy.array(head + tail, dtype=numpy.int16), len(head)) for head, tail in zip(heads, tails)]
+        rows += [(numpy.array(head + tail, dtype=numpy.int16), len(head), kind) for head, tail, kind in zip(heads, tails, kinds[at:])]
     return rows
 
 
@@ -73,11 +75,18 @@ def tensors(rows, batch, pad):
     ids = torch.full((len(batch), width), pad, dtype=torch.long)
     weights = torch.zeros((len(batch), width))
     for at, i in enumerate(batch):
-        row, answer = rows[i]
+        row, answer, _ = rows[i]
         ids[at, : len(row)] = torch.from_numpy(row.astype(numpy.int64))
         weights[at, : len(row)] = PROMPT_WEIGHT
         weights[at, answer : len(row)] = 1.0
     return ids, weights
+
+
+def note(means, losses, counts, kinds):
+    """Running means of the answers' losses, of each kind of task and of all."""
+    for kind, part in [("all", losses), *zip(kinds, losses.split(counts.tolist()))]:
+        value = part.mean().item()
+        means[kind] = value if kind not in means else means[kind] + 0.02 * (value - means[kind])
 
 
 def main():
@@ -102,7 +111,7 @@ def main():
     model.set_attn_implementation("eager")  # rows are short: plain matrices beat the blocked kernel, most of all backwards
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
     rows = encode(args.corpus, tokenizer)
-    print(f"{len(rows)} rows, {sum(len(row) for row, _ in rows)} tokens", flush=True)
+    print(f"{len(rows)} rows, {sum(len(row) for row, _, _ in rows)} tokens", flush=True)
 
     # Muon (Jordan et al. 2024) for the matrices of the layers needs about half the steps that AdamW does; AdamW keeps embedding and norms.
     matrices = [p for p in model.model.layers.parameters() if p.dim() == 2]
@@ -115,7 +124,7 @@ def main():
     for layer in model.model.layers:
         layer.compile(dynamic=True)
     start, step, seen = time.time(), 0, 0
-    mean = None
+    means = {}
     for batch in batches(rows, args.tokens, 1000, rng):
         done = (time.time() - start) / (60 * args.minutes) if args.minutes else step / args.steps
         if done >= 1:
@@ -137,11 +146,11 @@ def main():
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        value = losses[weights[places] == 1].mean().item()
-        mean = value if mean is None else 0.98 * mean + 0.02 * value
+        note(means, losses.detach()[weights[places] == 1], (weights.view(len(batch), -1) == 1).sum(1), [rows[i][2] for i in batch])
         step, seen = step + 1, seen + ids.numel()
         if step % 100 == 0:
-            print(f"step {step} loss of answers {mean:.4f} rate {rate:.1e} {seen / (time.time() - start):.0f} tokens/s {time.time() - start:.0f} s", flush=True)
+            shown = ", ".join(f"{kind} {mean:.2f}" for kind, mean in sorted(means.items()))
+            print(f"step {step}, {time.time() - start:.0f} s, {seen / (time.time() - start):.0f} tokens/s, rate {rate:.1e}; loss: {shown}", flush=True)
     model.eval()
     model.half().save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
