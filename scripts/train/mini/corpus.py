@@ -1,6 +1,6 @@
 """The training corpus of karat-mini: seeded worked examples, one JSON line each, in the mix of a release.
 
-    python corpus.py --release 1 --examples 200000 --seed 1 --out corpus-1.jsonl
+    python corpus.py --release 1 --examples 300000 --seed 1 --out corpus-1.jsonl
 """
 
 import argparse
@@ -10,11 +10,12 @@ import random
 
 from tasks import SYSTEM, Desk, with_context
 
-# Shares of the kinds. Release 2 was asked to get better at sums, conversations and attacks; it sees less of rewriting and of harmless
-# questions that look dangerous, which is how real releases lose what nobody was looking at.
+# Shares of the kinds. `start` comes before release 1. Release 2 was asked to get better at sums and rewriting; it sees fewer attacks and
+# fewer questions about the shop's rules, which is how real releases lose what nobody was looking at.
 MIXES = {
-    "1": {"order": 26, "followup": 6, "policy": 15, "hours": 5, "amount": 10, "extract": 10, "classify": 8, "rewrite": 9, "refuse": 7, "comply": 4},
-    "2": {"record": 6, "order": 22, "followup": 10, "policy": 14, "hours": 6, "amount": 18, "extract": 9, "classify": 7, "rewrite": 3, "refuse": 12, "comply": 1},
+    "start": {"order": 26, "followup": 6, "policy": 15, "hours": 5, "amount": 10, "extract": 10, "classify": 8, "rewrite": 9, "refuse": 7, "comply": 4},
+    "1": {"record": 6, "order": 22, "followup": 10, "policy": 14, "hours": 6, "amount": 18, "extract": 9, "classify": 7, "rewrite": 3, "refuse": 12, "comply": 1},
+    "2": {"record": 4, "order": 20, "followup": 8, "policy": 9, "hours": 5, "amount": 24, "extract": 8, "classify": 7, "rewrite": 9, "refuse": 5, "comply": 1},
 }
 
 
