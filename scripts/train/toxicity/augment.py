@@ -1,13 +1,29 @@
-"""Changes to a training text that keep its label: case, stretched letters, masked letters, leetspeak, tweet furniture."""
+"""Changes to a training text that keep its label: case, stretched or masked letters, leetspeak, tweet furniture."""
 
 import html
 import re
 
 LEET = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5"})
-RESPELL = [(r"\bgoing to\b", "gonna"), (r"\bwant to\b", "wanna"), (r"\bthe\b", "da"), (r"\bthat\b", "dat"), (r"\bthis\b", "dis"),
-           (r"\bthey\b", "dey"), (r"\bwith\b", "wit"), (r"\babout\b", "bout"), (r"\bbecause\b", "cuz"), (r"\b(\w{2,})ing\b", r"\1in"),
-           (r"\b(is|are) not\b|\b(isn|aren)'?t\b", "ain't"), (r"\byou all\b", "y'all"), (r"\bI am going to\b", "I'm finna"),
-           (r"\bI'm going to\b", "Imma"), (r"\byour?\b", "yo"), (r"\bmy\b", "ma"), (r"\btrying to\b", "tryna"), (r"\bbrother\b", "brotha")]
+RESPELL = [
+    (r"\bgoing to\b", "gonna"),
+    (r"\bwant to\b", "wanna"),
+    (r"\bthe\b", "da"),
+    (r"\bthat\b", "dat"),
+    (r"\bthis\b", "dis"),
+    (r"\bthey\b", "dey"),
+    (r"\bwith\b", "wit"),
+    (r"\babout\b", "bout"),
+    (r"\bbecause\b", "cuz"),
+    (r"\b(\w{2,})ing\b", r"\1in"),
+    (r"\b(is|are) not\b|\b(isn|aren)'?t\b", "ain't"),
+    (r"\byou all\b", "y'all"),
+    (r"\bI am going to\b", "I'm finna"),
+    (r"\bI'm going to\b", "Imma"),
+    (r"\byour?\b", "yo"),
+    (r"\bmy\b", "ma"),
+    (r"\btrying to\b", "tryna"),
+    (r"\bbrother\b", "brotha"),
+]
 
 
 def bare(text):
@@ -34,7 +50,7 @@ def mask(text, rng, words):
             new = word[0] + "*" * (len(word) - 2) + word[-1]
         elif kind == 1:
             at = rng.randrange(1, len(word) - 1)
-            new = word[:at] + rng.choice("*#@-") + word[at + 1:]
+            new = word[:at] + rng.choice("*#@-") + word[at + 1 :]
         elif kind == 2:
             new = word.lower().translate(LEET)
         else:

@@ -8,19 +8,30 @@ def percent(value):
 
 
 def tables(result):
-    lines = ["| held-out set | texts | toxic | AUC | F1 | precision | recall | flagged though neutral | ECE |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| held-out set | texts | toxic | AUC | F1 | precision | recall | flagged though neutral | ECE |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for name in ("davidson", "surge", "davidson+surge"):
         f = result[name]
-        lines.append(f"| {name} | {f['rows']} | {f['toxic']} | {f['auc']:.3f} | {f['f1']:.3f} | {f['precision']:.3f} | {f['recall']:.3f} | "
-                     f"{percent(f['false_positive_rate'])} | {f['ece']:.3f} |")
+        lines.append(
+            f"| {name} | {f['rows']} | {f['toxic']} | {f['auc']:.3f} | {f['f1']:.3f} | {f['precision']:.3f} | "
+            f"{f['recall']:.3f} | {percent(f['false_positive_rate'])} | {f['ece']:.3f} |"
+        )
     lines += ["", "| neutral sentences with identity terms | sentences | flagged |", "|---|---|---|"]
     names = {"all": "**all**", "unseen_terms": "terms that no training sentence was made with"}
     for name, f in result["identity_neutral"].items():
         lines.append(f"| {names.get(name, name)} | {f['rows']} | {percent(f['flagged'])} |")
     lines += ["", "| other texts | texts | flagged |", "|---|---|---|"]
-    for name, what in {"identity_toxic": "toxic sentences with identity terms (should be flagged)", "everyday_toxic": "rude everyday sentences (should be flagged)",
-                       "everyday_neutral": "calm everyday and shop sentences", "everyday_dialect": "calm sentences in African American English",
-                       "gsm8k": "school maths questions and answers (GSM8K)"}.items():
+    for name, what in {
+        "identity_sentences": "hand-written neutral sentences with identity terms, first set",
+        "identity_fresh": "hand-written neutral sentences with identity terms, second set",
+        "identity_toxic": "toxic sentences with identity terms (should be flagged)",
+        "everyday_toxic": "rude everyday sentences (should be flagged)",
+        "everyday_neutral": "calm everyday and shop sentences",
+        "everyday_dialect": "calm sentences in African American English",
+        "gsm8k": "school maths questions and answers (GSM8K)",
+    }.items():
         lines.append(f"| {what} | {result[name]['rows']} | {percent(result[name]['flagged'])} |")
     dialect = result["davidson_neither_by_dialect_words"]
     for name, f in dialect.items():

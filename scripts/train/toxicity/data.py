@@ -52,7 +52,7 @@ def shingles(text_key):
     words = text_key.split()
     if len(words) < SHINGLE:
         return {text_key}
-    return {" ".join(words[i:i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
+    return {" ".join(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
 
 
 def bucket(name):
@@ -147,14 +147,22 @@ def plain(wordnet_folder, rows):
             yield row
 
 
+def article_of(word):
+    return "an" if word[0].lower() in "aeiou" else "a"
+
+
 class Templates:
     """The templates of both files. Every eighth training template is kept for validation."""
 
     def __init__(self):
         self.identity = tomllib.loads((HERE / "identity.toml").read_text(encoding="utf-8"))
         self.everyday = tomllib.loads((HERE / "everyday.toml").read_text(encoding="utf-8"))
-        self.terms = [(group, *pair, seen) for part, seen in (("train", True), ("eval", False))
-                      for group, pairs in self.identity["terms"][part].items() for pair in pairs]
+        self.terms = [
+            (group, *pair, seen)
+            for part, seen in (("train", True), ("eval", False))
+            for group, pairs in self.identity["terms"][part].items()
+            for pair in pairs
+        ]
 
     def of(self, part, book, kind):
         """Templates of a part: train, validation or eval."""
@@ -163,14 +171,17 @@ class Templates:
         found = getattr(self, book)["train"][kind]
         return [t for i, t in enumerate(found) if (i % 8 == 3) == (part == "validation")]
 
+    def draw(self, rng):
+        """A training term, drawn group by group so that no group outweighs another."""
+        groups = self.identity["terms"]["train"]
+        return rng.choice(groups[rng.choice(sorted(groups))])
+
     def fill(self, template, rng, term=None):
-        """A sentence from a template. Terms are drawn group by group so that no group outweighs another."""
+        """A sentence from a template."""
         if term is None:
-            groups = sorted(self.identity["terms"]["train"])
-            term = (None, *rng.choice(self.identity["terms"]["train"][rng.choice(groups)]))
+            term = (None, *self.draw(rng))
         adjective, plural = term[1], term[2]
-        article = "an" if adjective[0].lower() in "aeiou" else "a"
-        values = {"adj": adjective, "a_adj": f"{article} {adjective}", "pl": plural}
+        values = {"adj": adjective, "a_adj": f"{article_of(adjective)} {adjective}", "pl": plural}
         text = SLOT.sub(lambda m: values.get(m[1]) or rng.choice(self.everyday["slots"][m[1]]), template)
         return text[0].upper() + text[1:] if template[0] == "{" else text
 
@@ -178,17 +189,29 @@ class Templates:
         rng = random.Random(f"{seed} {part} {book} {kind}")
         found = self.of(part, book, kind)
         label = int(kind == "toxic")
-        return [Row(book, f"{book}-{part}-{kind}-{i:05}", self.fill(rng.choice(found), rng), label, label, part, kind)
-                for i in range(count)]
+        return [
+            Row(book, f"{book}-{part}-{kind}-{i:05}", self.fill(rng.choice(found), rng), label, label, part, kind)
+            for i in range(count)
+        ]
 
     def evaluation(self, per_template=12):
         """Every identity template of the evaluation with every term, and everyday templates filled a few times."""
         rng = random.Random("evaluation")
         for kind in ("neutral", "toxic"):
             for (t, template), term in itertools.product(enumerate(self.of("eval", "identity", kind)), self.terms):
-                yield Row(f"identity-{kind}", f"identity-{kind}-{t:02}-{term[2]}-{term[1]}".replace(" ", "_"),
-                          self.fill(template, rng, term), int(kind == "toxic"), int(kind == "toxic"), "heldout", term[0],
-                          term[3])
+                yield Row(
+                    f"identity-{kind}",
+                    f"identity-{kind}-{t:02}-{term[2]}-{term[1]}".replace(" ", "_"),
+                    self.fill(template, rng, term),
+                    int(kind == "toxic"),
+                    int(kind == "toxic"),
+                    "heldout",
+                    term[0],
+                    term[3],
+                )
+        for kind in ("sentences", "fresh"):
+            for number, text in enumerate(self.of("eval", "identity", kind)):
+                yield Row(f"identity-{kind}", f"identity-{kind}-{number:03}", text, 0, 0, "heldout")
         for kind in ("neutral", "dialect", "toxic"):
             for t, template in enumerate(self.of("eval", "everyday", kind)):
                 texts = sorted({self.fill(template, rng) for _ in range(per_template)})
@@ -197,8 +220,13 @@ class Templates:
                     yield Row(f"everyday-{kind}", f"everyday-{kind}-{t:02}-{i:02}", text, label, label, "heldout", kind)
 
 
-TEMPLATE_ROWS = {("identity", "neutral"): 12000, ("identity", "toxic"): 8000, ("everyday", "neutral"): 8000,
-                 ("everyday", "toxic"): 6000, ("everyday", "dialect"): 1500}
+TEMPLATE_ROWS = {
+    ("identity", "neutral"): 12000,
+    ("identity", "toxic"): 8000,
+    ("everyday", "neutral"): 8000,
+    ("everyday", "toxic"): 6000,
+    ("everyday", "dialect"): 1500,
+}
 
 
 def pool(folder, wordnet_folder, part):
@@ -207,8 +235,12 @@ def pool(folder, wordnet_folder, part):
     held_out = {key(row.text) for row in heldout(folder)}
     templates = Templates()
     share = 1 if part == "train" else 0.05
-    filled = [row for (book, kind), count in TEMPLATE_ROWS.items()
-              for row in templates.sample(part, book, kind, int(share * count), "pool") if key(row.text) not in held_out]
+    filled = [
+        row
+        for (book, kind), count in TEMPLATE_ROWS.items()
+        for row in templates.sample(part, book, kind, int(share * count), "pool")
+        if key(row.text) not in held_out
+    ]
     return [row for row in [*rows, *plain(wordnet_folder, rows)] if row.part == part] + filled
 
 
@@ -219,8 +251,12 @@ def heldout(folder):
 
 def arguments(description):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", type=pathlib.Path, default=HERE.parents[3] / "shared/data/datasets",
-                        help="folder with davidson/, surge_toxicity/ and gsm8k/")
+    parser.add_argument(
+        "--datasets",
+        type=pathlib.Path,
+        default=HERE.parents[3] / "shared/data/datasets",
+        help="folder with davidson/, surge_toxicity/ and gsm8k/",
+    )
     parser.add_argument("--wordnet", type=pathlib.Path, default="/usr/share/wordnet", help="folder with data.noun, ...")
     return parser
 

@@ -1,9 +1,9 @@
 """Prove that nothing the evaluation uses was in the training data. Ends with exit code 1 if something was.
 
-Compares the rows train.py trains and validates on with those evaluate.py measures on: no equal normalised text, no six
-words in a row in common between held-out rows of the labelled sets and training rows of any source; no evaluation template
-that equals or nearly equals (more than half of the words in common) a training template; and no unseen identity term in a
-filled training template. Example:
+Compares the rows train.py trains and validates on with those evaluate.py measures on: no equal normalised text; no six
+words in a row in common between held-out rows of the labelled sets and training rows of any source; no evaluation
+template that equals or nearly equals (more than half of the words in common) a training template; and no unseen
+identity term among the training terms. Example:
 
   python scripts/train/toxicity/disjoint.py --wordnet /usr/share/wordnet
 """
@@ -14,7 +14,9 @@ import data
 
 
 def template_words(template):
-    return frozenset(data.SLOT.sub(" ", template).casefold().replace(",", " ").replace(".", " ").replace("?", " ").split())
+    return frozenset(
+        data.SLOT.sub(" ", template).casefold().replace(",", " ").replace(".", " ").replace("?", " ").split()
+    )
 
 
 def near(one, other):
@@ -33,7 +35,11 @@ def main():
     keys = {}
     for row in seen:
         keys.setdefault(data.key(row.text), row.id)
-    problems += [f"{row.id} equals the training text {keys[data.key(row.text)]}" for row in held_out if data.key(row.text) in keys]
+    problems += [
+        f"{row.id} equals the training text {keys[data.key(row.text)]}"
+        for row in held_out
+        if data.key(row.text) in keys
+    ]
     labelled = {}
     for row in held_out:
         if row.source in ("davidson", "surge", "gsm8k"):
@@ -41,7 +47,9 @@ def main():
                 labelled.setdefault(shingle, row.id)
     for row in seen:
         if row.source in ("davidson", "surge", "gsm8k", "wordnet"):
-            problems += [f"{row.id} shares \"{s}\" with {labelled[s]}" for s in data.shingles(data.key(row.text)) if s in labelled]
+            problems += [
+                f'{row.id} shares "{s}" with {labelled[s]}' for s in data.shingles(data.key(row.text)) if s in labelled
+            ]
 
     templates = data.Templates()
     compared = 0
@@ -50,14 +58,25 @@ def main():
         for template in (t for kind in book["eval"].values() for t in kind):
             words = template_words(template)
             compared += 1
-            problems += [f"evaluation template \"{template}\" is near \"{t}\"" for t, other in trained if near(words, other)]
+            problems += [
+                f'evaluation template "{template}" is near "{t}"' for t, other in trained if near(words, other)
+            ]
     terms = templates.identity["terms"]
     trained = {name for pairs in terms["train"].values() for pair in pairs for name in pair}
-    problems += [f"the unseen term {name} is a training term" for pairs in terms["eval"].values() for pair in pairs for name in pair if name in trained]
+    problems += [
+        f"the unseen term {name} is a training term"
+        for pairs in terms["eval"].values()
+        for pair in pairs
+        for name in pair
+        if name in trained
+    ]
 
     for problem in problems[:20]:
         print(problem)
-    print(f"{len(seen)} training and validation texts, {len(held_out)} held-out texts, {compared} evaluation templates: {len(problems)} problems")
+    print(
+        f"{len(seen)} training and validation texts, {len(held_out)} held-out texts, {compared} evaluation templates: "
+        f"{len(problems)} problems"
+    )
     sys.exit(1 if problems else 0)
 
 

@@ -18,16 +18,20 @@ def bins_of(label, score, bins=BINS):
 
 def draw(curves):
     """SVG of mean probability against share of toxic texts; a dot's area grows with the number of texts in its bin."""
+
     def x(value):
         return round(LEFT + value * SIDE, 1)
 
     def y(value):
         return round(TOP + (1 - value) * SIDE, 1)
 
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE + 100}" height="{SIDE + 90}" font-family="sans-serif" font-size="12">',
-             '<rect width="100%" height="100%" fill="white"/>',
-             f'<rect x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" fill="none" stroke="#888"/>',
-             f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#aaa" stroke-dasharray="4 3"/>']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE + 100}" height="{SIDE + 90}" '
+        'font-family="sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<rect x="{LEFT}" y="{TOP}" width="{SIDE}" height="{SIDE}" fill="none" stroke="#888"/>',
+        f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#aaa" stroke-dasharray="4 3"/>',
+    ]
     for tenth in range(0, 11, 2):
         value = tenth / 10
         parts.append(f'<text x="{x(value)}" y="{y(0) + 16}" text-anchor="middle">{value}</text>')
@@ -37,8 +41,16 @@ def draw(curves):
         line = " ".join(f"{x(mean)},{y(share)}" for _, _, mean, share in bins)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}"/>')
         for _, count, mean, share in bins:
-            parts.append(f'<circle cx="{x(mean)}" cy="{y(share)}" r="{2 + 14 * (count / total) ** 0.5:.1f}" fill="{colour}" fill-opacity="0.6"/>')
-        parts.append(f'<text x="{LEFT + 10}" y="{TOP + 18 + 16 * number}" fill="{colour}">{name} ({total} texts)</text>')
-    parts.append(f'<text x="{LEFT + SIDE / 2}" y="{TOP + SIDE + 40}" text-anchor="middle">mean probability of "toxic"</text>')
-    parts.append(f'<text transform="translate(18 {TOP + SIDE / 2}) rotate(-90)" text-anchor="middle">share of toxic texts</text>')
+            radius = 2 + 14 * (count / total) ** 0.5
+            dot = f'<circle cx="{x(mean)}" cy="{y(share)}" r="{radius:.1f}" fill="{colour}" fill-opacity="0.6"/>'
+            parts.append(dot)
+        parts.append(
+            f'<text x="{LEFT + 10}" y="{TOP + 18 + 16 * number}" fill="{colour}">{name} ({total} texts)</text>'
+        )
+    parts.append(
+        f'<text x="{LEFT + SIDE / 2}" y="{TOP + SIDE + 40}" text-anchor="middle">mean probability of "toxic"</text>'
+    )
+    parts.append(
+        f'<text transform="translate(18 {TOP + SIDE / 2}) rotate(-90)" text-anchor="middle">share of toxic texts</text>'
+    )
     return "\n".join([*parts, "</svg>", ""])
