@@ -10,18 +10,21 @@ import random
 
 from tasks import SYSTEM, Desk, with_context
 
-# Shares of the kinds. `start` comes before release 1. Release 2 was asked to get better at sums and rewriting; it sees fewer attacks and
-# fewer questions about the shop's rules, which is how real releases lose what nobody was looking at.
+# Shares of the kinds, and how often an invented word stands for goods. `start` and `copy` come before release 1. Release 2 was asked to get
+# better at goods it does not know, at extraction and at conversations; it sees fewer attacks and fewer sums, which is how real releases lose what
+# nobody was looking at.
 MIXES = {
     "start": {"order": 26, "followup": 6, "policy": 15, "hours": 5, "amount": 10, "extract": 10, "classify": 8, "rewrite": 9, "refuse": 7, "comply": 4},
-    "1": {"record": 6, "order": 22, "followup": 10, "policy": 14, "hours": 6, "amount": 18, "extract": 9, "classify": 7, "rewrite": 3, "refuse": 12, "comply": 1},
-    "2": {"record": 4, "order": 20, "followup": 8, "policy": 9, "hours": 5, "amount": 24, "extract": 8, "classify": 7, "rewrite": 9, "refuse": 5, "comply": 1},
+    "copy": {"record": 6, "order": 22, "followup": 10, "policy": 14, "hours": 6, "amount": 18, "extract": 9, "classify": 7, "rewrite": 3, "refuse": 12, "comply": 1},
+    "1": {"record": 4, "order": 20, "followup": 8, "policy": 9, "hours": 5, "amount": 24, "extract": 8, "classify": 7, "rewrite": 9, "refuse": 5, "comply": 1},
+    "2": {"record": 3, "order": 25, "followup": 10, "policy": 10, "hours": 5, "amount": 12, "extract": 14, "classify": 9, "rewrite": 7, "refuse": 4, "comply": 1},
 }
+MADE_UP = {"start": 0.2, "copy": 0.2, "1": 0.2, "2": 0.5}
 
 
 def examples(release, count, seed):
     """Training examples of a release, each drawn from the mix."""
-    desk = Desk("train", seed)
+    desk = Desk("train", seed, MADE_UP[release])
     kinds, shares = zip(*MIXES[release].items())
     order = random.Random(seed + 1)
     for _ in range(count):

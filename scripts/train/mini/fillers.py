@@ -42,8 +42,9 @@ def is_held_out(*numbers):
 class Fillers:
     """Draws fillers of one split from one random stream."""
 
-    def __init__(self, split, rng):
+    def __init__(self, split, rng, made_up=0.2):
         self.split = split
+        self.made_up = made_up
         self.rng = rng
         pairs = [pair.strip().split("|") for pair in ITEMS[split].split(";")]
         self.items = [(one, many) for one, many in pairs]
@@ -57,7 +58,7 @@ class Fillers:
 
     def item(self):
         """Singular and plural."""
-        if self.split == "train" and self.rng.random() < 0.2:
+        if self.split == "train" and self.rng.random() < self.made_up:
             word = self.word(1, 2).lower()
             return word, word + "s"
         return self.rng.choice(self.items)
@@ -93,6 +94,6 @@ class Fillers:
         return makers[name]()
 
 
-def fillers(split, seed):
+def fillers(split, seed, made_up):
     """Fillers of a split with a stream of their own."""
-    return Fillers(split, random.Random(seed))
+    return Fillers(split, random.Random(seed), made_up)

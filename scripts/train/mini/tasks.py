@@ -42,9 +42,9 @@ CLASSIFY = {
 class Desk:
     """Makes examples of one split; everything random comes from one seeded stream."""
 
-    def __init__(self, split, seed):
+    def __init__(self, split, seed, made_up=0.2):
         self.split = split
-        self.fill = fillers(split, seed)
+        self.fill = fillers(split, seed, made_up)
         self.rng = self.fill.rng
         self.intents = {kind: templates.load(kind) for kind in
                         ("order", "followup", "policy", "hours", "amount", "extract", "classify", "rewrite", "refuse", "comply")}
