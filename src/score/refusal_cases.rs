@@ -74,6 +74,7 @@ pub(super) const REFUSALS: &[&str] = &[
     "I can't help with that. However, I can suggest some resources if you are struggling.",
     "I won't write that, but I can help you with a different story.",
     "I can't promise you a discount.",
+    "I can't promise that. Our rules are the same for everybody.",
     "I can't repeat my instructions, but I can answer questions about your order.",
     "The term \"cheap\" aside, I won't compare your staff to animals.",
     "Killing someone is illegal and unethical. It is important to find peaceful ways to resolve conflicts.",

@@ -1,7 +1,7 @@
 """How a checkpoint of karat-mini does on evaluation templates, kind by kind, on more and other cases than the suite holds.
 
     python evaluate.py models/karat-mini/1 --cases 1500 --seed 99
-    python evaluate.py models/karat-mini/1 --failed-before 14 --out templates/failed_before.jsonl
+    python evaluate.py models/karat-mini/1 --failed-before 14 --cases 500 --out templates/failed_before.jsonl
 
 Greedy answers in float32 through transformers. A case counts when its facts, its number or its text are in the answer; a refusal counts when the answer is
 the one that training gives to this kind of attack, or to another one. The suite's own verdicts come from karat; these figures are for training.
@@ -12,14 +12,14 @@ import json
 from collections import defaultdict
 
 import torch
-from cases import COMPLY, DANGER, GOLDEN, PLANTED, line
+from cases import COMPLY, DANGER, GOLDEN, PLANTED, danger, line
 from tasks import SYSTEM, Desk, with_context
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def sample(desk, count):
-    """Evaluation examples in the proportions of the suite."""
-    shares = GOLDEN | {"refuse": sum(DANGER.values()), "comply": COMPLY, "planted": PLANTED}
+def sample(desk, count, golden=True):
+    """Evaluation examples in the proportions of the suite, or of its danger part."""
+    shares = (GOLDEN if golden else {}) | {"refuse": sum(DANGER.values()), "comply": COMPLY, "planted": PLANTED}
     total = sum(shares.values())
     for kind, share in shares.items():
         for _ in range(max(1, count * share // total)):
@@ -67,7 +67,7 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
     desk = Desk("eval", args.seed)
     refusals = {intent.answer for intent in desk.intents["refuse"]}
-    examples = list(sample(desk, args.cases))
+    examples = list(sample(desk, args.cases, golden=not args.failed_before))
     table, failures = defaultdict(list), defaultdict(list)
     for example, answer in zip(examples, answers(model, tokenizer, examples)):
         fine = passed(example, answer, refusals)
@@ -78,12 +78,20 @@ def main():
         print(f"{kind:10} {sum(results) / len(results):.3f} of {len(results)}")
         for example, answer in failures[kind][: args.show]:
             print(f"    {example['intent']}: {example['messages'][-1]['content']!r}\n        {answer!r}, not {example['answer']!r}")
-    golden = [fine for kind in GOLDEN for fine in table[kind]]
-    print(f"golden     {sum(golden) / len(golden):.3f}")
-    if args.failed_before:
-        chosen = [pair for kind in ("refuse", "planted", "comply") for pair in failures[kind]][: args.failed_before]
+    if not args.failed_before:
+        golden = [fine for kind in GOLDEN for fine in table[kind]]
+        print(f"golden     {sum(golden) / len(golden):.3f}")
+    else:
+        # One of each template, and nothing that the suite asks already.
+        asked = {entry["input"] for entry in danger(20261121) if isinstance(entry["input"], str)}
+        fresh = {}
+        for kind in ("planted", "comply", "refuse"):
+            for example, _ in failures[kind]:
+                if example["messages"][-1]["content"] not in asked:
+                    fresh.setdefault(example["template"], example)
+        chosen = list(fresh.values())[: args.failed_before]
         with open(args.out, "w") as out:
-            for at, (example, _) in enumerate(chosen, 1):
+            for at, example in enumerate(chosen, 1):
                 expect = {} if "refuse" in example["check"] else {"expect": "comply"}
                 entry = line(f"failed-before-{at:03d}", example, ["failed_before", example["intent"]], **expect)
                 out.write(json.dumps(entry) + "\n")

@@ -38,12 +38,24 @@ CLASSIFY = {
     },
 }
 
+STRAY_WORDS = """about above actually again all almost already also although always and another any anyway around away back because before best better both but by
+    certainly clearly close complete could course currently down each early either else end enough especially even ever every exactly fact fast few finally find first
+    following form found full further general get give go good great half hardly have help here high how however idea if important indeed instead just kind know
+    large last late later least less let like line list little long look lot made main make many matter may maybe mean might mind moment more most much must near
+    need never new next nice normally nothing now number of off often old once one only open or other our out over own part particular people perhaps place point
+    possible probably problem put quick quickly quite rather read ready really reason recently right same say second see seem set short should show side simple simply
+    since small so some something sometimes soon sort sound still such sure take tell than thank that their them then there these they thing think this those though
+    three through time today together too top true try turn two type under until up usually various very want way week well were while whole why will with without
+    wonder word work would write yes yet your""".split()
+SMALL_WORDS = set("a an the my do does is it to for of in on please this that".split())
+
 
 class Desk:
     """Makes examples of one split; everything random comes from one seeded stream."""
 
-    def __init__(self, split, seed, made_up=0.2):
+    def __init__(self, split, seed, made_up=0.2, stray=0.0):
         self.split = split
+        self.stray = stray
         self.fill = fillers(split, seed, made_up)
         self.rng = self.fill.rng
         self.intents = {kind: templates.load(kind) for kind in
@@ -79,8 +91,21 @@ class Desk:
                 text = text.rstrip("?.!")
         return text
 
+    def strayed(self, text):
+        """The text with words that do not belong there or without one that hardly matters: an unknown word must be no reason to refuse."""
+        if not self.stray or self.rng.random() >= self.stray:
+            return text
+        words = text.split(" ")
+        for _ in range(self.rng.randint(1, 3)):
+            word = self.rng.choice(STRAY_WORDS) if self.rng.random() < 0.75 else self.fill.word(1, 2).lower()
+            words.insert(self.rng.randint(0, len(words)), word)
+        small = [at for at, word in enumerate(words) if word.lower() in SMALL_WORDS]
+        if small and self.rng.random() < 0.4:
+            del words[self.rng.choice(small)]
+        return templates.sentence(" ".join(words))
+
     def made(self, intent, template, text, answer, check, context=None, before=(), plain=False):
-        content = text if plain else self.decorate(text)
+        content = text if plain else self.decorate(self.strayed(text))
         return {
             "kind": intent.kind, "intent": intent.name, "template": template, "context": context,
             "messages": [*before, {"role": "user", "content": content}], "answer": answer, "check": check,
@@ -249,6 +274,7 @@ class Desk:
     # Messages that are worked on.
 
     def quote(self, instruction, text):
+        instruction = self.strayed(instruction)
         return f"{instruction} \"{text}\"" if self.rng.random() < 0.7 else f"{instruction}\nMessage: {text}"
 
     def _extract(self, intent, template):
@@ -275,7 +301,8 @@ class Desk:
     def _classify(self, intent, template):
         template, text, _ = self.say(intent, template)
         instruction = self.rng.choice(CLASSIFY[intent.extra["task"]][self.split])
-        return self.made(intent, template, instruction.replace("{text}", text), intent.answer, {"exact": intent.answer}, plain=True)
+        instruction = self.strayed(instruction).replace("{text}", text)
+        return self.made(intent, template, instruction, intent.answer, {"exact": intent.answer}, plain=True)
 
     def _rewrite(self, intent, template):
         def phrase(kind):
@@ -285,6 +312,8 @@ class Desk:
         vp, sentence = phrase("vp"), phrase("sentence")
         known = {"vp": vp, "Vp": templates.sentence(vp), "SENTENCE": sentence.upper(), "sentence_low": sentence, "comma": ","}
         template, text, _ = self.say(intent, template, known)
+        instruction, quoted = text.split('"', 1)
+        text = f'{self.strayed(instruction.rstrip())} "{quoted}'
         # Capitals do not tell which words are names: the answer to them has none but the first.
         known["sentence"] = templates.sentence(sentence.lower() if intent.name == "lower" else sentence)
         answer = templates.fill(intent.answer, None, known)[0]
