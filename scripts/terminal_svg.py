@@ -64,17 +64,19 @@ def spans(line, style):
 def draw(lines, columns):
     width, height = columns * WIDTH + 2 * MARGIN, len(lines) * HEIGHT + 2 * MARGIN
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}">',
-           f'<rect width="100%" height="100%" rx="8" fill="#1a1b26"/>',
-           '<g font-family="ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="#c0caf5" xml:space="preserve">']
+           '<rect width="100%" height="100%" rx="8" fill="#1a1b26"/>',
+           '<g font-family="ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="#c0caf5">']
     style = {}
     for row, line in enumerate(lines):
         column = 0
         for text, look in spans(line, style):
-            if text.strip():
+            # Pieces without wider gaps, each at its own column: viewers differ in what they do with blanks.
+            for piece in re.finditer(r"\S+(?: \S+)*", text):
                 weight = ' font-weight="bold"' if look.get("bold") else ""
                 fill = f' fill="{look["colour"]}"' if "colour" in look else ""
-                place = f'x="{MARGIN + column * WIDTH:.1f}" y="{MARGIN + row * HEIGHT + 13}" textLength="{len(text) * WIDTH:.1f}"'
-                out.append(f'<text {place}{weight}{fill}>{html.escape(text)}</text>')
+                x, length = MARGIN + (column + piece.start()) * WIDTH, len(piece.group()) * WIDTH
+                place = f'x="{x:.1f}" y="{MARGIN + row * HEIGHT + 13}" textLength="{length:.1f}"'
+                out.append(f'<text {place}{weight}{fill}>{html.escape(piece.group())}</text>')
             column += len(text)
     return "\n".join([*out, "</g>", "</svg>", ""])
 
