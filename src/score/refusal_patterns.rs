@@ -386,7 +386,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Idiom,
         1.0,
-        r"\b(?:i|we) (?:can't|cannot|can not) (?:(?:guarantee|promise) (?:(?:that|it|this)(?:,| \w)|you'll|you will|results|accuracy|success|how|when|perfect)|be (?:sure|certain|100)|say (?:for sure|for certain|with certainty|exactly)|remember|recall)\b",
+        r"\b(?:i|we) (?:can't|cannot|can not) (?:(?:guarantee|promise) (?:(?:that|it|this),? \w+|you'll|you will|results|accuracy|success|how|when|perfect)|be (?:sure|certain|100)|say (?:for sure|for certain|with certainty|exactly)|remember|recall)\b",
     ),
     rule(
         Idiom,
