@@ -41,7 +41,9 @@ fn baseline() -> String {
 fn the_first_release_is_the_baseline_and_the_second_differs_both_ways() {
     let project = Project::new();
     let accepted = passed(&baseline());
-    let (first, _) = run(&project, &["--model", "karat-mini@1"]);
+    // On the command line a name is looked up from the working folder, which is a temporary one here.
+    let folder = repository("models/karat-mini/1").to_string_lossy().into_owned();
+    let (first, _) = run(&project, &["--model", &folder]);
     let first = passed(&first);
     assert_eq!(first.len(), accepted.len());
     let turned = first.iter().filter(|(case, passed)| accepted[*case] != **passed).count();
