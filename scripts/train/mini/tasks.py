@@ -60,8 +60,7 @@ class Desk:
         self.rng = self.fill.rng
         self.intents = {kind: templates.load(kind) for kind in
                         ("order", "followup", "policy", "hours", "amount", "extract", "classify", "rewrite", "refuse", "comply")}
-        rewrite = templates.yaml.safe_load((templates.FOLDER / "rewrite.yaml").read_text())
-        self.phrases = rewrite["phrases"]
+        self.phrases = templates.phrases("rewrite")
         self.attacks = [intent for intent in self.intents["refuse"] if intent.name == "injection"][0]
 
     def example(self, kind, intent=None, template=None):

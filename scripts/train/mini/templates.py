@@ -41,6 +41,11 @@ def load(kind):
     return intents
 
 
+def phrases(kind):
+    """The phrases of templates/<kind>.yaml, which its templates are filled with."""
+    return yaml.safe_load((FOLDER / f"{kind}.yaml").read_text())["phrases"]
+
+
 def expand(template, rng):
     """One of the sentences that a template stands for, fillers still open."""
     text = CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), template)
