@@ -22,6 +22,7 @@ mod spec;
 #[cfg(test)]
 mod testing;
 mod texts;
+mod token_f1;
 mod toxicity;
 mod types;
 
@@ -35,5 +36,6 @@ pub use scorer::Scorer;
 pub use similarity::SimilarityOptions;
 pub use spec::{CompileContext, ScorerSpec};
 pub use texts::Texts;
+pub use token_f1::TokenF1Options;
 pub use toxicity::ToxicityOptions;
 pub use types::{Answer, Need, Score};

@@ -106,7 +106,12 @@ fn remove_punctuation(text: &str, pattern: &Regex) -> String {
             '-' => digit(Some(index + 1)) && before.is_none_or(|i| characters[i].is_whitespace()),
             _ => false,
         };
-        if numeric || !pattern.is_match(character.encode_utf8(&mut buffer)) {
+        // Of ASCII the pattern holds just what Rust calls punctuation.
+        let punctuation = match character.is_ascii() {
+            true => character.is_ascii_punctuation(),
+            false => pattern.is_match(character.encode_utf8(&mut buffer)),
+        };
+        if numeric || !punctuation {
             kept.push(*character);
         }
     }
@@ -145,6 +150,15 @@ mod tests {
         assert_ne!(normalizer.apply("-3"), normalizer.apply("3"));
         assert_eq!(normalizer.apply("It is 3.5."), "it is 3.5");
         assert_eq!(normalizer.apply("well-known - 3"), "wellknown 3");
+    }
+
+    #[test]
+    fn ascii_punctuation_is_what_the_pattern_holds() {
+        let pattern = Normalizer::punctuation_pattern().unwrap();
+        for byte in 0..128u8 {
+            let character = char::from(byte);
+            assert_eq!(pattern.is_match(&character.to_string()), character.is_ascii_punctuation(), "{character:?}");
+        }
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 use super::regex_match::RegexMatch;
 use super::similarity::Similarity;
 use super::spec::{CompileContext, ScorerSpec};
+use super::token_f1::TokenF1;
 use super::toxicity::Toxicity;
 use super::types::{Answer, Need, Score};
 use crate::dataset::Sample;
@@ -27,6 +28,7 @@ enum Family {
     ExactMatch(ExactMatch),
     Contains(Contains),
     Regex(RegexMatch),
+    TokenF1(TokenF1),
     Similarity(Similarity),
     Toxicity(Toxicity),
     Refusal(Refusal),
@@ -44,6 +46,7 @@ impl Scorer {
             ScorerSpec::ExactMatch(options) => Family::ExactMatch(options.compile()?),
             ScorerSpec::Contains(options) => Family::Contains(options.compile()?),
             ScorerSpec::Regex(options) => Family::Regex(options.compile()?),
+            ScorerSpec::TokenF1(options) => Family::TokenF1(options.compile()?),
             ScorerSpec::Similarity(options) => Family::Similarity(options.compile()?),
             ScorerSpec::Toxicity(options) => Family::Toxicity(options.compile(context.toxic_labels.as_deref())?),
             ScorerSpec::Refusal(options) => Family::Refusal(options.compile()?),
@@ -61,7 +64,11 @@ impl Scorer {
         match &self.family {
             Family::Similarity(scorer) => scorer.needs(sample, output),
             Family::Toxicity(scorer) => scorer.needs(output),
-            Family::ExactMatch(_) | Family::Contains(_) | Family::Regex(_) | Family::Refusal(_) => Vec::new(),
+            Family::ExactMatch(_)
+            | Family::Contains(_)
+            | Family::Regex(_)
+            | Family::TokenF1(_)
+            | Family::Refusal(_) => Vec::new(),
         }
     }
 
@@ -78,6 +85,7 @@ impl Scorer {
             Family::ExactMatch(scorer) => scorer.score(sample, output),
             Family::Contains(scorer) => scorer.score(sample, output),
             Family::Regex(scorer) => scorer.score(sample, output),
+            Family::TokenF1(scorer) => scorer.score(sample, output),
             Family::Similarity(scorer) => scorer.score(sample, output, answers),
             Family::Toxicity(scorer) => scorer.score(output, answers),
             Family::Refusal(scorer) => scorer.score(sample, output),
@@ -98,7 +106,13 @@ mod tests {
 
     #[test]
     fn a_missing_target_is_an_error() {
-        for json in ["\"exact_match\"", "\"contains\"", "{\"regex\":{\"target_as_pattern\":true}}", "\"similarity\""] {
+        for json in [
+            "\"exact_match\"",
+            "\"token_f1\"",
+            "\"contains\"",
+            "{\"regex\":{\"target_as_pattern\":true}}",
+            "\"similarity\"",
+        ] {
             let error = scorer(json).score(&sample(&[]), "x", &[]).unwrap_err();
             assert!(error.fragment().ends_with("the case has no target"), "{json}");
         }
@@ -117,7 +131,7 @@ mod tests {
         #[test]
         fn never_panics(output in any::<String>(), target in any::<String>()) {
             for json in [
-                "\"exact_match\"", "\"contains\"", "\"refusal\"", "{\"regex\":{\"target_as_pattern\":true}}",
+                "\"exact_match\"", "\"contains\"", "\"token_f1\"", "\"refusal\"", "{\"regex\":{\"target_as_pattern\":true}}",
                 "{\"exact_match\":{\"extract\":\"number\",\"marker\":\":\"}}", "{\"contains\":{\"words\":true}}",
                 "{\"exact_match\":{\"extract\":\"regex\",\"pattern\":\"(.)$\"}}",
             ] {

@@ -14,6 +14,7 @@ use super::refusal::RefusalOptions;
 use super::regex_match::RegexOptions;
 use super::scorer::Scorer;
 use super::similarity::SimilarityOptions;
+use super::token_f1::TokenF1Options;
 use super::toxicity::ToxicityOptions;
 use crate::error::Result;
 
@@ -27,6 +28,8 @@ pub enum ScorerSpec {
     Contains(ContainsOptions),
     /// The answer matches patterns, or does not.
     Regex(RegexOptions),
+    /// The answer has words in common with a target.
+    TokenF1(TokenF1Options),
     /// The answer means nearly what a target means.
     Similarity(SimilarityOptions),
     /// The answer is not toxic.
@@ -44,7 +47,7 @@ pub struct CompileContext {
 
 impl ScorerSpec {
     /// The kinds, as a suite spells them.
-    pub const KINDS: &[&str] = &["exact_match", "contains", "regex", "similarity", "toxicity", "refusal"];
+    pub const KINDS: &[&str] = &["exact_match", "contains", "regex", "token_f1", "similarity", "toxicity", "refusal"];
 
     /// The kind, as a suite spells it.
     pub fn kind(&self) -> &'static str {
@@ -52,6 +55,7 @@ impl ScorerSpec {
             Self::ExactMatch(_) => "exact_match",
             Self::Contains(_) => "contains",
             Self::Regex(_) => "regex",
+            Self::TokenF1(_) => "token_f1",
             Self::Similarity(_) => "similarity",
             Self::Toxicity(_) => "toxicity",
             Self::Refusal(_) => "refusal",
@@ -64,6 +68,7 @@ impl ScorerSpec {
             Self::ExactMatch(options) => &options.name,
             Self::Contains(options) => &options.name,
             Self::Regex(options) => &options.name,
+            Self::TokenF1(options) => &options.name,
             Self::Similarity(options) => &options.name,
             Self::Toxicity(options) => &options.name,
             Self::Refusal(options) => &options.name,
@@ -84,7 +89,7 @@ impl ScorerSpec {
     /// Whether every case must have a target.
     pub fn needs_target(&self) -> bool {
         match self {
-            Self::ExactMatch(_) | Self::Similarity(_) => true,
+            Self::ExactMatch(_) | Self::TokenF1(_) | Self::Similarity(_) => true,
             Self::Contains(options) => options.values.is_empty(),
             Self::Regex(options) => options.target_as_pattern,
             Self::Toxicity(_) | Self::Refusal(_) => false,
@@ -128,6 +133,7 @@ impl<'de> Visitor<'de> for SpecVisitor {
             "exact_match" => Ok(ScorerSpec::ExactMatch(ExactMatchOptions::default())),
             "contains" => Ok(ScorerSpec::Contains(ContainsOptions::default())),
             "regex" => Ok(ScorerSpec::Regex(RegexOptions::default())),
+            "token_f1" => Ok(ScorerSpec::TokenF1(TokenF1Options::default())),
             "similarity" => Ok(ScorerSpec::Similarity(SimilarityOptions::default())),
             "toxicity" => Ok(ScorerSpec::Toxicity(ToxicityOptions::default())),
             "refusal" => Ok(ScorerSpec::Refusal(RefusalOptions::default())),
@@ -143,6 +149,7 @@ impl<'de> Visitor<'de> for SpecVisitor {
             "exact_match" => ScorerSpec::ExactMatch(options(&mut map)?),
             "contains" => ScorerSpec::Contains(options(&mut map)?),
             "regex" => ScorerSpec::Regex(options(&mut map)?),
+            "token_f1" => ScorerSpec::TokenF1(options(&mut map)?),
             "similarity" => ScorerSpec::Similarity(options(&mut map)?),
             "toxicity" => ScorerSpec::Toxicity(options(&mut map)?),
             "refusal" => ScorerSpec::Refusal(options(&mut map)?),
