@@ -84,6 +84,7 @@ fn decode_step(sequences: usize, context: usize) -> Step {
         |s: usize| Segment { start: context, len: 1, pages: (0..pages).map(|p| (s * pages + p) as u32).collect() };
     let want = Want::Next { sampling: Sampling::default(), key: 0, position: 0 };
     Step {
+        copies: Vec::new(),
         tokens: (0..sequences).map(|s| (s * 37 % VOCAB) as u32).collect(),
         segments: (0..sequences).map(segment).collect(),
         reads: (0..sequences).map(|row| Read { row, want }).collect(),
@@ -126,6 +127,7 @@ fn generate(c: &mut Criterion) {
     for rows in [128usize, 512] {
         let pages = (0..rows.div_ceil(PAGE) as u32).collect();
         let step = Step {
+            copies: Vec::new(),
             tokens: (0..rows as u32).collect(),
             segments: vec![Segment { start: 0, len: rows, pages }],
             reads: Vec::new(),

@@ -32,6 +32,12 @@ pub struct EngineArgs {
     /// Memory for the KV cache (default: half of what is free).
     #[arg(long, value_name = "GIB")]
     pub kv_gib: Option<f64>,
+    /// Compute equal beginnings of prompts again for every prompt.
+    #[arg(long)]
+    pub no_prefix_sharing: bool,
+    /// Choose one token at a time, without guesses from the baseline or the prompt.
+    #[arg(long)]
+    pub no_drafts: bool,
 }
 
 impl EngineArgs {
@@ -48,6 +54,8 @@ impl EngineArgs {
             max_seqs: self.max_seqs,
             window: self.window,
             kv_gib: self.kv_gib,
+            prefix_sharing: !self.no_prefix_sharing,
+            drafts: !self.no_drafts,
         };
         options.check()?;
         if self.threads == Some(0) {

@@ -69,6 +69,7 @@ pub struct Line {
     seed: Option<u64>,
     stop: Option<Stops>,
     add_generation_prompt: Option<bool>,
+    draft_ids: Option<Vec<u32>>,
 }
 
 /// One stop string or several.
@@ -161,10 +162,11 @@ fn request(line: Line, options: &GenerateOptions, ids: &Ids) -> Request {
     if let Some(stop) = &line.stop {
         options.stop = stop.0.clone();
     }
+    let draft = line.draft_ids.clone().unwrap_or_default();
     let (id, prompt) = line.into_prompt();
     let case = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
     ids.enter(id);
-    Request { prompt, options, key: CaseKey { dataset: String::new(), case, repeat: 0 } }
+    Request { prompt, options, key: CaseKey { dataset: String::new(), case, repeat: 0 }, draft }
 }
 
 /// Runs the command.
@@ -212,7 +214,7 @@ pub fn run(args: Args) -> Result<Exit> {
             "generated {} tokens for {answered} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
              loaded in {:.2} s{}",
             totals.generated_tokens,
-            totals.prefill_tokens,
+            totals.prefill_tokens + totals.shared_tokens,
             totals.generated_tokens as f64 / seconds.max(1e-9),
             totals.steps,
             loaded.as_secs_f64(),

@@ -12,7 +12,8 @@ use super::store_args::{BaselineArgs, StoreArgs};
 use super::suite_args::{OverrideArgs, suite_path};
 use super::{Exit, model, terminal};
 use crate::error::{Error, Result};
-use crate::run::{Checked, Event, Job, ModelFolders, Watch, check, execute};
+use crate::record::RESULTS;
+use crate::run::{Checked, Event, Job, ModelFolders, Recorded, Watch, check, execute};
 use crate::suite::{Overrides, Purpose, Suite};
 
 /// Arguments of `karat run`.
@@ -64,7 +65,10 @@ pub fn run(args: Args) -> Result<Exit> {
     }
     let models = ModelFolders { generator: Some(model::folder(&checked.suite.generator()?)?), ..encoders(&checked)? };
     let keep_outputs = !args.no_outputs;
-    let finished = execute(Job { checked, models, engine, runs: store.runs(), keep_outputs, watch })?;
+    // A baseline without answers gives no drafts; nothing else depends on them.
+    let answers = baseline.as_ref().filter(|_| engine.drafts).map(|run| run.folder().join(RESULTS));
+    let drafts = answers.and_then(|answers| Recorded::open(&answers, watch).ok());
+    let finished = execute(Job { checked, models, engine, drafts, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
     conclude(finished, baseline.as_ref(), &store)
 }

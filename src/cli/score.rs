@@ -64,7 +64,7 @@ pub fn run(args: Args) -> Result<Exit> {
     }
     let models = encoders(&checked)?;
     let keep_outputs = !args.no_outputs;
-    let finished = execute(Job { checked, models, engine, runs: store.runs(), keep_outputs, watch })?;
+    let finished = execute(Job { checked, models, engine, drafts: None, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
     conclude(finished, baseline.as_ref(), &store)
 }

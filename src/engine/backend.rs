@@ -63,6 +63,8 @@ pub struct Read {
 /// The tokens of one pass through the model: segments back to back, no padding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
+    /// Pages to copy before anything else, over all layers: from, to.
+    pub copies: Vec<(u32, u32)>,
     /// Token ids of all segments.
     pub tokens: Vec<u32>,
     /// Whose tokens they are, in the same order.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::answer::Answer;
 use super::backend::Backend;
 use super::candle::{self, Decoder, Fingerprint, PAGE, arch};
+use super::draft::Draft;
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
@@ -70,6 +71,8 @@ impl Generator {
             prefill_chunk: options.prefill_chunk.unwrap_or(usize::MAX),
             max_seqs: options.max_seqs,
             window: options.window,
+            sharing: options.prefix_sharing,
+            drafts: options.drafts,
         };
         Ok(Self { folder: folder.into(), renderer, decoder, eos, limits, fingerprint })
     }
@@ -211,6 +214,7 @@ fn prepare(renderer: &Arc<Renderer>, eos: &[u32], request: Request) -> Prepared 
         max_new_tokens: options.max_new_tokens,
         sampling: options.sampling,
         key: sampler::stream_key(options.seed, &request.key),
+        draft: Draft::new(request.draft),
         watcher: Box::new(Answer::new(renderer.clone(), eos, &options.stop)),
     };
     Prepared { work: Ok(Work { tokens: ids, goal }), ticket }

@@ -84,6 +84,10 @@ pub struct EngineOptions {
     pub window: usize,
     /// GiB for the KV cache; `None` takes half of the available memory after the weights are loaded.
     pub kv_gib: Option<f64>,
+    /// Whether equal beginnings of prompts are computed once.
+    pub prefix_sharing: bool,
+    /// Whether guessed tokens are verified many at a time.
+    pub drafts: bool,
 }
 
 impl Default for EngineOptions {
@@ -96,6 +100,8 @@ impl Default for EngineOptions {
             max_seqs: 128,
             window: 4096,
             kv_gib: None,
+            prefix_sharing: true,
+            drafts: true,
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Request {
     pub options: GenerateOptions,
     /// Whose random numbers to use.
     pub key: CaseKey,
+    /// What the answer may be, an earlier run's perhaps: a guess that changes speed only.
+    pub draft: Vec<u32>,
 }
 
 /// Why an answer ended.

@@ -2,13 +2,16 @@
 //!
 //! Work enters through a bounded window in input order and leaves in input order; inside the window the longest goes
 //! first, so that the batch stays full to the end. A sequence is admitted when pages for its whole possible length are
-//! free, so that nothing is ever evicted; a finished one frees its pages for the next step. Who runs beside whom changes
-//! speed only.
+//! free, so that nothing is ever evicted; a finished one frees its pages for the next step. What a prompt has in common
+//! with an earlier one is not computed again (`pages`); while the earlier one is at it, the later one waits. Rows that a
+//! step has to spare verify guesses of what comes next (`draft`). Who runs beside whom changes speed only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::Closed;
 use super::backend::{Backend, Read, Seen, Segment, Shape, Step, Want};
+use super::draft::{self, Draft};
+use super::pages::{Lease, Pages};
 use super::plan::{self, Budget, Runnable};
 use super::request::Sampling;
 use crate::error::Result;
@@ -24,7 +27,16 @@ pub struct Limits {
     pub max_seqs: usize,
     /// Requests between the oldest unanswered and the newest read.
     pub window: usize,
+    /// Whether equal beginnings of prompts are computed once.
+    pub sharing: bool,
+    /// Whether free rows of a step verify drafts.
+    pub drafts: bool,
 }
+
+/// A step of so few rows is bound by reading the weights: uncertain guesses fill it up.
+const SMALL: usize = 16;
+/// Recorded tokens that are guessed at a time once more than a quarter of all guesses were wrong.
+const CAREFUL: usize = 8;
 
 /// Ends an answer: looks at every chosen token.
 pub trait Watcher: Send {
@@ -48,6 +60,8 @@ pub enum Goal {
         sampling: Sampling,
         /// Stream of random numbers.
         key: u64,
+        /// What the answer may be.
+        draft: Draft,
         /// Looks at every chosen token.
         watcher: Box<dyn Watcher>,
     },
@@ -101,11 +115,17 @@ pub struct Totals {
     pub steps: u64,
     /// Prompt and scored tokens computed.
     pub prefill_tokens: u64,
+    /// Prompt and scored tokens that were not, since an earlier sequence began alike.
+    pub shared_tokens: u64,
     /// Tokens chosen.
     pub generated_tokens: u64,
+    /// Guessed tokens computed beside them.
+    pub drafted_tokens: u64,
+    /// Guesses that were right: chosen tokens that needed no step of their own.
+    pub accepted_tokens: u64,
     /// Most sequences in flight.
     pub peak_sequences: usize,
-    /// Most pages in use.
+    /// Most pages in use by sequences.
     pub peak_pages: usize,
 }
 
@@ -135,9 +155,13 @@ struct Sequence {
     index: u64,
     tokens: Vec<u32>,
     prompt: usize,
+    /// First tokens that nothing is read from.
+    unread: usize,
+    /// Whether it is known what it has in common with others.
+    started: bool,
     /// Tokens in the cache.
     cached: usize,
-    pages: Vec<u32>,
+    lease: Lease,
     goal: Goal,
     logprob: f64,
     scored: usize,
@@ -156,6 +180,26 @@ impl Sequence {
 
     fn decoding(&self) -> bool {
         self.cached >= self.prompt
+    }
+}
+
+impl Work {
+    /// Whether it asks for no token and no probability.
+    fn is_answered(&self) -> bool {
+        match &self.goal {
+            Goal::Generate { max_new_tokens, .. } => *max_new_tokens == 0,
+            Goal::Score { from } => *from >= self.tokens.len(),
+            Goal::Logits => false,
+        }
+    }
+
+    /// How many of its first tokens are computed for sure, and how many of those nothing is read from.
+    fn prompt(&self) -> (usize, usize) {
+        let len = self.tokens.len();
+        match self.goal {
+            Goal::Generate { .. } | Goal::Logits => (len, len - 1),
+            Goal::Score { from } => (len - 1, from.saturating_sub(1).min(len - 1)),
+        }
     }
 }
 
@@ -179,7 +223,7 @@ pub struct Scheduler<'a> {
     running: Vec<Sequence>,
     /// Answers that wait for an earlier one.
     finished: BTreeMap<u64, Outcome>,
-    free: BTreeSet<u32>,
+    pages: Pages,
     read: u64,
     emitted: u64,
     exhausted: bool,
@@ -196,6 +240,7 @@ impl<'a> Scheduler<'a> {
             prefill_chunk: limits.prefill_chunk.max(1),
             max_seqs: limits.max_seqs.max(1),
             window: limits.window.max(1),
+            ..limits
         };
         Self {
             backend,
@@ -205,7 +250,7 @@ impl<'a> Scheduler<'a> {
             waiting: BTreeMap::new(),
             running: Vec::new(),
             finished: BTreeMap::new(),
-            free: (0..shape.pages as u32).collect(),
+            pages: Pages::new(shape.pages, shape.page_tokens, limits.sharing),
             read: 0,
             emitted: 0,
             exhausted: false,
@@ -246,6 +291,13 @@ impl<'a> Scheduler<'a> {
             let index = self.read;
             self.read += 1;
             match work.and_then(|work| self.check(work)) {
+                Ok(work) if work.is_answered() => {
+                    let outcome = match work.goal {
+                        Goal::Generate { watcher, .. } => Outcome::Generated { tokens: Vec::new(), watcher },
+                        Goal::Score { .. } | Goal::Logits => Outcome::Scored { logprob: 0.0, tokens: 0, greedy: true },
+                    };
+                    self.finished.insert(index, outcome);
+                }
                 Ok(work) => {
                     self.pending.insert((std::cmp::Reverse(longest(&work)), index));
                     self.waiting.insert(index, work);
@@ -275,8 +327,9 @@ impl<'a> Scheduler<'a> {
         if let Some(id) = work.tokens.iter().find(|id| **id as usize >= self.shape.vocab) {
             return Err(format!("look up token {id} in a vocabulary of {}", self.shape.vocab));
         }
-        if let Goal::Generate { max_new_tokens, .. } = &mut work.goal {
+        if let Goal::Generate { max_new_tokens, draft, .. } = &mut work.goal {
             *max_new_tokens = (*max_new_tokens).min(context - len);
+            draft.cut(self.shape.vocab);
         }
         let needed = longest(&work).div_ceil(self.shape.page_tokens);
         if needed > self.shape.pages {
@@ -292,60 +345,88 @@ impl<'a> Scheduler<'a> {
     fn admit(&mut self) {
         let mut started = Vec::new();
         for key in &self.pending {
-            if self.running.len() + started.len() >= self.limits.max_seqs || self.free.is_empty() {
+            if self.running.len() + started.len() >= self.limits.max_seqs || self.pages.are_exhausted() {
                 break;
             }
-            let needed = key.0.0.div_ceil(self.shape.page_tokens);
-            if needed > self.free.len() {
-                continue;
+            let Some(work) = self.waiting.get(&key.1) else { continue };
+            let (computed, unread) = work.prompt();
+            if let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, key.0.0) {
+                started.push((*key, lease));
             }
-            let pages: Vec<u32> = (0..needed).filter_map(|_| self.free.pop_first()).collect();
-            started.push((*key, pages));
         }
-        for (key, pages) in started {
+        for (key, lease) in started {
             self.pending.remove(&key);
             let Some(work) = self.waiting.remove(&key.1) else { continue };
-            let prompt = work.tokens.len();
+            let (prompt, (_, unread)) = (work.tokens.len(), work.prompt());
             let sequence = Sequence {
                 index: key.1,
                 tokens: work.tokens,
                 prompt,
+                unread,
+                started: false,
                 cached: 0,
-                pages,
+                lease,
                 goal: work.goal,
                 logprob: 0.0,
                 scored: 0,
                 greedy: true,
             };
-            if nothing_to_do(&sequence) {
-                self.finish(sequence);
-                continue;
-            }
             self.running.push(sequence);
         }
         self.totals.peak_sequences = self.totals.peak_sequences.max(self.running.len());
-        self.totals.peak_pages = self.totals.peak_pages.max(self.shape.pages - self.free.len());
+        self.totals.peak_pages = self.pages.peak();
+    }
+
+    /// Looks what the sequences that the next step will reach have in common with others; the copies that this takes.
+    fn start(&mut self) -> Vec<(u32, u32)> {
+        let mut left = self.limits.batch_tokens.saturating_sub(self.running.iter().filter(|s| s.decoding()).count());
+        let mut copies = Vec::new();
+        for sequence in self.running.iter_mut().filter(|s| !s.decoding()) {
+            if left == 0 {
+                break;
+            }
+            if !self.pages.are_ready(&sequence.lease) {
+                continue;
+            }
+            if !sequence.started {
+                let (known, copy) = self.pages.start(&sequence.lease, &sequence.tokens, sequence.unread);
+                (sequence.cached, sequence.started) = (known, true);
+                self.totals.shared_tokens += known as u64;
+                copies.extend(copy);
+            }
+            left = left.saturating_sub(sequence.waiting().min(self.limits.prefill_chunk));
+        }
+        copies
     }
 
     /// Computes one step and looks at what it answered.
     fn step(&mut self) -> Result<()> {
-        let runnable: Vec<Runnable> =
-            self.running.iter().map(|s| Runnable { waiting: s.waiting(), decoding: s.decoding() }).collect();
+        let mut step = Step { copies: self.start(), ..Step::default() };
+        let runnable = |s: &Sequence| {
+            let waiting = if s.started { s.waiting() } else { 0 };
+            Runnable { waiting, decoding: s.decoding() }
+        };
+        let runnable: Vec<Runnable> = self.running.iter().map(runnable).collect();
         let budget = Budget { tokens: self.limits.batch_tokens, chunk: self.limits.prefill_chunk };
         let take = plan::pack(&runnable, budget, self.turn);
         self.turn = self.turn.wrapping_add(self.limits.batch_tokens);
-        let mut step = Step::default();
-        // Which running sequence each read belongs to.
-        let mut owners = Vec::new();
+        // Which running sequence each read belongs to, and what is guessed for it.
+        let (mut owners, mut guesses) = (Vec::new(), vec![Vec::new(); self.running.len()]);
+        let mut rows: usize = take.iter().sum();
         for (index, (sequence, count)) in self.running.iter().zip(&take).enumerate() {
             if *count == 0 {
                 continue;
             }
             let (start, row) = (sequence.cached, step.tokens.len());
+            let guess = if start + count == sequence.tokens.len() { self.guess(sequence, rows) } else { &[] };
+            rows += guess.len();
             step.tokens.extend_from_slice(&sequence.tokens[start..start + count]);
-            let pages = (start + count).div_ceil(self.shape.page_tokens);
-            step.segments.push(Segment { start, len: *count, pages: sequence.pages[..pages].to_vec() });
-            reads(sequence, *count, row, &mut step.reads);
+            step.tokens.extend_from_slice(guess);
+            let len = count + guess.len();
+            let pages = (start + len).div_ceil(self.shape.page_tokens);
+            step.segments.push(Segment { start, len, pages: sequence.lease.pages[..pages].to_vec() });
+            reads(sequence, *count, guess.len(), row, &mut step.reads);
+            guesses[index] = guess.to_vec();
             owners.resize(step.reads.len(), index);
             if !sequence.decoding() {
                 self.totals.prefill_tokens += *count as u64;
@@ -353,25 +434,57 @@ impl<'a> Scheduler<'a> {
         }
         self.totals.steps += 1;
         let seen = self.backend.step(&step)?;
-        self.totals.generated_tokens += seen.iter().filter(|s| matches!(s, Seen::Next(_))).count() as u64;
+        self.totals.drafted_tokens += guesses.iter().map(|guess| guess.len() as u64).sum::<u64>();
         for (sequence, count) in self.running.iter_mut().zip(&take) {
             sequence.cached += count;
+            self.pages.computed(&sequence.lease, sequence.cached);
         }
         let mut outcomes: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
+        let mut looked = vec![0; self.running.len()];
         for (owner, seen) in owners.into_iter().zip(seen) {
-            if outcomes[owner].is_none() {
-                outcomes[owner] = look(&mut self.running[owner], seen);
+            if outcomes[owner].is_some() {
+                continue;
             }
+            let (sequence, guess, nth) = (&mut self.running[owner], &guesses[owner], &mut looked[owner]);
+            if *nth > 0 && !guess.is_empty() {
+                // This row stands after a guess: it tells something only if the guess was right.
+                if sequence.tokens.last() != Some(&guess[*nth - 1]) {
+                    continue;
+                }
+                sequence.cached += 1;
+                self.totals.accepted_tokens += 1;
+            }
+            *nth += 1;
+            self.totals.generated_tokens += u64::from(matches!(seen, Seen::Next(_)));
+            outcomes[owner] = look(sequence, seen);
         }
         let running = std::mem::take(&mut self.running);
         for (sequence, end) in running.into_iter().zip(outcomes) {
             match end {
                 None => self.running.push(sequence),
                 Some(End::Finished) => self.finish(sequence),
-                Some(End::With(outcome)) => self.release(sequence.index, sequence.pages, outcome),
+                Some(End::With(outcome)) => self.release(sequence.index, sequence.lease, outcome),
             }
         }
         Ok(())
+    }
+
+    /// What may follow the known tokens of a sequence, where a step of `rows` rows has room to verify it.
+    fn guess<'s>(&self, sequence: &'s Sequence, rows: usize) -> &'s [u32] {
+        let Goal::Generate { max_new_tokens, draft, .. } = &sequence.goal else { return &[] };
+        if !self.limits.drafts {
+            return &[];
+        }
+        // A guess takes the place of a token that is computed, which the last one of an answer is not.
+        let room = (sequence.prompt + max_new_tokens - 1).saturating_sub(sequence.tokens.len());
+        let Totals { drafted_tokens, accepted_tokens, .. } = self.totals;
+        let trusted = drafted_tokens < 4 * SMALL as u64 || accepted_tokens * 4 >= drafted_tokens * 3;
+        let careful = if trusted { room } else { room.min(CAREFUL) };
+        let recorded = draft.recorded(careful.min(self.limits.batch_tokens.saturating_sub(rows)));
+        match recorded.is_empty() {
+            true => draft::look_up(&sequence.tokens, room.min(SMALL.saturating_sub(rows))),
+            false => recorded,
+        }
     }
 
     fn finish(&mut self, mut sequence: Sequence) {
@@ -383,11 +496,11 @@ impl<'a> Scheduler<'a> {
                 Outcome::Scored { logprob: sequence.logprob, tokens: sequence.scored, greedy: sequence.greedy }
             }
         };
-        self.release(sequence.index, sequence.pages, outcome);
+        self.release(sequence.index, sequence.lease, outcome);
     }
 
-    fn release(&mut self, index: u64, pages: Vec<u32>, outcome: Outcome) {
-        self.free.extend(pages);
+    fn release(&mut self, index: u64, lease: Lease, outcome: Outcome) {
+        self.pages.give_back(lease);
         self.finished.insert(index, outcome);
     }
 
@@ -399,15 +512,6 @@ impl<'a> Scheduler<'a> {
             exchange.done(outcome)?;
         }
         Ok(())
-    }
-}
-
-/// Whether a sequence asks for no token and no probability.
-fn nothing_to_do(sequence: &Sequence) -> bool {
-    match &sequence.goal {
-        Goal::Generate { max_new_tokens, .. } => *max_new_tokens == 0,
-        Goal::Score { from } => *from >= sequence.tokens.len(),
-        Goal::Logits => false,
     }
 }
 
@@ -443,13 +547,16 @@ enum End {
     With(Outcome),
 }
 
-/// The reads of a segment of `count` tokens that starts at `row` of the step.
-fn reads(sequence: &Sequence, count: usize, row: usize, reads: &mut Vec<Read>) {
+/// The reads of a segment of `count` tokens, and `guessed` more, that starts at `row` of the step.
+fn reads(sequence: &Sequence, count: usize, guessed: usize, row: usize, reads: &mut Vec<Read>) {
     let (start, end) = (sequence.cached, sequence.cached + count);
     match &sequence.goal {
         Goal::Generate { sampling, key, .. } if end == sequence.tokens.len() => {
-            let position = (sequence.tokens.len() - sequence.prompt) as u32;
-            reads.push(Read { row: row + count - 1, want: Want::Next { sampling: *sampling, key: *key, position } });
+            let chosen = sequence.tokens.len() - sequence.prompt;
+            reads.extend((0..=guessed).map(|guess| {
+                let position = (chosen + guess) as u32;
+                Read { row: row + count - 1 + guess, want: Want::Next { sampling: *sampling, key: *key, position } }
+            }));
         }
         Goal::Generate { .. } => {}
         Goal::Logits => {
@@ -483,7 +590,8 @@ fn look(sequence: &mut Sequence, seen: Seen) -> Option<End> {
         Seen::Next(token) => {
             sequence.tokens.push(token);
             let chosen = sequence.tokens.len() - sequence.prompt;
-            let Goal::Generate { max_new_tokens, watcher, .. } = &mut sequence.goal else { return None };
+            let Goal::Generate { max_new_tokens, watcher, draft, .. } = &mut sequence.goal else { return None };
+            draft.saw(&sequence.tokens[sequence.prompt..]);
             (watcher.ends(token) || chosen >= *max_new_tokens).then_some(End::Finished)
         }
     }

@@ -27,6 +27,8 @@ pub struct Job<'a> {
     pub models: ModelFolders,
     /// How they compute.
     pub engine: EngineOptions,
+    /// Earlier answers to the same cases: guesses that make an unchanged answer cheap.
+    pub drafts: Option<Recorded>,
     /// The folder that holds one folder of runs per suite.
     pub runs: &'a Path,
     /// Whether answers are recorded; without them the record holds scores alone, and explanations, which quote answers, are
@@ -52,7 +54,7 @@ pub struct Finished {
 /// Models that do not load, files that cannot be read or written, a failure of the arithmetic, or what the watcher's
 /// `stop` says. Errors of single cases are recorded with them.
 pub fn execute(job: Job<'_>) -> Result<Finished> {
-    let Job { mut checked, models, engine, runs, keep_outputs, watch } = job;
+    let Job { mut checked, models, engine, drafts, runs, keep_outputs, watch } = job;
     let meter = std::mem::take(&mut checked.meter);
     let mut manifest = manifest::begin(&checked)?;
     // First of all, so that a folder that cannot be written is known before anything is loaded.
@@ -66,7 +68,7 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
     let scoring = Scoring::new(&checked, Tools { encoders, keep_outputs, meter: &meter, watch })?;
     let answers = match (&mut generator, recorded) {
         (_, Some(recorded)) => Answers::Recorded(Box::new(recorded)),
-        (Some(generator), None) => Answers::Generated(generator),
+        (Some(generator), None) => Answers::Generated(generator, drafts.map(Box::new)),
         (None, None) => return Err(Error::internal("find something that answers")),
     };
     stream(&checked, answers, scoring, &mut writer)?;
@@ -80,7 +82,8 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
 
 /// Where answers come from.
 pub(super) enum Answers<'a> {
-    Generated(&'a mut dyn Answerer),
+    /// A generator, and earlier answers as its drafts.
+    Generated(&'a mut dyn Answerer, Option<Box<Recorded>>),
     Recorded(Box<Recorded>),
 }
 
@@ -97,7 +100,7 @@ pub(super) fn stream(
     std::thread::scope(|scope| {
         let scored = scope.spawn(move || score_all(receiver, scoring, writer));
         let answered = meter.phase(watch, Phase::Answer, Some(checked.cases()), || match answers {
-            Answers::Generated(answerer) => generate(answerer, desk),
+            Answers::Generated(answerer, drafts) => generate(answerer, drafts.map(|drafts| *drafts), desk),
             Answers::Recorded(recorded) => look_up(*recorded, desk),
         });
         let scored = scored.join().map_err(|_| Error::internal("score the answers: the thread panicked"))?;

@@ -9,6 +9,7 @@ use super::check::Checked;
 use super::event::{Event, Watch};
 use super::meter::{GENERATED, Meter, PROMPT};
 use super::outbox::{Answer, Answered, Outbox};
+use super::recorded::Recorded;
 use crate::engine::scheduler::Totals;
 use crate::engine::{CaseKey, Generator, Request, Response};
 use crate::error::{Error, Result};
@@ -56,8 +57,8 @@ pub(super) struct Desk<'a> {
     pub watch: Watch<'a>,
 }
 
-/// Asks all cases. A case whose prompt cannot be built goes straight to scoring with its error.
-pub(super) fn generate(answerer: &mut dyn Answerer, desk: Desk<'_>) -> Result<()> {
+/// Asks all cases, with earlier answers as drafts. A case whose prompt cannot be built goes straight to scoring with its error.
+pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>, desk: Desk<'_>) -> Result<()> {
     let Desk { checked, sender, meter, watch } = desk;
     let has_chat = answerer.has_chat_template();
     checked.prompt.check_model(has_chat)?;
@@ -82,12 +83,13 @@ pub(super) fn generate(answerer: &mut dyn Answerer, desk: Desk<'_>) -> Result<()
             }
         };
         let dataset = checked.sources[case.dataset].name.clone();
+        let draft = drafts.as_mut().map(|drafts| drafts.output_ids(&dataset, &case.sample.id)).unwrap_or_default();
         let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: 0 };
         match asked.lock() {
             Ok(mut asked) => asked.push_back(case),
             Err(_) => return Some(Err(Error::internal("note a case"))),
         }
-        Some(Ok(Request { prompt, options: options.clone(), key }))
+        Some(Ok(Request { prompt, options: options.clone(), key, draft }))
     });
     let mut sink = |response: Response| {
         let case = asked.lock().ok().and_then(|mut asked| asked.pop_front());
@@ -109,6 +111,9 @@ pub(super) fn generate(answerer: &mut dyn Answerer, desk: Desk<'_>) -> Result<()
     outbox.flush()?;
     meter.count(PROMPT, totals.prefill_tokens);
     meter.count(GENERATED, totals.generated_tokens);
+    meter.count("generator.shared_tokens", totals.shared_tokens);
+    meter.count("generator.drafted_tokens", totals.drafted_tokens);
+    meter.count("generator.accepted_tokens", totals.accepted_tokens);
     meter.count("generator.steps", totals.steps);
     meter.raise("generator.peak_sequences", totals.peak_sequences as u64);
     meter.raise("generator.peak_pages", totals.peak_pages as u64);

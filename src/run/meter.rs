@@ -104,7 +104,17 @@ pub const PROMPT: &str = "generator.prompt_tokens";
 pub const GENERATED: &str = "generator.generated_tokens";
 
 fn settings(engine: &EngineOptions) -> BTreeMap<String, Value> {
-    let EngineOptions { device: _, dtype, batch_tokens, prefill_chunk, max_seqs, window, kv_gib } = *engine;
+    let EngineOptions {
+        device: _,
+        dtype,
+        batch_tokens,
+        prefill_chunk,
+        max_seqs,
+        window,
+        kv_gib,
+        prefix_sharing,
+        drafts,
+    } = *engine;
     let settings = [
         ("dtype", dtype.name().into()),
         ("batch_tokens", batch_tokens.into()),
@@ -112,6 +122,8 @@ fn settings(engine: &EngineOptions) -> BTreeMap<String, Value> {
         ("max_seqs", max_seqs.into()),
         ("window", window.into()),
         ("kv_gib", kv_gib.into()),
+        ("prefix_sharing", prefix_sharing.into()),
+        ("drafts", drafts.into()),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

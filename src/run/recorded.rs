@@ -221,6 +221,12 @@ impl Recorded {
         self.read(self.entries[at].offset()).map(Some)
     }
 
+    /// The recorded tokens of a case; none where there is no such answer or it cannot be read.
+    pub(super) fn output_ids(&mut self, dataset: &str, id: &str) -> Vec<u32> {
+        let line = self.line(dataset, id).ok().flatten();
+        line.and_then(|line| RecordedLine::parse(&line).ok()?.output_ids).unwrap_or_default()
+    }
+
     /// Index of the entry of exactly this dataset and id. Where two lines have one hash, the lines themselves decide.
     fn find(&mut self, dataset: Option<&str>, id: &str) -> Result<Option<usize>> {
         let hash = hash(dataset, id);

@@ -110,7 +110,7 @@ fn lines(folder: &Path, window: usize, watch: Watch<'_>) -> Result<Vec<ResultLin
     let mut writer = RunWriter::create(&folder.join("runs"), "s", &RunId::parse("r").unwrap()).unwrap();
     let tools = Tools { encoders: encoders(), keep_outputs: true, meter: &meter, watch };
     let scoring = Scoring::new(&checked, tools).unwrap();
-    stream(&checked, Source::Generated(&mut Echo { window }), scoring, &mut writer)?;
+    stream(&checked, Source::Generated(&mut Echo { window }, None), scoring, &mut writer)?;
     writer.seal()?.lines()?.collect()
 }
 
@@ -212,7 +212,7 @@ fn a_dataset_that_changes_meanwhile_ends_the_run() {
     let mut writer = RunWriter::create(&folder.path().join("runs"), "s", &RunId::parse("r").unwrap()).unwrap();
     let tools = Tools { encoders: encoders(), keep_outputs: true, meter: &meter, watch: QUIET };
     let scoring = Scoring::new(&checked, tools).unwrap();
-    let error = stream(&checked, Source::Generated(&mut Echo { window: 3 }), scoring, &mut writer).unwrap_err();
+    let error = stream(&checked, Source::Generated(&mut Echo { window: 3 }, None), scoring, &mut writer).unwrap_err();
     assert!(error.hint().unwrap().contains("changed"), "{error:?}");
 }
 

@@ -17,26 +17,26 @@ const PREFILL_CHUNK: [&str; 3] = ["8", "100", "1000000"];
 const MAX_SEQS: [&str; 3] = ["1", "4", "64"];
 const THREADS: [&str; 2] = ["1", "2"];
 
-/// Indices into the four lists above, and whether the input is shuffled: every pair of choices stands in some row.
-const SETTINGS: [[usize; 5]; 12] = [
-    [0, 0, 0, 1, 1],
-    [0, 1, 1, 0, 1],
-    [0, 2, 2, 1, 0],
-    [1, 0, 1, 0, 0],
-    [1, 1, 2, 1, 1],
-    [1, 2, 0, 0, 0],
-    [2, 0, 2, 0, 0],
-    [2, 1, 0, 1, 1],
-    [2, 2, 1, 1, 0],
-    [3, 0, 0, 0, 0],
-    [3, 1, 1, 1, 0],
-    [3, 2, 2, 1, 1],
+/// Indices into the four lists above, whether the input is shuffled and whether prefixes are shared: every pair of choices stands in some row.
+const SETTINGS: [[usize; 6]; 12] = [
+    [0, 0, 0, 1, 1, 0],
+    [0, 1, 1, 0, 1, 1],
+    [0, 2, 2, 1, 0, 1],
+    [1, 0, 1, 0, 0, 1],
+    [1, 1, 2, 1, 1, 0],
+    [1, 2, 0, 0, 0, 0],
+    [2, 0, 2, 0, 0, 1],
+    [2, 1, 0, 1, 1, 0],
+    [2, 2, 1, 1, 0, 0],
+    [3, 0, 0, 0, 0, 1],
+    [3, 1, 1, 1, 0, 0],
+    [3, 2, 2, 1, 1, 0],
 ];
 
 #[test]
 fn the_table_covers_every_pair_of_choices() {
-    let choices = [BATCH_TOKENS.len(), PREFILL_CHUNK.len(), MAX_SEQS.len(), THREADS.len(), 2];
-    for (a, b) in (0..5).flat_map(|a| (0..a).map(move |b| (a, b))) {
+    let choices = [BATCH_TOKENS.len(), PREFILL_CHUNK.len(), MAX_SEQS.len(), THREADS.len(), 2, 2];
+    for (a, b) in (0..6).flat_map(|a| (0..a).map(move |b| (a, b))) {
         for (x, y) in (0..choices[a]).flat_map(|x| (0..choices[b]).map(move |y| (x, y))) {
             assert!(
                 SETTINGS.iter().any(|row| row[a] == x && row[b] == y),
@@ -52,6 +52,18 @@ fn by_id(lines: Vec<String>) -> BTreeMap<String, String> {
     lines.into_iter().map(|line| (id(&line), line)).collect()
 }
 
+/// Adds the right answer as a draft, or one with a wrong token, or nothing.
+fn guess(line: &mut Value, i: usize, plain: &BTreeMap<String, String>) {
+    let answer: Value = serde_json::from_str(&plain[&line["id"].to_string()]).expect("a JSON line");
+    let mut draft = answer["ids"].clone();
+    if i % 3 == 1 && draft[1].is_number() {
+        draft[1] = json!(7);
+    }
+    if i % 3 != 2 {
+        line["draft_ids"] = draft;
+    }
+}
+
 struct Sweep<'a> {
     command: &'a str,
     model: &'a Path,
@@ -60,15 +72,20 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn run(&self, settings: &[[usize; 5]]) {
-        let plain = by_id(Project::new().engine_raw(self.command, self.model, &self.lines, self.flags));
+    fn run(&self, settings: &[[usize; 6]]) {
+        let alone = [self.flags, &["--no-prefix-sharing", "--no-drafts"]].concat();
+        let plain = by_id(Project::new().engine_raw(self.command, self.model, &self.lines, &alone));
         assert_eq!(plain.len(), self.lines.len());
-        for &[batch, chunk, seqs, threads, shuffled] in settings {
+        for &[batch, chunk, seqs, threads, shuffled, shared] in settings {
             let mut flags = vec!["--batch-tokens", BATCH_TOKENS[batch], "--threads", THREADS[threads]];
             if self.command == "generate" {
                 flags.extend(["--prefill-chunk", PREFILL_CHUNK[chunk], "--max-seqs", MAX_SEQS[seqs]]);
             }
+            flags.extend((shared == 0).then_some("--no-prefix-sharing"));
             let mut lines = self.lines.clone();
+            if self.command == "generate" {
+                lines.iter_mut().enumerate().for_each(|(i, line)| guess(line, i, &plain));
+            }
             if shuffled == 1 {
                 Random(5).shuffle(&mut lines);
             }
@@ -85,12 +102,16 @@ const GREEDY: &[&str] = &["--max-new-tokens", "20"];
 const SAMPLED: &[&str] =
     &["--max-new-tokens", "20", "--temperature", "0.9", "--top-p", "0.95", "--top-k", "50", "--seed", "11"];
 
-/// Ragged prompts of random ids, some of them equal, some with options of their own.
+/// Ragged prompts of random ids, some of them equal or beginning alike, some with options of their own.
 fn prompts(count: usize, longest: usize, vocabulary: usize) -> Vec<Value> {
     let mut random = Random(3);
+    let stem: Vec<usize> = (0..longest).map(|_| 3 + random.below(vocabulary - 3)).collect();
     let line = |i: usize| {
         let length = 1 + if i.is_multiple_of(3) { random.below(longest) } else { random.below(12) };
-        let ids: Vec<usize> = (0..length).map(|_| 3 + random.below(vocabulary - 3)).collect();
+        let mut ids: Vec<usize> = (0..length).map(|_| 3 + random.below(vocabulary - 3)).collect();
+        if i % 3 == 1 {
+            ids.splice(..0, stem[..random.below(longest)].iter().copied());
+        }
         if i % 5 == 4 {
             json!({"id": format!("p{i}"), "prompt_ids": ids, "max_new_tokens": 1 + i % 7, "seed": i})
         } else {
@@ -159,7 +180,7 @@ fn log_probabilities_are_the_same_bytes() {
 }
 
 /// Small steps against large ones, one thread against two, one sequence against many.
-const APART: [[usize; 5]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
+const APART: [[usize; 6]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
 
 #[test]
 fn a_wide_decoder_generates_the_same_bytes() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use karat::engine::answer::Closed;
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, PAGE};
+use karat::engine::draft::Draft;
 use karat::engine::options::EngineOptions;
 use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
 use karat::engine::{Embedder, Embedding, Finish, Pooling, Sampling};
@@ -38,7 +39,8 @@ pub fn load(folder: &Path) -> Decoder {
     Decoder::load(folder, spec, pages).unwrap()
 }
 
-pub const LIMITS: Limits = Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 8, window: 100 };
+pub const LIMITS: Limits =
+    Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 8, window: 100, sharing: true, drafts: true };
 
 /// Lets an answer run to its limit.
 pub struct Endless;
@@ -53,7 +55,8 @@ impl Watcher for Endless {
 }
 
 pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Work {
-    let goal = Goal::Generate { max_new_tokens, sampling: Sampling::default(), key: 0, watcher: Box::new(Endless) };
+    let (sampling, draft) = (Sampling::default(), Draft::default());
+    let goal = Goal::Generate { max_new_tokens, sampling, key: 0, draft, watcher: Box::new(Endless) };
     Work { tokens, goal }
 }
 

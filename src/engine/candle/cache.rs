@@ -65,6 +65,17 @@ impl LayerCache {
         (&self.keys[head * key..(head + 1) * key], &self.values[head * value..(head + 1) * value])
     }
 
+    /// Copies one page over another.
+    fn copy(&mut self, from: u32, to: u32) {
+        for (values, block) in [(&mut self.keys, self.shape.key_block()), (&mut self.values, self.shape.value_block())]
+        {
+            for head in 0..self.shape.heads {
+                let at = |page: u32| (head * self.pages + page as usize) * block;
+                values.copy_within(at(from)..at(from) + block, at(to));
+            }
+        }
+    }
+
     /// Stores the key and value heads of the fused rows `[tokens, (queries + 2·heads)·size]` of a step.
     pub fn write(&mut self, qkv: &Tensor, queries: usize, segments: &[Segment]) -> Result<()> {
         let shape = self.shape;
@@ -124,5 +135,10 @@ impl KvCache {
             })
             .collect::<Result<_>>()?;
         Ok(Self { layers, pages })
+    }
+
+    /// Copies pages, from, to, in all layers.
+    pub fn copy(&mut self, copies: &[(u32, u32)]) {
+        self.layers.par_iter_mut().for_each(|layer| copies.iter().for_each(|(from, to)| layer.copy(*from, *to)));
     }
 }

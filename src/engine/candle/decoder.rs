@@ -238,6 +238,7 @@ impl Backend for Decoder {
 
 impl Decoder {
     fn compute(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        self.cache.copy(&step.copies);
         let x = self.hidden(step)?;
         let mut seen = Vec::with_capacity(step.reads.len());
         for reads in step.reads.chunks(LOGIT_ROWS) {

@@ -1,0 +1,285 @@
+//! The scheduler over a backend whose keys are the tokens themselves: whatever it schedules, shares or copies, every
+//! answer must be the one that the sequence alone would give.
+
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::answer::Closed;
+use super::backend::{Backend, Seen, Shape, Step, Want};
+use super::draft::Draft;
+use super::request::{Finish, Sampling};
+use super::scheduler::{Goal, Limits, Outcome, Scheduler, Totals, Watcher, Work, run_all};
+use crate::error::Result;
+
+const VOCAB: usize = 5;
+const PAGE: usize = 8;
+
+/// What a model would choose after these tokens: any of them changes it.
+fn next(tokens: &[u32]) -> u32 {
+    let mut hash = Sha256::new();
+    tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
+    u32::from(hash.finalize()[0]) % VOCAB as u32
+}
+
+/// Pages that hold tokens, and what was asked.
+struct Paper {
+    pages: Vec<[Option<u32>; PAGE]>,
+    rows: usize,
+    steps: usize,
+}
+
+impl Paper {
+    fn new(pages: usize) -> Self {
+        Self { pages: vec![[None; PAGE]; pages], rows: 0, steps: 0 }
+    }
+
+    /// The first `len` tokens of a sequence as its pages have them.
+    fn read(&self, pages: &[u32], len: usize) -> Vec<u32> {
+        let slot = |at: usize| self.pages[pages[at / PAGE] as usize][at % PAGE];
+        (0..len).map(|at| slot(at).unwrap_or_else(|| panic!("position {at} was never written"))).collect()
+    }
+}
+
+impl Backend for Paper {
+    fn shape(&self) -> Shape {
+        Shape { vocab: VOCAB, context: 200, page_tokens: PAGE, pages: self.pages.len() }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        for (from, to) in &step.copies {
+            self.pages[*to as usize] = self.pages[*from as usize];
+        }
+        let (mut tokens, mut rows) = (step.tokens.iter(), Vec::new());
+        for segment in &step.segments {
+            for at in segment.start..segment.start + segment.len {
+                self.pages[segment.pages[at / PAGE] as usize][at % PAGE] = tokens.next().copied();
+                rows.push((segment, at + 1));
+            }
+        }
+        self.rows += rows.len();
+        self.steps += 1;
+        let see = |read: &super::backend::Read| {
+            let (segment, len) = rows[read.row];
+            let seen = next(&self.read(&segment.pages, len));
+            match read.want {
+                Want::Next { .. } => Seen::Next(seen),
+                Want::Score { target } => Seen::Score { logprob: -f64::from(seen), greedy: seen == target },
+                Want::Logits => Seen::Logits(vec![seen as f32]),
+            }
+        };
+        Ok(step.reads.iter().map(see).collect())
+    }
+}
+
+/// Ends an answer at token 0.
+struct Zero;
+
+impl Watcher for Zero {
+    fn ends(&mut self, token: u32) -> bool {
+        token == 0
+    }
+
+    fn close(self: Box<Self>, ids: Vec<u32>) -> Result<Closed> {
+        Ok(Closed { text: String::new(), ids, finish: Finish::Length })
+    }
+}
+
+/// A sequence to be: its tokens, and what to do with it.
+#[derive(Clone, Debug)]
+struct Asked {
+    tokens: Vec<u32>,
+    goal: usize,
+    number: usize,
+    guess: Guess,
+}
+
+/// What is guessed of an answer.
+#[derive(Clone, Debug)]
+enum Guess {
+    Nothing,
+    Right,
+    /// One token of it is another one.
+    Nearly(usize, u32),
+    Any(Vec<u32>),
+}
+
+impl Asked {
+    fn draft(&self) -> Draft {
+        let mut answer = self.answer();
+        match &self.guess {
+            Guess::Nothing => answer.clear(),
+            Guess::Right => {}
+            Guess::Nearly(at, token) => {
+                let len = answer.len().max(1);
+                answer.get_mut(at % len).into_iter().for_each(|wrong| *wrong = *token);
+            }
+            Guess::Any(tokens) => answer = tokens.clone(),
+        }
+        Draft::new(answer)
+    }
+
+    /// What the sequence alone would generate.
+    fn answer(&self) -> Vec<u32> {
+        let mut tokens = self.tokens.clone();
+        while tokens.len() - self.tokens.len() < self.number {
+            tokens.push(next(&tokens));
+            if tokens.last() == Some(&0) {
+                break;
+            }
+        }
+        tokens.split_off(self.tokens.len())
+    }
+
+    fn work(&self) -> Work {
+        let goal = match self.goal {
+            0 => Goal::Score { from: 1 + self.number % self.tokens.len() },
+            1 => Goal::Logits,
+            _ => Goal::Generate {
+                max_new_tokens: self.number,
+                sampling: Sampling::default(),
+                key: 0,
+                draft: self.draft(),
+                watcher: Box::new(Zero),
+            },
+        };
+        Work { tokens: self.tokens.clone(), goal }
+    }
+
+    /// What the sequence alone gives, written down.
+    fn right(&self) -> String {
+        let tokens = &self.tokens;
+        match self.goal {
+            0 => {
+                let scored = 1 + self.number % tokens.len()..tokens.len();
+                let seen: Vec<u32> = scored.clone().map(|at| next(&tokens[..at])).collect();
+                let greedy = seen.iter().zip(&tokens[scored]).all(|(seen, token)| seen == token);
+                format!("{} {} {greedy}", -(seen.iter().sum::<u32>() as f64) + 0.0, seen.len())
+            }
+            1 => format!("{:?}", [next(tokens) as f32]),
+            _ => format!("{:?}", self.answer()),
+        }
+    }
+}
+
+fn written(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Generated { tokens, .. } => format!("{tokens:?}"),
+        Outcome::Scored { logprob, tokens, greedy } => format!("{} {tokens} {greedy}", logprob + 0.0),
+        Outcome::Logits(logits) => format!("{logits:?}"),
+        Outcome::Failed(reason) => reason.clone(),
+    }
+}
+
+/// Sequences of which many begin like another one.
+fn workload() -> impl Strategy<Value = Vec<Asked>> {
+    let stems = prop::collection::vec(prop::collection::vec(0..VOCAB as u32, 1..60), 1..4);
+    let ids = |most| prop::collection::vec(0..VOCAB as u32, 1..most);
+    let guess = prop_oneof![
+        Just(Guess::Nothing),
+        Just(Guess::Right),
+        (0usize..30, 0..VOCAB as u32).prop_map(|(at, token)| Guess::Nearly(at, token)),
+        ids(20).prop_map(Guess::Any),
+    ];
+    let one = (any::<prop::sample::Index>(), 0usize..60, ids(20), 0usize..6, 0usize..30, guess);
+    (stems, prop::collection::vec(one, 1..40)).prop_map(|(stems, all)| {
+        let asked = |(stem, cut, rest, goal, number, guess): (prop::sample::Index, usize, Vec<u32>, _, _, _)| {
+            let stem = stem.get(&stems);
+            Asked { tokens: [&stem[..cut.min(stem.len())], &rest[..]].concat(), goal, number, guess }
+        };
+        all.into_iter().map(asked).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_answer_is_that_of_the_sequence_alone(
+        all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..70, max_seqs in 1usize..20,
+        window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(),
+    ) {
+        let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window, sharing, drafts };
+        let outcomes = run_all(&mut Paper::new(pages), limits, all.iter().map(Asked::work).collect()).unwrap();
+        for (asked, outcome) in all.iter().zip(&outcomes) {
+            prop_assert_eq!(asked.right(), written(outcome), "{:?}", asked);
+        }
+    }
+}
+
+/// Prompts with one beginning of 100 tokens: it is computed once, and each prompt's own rest.
+#[test]
+fn a_common_beginning_is_computed_once() {
+    let stem: Vec<u32> = (0..100).map(|at| at % VOCAB as u32).collect();
+    let all = |n: u32| {
+        (0..n).map(|i| Asked {
+            tokens: [&stem[..], &[i % 5, i / 5 % 5, i / 25]].concat(),
+            goal: 2,
+            number: 1,
+            guess: Guess::Nothing,
+        })
+    };
+    for max_seqs in [1, 4, 100] {
+        let mut paper = Paper::new(2000);
+        let limits =
+            Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs, window: 1000, sharing: true, drafts: true };
+        run_all(&mut paper, limits, all(50).map(|asked| asked.work()).collect()).unwrap();
+        // 12 full pages are lent; of the thirteenth four tokens are copied, more where earlier prompts went the same way.
+        assert!(paper.rows <= 100 + 50 * 3, "{max_seqs}: {} rows", paper.rows);
+        let mut apart = Paper::new(2000);
+        let limits = Limits { sharing: false, ..limits };
+        run_all(&mut apart, limits, all(50).map(|asked| asked.work()).collect()).unwrap();
+        assert_eq!(apart.rows, 50 * 103);
+    }
+}
+
+/// The memory of a run is what its sequences hold and a bounded rest.
+#[test]
+fn prompts_that_are_done_do_not_fill_the_cache() {
+    let mut paper = Paper::new(10_000);
+    let asked = |i: u32| Asked {
+        tokens: (0..64).map(|at| (i >> (at % 16)) % 2 + at % 3).collect(),
+        goal: 2,
+        number: 1,
+        guess: Guess::Nothing,
+    };
+    let limits =
+        Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 4, window: 100, sharing: true, drafts: true };
+    let work: Vec<Work> = (0..600).map(|i| asked(i).work()).collect();
+    let totals: Totals = {
+        struct List(std::vec::IntoIter<Work>);
+        impl super::scheduler::Exchange for List {
+            fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
+                Ok(self.0.next().map(Ok))
+            }
+            fn done(&mut self, _outcome: Outcome) -> Result<()> {
+                Ok(())
+            }
+            fn stepped(&mut self, _totals: &Totals) -> Result<()> {
+                Ok(())
+            }
+        }
+        Scheduler::new(&mut paper, limits).run(&mut List(work.into_iter())).unwrap()
+    };
+    assert!(totals.peak_pages <= 4 * 9, "{}", totals.peak_pages);
+    let touched = paper.pages.iter().filter(|page| page.iter().any(Option::is_some)).count();
+    assert!(touched <= 4 * 9 + 128 + 9, "{touched} pages touched");
+}
+
+/// Steps of one sequence after another: an answer that is what it was needs one.
+#[test]
+fn a_right_guess_saves_steps() {
+    let start = |first: u32| Asked { tokens: vec![first, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
+    let longest = (0..VOCAB as u32).map(start).max_by_key(|asked| asked.answer().len()).expect("some");
+    let asked = |guess: Guess| Asked { guess, ..longest.clone() };
+    let answer = longest.answer();
+    let steps = |guess: Guess, batch_tokens: usize| {
+        let mut paper = Paper::new(100);
+        let limits = Limits { batch_tokens, prefill_chunk: 1000, max_seqs: 1, window: 9, sharing: true, drafts: true };
+        let outcomes = run_all(&mut paper, limits, vec![asked(guess).work()]).unwrap();
+        assert_eq!(written(&outcomes[0]), format!("{answer:?}"));
+        paper.steps
+    };
+    assert!(answer.len() > 4, "{answer:?}");
+    assert_eq!(steps(Guess::Right, 64), 1);
+    assert!(steps(Guess::Right, 4) <= 1 + answer.len().div_ceil(3));
+    let changed = Guess::Nearly(2, (answer[2] + 1) % VOCAB as u32);
+    assert!(steps(changed, 64) < answer.len());
+}
