@@ -410,8 +410,8 @@ impl<'a> Scheduler<'a> {
         let budget = Budget { tokens: self.limits.batch_tokens, chunk: self.limits.prefill_chunk };
         let take = plan::pack(&runnable, budget, self.turn);
         self.turn = self.turn.wrapping_add(self.limits.batch_tokens);
-        // Which running sequence each read belongs to, and what is guessed for it.
-        let (mut owners, mut guesses) = (Vec::new(), vec![Vec::new(); self.running.len()]);
+        // What is guessed for each running sequence, and which of them each read belongs to.
+        let (mut guesses, mut owners) = (vec![Vec::new(); self.running.len()], Vec::new());
         let mut rows: usize = take.iter().sum();
         for (index, (sequence, count)) in self.running.iter().zip(&take).enumerate() {
             if *count == 0 {
@@ -439,9 +439,15 @@ impl<'a> Scheduler<'a> {
             sequence.cached += count;
             self.pages.computed(&sequence.lease, sequence.cached);
         }
+        self.look(&guesses, owners.into_iter().zip(seen));
+        Ok(())
+    }
+
+    /// Takes up what was read, with the index of the sequence it belongs to.
+    fn look(&mut self, guesses: &[Vec<u32>], read: impl Iterator<Item = (usize, Seen)>) {
         let mut outcomes: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
         let mut looked = vec![0; self.running.len()];
-        for (owner, seen) in owners.into_iter().zip(seen) {
+        for (owner, seen) in read {
             if outcomes[owner].is_some() {
                 continue;
             }
@@ -466,7 +472,6 @@ impl<'a> Scheduler<'a> {
                 Some(End::With(outcome)) => self.release(sequence.index, sequence.lease, outcome),
             }
         }
-        Ok(())
     }
 
     /// What may follow the known tokens of a sequence, where a step of `rows` rows has room to verify it.
