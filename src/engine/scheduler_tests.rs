@@ -8,7 +8,7 @@ use super::answer::Closed;
 use super::backend::{Backend, Seen, Shape, Step, Want};
 use super::draft::Draft;
 use super::request::{Finish, Sampling};
-use super::scheduler::{Goal, Limits, Outcome, Scheduler, Totals, Watcher, Work, run_all};
+use super::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
 use crate::error::Result;
 
 const VOCAB: usize = 5;
@@ -242,23 +242,7 @@ fn prompts_that_are_done_do_not_fill_the_cache() {
     };
     let limits =
         Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 4, window: 100, sharing: true, drafts: true };
-    let work: Vec<Work> = (0..600).map(|i| asked(i).work()).collect();
-    let totals: Totals = {
-        struct List(std::vec::IntoIter<Work>);
-        impl super::scheduler::Exchange for List {
-            fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
-                Ok(self.0.next().map(Ok))
-            }
-            fn done(&mut self, _outcome: Outcome) -> Result<()> {
-                Ok(())
-            }
-            fn stepped(&mut self, _totals: &Totals) -> Result<()> {
-                Ok(())
-            }
-        }
-        Scheduler::new(&mut paper, limits).run(&mut List(work.into_iter())).unwrap()
-    };
-    assert!(totals.peak_pages <= 4 * 9, "{}", totals.peak_pages);
+    run_all(&mut paper, limits, (0..600).map(|i| asked(i).work()).collect()).unwrap();
     let touched = paper.pages.iter().filter(|page| page.iter().any(Option::is_some)).count();
     assert!(touched <= 4 * 9 + 128 + 9, "{touched} pages touched");
 }
