@@ -155,14 +155,14 @@ impl Args {
 }
 
 /// The request of a line: its own options over the flags.
-fn request(line: Line, options: &GenerateOptions, ids: &Ids) -> Request {
+fn request(mut line: Line, options: &GenerateOptions, ids: &Ids) -> Request {
     let mut options = options.clone();
     options.max_new_tokens = line.max_new_tokens.unwrap_or(options.max_new_tokens);
     options.seed = line.seed.unwrap_or(options.seed);
     if let Some(stop) = &line.stop {
         options.stop = stop.0.clone();
     }
-    let draft = line.draft_ids.clone().unwrap_or_default();
+    let draft = line.draft_ids.take().unwrap_or_default();
     let (id, prompt) = line.into_prompt();
     let case = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
     ids.enter(id);

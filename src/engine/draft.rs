@@ -54,7 +54,7 @@ impl Draft {
 
 /// What followed the last tokens where they stood before, at most `most` tokens; the last such place counts.
 pub fn look_up(tokens: &[u32], most: usize) -> &[u32] {
-    let Some(start) = tokens.len().checked_sub(GRAM) else { return &[] };
+    let Some(start) = tokens.len().checked_sub(GRAM).filter(|_| most > 0) else { return &[] };
     let gram = &tokens[start..];
     match tokens[..tokens.len() - 1].windows(GRAM).rposition(|window| window == gram) {
         Some(at) => &tokens[at + GRAM..tokens.len().min(at + GRAM + most)],

