@@ -36,7 +36,7 @@ fn every_entry_is_what_its_files_are() {
     assert!(!entries.is_empty());
     for found in entries {
         let Some(folder) = found.local() else { panic!("{:?}", found.lost()) };
-        let (_, problems) = found.check(&folder);
+        let (_, problems) = found.check(&folder, None);
         assert!(problems.is_empty(), "{problems:?}");
         found.check_claims(&folder).unwrap_or_else(|error| panic!("{error:?}"));
     }

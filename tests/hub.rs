@@ -232,7 +232,7 @@ fn pulling_caching_and_every_refusal() {
     // Through an entry of the registry, which pulls the same and checks it.
     let project = tempfile::tempdir().unwrap();
     std::fs::create_dir(project.path().join("models")).unwrap();
-    let hashes = hash_model(&snapshot).unwrap();
+    let hashes = hash_model(&snapshot, None).unwrap();
     assert_eq!(hashes.len(), 4);
     let files: String = hashes.iter().map(|(name, hash)| format!("  {name}: \"{hash}\"\n")).collect();
     let entry = format!(
@@ -242,11 +242,11 @@ fn pulling_caching_and_every_refusal() {
     );
     let write = |text: &str| std::fs::write(project.path().join("models/far@1.yaml"), text).unwrap();
     write(&entry.replace(&hashes["config.json"], &hashes["tokenizer.json"]));
-    let error = registry::open(project.path(), "far", "1").unwrap_err();
+    let error = registry::open(project.path(), "far", "1", None).unwrap_err();
     assert!(error.fragment().contains("`config.json` has the SHA-256"), "{error:?}");
     assert!(error.hint().is_some_and(|hint| hint.contains("pull again")), "{error:?}");
     write(&entry);
-    let opened = registry::open(project.path(), "far", "1").unwrap();
+    let opened = registry::open(project.path(), "far", "1", None).unwrap();
     assert_eq!(opened.path, home.path().join("hub/models--org--entry/snapshots").join(COMMIT));
     assert_eq!(opened.hashes.unwrap(), hashes);
 

@@ -1,18 +1,22 @@
 //! `karat generate`: answers for lines of prompts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cache_args::{CacheArgs, CacheFolder};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::lines::{Identified, Ids, Lines, Output};
 use super::progress::{self, Progress};
 use super::signals::Signals;
 use super::{Exit, model};
+use crate::engine::ModelRef;
 use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
+use crate::engine::response_cache::ResponseCache;
 use crate::engine::{CaseKey, Finish, GenerateOptions, Generator, Message, Prompt, Request, Sampling};
 use crate::error::{Error, Kind, Result};
 
@@ -23,6 +27,8 @@ pub struct Args {
     model: String,
     #[command(flatten)]
     lines: LineArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     #[command(flatten)]
     engine: EngineArgs,
     /// Most tokens of an answer.
@@ -178,9 +184,14 @@ pub fn run(args: Args) -> Result<Exit> {
     let mut output = Output::open(&args.lines.output)?;
     let signals = Signals::listen()?;
     let loading = Instant::now();
-    let folder = model::from_argument(&args.model)?;
-    let renderer = Arc::new(Renderer::open(&folder, clock)?);
-    let mut generator = Generator::open(&folder, renderer, &engine)?;
+    let cache = args.cache.folder();
+    let memo = cache.as_ref().map(CacheFolder::memo);
+    let model = model::folder(&ModelRef::parse(&args.model, Path::new("."))?, memo.as_ref())?;
+    let renderer = Arc::new(Renderer::open(&model.path, clock)?);
+    let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &engine));
+    let known =
+        opened.and_then(|opened| opened.inspect_err(|error| eprintln!("without the cache: failed to {error}")).ok());
+    let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
     let loaded = loading.elapsed();
     let ids = Ids::default();
     let (mut answered, mut failed) = (0u64, 0u64);
@@ -205,18 +216,24 @@ pub fn run(args: Args) -> Result<Exit> {
             bar.show(totals.finished, totals.prefill_tokens + totals.generated_tokens);
             Ok(())
         },
-    )?;
+    );
     bar.end();
+    if let Err(error) = generator.keep() {
+        eprintln!("answers were not kept: failed to {error}");
+    }
+    let totals = totals?;
     output.close()?;
     if !args.quiet {
         let seconds = bar.elapsed().as_secs_f64();
         eprintln!(
-            "generated {} tokens for {answered} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
-             loaded in {:.2} s{}",
+            "generated {} tokens for {} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
+             {} answers from the cache, loaded in {:.2} s{}",
             totals.generated_tokens,
+            answered - totals.cached,
             totals.prefill_tokens + totals.shared_tokens,
             totals.generated_tokens as f64 / seconds.max(1e-9),
             totals.steps,
+            totals.cached,
             loaded.as_secs_f64(),
             progress::peak_note()
         );

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stderr, reason = "the door to the terminal")]
 
 mod baseline;
+mod cache;
+mod cache_args;
 mod classify;
 mod compare;
 mod completions;
@@ -61,6 +63,8 @@ enum Command {
     Lint(lint::Args),
     /// The model registry: list, show, verify and pull entries.
     Models(models::Args),
+    /// What is kept of earlier runs: show it, forget it.
+    Cache(cache::Args),
     /// Generate answers with a model.
     Generate(generate::Args),
     /// Log-probabilities of texts under a model.
@@ -103,6 +107,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Baseline(args) => baseline::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Models(args) => models::run(args),
+        Command::Cache(args) => cache::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Logprob(args) => logprob::run(args),
         Command::Embed(args) => embed::run(args),

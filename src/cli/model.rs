@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::ModelFolder;
 use crate::engine::{ModelRef, hub, registry};
 use crate::error::{Error, Result};
 
-/// The folder of a model: as it is, pulled from the hub, or looked up in the registry with all of its files checked.
+/// The folder of a model: as it is, pulled from the hub, or looked up in the registry with all of its files checked. Files
+/// that `memo` knows are not read again.
 ///
 /// # Errors
 /// The folder does not exist, the hub does not have it, the registry has no such entry or other files, or this kind of
 /// reference cannot be used yet.
-pub fn folder(reference: &ModelRef) -> Result<ModelFolder> {
+pub fn folder(reference: &ModelRef, memo: Option<&HashMemo>) -> Result<ModelFolder> {
     let path = match reference {
         ModelRef::Folder(path) if path.is_dir() => path.clone(),
         ModelRef::Folder(path) => {
@@ -23,9 +25,9 @@ pub fn folder(reference: &ModelRef) -> Result<ModelFolder> {
             return Err(Error::input(format!("read `{}`: GGUF files are not supported", path.display()))
                 .with_hint("give the folder with the safetensors files"));
         }
-        ModelRef::Registry { name, version, base } => return registry::open(base, name, version),
+        ModelRef::Registry { name, version, base } => return registry::open(base, name, version, memo),
     };
-    Ok(ModelFolder { path, hashes: None })
+    Ok(ModelFolder { path, hashes: None, memo: memo.cloned() })
 }
 
 /// The folder of a model named on the command line.
@@ -33,5 +35,5 @@ pub fn folder(reference: &ModelRef) -> Result<ModelFolder> {
 /// # Errors
 /// As for [`folder`].
 pub fn from_argument(text: &str) -> Result<PathBuf> {
-    Ok(folder(&ModelRef::parse(text, Path::new("."))?)?.path)
+    Ok(folder(&ModelRef::parse(text, Path::new("."))?, None)?.path)
 }

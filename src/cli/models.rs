@@ -164,7 +164,7 @@ fn verify(names: &[String]) -> Result<Exit> {
 /// Everything that is not as an entry says, without asking the hub.
 fn problems(found: &Found) -> Vec<Error> {
     let Some(folder) = found.local() else { return vec![found.lost()] };
-    let (_, mut problems) = found.check(&folder);
+    let (_, mut problems) = found.check(&folder, None);
     if problems.is_empty() {
         problems.extend(found.check_claims(&folder).err());
     }

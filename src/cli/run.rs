@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::cache_args::{CacheArgs, CacheFolder};
 use super::conclude::conclude;
 use super::engine_args::EngineArgs;
 use super::run_progress::RunProgress;
@@ -11,6 +12,7 @@ use super::signals::Signals;
 use super::store_args::{BaselineArgs, StoreArgs};
 use super::suite_args::{OverrideArgs, suite_path};
 use super::{Exit, model, terminal};
+use crate::engine::hash_memo::HashMemo;
 use crate::error::{Error, Result};
 use crate::record::RESULTS;
 use crate::run::{Checked, Event, Job, ModelFolders, Recorded, Watch, check, execute};
@@ -40,6 +42,8 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     engine: EngineArgs,
     /// No progress.
     #[arg(long, short)]
@@ -63,27 +67,32 @@ pub fn run(args: Args) -> Result<Exit> {
         terminal::show(&plan(&checked)?)?;
         return Ok(Exit::Passed);
     }
-    let models = ModelFolders { generator: Some(model::folder(&checked.suite.generator()?)?), ..encoders(&checked)? };
+    let cache = args.cache.folder();
+    let memo = cache.as_ref().map(CacheFolder::memo);
+    let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
+    let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
     let keep_outputs = !args.no_outputs;
     // A baseline without answers gives no drafts; nothing else depends on them.
     let answers = baseline.as_ref().filter(|_| engine.drafts).map(|run| run.folder().join(RESULTS));
     let drafts = answers.and_then(|answers| Recorded::open(&answers, watch).ok());
-    let finished = execute(Job { checked, models, engine, drafts, runs: store.runs(), keep_outputs, watch })?;
+    let cache = cache.map(|cache| cache.responses());
+    let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
     conclude(finished, baseline.as_ref(), &store)
 }
 
-/// The folders of the models that scorers need, checked or pulled where they are named so.
+/// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not
+/// read again.
 ///
 /// # Errors
 /// A model that is not there.
-pub fn encoders(checked: &Checked) -> Result<ModelFolders> {
+pub fn encoders(checked: &Checked, memo: Option<&HashMemo>) -> Result<ModelFolders> {
     let mut folders = ModelFolders::default();
     if let Some(embedder) = checked.suite.embedder()?.filter(|_| checked.needs_embedder) {
-        folders.embedder = Some(model::folder(&embedder)?);
+        folders.embedder = Some(model::folder(&embedder, memo)?);
     }
     if let Some(toxicity) = checked.suite.toxicity()?.filter(|_| checked.needs_toxicity) {
-        folders.toxicity = Some(model::folder(&toxicity)?);
+        folders.toxicity = Some(model::folder(&toxicity, memo)?);
     }
     Ok(folders)
 }

@@ -24,6 +24,7 @@ struct State {
     shown: Instant,
     total: Option<u64>,
     answered: u64,
+    cached: u64,
     prompt_tokens: u64,
     generated_tokens: u64,
     scored: u64,
@@ -44,6 +45,7 @@ impl RunProgress {
             shown: now,
             total: None,
             answered: 0,
+            cached: 0,
             prompt_tokens: 0,
             generated_tokens: 0,
             scored: 0,
@@ -91,8 +93,9 @@ impl State {
                 Some(_) => self.spin(&format!("load the {role}")),
                 None => eprintln!("load: {role}"),
             },
-            Event::Answered { cases, prompt_tokens, generated_tokens } => {
-                (self.answered, self.prompt_tokens, self.generated_tokens) = (cases, prompt_tokens, generated_tokens);
+            Event::Answered { cases, cached, prompt_tokens, generated_tokens } => {
+                (self.answered, self.cached) = (cases, cached);
+                (self.prompt_tokens, self.generated_tokens) = (prompt_tokens, generated_tokens);
                 self.show();
             }
             Event::Scored { cases, passed: _, errored } => {
@@ -165,7 +168,11 @@ impl State {
                 (self.prompt_tokens + generated) as f64 / seconds.max(1e-9)
             ),
         };
-        self.line(&format!("answered {cases} cases in {seconds:.2} s{tokens}"));
+        let cached = match self.cached {
+            0 => String::new(),
+            cached => format!(", {cached} of them from the cache"),
+        };
+        self.line(&format!("answered {cases} cases in {seconds:.2} s{cached}{tokens}"));
         self.spin("score");
     }
 }

@@ -62,9 +62,10 @@ pub fn run(args: Args) -> Result<Exit> {
         terminal::show(&plan(&checked)?)?;
         return Ok(Exit::Passed);
     }
-    let models = encoders(&checked)?;
+    let models = encoders(&checked, None)?;
     let keep_outputs = !args.no_outputs;
-    let finished = execute(Job { checked, models, engine, drafts: None, runs: store.runs(), keep_outputs, watch })?;
+    let (drafts, cache) = (None, None);
+    let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
     conclude(finished, baseline.as_ref(), &store)
 }

@@ -1,7 +1,8 @@
 //! The generator: a decoder with its tokenizer, answering streams of requests in input order.
 //!
-//! A thread of its own renders and tokenizes ahead of the arithmetic; the scheduler takes what is ready. Nothing is held
-//! beyond the window.
+//! A thread of its own renders and tokenizes ahead of the arithmetic, and looks up what was computed before; the scheduler
+//! takes what is ready and new. Nothing is held beyond the window. With a cache that holds answers, weights are loaded when
+//! the first request comes whose answer it does not hold.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -10,14 +11,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use sha2::{Digest, Sha256};
 
-use super::answer::Answer;
-use super::backend::Backend;
-use super::candle::{self, Decoder, Fingerprint, PAGE, arch};
+use super::answer::{Answer, Closed};
+use super::candle::{self, Decoder, DecoderSpec, Fingerprint, PAGE, arch};
 use super::draft::Draft;
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
 use super::request::{Finish, LogProb, Request, Response, Scored};
+use super::response_cache::{Key, ResponseCache};
 use super::sampler;
 use super::scheduler::{Exchange, Goal, Limits, Outcome, Scheduler, Totals, Work};
 use crate::error::{Error, Result};
@@ -25,26 +26,41 @@ use crate::error::{Error, Result};
 /// Rendered requests that wait for the scheduler.
 const AHEAD: usize = 256;
 
+/// Answers from the cache between two looks at whether to go on.
+const LOOK: u64 = 256;
+
 /// A generator ready to answer.
 pub struct Generator {
     folder: PathBuf,
     renderer: Arc<Renderer>,
-    decoder: Decoder,
+    weights: Weights,
     eos: Vec<u32>,
-    limits: Limits,
+    options: EngineOptions,
     fingerprint: Fingerprint,
+    cache: Option<ResponseCache>,
 }
 
-/// A request on its way to the scheduler.
+/// The weights, loaded when they are needed.
+enum Weights {
+    Waiting(DecoderSpec),
+    Loaded(Box<Decoder>),
+}
+
+/// A request on its way to the scheduler, or past it.
 struct Prepared {
-    work: std::result::Result<Work, String>,
+    work: Option<std::result::Result<Work, String>>,
     ticket: Ticket,
 }
 
 /// What the answer needs to know of its request.
+#[derive(Default)]
 struct Ticket {
     prompt_tokens: usize,
     prompt_hash: String,
+    /// Where the answer is kept.
+    key: Option<Key>,
+    /// The answer, where it was computed before.
+    known: Option<Closed>,
 }
 
 impl Generator {
@@ -53,6 +69,20 @@ impl Generator {
     /// # Errors
     /// Missing, broken or contradicting files; a device that is not there.
     pub fn open(folder: &Path, renderer: Arc<Renderer>, options: &EngineOptions) -> Result<Self> {
+        Self::with_cache(folder, renderer, options, None)
+    }
+
+    /// Loads a model folder whose answers are kept: those in `cache` are not computed again. Where it holds some, the weights
+    /// are not loaded yet.
+    ///
+    /// # Errors
+    /// Those of [`Generator::open`].
+    pub fn with_cache(
+        folder: &Path,
+        renderer: Arc<Renderer>,
+        options: &EngineOptions,
+        cache: Option<ResponseCache>,
+    ) -> Result<Self> {
         options.check()?;
         let fingerprint = candle::fingerprint(options.device, options.dtype)?;
         let config = arch::Config::read(folder)?;
@@ -64,17 +94,11 @@ impl Generator {
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let eos = end_tokens(folder, &config, &renderer)?;
-        let pages = pages(&spec, options);
-        let decoder = Decoder::load(folder, spec, pages)?;
-        let limits = Limits {
-            batch_tokens: options.batch_tokens,
-            prefill_chunk: options.prefill_chunk.unwrap_or(usize::MAX),
-            max_seqs: options.max_seqs,
-            window: options.window,
-            sharing: options.prefix_sharing,
-            drafts: options.drafts,
-        };
-        Ok(Self { folder: folder.into(), renderer, decoder, eos, limits, fingerprint })
+        let mut weights = Weights::Waiting(spec);
+        if cache.as_ref().is_none_or(ResponseCache::is_empty) {
+            weights.load(folder, options)?;
+        }
+        Ok(Self { folder: folder.into(), renderer, weights, eos, options: *options, fingerprint, cache })
     }
 
     /// The folder it was loaded from.
@@ -103,9 +127,21 @@ impl Generator {
         mut sink: impl FnMut(Response) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
+        let cache = self.cache.take();
         let (renderer, eos) = (self.renderer.clone(), self.eos.clone());
-        let prepare = |request: Request| prepare(&renderer, &eos, request);
-        self.run(requests, prepare, |ticket, outcome| sink(respond(ticket, outcome)), progress)
+        let prepare = |request: Request| prepare(&renderer, &eos, cache.as_ref(), request);
+        let answer = |ticket, outcome| sink(respond(ticket, outcome, cache.as_ref()));
+        let totals = self.run(requests, prepare, answer, progress);
+        self.cache = cache;
+        totals
+    }
+
+    /// Writes new answers down in the cache, if there is one.
+    ///
+    /// # Errors
+    /// Why they could not be kept; they were given all the same.
+    pub fn keep(&self) -> Result<()> {
+        self.cache.as_ref().map_or(Ok(()), ResponseCache::flush)
     }
 
     /// Log-probabilities for a stream of questions; as [`Generator::generate`].
@@ -122,12 +158,12 @@ impl Generator {
         let prepare = |scored: Scored| {
             let split = renderer.split(&scored).map_err(|e| e.chain());
             let work = split.map(|s| Work { tokens: s.ids, goal: Goal::Score { from: s.from } });
-            Prepared { work, ticket: Ticket { prompt_tokens: 0, prompt_hash: String::new() } }
+            Prepared { work: Some(work), ticket: Ticket::default() }
         };
         let answer = |_, outcome| match outcome {
-            Outcome::Scored { logprob, tokens, greedy } => sink(Ok(LogProb { logprob, tokens, greedy })),
-            Outcome::Failed(reason) => sink(Err(reason)),
-            Outcome::Generated { .. } | Outcome::Logits(_) => Err(Error::internal("score a sequence")),
+            Some(Outcome::Scored { logprob, tokens, greedy }) => sink(Ok(LogProb { logprob, tokens, greedy })),
+            Some(Outcome::Failed(reason)) => sink(Err(reason)),
+            _ => Err(Error::internal("score a sequence")),
         };
         self.run(questions, prepare, answer, progress)
     }
@@ -136,17 +172,48 @@ impl Generator {
         &mut self,
         items: impl Iterator<Item = Result<T>> + Send,
         prepare: impl Fn(T) -> Prepared + Send,
-        answer: impl FnMut(Ticket, Outcome) -> Result<()>,
+        answer: impl FnMut(Ticket, Option<Outcome>) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
-        let (sender, receiver) = sync_channel(AHEAD.min(self.limits.window));
-        let decoder: &mut dyn Backend = &mut self.decoder;
-        let limits = self.limits;
+        let window = self.options.window;
+        let (sender, receiver) = sync_channel(AHEAD.min(window));
+        let (folder, weights, options) = (&self.folder, &mut self.weights, &self.options);
         std::thread::scope(|scope| {
             scope.spawn(move || feed(items, prepare, sender));
-            let mut desk = Desk { receiver, tickets: VecDeque::new(), answer, progress };
-            Scheduler::new(decoder, limits).run(&mut desk)
+            let (tickets, totals) = (VecDeque::new(), Totals::default());
+            let mut desk = Desk { receiver, window, first: None, tickets, answer, progress, cached: 0, totals };
+            desk.first = desk.next(true)?;
+            if desk.first.is_some() {
+                let decoder = weights.load(folder, options)?;
+                desk.totals = Scheduler::new(decoder, limits(options)).run(&mut desk)?;
+            }
+            Ok(desk.totals())
         })
+    }
+}
+
+impl Weights {
+    /// The decoder, loaded now if it is not yet.
+    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut Decoder> {
+        if let Self::Waiting(spec) = self {
+            let pages = pages(spec, options);
+            *self = Self::Loaded(Box::new(Decoder::load(folder, spec.clone(), pages)?));
+        }
+        match self {
+            Self::Loaded(decoder) => Ok(decoder),
+            Self::Waiting(_) => Err(Error::internal("load the weights")),
+        }
+    }
+}
+
+fn limits(options: &EngineOptions) -> Limits {
+    Limits {
+        batch_tokens: options.batch_tokens,
+        prefill_chunk: options.prefill_chunk.unwrap_or(usize::MAX),
+        max_seqs: options.max_seqs,
+        window: options.window,
+        sharing: options.prefix_sharing,
+        drafts: options.drafts,
     }
 }
 
@@ -164,85 +231,134 @@ fn feed<T>(
     }
 }
 
-/// Takes prepared requests to the scheduler and outcomes back to whoever asked.
+/// Takes prepared requests to the scheduler and outcomes back to whoever asked; known answers wait for their turn here.
 struct Desk<A, P> {
     receiver: Receiver<Result<Prepared>>,
+    window: usize,
+    /// The first work, which was waited for before there was a scheduler.
+    first: Option<std::result::Result<Work, String>>,
+    /// In input order; the first one is not known, or it would be gone.
     tickets: VecDeque<Ticket>,
     answer: A,
     progress: P,
+    /// Answers that were known.
+    cached: u64,
+    /// What the scheduler did so far.
+    totals: Totals,
+}
+
+impl<A, P> Desk<A, P>
+where
+    A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
+    P: FnMut(&Totals) -> Result<()>,
+{
+    /// Gives the known answers whose turn it is.
+    fn release(&mut self) -> Result<()> {
+        while let Some(ticket) = self.tickets.pop_front_if(|ticket| ticket.known.is_some()) {
+            (self.answer)(ticket, None)?;
+            self.cached += 1;
+            if self.cached.is_multiple_of(LOOK) {
+                let totals = self.totals();
+                (self.progress)(&totals)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn totals(&self) -> Totals {
+        Totals { finished: self.totals.finished + self.cached, cached: self.cached, ..self.totals }
+    }
 }
 
 impl<A, P> Exchange for Desk<A, P>
 where
-    A: FnMut(Ticket, Outcome) -> Result<()>,
+    A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
     P: FnMut(&Totals) -> Result<()>,
 {
     fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
-        let prepared = match wait {
-            true => self.receiver.recv().ok(),
-            false => self.receiver.try_recv().ok(),
-        };
-        let Some(prepared) = prepared.transpose()? else { return Ok(None) };
-        self.tickets.push_back(prepared.ticket);
-        Ok(Some(prepared.work))
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        // Whoever waits has nothing in flight: all known answers are out, and this loop ends with the requests.
+        while wait || self.tickets.len() < self.window {
+            let prepared = match wait {
+                true => self.receiver.recv().ok(),
+                false => self.receiver.try_recv().ok(),
+            };
+            let Some(Prepared { work, ticket }) = prepared.transpose()? else { return Ok(None) };
+            self.tickets.push_back(ticket);
+            match work {
+                Some(work) => return Ok(Some(work)),
+                None => self.release()?,
+            }
+        }
+        Ok(None)
     }
 
     fn done(&mut self, outcome: Outcome) -> Result<()> {
         let Some(ticket) = self.tickets.pop_front() else {
             return Err(Error::internal("find the request of an answer"));
         };
-        (self.answer)(ticket, outcome)
+        (self.answer)(ticket, Some(outcome))?;
+        self.release()
     }
 
     fn stepped(&mut self, totals: &Totals) -> Result<()> {
-        (self.progress)(totals)
+        self.totals = *totals;
+        let totals = self.totals();
+        (self.progress)(&totals)
     }
 }
 
-fn prepare(renderer: &Arc<Renderer>, eos: &[u32], request: Request) -> Prepared {
+fn prepare(renderer: &Arc<Renderer>, eos: &[u32], cache: Option<&ResponseCache>, request: Request) -> Prepared {
     let ids = match renderer.ids(&request.prompt) {
         Ok(ids) => ids,
-        Err(error) => {
-            let ticket = Ticket { prompt_tokens: 0, prompt_hash: String::new() };
-            return Prepared { work: Err(error.chain()), ticket };
-        }
+        Err(error) => return Prepared { work: Some(Err(error.chain())), ticket: Ticket::default() },
     };
-    let ticket = Ticket { prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids) };
     let options = &request.options;
-    let eos = if options.ignore_eos { Vec::new() } else { eos.to_vec() };
+    let eos = if options.ignore_eos { &[] } else { eos };
+    let stream = sampler::stream_key(options.seed, &request.key);
+    let key = cache.and_then(|cache| cache.key(&ids, eos, options, stream).ok());
+    let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
+    let ticket = Ticket { prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known };
+    if ticket.known.is_some() {
+        return Prepared { work: None, ticket };
+    }
     let goal = Goal::Generate {
         max_new_tokens: options.max_new_tokens,
         sampling: options.sampling,
-        key: sampler::stream_key(options.seed, &request.key),
+        key: stream,
         draft: Draft::new(request.draft),
-        watcher: Box::new(Answer::new(renderer.clone(), eos, &options.stop)),
+        watcher: Box::new(Answer::new(renderer.clone(), eos.to_vec(), &options.stop)),
     };
-    Prepared { work: Ok(Work { tokens: ids, goal }), ticket }
+    Prepared { work: Some(Ok(Work { tokens: ids, goal })), ticket }
 }
 
-fn respond(ticket: Ticket, outcome: Outcome) -> Response {
-    let failed = |reason: String| Response {
-        text: String::new(),
-        ids: Vec::new(),
-        finish: Finish::Error,
-        prompt_tokens: ticket.prompt_tokens,
-        prompt_hash: ticket.prompt_hash.clone(),
-        error: Some(reason),
+/// The response to a request: its known answer, or what came of computing it, which is kept.
+fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCache>) -> Response {
+    let Ticket { prompt_tokens, prompt_hash, key, known } = ticket;
+    let closed = match (known, outcome) {
+        (Some(known), _) => Ok(known),
+        (None, Some(Outcome::Generated { tokens, watcher })) => {
+            watcher.close(tokens).map_err(|error| error.chain()).inspect(|closed| {
+                if let Some((cache, key)) = cache.zip(key) {
+                    cache.put(key, closed);
+                }
+            })
+        }
+        (None, Some(Outcome::Failed(reason))) => Err(reason),
+        (None, _) => Err("generate an answer".into()),
     };
-    match outcome {
-        Outcome::Generated { tokens, watcher } => match watcher.close(tokens) {
-            Ok(closed) => Response {
-                text: closed.text,
-                ids: closed.ids,
-                finish: closed.finish,
-                prompt_tokens: ticket.prompt_tokens,
-                prompt_hash: ticket.prompt_hash,
-                error: None,
-            },
-            Err(error) => failed(error.chain()),
+    match closed {
+        Ok(Closed { text, ids, finish }) => Response { text, ids, finish, prompt_tokens, prompt_hash, error: None },
+        Err(reason) => Response {
+            text: String::new(),
+            ids: Vec::new(),
+            finish: Finish::Error,
+            prompt_tokens,
+            prompt_hash,
+            error: Some(reason),
         },
-        Outcome::Failed(reason) => failed(reason),
-        Outcome::Scored { .. } | Outcome::Logits(_) => failed("generate an answer".into()),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::candle::weight_files;
+use super::hash_memo::HashMemo;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
 
@@ -53,6 +54,8 @@ pub struct ModelFolder {
     pub path: PathBuf,
     /// What [`hash_model`] would give.
     pub hashes: Option<BTreeMap<String, String>>,
+    /// Where hashes are remembered.
+    pub memo: Option<HashMemo>,
 }
 
 impl ModelFolder {
@@ -63,8 +66,16 @@ impl ModelFolder {
     pub fn hashes(&self) -> Result<BTreeMap<String, String>> {
         match &self.hashes {
             Some(hashes) => Ok(hashes.clone()),
-            None => hash_model(&self.path),
+            None => hash_model(&self.path, self.memo.as_ref()),
         }
+    }
+
+    /// Hashes now what is not hashed yet.
+    ///
+    /// # Errors
+    /// Those of [`hash_model`].
+    pub fn hashed(self) -> Result<Self> {
+        Ok(Self { hashes: Some(self.hashes()?), ..self })
     }
 }
 
@@ -72,8 +83,8 @@ impl ModelFolder {
 ///
 /// # Errors
 /// A file cannot be read, or there are no weights.
-pub fn hash_model(folder: &Path) -> Result<BTreeMap<String, String>> {
-    hash_files(folder, &model_files(folder)?)
+pub fn hash_model(folder: &Path, memo: Option<&HashMemo>) -> Result<BTreeMap<String, String>> {
+    hash_files(folder, &model_files(folder)?, memo)
 }
 
 /// Relative names of the files of a model folder that decide its answers: those that exist of all that may.
@@ -96,19 +107,27 @@ fn module_files(folder: &Path) -> Result<Vec<String>> {
     Ok(paths.filter(|path| !path.is_empty()).map(|path| format!("{path}/config.json")).collect())
 }
 
-/// SHA-256 of files by their names within a folder.
+/// SHA-256 of files by their names within a folder; what the memo knows is not read.
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn hash_files(folder: &Path, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+pub fn hash_files(
+    folder: &Path,
+    names: &BTreeSet<String>,
+    memo: Option<&HashMemo>,
+) -> Result<BTreeMap<String, String>> {
+    let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    let hashes = match memo {
+        Some(memo) => memo.hashes(&files, hash_all)?,
+        None => hash_all(&files)?,
+    };
+    Ok(names.iter().cloned().zip(hashes).collect())
+}
+
+/// Shards hash side by side; a single file is bound by one core.
+fn hash_all(files: &[PathBuf]) -> Result<Vec<String>> {
     std::thread::scope(|scope| {
-        // Shards hash side by side; a single file is bound by one core.
-        let tasks: Vec<_> =
-            names.iter().map(|name| (name, scope.spawn(move || hash_file(&folder.join(name))))).collect();
-        let joined = tasks.into_iter().map(|(name, task)| {
-            let hash = task.join().map_err(|_| Error::internal("hash a file"))??;
-            Ok((name.clone(), hash))
-        });
-        joined.collect()
+        let tasks: Vec<_> = files.iter().map(|file| scope.spawn(move || hash_file(file))).collect();
+        tasks.into_iter().map(|task| task.join().map_err(|_| Error::internal("hash a file"))?).collect()
     })
 }

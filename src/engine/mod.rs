@@ -8,6 +8,7 @@ pub mod draft;
 mod encode;
 mod generator;
 pub mod guard;
+pub mod hash_memo;
 pub mod hub;
 pub mod identity;
 mod model_json;
@@ -18,6 +19,7 @@ pub mod plan;
 pub mod registry;
 pub mod render;
 mod request;
+pub mod response_cache;
 pub mod sampler;
 pub mod scheduler;
 #[cfg(test)]

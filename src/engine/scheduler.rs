@@ -111,6 +111,8 @@ pub enum Outcome {
 pub struct Totals {
     /// Requests answered.
     pub finished: u64,
+    /// Requests whose answer was known from an earlier run, and which the scheduler never saw.
+    pub cached: u64,
     /// Steps computed.
     pub steps: u64,
     /// Prompt and scored tokens computed.

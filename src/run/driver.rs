@@ -1,6 +1,6 @@
 //! The run itself: threads, channels and the order of things.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::cases::{Case, Cases};
@@ -12,6 +12,8 @@ use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, Outbox};
 use super::recorded::Recorded;
 use super::scoring::{Scoring, Tools};
+use crate::engine::Generator;
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
 use crate::record::{Manifest, Performance, RunWriter, SealedRun};
@@ -29,6 +31,8 @@ pub struct Job<'a> {
     pub engine: EngineOptions,
     /// Earlier answers to the same cases: guesses that make an unchanged answer cheap.
     pub drafts: Option<Recorded>,
+    /// The folder of answers that were computed before, where they are to be used.
+    pub cache: Option<PathBuf>,
     /// The folder that holds one folder of runs per suite.
     pub runs: &'a Path,
     /// Whether answers are recorded; without them the record holds scores alone, and explanations, which quote answers, are
@@ -54,14 +58,18 @@ pub struct Finished {
 /// Models that do not load, files that cannot be read or written, a failure of the arithmetic, or what the watcher's
 /// `stop` says. Errors of single cases are recorded with them.
 pub fn execute(job: Job<'_>) -> Result<Finished> {
-    let Job { mut checked, models, engine, drafts, runs, keep_outputs, watch } = job;
+    let Job { mut checked, mut models, engine, drafts, cache, runs, keep_outputs, watch } = job;
     let meter = std::mem::take(&mut checked.meter);
     let mut manifest = manifest::begin(&checked)?;
     // First of all, so that a folder that cannot be written is known before anything is loaded.
     let mut writer = RunWriter::create(runs, &manifest.suite, &manifest.run_id)?;
     manifest.run_id = writer.run_id().clone();
+    if cache.is_some() {
+        // What its answers are kept by.
+        models.generator = models.generator.map(ModelFolder::hashed).transpose()?;
+    }
     let hashing = models.hashing();
-    let loaded = meter.phase(watch, Phase::Load, None, || load(&checked, &models, &engine, watch));
+    let loaded = meter.phase(watch, Phase::Load, None, || load(&checked, &models, &engine, cache.as_deref(), watch));
     let (encoders, mut generator) = loaded?;
     let recorded = checked.recorded.take();
     manifest::add_fingerprints(&mut manifest, generator.as_ref(), &encoders)?;
@@ -71,7 +79,12 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
         (Some(generator), None) => Answers::Generated(generator, drafts.map(Box::new)),
         (None, None) => return Err(Error::internal("find something that answers")),
     };
-    stream(&checked, answers, scoring, &mut writer)?;
+    let streamed = stream(&checked, answers, scoring, &mut writer);
+    // Those of a run that was interrupted, too.
+    if let Some(Err(error)) = generator.as_ref().map(Generator::keep) {
+        watch.tell(Event::Noted { text: format!("answers were not kept: failed to {error}") });
+    }
+    streamed?;
     drop(generator);
     manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
     let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
@@ -119,7 +132,7 @@ fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
         outbox.push(Answered { dataset, sample, answer: Answer::Recorded(line) })?;
         if number % 256 == 0 {
             watch.check()?;
-            watch.tell(Event::Answered { cases: number, prompt_tokens: 0, generated_tokens: 0 });
+            watch.tell(Event::Answered { cases: number, cached: 0, prompt_tokens: 0, generated_tokens: 0 });
         }
     }
     outbox.flush()

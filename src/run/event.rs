@@ -69,6 +69,8 @@ pub enum Event {
     Answered {
         /// Cases.
         cases: u64,
+        /// Of these, those whose answer was known from an earlier run.
+        cached: u64,
         /// Prompt tokens computed; 0 for recorded answers.
         prompt_tokens: u64,
         /// Tokens generated; 0 for recorded answers.

@@ -98,19 +98,25 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
         };
         outbox.push(Answered { dataset, sample, answer: Answer::Generated(response) })
     };
-    let mut progress = |totals: &Totals| {
-        watch.check()?;
+    let tell = |totals: &Totals| {
         watch.tell(Event::Answered {
             cases: totals.finished,
+            cached: totals.cached,
             prompt_tokens: totals.prefill_tokens,
             generated_tokens: totals.generated_tokens,
         });
+    };
+    let mut progress = |totals: &Totals| {
+        watch.check()?;
+        tell(totals);
         Ok(())
     };
     let totals = answerer.answer(Box::new(requests), &mut sink, &mut progress)?;
+    tell(&totals);
     outbox.flush()?;
     meter.count(PROMPT, totals.prefill_tokens);
     meter.count(GENERATED, totals.generated_tokens);
+    meter.count("generator.cached", totals.cached);
     meter.count("generator.shared_tokens", totals.shared_tokens);
     meter.count("generator.drafted_tokens", totals.drafted_tokens);
     meter.count("generator.accepted_tokens", totals.accepted_tokens);

@@ -1,6 +1,7 @@
 //! Loading what a run needs, and the hashes of what was loaded.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -11,6 +12,7 @@ use crate::engine::chat::Clock;
 use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::engine::render::Renderer;
+use crate::engine::response_cache::ResponseCache;
 use crate::engine::{Classifier, Embedder, Generator};
 use crate::error::{Error, Result};
 
@@ -40,11 +42,13 @@ impl ModelFolders {
     }
 }
 
-/// Loads the encoders that scorers need, then the generator: its cache takes a share of the memory that is left.
+/// Loads the encoders that scorers need, then the generator: its KV cache takes a share of the memory that is left. Answers in
+/// the folder `cache` need not be computed.
 pub(super) fn load(
     checked: &Checked,
     folders: &ModelFolders,
     engine: &EngineOptions,
+    cache: Option<&Path>,
     watch: Watch<'_>,
 ) -> Result<(Encoders, Option<Generator>)> {
     let mut encoders = Encoders::default();
@@ -67,9 +71,15 @@ pub(super) fn load(
         return Ok((encoders, None));
     };
     watch.tell(Event::Loading { role: "generator" });
+    let known = |cache: &Path| {
+        let opened = ResponseCache::open(cache, folder, engine);
+        let refused =
+            |error: &Error| watch.tell(Event::Noted { text: format!("without the cache: failed to {error}") });
+        opened.inspect_err(refused).ok()
+    };
     let open = || {
         let renderer = Arc::new(Renderer::open(&folder.path, Clock::parse(&checked.suite.plan.clock)?)?);
-        Generator::open(&folder.path, renderer, engine)
+        Generator::with_cache(&folder.path, renderer, engine, cache.and_then(known))
     };
     Ok((encoders, Some(open().map_err(|e| e.context("load the generator"))?)))
 }

@@ -17,26 +17,27 @@ const PREFILL_CHUNK: [&str; 3] = ["8", "100", "1000000"];
 const MAX_SEQS: [&str; 3] = ["1", "4", "64"];
 const THREADS: [&str; 2] = ["1", "2"];
 
-/// Indices into the four lists above, whether the input is shuffled and whether prefixes are shared: every pair of choices stands in some row.
-const SETTINGS: [[usize; 6]; 12] = [
-    [0, 0, 0, 1, 1, 0],
-    [0, 1, 1, 0, 1, 1],
-    [0, 2, 2, 1, 0, 1],
-    [1, 0, 1, 0, 0, 1],
-    [1, 1, 2, 1, 1, 0],
-    [1, 2, 0, 0, 0, 0],
-    [2, 0, 2, 0, 0, 1],
-    [2, 1, 0, 1, 1, 0],
-    [2, 2, 1, 1, 0, 0],
-    [3, 0, 0, 0, 0, 1],
-    [3, 1, 1, 1, 0, 0],
-    [3, 2, 2, 1, 1, 0],
+/// Indices into the four lists above, whether the input is shuffled, whether prefixes are shared, and whether every second
+/// answer is known from a run before: every pair of choices stands in some row.
+const SETTINGS: [[usize; 7]; 12] = [
+    [0, 0, 0, 1, 1, 0, 0],
+    [0, 1, 1, 0, 1, 1, 1],
+    [0, 2, 2, 1, 0, 1, 1],
+    [1, 0, 1, 0, 0, 1, 0],
+    [1, 1, 2, 1, 1, 0, 1],
+    [1, 2, 0, 0, 0, 0, 0],
+    [2, 0, 2, 0, 0, 1, 1],
+    [2, 1, 0, 1, 1, 0, 0],
+    [2, 2, 1, 1, 0, 0, 0],
+    [3, 0, 0, 0, 0, 1, 1],
+    [3, 1, 1, 1, 0, 0, 0],
+    [3, 2, 2, 1, 1, 0, 0],
 ];
 
 #[test]
 fn the_table_covers_every_pair_of_choices() {
-    let choices = [BATCH_TOKENS.len(), PREFILL_CHUNK.len(), MAX_SEQS.len(), THREADS.len(), 2, 2];
-    for (a, b) in (0..6).flat_map(|a| (0..a).map(move |b| (a, b))) {
+    let choices = [BATCH_TOKENS.len(), PREFILL_CHUNK.len(), MAX_SEQS.len(), THREADS.len(), 2, 2, 2];
+    for (a, b) in (0..7).flat_map(|a| (0..a).map(move |b| (a, b))) {
         for (x, y) in (0..choices[a]).flat_map(|x| (0..choices[b]).map(move |y| (x, y))) {
             assert!(
                 SETTINGS.iter().any(|row| row[a] == x && row[b] == y),
@@ -72,11 +73,11 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn run(&self, settings: &[[usize; 6]]) {
+    fn run(&self, settings: &[[usize; 7]]) {
         let alone = [self.flags, &["--no-prefix-sharing", "--no-drafts"]].concat();
         let plain = by_id(Project::new().engine_raw(self.command, self.model, &self.lines, &alone));
         assert_eq!(plain.len(), self.lines.len());
-        for &[batch, chunk, seqs, threads, shuffled, shared] in settings {
+        for &[batch, chunk, seqs, threads, shuffled, shared, cached] in settings {
             let mut flags = vec!["--batch-tokens", BATCH_TOKENS[batch], "--threads", THREADS[threads]];
             if self.command == "generate" {
                 flags.extend(["--prefill-chunk", PREFILL_CHUNK[chunk], "--max-seqs", MAX_SEQS[seqs]]);
@@ -86,13 +87,24 @@ impl Sweep<'_> {
             if self.command == "generate" {
                 lines.iter_mut().enumerate().for_each(|(i, line)| guess(line, i, &plain));
             }
+            let mut project = Project::new();
+            if self.command == "generate" && cached == 1 {
+                project = Project::caching();
+                let half: Vec<Value> = self.lines.iter().step_by(2).cloned().collect();
+                project.engine_raw(self.command, self.model, &half, self.flags);
+            }
             if shuffled == 1 {
                 Random(5).shuffle(&mut lines);
             }
-            let got =
-                by_id(Project::new().engine_raw(self.command, self.model, &lines, &[self.flags, &flags].concat()));
+            let got = by_id(project.engine_raw(self.command, self.model, &lines, &[self.flags, &flags].concat()));
             for (id, want) in &plain {
-                assert_eq!(&got[id], want, "{} {} {flags:?}, shuffled {shuffled}", self.command, self.model.display());
+                assert_eq!(
+                    &got[id],
+                    want,
+                    "{} {} {flags:?}, shuffled {shuffled}, cached {cached}",
+                    self.command,
+                    self.model.display()
+                );
             }
         }
     }
@@ -180,7 +192,7 @@ fn log_probabilities_are_the_same_bytes() {
 }
 
 /// Small steps against large ones, one thread against two, one sequence against many.
-const APART: [[usize; 6]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
+const APART: [[usize; 7]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
 
 #[test]
 fn a_wide_decoder_generates_the_same_bytes() {

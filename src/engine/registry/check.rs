@@ -8,6 +8,7 @@ use std::path::Path;
 use super::entry::Source;
 use super::find::Found;
 use crate::engine::candle::count_weights;
+use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::{hash_files, model_files};
 use crate::error::{Error, Result};
 
@@ -15,8 +16,8 @@ use crate::error::{Error, Result};
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 impl Found {
-    /// What the files that decide answers hash to, and everything that is not as the entry says.
-    pub fn check(&self, folder: &Path) -> (BTreeMap<String, String>, Vec<Error>) {
+    /// What the files that decide answers hash to, and everything that is not as the entry says. Without a memo, all are read.
+    pub fn check(&self, folder: &Path, memo: Option<&HashMemo>) -> (BTreeMap<String, String>, Vec<Error>) {
         let listed = self.entry.files.keys().map(|name| name.as_str().to_owned());
         let (listed, missing): (BTreeSet<String>, BTreeSet<String>) =
             listed.partition(|name| folder.join(name).is_file());
@@ -28,7 +29,7 @@ impl Found {
             Err(error) => return (BTreeMap::new(), vec![error]),
         };
         problems.extend(read.difference(&listed).map(|name| self.unlisted(folder, name)));
-        let mut hashes = match hash_files(folder, &listed) {
+        let mut hashes = match hash_files(folder, &listed, memo) {
             Ok(hashes) => hashes,
             Err(error) => {
                 problems.push(error);

@@ -47,7 +47,7 @@ impl Registry {
     /// Fragment, place and hint of what opening says, with the temporary folder cut out.
     fn refusal(&self, base: &str, reference: &str) -> (String, String) {
         let (name, version) = reference.split_once('@').unwrap();
-        let error = open(&self.path(base), name, version).unwrap_err();
+        let error = open(&self.path(base), name, version, None).unwrap_err();
         let root = format!("{}/", std::fs::canonicalize(self.dir.path()).unwrap().display());
         let plain = |text: &str| text.replace(&root, "");
         (plain(&error.to_string()), plain(error.hint().unwrap_or_default()))
@@ -67,8 +67,8 @@ fn an_entry_is_found_from_folders_below_and_gives_the_hashes_of_its_folder() {
     let registry = Registry::new();
     registry.write("datasets/desk/suite.yaml", "");
     for base in ["", "datasets/desk", "datasets/desk/../desk"] {
-        let opened = open(&registry.path(base), "tiny", "1").unwrap();
-        assert_eq!(opened.hashes().unwrap(), hash_model(&registry.path("models/tiny/1")).unwrap());
+        let opened = open(&registry.path(base), "tiny", "1", None).unwrap();
+        assert_eq!(opened.hashes().unwrap(), hash_model(&registry.path("models/tiny/1"), None).unwrap());
     }
     // The nearest wins.
     registry.write("datasets/models/tiny@1.yaml", &registry.entry().replace("tiny/1", "other"));
@@ -138,7 +138,7 @@ fn nothing_unlisted_has_a_say() {
     // What inference does not read may lie beside.
     let registry = Registry::new();
     registry.write("models/tiny/1/README.md", "card");
-    assert!(open(&registry.path(""), "tiny", "1").is_ok());
+    assert!(open(&registry.path(""), "tiny", "1", None).is_ok());
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! `karat cache`: what is kept of earlier runs, and forgetting it.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+
+use super::cache_args::CacheFolder;
+use super::{Exit, terminal};
+use crate::engine::response_cache::{CacheFile, cache_files};
+use crate::error::{Error, Result};
+
+/// Arguments of `karat cache`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answers that are kept, by model.
+    Stats,
+    /// Remove all answers and remembered hashes; the next run computes them again.
+    Clear,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let folder = CacheFolder::find().ok_or_else(|| {
+        Error::input("find the cache: KARAT_CACHE is empty, or there is no home folder")
+            .with_hint("name its folder in the environment variable KARAT_CACHE")
+    })?;
+    match args.command {
+        Command::Stats => stats(&folder),
+        Command::Clear => clear(&folder),
+    }
+}
+
+fn stats(folder: &CacheFolder) -> Result<Exit> {
+    let files = cache_files(&folder.responses())?;
+    let mut text = format!("{}\n", folder.path().display());
+    for file in &files {
+        let (answers, model) = match &file.content {
+            Some((answers, model)) => (answers.to_string(), model.as_str()),
+            None => ("?".into(), "in use by another karat, or broken"),
+        };
+        let written = Timestamp::try_from(file.modified).map_or_else(|_| "?".into(), |time| format!("{time:.0}"));
+        text.push_str(&format!("  {answers:>9} answers  {:>9}  {written}  {model}\n", size(file.bytes)));
+    }
+    let known = files.iter().filter_map(|file| Some(file.content.as_ref()?.0)).sum::<u64>();
+    let bytes = files.iter().map(|file| file.bytes).sum();
+    text.push_str(&format!("  {known:>9} answers  {:>9}  in all\n", size(bytes)));
+    terminal::show(&text)?;
+    Ok(Exit::Passed)
+}
+
+fn clear(folder: &CacheFolder) -> Result<Exit> {
+    let files = cache_files(&folder.responses())?;
+    for CacheFile { path, .. } in &files {
+        remove(path)?;
+    }
+    remove(&folder.hashes())?;
+    let bytes = files.iter().map(|file| file.bytes).sum();
+    terminal::show(&format!("removed {} of answers from {}\n", size(bytes), folder.path().display()))?;
+    Ok(Exit::Passed)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

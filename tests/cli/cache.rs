@@ -1,0 +1,212 @@
+//! Answers that were computed before: what finds them, what must not, and what a damaged store does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use karat::engine::chat::Clock;
+use karat::engine::identity::ModelFolder;
+use karat::engine::options::EngineOptions;
+use karat::engine::render::Renderer;
+use karat::engine::response_cache::ResponseCache;
+use karat::engine::{CaseKey, GenerateOptions, Generator, Prompt, Request, Response};
+use serde_json::{Value, json};
+
+use crate::project::{Project, engine_args, random_tiny};
+
+const FLAGS: &[&str] = &["--max-new-tokens", "12"];
+const SAMPLED: &[&str] = &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "3"];
+
+fn lines(count: usize) -> Vec<Value> {
+    (0..count).map(|i| json!({"id": i, "prompt": format!("Question {i}: why?")})).collect()
+}
+
+/// Runs `generate`; the output and how many answers came from the cache.
+#[track_caller]
+fn ask(project: &Project, model: &Path, lines: &[Value], flags: &[&str]) -> (String, usize) {
+    project.write_lines("in.jsonl", lines);
+    let run = project.karat(engine_args("generate", model, flags)).code(0);
+    let before = run.stderr.split(" answers from the cache").next().expect("a text");
+    let number = before.rsplit(' ').next().and_then(|number| number.parse().ok());
+    (project.read("out.jsonl"), number.unwrap_or_else(|| panic!("no number of answers from the cache{run}")))
+}
+
+/// The only file of answers.
+fn store(project: &Project) -> PathBuf {
+    let files: Vec<PathBuf> =
+        project.files().into_iter().filter(|path| path.extension() == Some("redb".as_ref())).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+/// A copy of a model folder.
+fn copy(project: &Project, from: &Path, name: &str) -> PathBuf {
+    for file in std::fs::read_dir(from).expect("list a model") {
+        let file = file.expect("a file").path();
+        let contents = std::fs::read(&file).expect("read a file");
+        project.write(&format!("{name}/{}", file.file_name().expect("a name").to_string_lossy()), contents);
+    }
+    project.path(name)
+}
+
+#[test]
+fn an_unchanged_prompt_is_not_computed_again() {
+    for flags in [FLAGS, SAMPLED] {
+        let (project, model) = (Project::caching(), random_tiny());
+        let (first, cached) = ask(&project, &model, &lines(20), flags);
+        assert_eq!(cached, 0);
+        assert_eq!(ask(&project, &model, &lines(20), flags), (first.clone(), 20));
+        // One prompt is another one; its answer alone is computed.
+        let mut changed = lines(20);
+        changed[7]["prompt"] = json!("Something else?");
+        let (second, cached) = ask(&project, &model, &changed, flags);
+        assert_eq!(cached, 19);
+        assert_eq!(ask(&Project::new(), &model, &changed, flags), (second, 0));
+        // Not wanted: computed, with the same bytes.
+        assert_eq!(ask(&project, &model, &lines(20), &[flags, &["--no-cache"]].concat()), (first, 0));
+    }
+}
+
+#[test]
+fn every_option_that_shapes_an_answer_is_in_the_key() {
+    let (project, model) = (Project::caching(), random_tiny());
+    ask(&project, &model, &lines(4), SAMPLED);
+    let other: [&[&str]; 7] = [
+        &["--max-new-tokens", "13", "--temperature", "0.8", "--seed", "3"],
+        &["--max-new-tokens", "12", "--temperature", "0.7", "--seed", "3"],
+        &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "4"],
+        &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "3", "--top-p", "0.9"],
+        &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "3", "--top-k", "9"],
+        &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "3", "--stop", "e"],
+        &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "3", "--ignore-eos"],
+    ];
+    for flags in other {
+        let (answers, cached) = ask(&project, &model, &lines(4), flags);
+        assert_eq!(cached, 0, "{flags:?}");
+        assert_eq!(ask(&Project::new(), &model, &lines(4), flags).0, answers, "{flags:?}");
+    }
+    // Another case has other random numbers.
+    let mut renamed = lines(4);
+    renamed.iter_mut().for_each(|line| line["id"] = json!(format!("x{}", line["id"])));
+    assert_eq!(ask(&project, &model, &renamed, SAMPLED).1, 0);
+    // A greedy answer has none: neither seed nor name matter.
+    ask(&project, &model, &lines(4), FLAGS);
+    assert_eq!(ask(&project, &model, &renamed, &[FLAGS, &["--seed", "9"]].concat()).1, 4);
+}
+
+#[test]
+fn another_model_under_the_same_name_gives_its_own_answers() {
+    let project = Project::caching();
+    let model = copy(&project, &random_tiny(), "model");
+    let (first, _) = ask(&project, &model, &lines(6), FLAGS);
+    let weights = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("read weights");
+    // Signs: the upper byte of every f32, or of every second f16.
+    let half = bytes.len() / 8 * 4;
+    bytes[half..].iter_mut().skip(3).step_by(4).for_each(|byte| *byte ^= 0x80);
+    std::fs::write(&weights, bytes).expect("write weights");
+    let (second, cached) = ask(&project, &model, &lines(6), FLAGS);
+    assert_eq!(cached, 0);
+    assert_ne!(first, second);
+    // The template shows in the prompt's tokens, or does not matter; the first model is where it was.
+    let moved = copy(&project, &random_tiny(), "elsewhere");
+    project.write("elsewhere/chat_template.jinja", "{{ messages }}");
+    assert_eq!(ask(&project, &moved, &lines(6), FLAGS), (first, 6));
+}
+
+/// One answer of a generator whose answers are kept in `cache`.
+fn answer(model: &ModelFolder, cache: &Path, prompt: &str) -> karat::error::Result<Response> {
+    let options = EngineOptions::default();
+    let known = ResponseCache::open(cache, model, &options)?;
+    let renderer = Arc::new(Renderer::open(&model.path, Clock::default())?);
+    let mut generator = Generator::with_cache(&model.path, renderer, &options, Some(known))?;
+    let options = GenerateOptions { max_new_tokens: 9, ..GenerateOptions::default() };
+    let prompt = Prompt::Text(prompt.into());
+    let request = Request { prompt, options, key: CaseKey::default(), draft: Vec::new() };
+    let mut answers = Vec::new();
+    generator.generate(
+        std::iter::once(Ok(request)),
+        |response| {
+            answers.push(response);
+            Ok(())
+        },
+        |_| Ok(()),
+    )?;
+    generator.keep()?;
+    Ok(answers.remove(0))
+}
+
+#[test]
+fn weights_are_not_touched_for_an_answer_that_is_known() {
+    let project = Project::new();
+    let path = copy(&project, &random_tiny(), "model");
+    let model = ModelFolder { path, hashes: None, memo: None }.hashed().expect("hash the model");
+    let cache = project.path("answers");
+    let first = answer(&model, &cache, "Once").expect("an answer");
+    std::fs::remove_file(model.path.join("model.safetensors")).expect("remove the weights");
+    assert_eq!(answer(&model, &cache, "Once").expect("the answer again"), first);
+    assert!(answer(&model, &cache, "Twice").is_err(), "an answer without weights");
+}
+
+#[test]
+fn a_store_in_use_is_refused_and_an_open_one_goes_on() {
+    let project = Project::caching();
+    let model = ModelFolder { path: random_tiny(), hashes: None, memo: None };
+    let held = ResponseCache::open(&project.path("cache/responses"), &model, &EngineOptions::default());
+    let held = held.expect("open the store");
+    project.write_lines("in.jsonl", &lines(3));
+    project.karat(engine_args("generate", &random_tiny(), FLAGS)).code(0).complains(&["another karat is using it"]);
+    assert_eq!(project.read("out.jsonl"), ask(&Project::new(), &random_tiny(), &lines(3), FLAGS).0);
+    let text = project.karat(["cache", "stats"]).code(0).stdout;
+    assert!(text.contains("in use"), "{text}");
+    drop(held);
+    assert_eq!(ask(&project, &random_tiny(), &lines(3), FLAGS).1, 0);
+    assert_eq!(ask(&project, &random_tiny(), &lines(3), FLAGS).1, 3);
+}
+
+#[test]
+fn a_damaged_store_costs_time_and_no_answer() {
+    let model = random_tiny();
+    let project = Project::caching();
+    let (right, _) = ask(&project, &model, &lines(30), FLAGS);
+    let path = store(&project);
+    let whole = std::fs::read(&path).expect("read the store");
+    // Bits in every part of the file, and less and less of it.
+    for part in 0..24 {
+        let mut damaged = whole.clone();
+        let (start, end) = (whole.len() * part / 24, whole.len() * (part + 1) / 24);
+        damaged[start..end].iter_mut().step_by(97).for_each(|byte| *byte ^= 1 << (part % 8));
+        std::fs::write(&path, damaged).expect("damage the store");
+        assert_eq!(ask(&project, &model, &lines(30), FLAGS).0, right, "part {part}");
+    }
+    for length in [0, 1, 100, 4096, 5000, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).expect("cut the store");
+        assert_eq!(ask(&project, &model, &lines(30), FLAGS).0, right, "{length} bytes");
+        assert_eq!(ask(&project, &model, &lines(30), FLAGS), (right.clone(), 30), "{length} bytes, begun anew");
+    }
+}
+
+#[test]
+fn stats_and_clear_tell_what_is_there() {
+    let (project, model) = (Project::caching(), random_tiny());
+    let stats = || project.karat(["cache", "stats"]).code(0).stdout;
+    assert!(stats().contains("0 answers"), "{}", stats());
+    ask(&project, &model, &lines(5), FLAGS);
+    ask(&project, &model, &lines(5), SAMPLED);
+    let text = stats();
+    assert!(text.contains("10 answers") && text.contains("random-tiny"), "{text}");
+    project.karat(["cache", "clear"]).code(0);
+    assert!(stats().contains("0 answers"), "{}", stats());
+    assert_eq!(ask(&project, &model, &lines(5), FLAGS).1, 0);
+    // Turned off, there is nothing to tell of.
+    Project::new().karat(["cache", "stats"]).code(2).complains(&["KARAT_CACHE"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_costs_time_and_no_answer() {
+    let (project, model) = (Project::caching(), random_tiny());
+    project.write("cache", "a file");
+    project.write_lines("in.jsonl", &lines(3));
+    let run = project.karat(engine_args("generate", &model, FLAGS)).code(0).complains(&["without the cache"]);
+    drop(run);
+    assert_eq!(project.read("out.jsonl"), ask(&Project::new(), &model, &lines(3), FLAGS).0);
+}
