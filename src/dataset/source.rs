@@ -88,6 +88,14 @@ impl Source {
         self.read(Box::new(file))
     }
 
+    /// As [`Source::open`], for a file whose ids are known to be unique: it was read before.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn reopen(&self) -> Result<Samples> {
+        Ok(Samples { ids: None, ..self.open()? })
+    }
+
     /// Streams the cases of `reader` as if it were the file.
     ///
     /// # Errors
@@ -100,7 +108,7 @@ impl Source {
             Format::Csv => Records::Rows(Rows::new(stream, self.path.clone())?),
         };
         let (path, fields) = (self.path.clone(), self.fields.clone());
-        Ok(Samples { records, path, fields, ids: IdTable::new(), left: self.limit, any: false, finished: false })
+        Ok(Samples { records, path, fields, ids: Some(IdTable::new()), left: self.limit, any: false, finished: false })
     }
 
     /// SHA-256 of the whole file, in hex.
@@ -160,7 +168,8 @@ pub struct Samples {
     records: Records,
     path: PathBuf,
     fields: FieldMap,
-    ids: IdTable,
+    /// Ids that were met; absent where they need not be checked.
+    ids: Option<IdTable>,
     left: Option<usize>,
     any: bool,
     finished: bool,
@@ -170,7 +179,8 @@ impl Samples {
     fn accept(&mut self, record: Record) -> Result<Sample> {
         let line = record.line;
         let sample = resolve(record, &self.fields).map_err(|error| error.at_line(&self.path, line))?;
-        let Some(first) = self.ids.insert(&sample.id, line) else { return Ok(sample) };
+        let met = self.ids.as_mut().and_then(|ids| ids.insert(&sample.id, line));
+        let Some(first) = met else { return Ok(sample) };
         if sample.id == content_id(&sample) {
             let fragment = format!("read a case: line {line} says the same as line {first}, and neither has an id");
             let error = Error::input(fragment).at_line(&self.path, line);

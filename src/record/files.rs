@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::FileEntry;
+use crate::engine::identity::hex;
 use crate::error::{Error, Result};
 
 /// What ran, and the SHA-256 of every other file.
@@ -113,14 +114,6 @@ fn open_permissions(path: &Path) -> Result<()> {
 #[cfg(not(unix))]
 fn open_permissions(_path: &Path) -> Result<()> {
     Ok(())
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
-        text
-    })
 }
 
 #[cfg(test)]

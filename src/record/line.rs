@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::sort::Entry;
 use crate::dataset::Kind;
 use crate::engine::Finish;
 use crate::error::{Error, Result};
 use crate::score::Score;
+
+/// About as many bytes as a line has beside its answer.
+const ROOM: usize = 800;
 
 /// One case: what was asked, answered and scored. Keys are written in this order; what does not exist (the token ids of
 /// a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys.
@@ -66,6 +70,19 @@ impl ResultLine {
         Ok(())
     }
 
+    /// Settles the line and writes it down, ready to be sorted.
+    ///
+    /// # Errors
+    /// A value that is not finite.
+    pub fn into_entry(mut self) -> Result<Entry> {
+        self.settle()?;
+        let output =
+            self.output.as_ref().map_or(0, String::len) + self.output_ids.as_ref().map_or(0, |ids| 6 * ids.len());
+        Entry::new(self.key(), ROOM + output, |text| {
+            serde_json::to_writer(text, &self).map_err(|e| Error::internal("write a result line").caused_by(e))
+        })
+    }
+
     /// The line as it stands in `results.jsonl`, without the line break.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|e| Error::internal("write a result line").caused_by(e))
@@ -76,6 +93,9 @@ impl ResultLine {
 pub fn round(value: f64) -> Option<f64> {
     if !value.is_finite() {
         return None;
+    }
+    if value.fract() == 0.0 {
+        return Some(value + 0.0);
     }
     // By way of decimal text: multiplying by a power of ten would round twice and overflow for large values.
     let rounded: f64 = format!("{value:.6}").parse().ok()?;

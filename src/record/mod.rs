@@ -26,6 +26,7 @@ pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
 pub use performance::{Performance, Phase};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
+pub use sort::Entry;
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
 pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
 pub use writer::{RunWriter, SealedRun};

@@ -5,6 +5,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -18,17 +19,37 @@ const FAN_IN: usize = 64;
 /// Memory of an entry beside its text.
 const SPAN_BYTES: usize = size_of::<Span>();
 
-/// A line with its key.
+/// A line with its key, in one piece of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) dataset: String,
-    pub(crate) id: String,
-    pub(crate) json: String,
+pub struct Entry {
+    /// Dataset, id and line, one behind the other.
+    text: String,
+    dataset: usize,
+    id: usize,
 }
 
 impl Entry {
+    /// A line; `json` writes it behind what there is, and `room` is about how long it gets.
+    pub(crate) fn new(
+        (dataset, id): (&str, &str),
+        room: usize,
+        json: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<Self> {
+        let mut text = Vec::with_capacity(dataset.len() + id.len() + room);
+        text.extend_from_slice(dataset.as_bytes());
+        text.extend_from_slice(id.as_bytes());
+        json(&mut text)?;
+        let text = String::from_utf8(text).map_err(|e| Error::internal("write a line").caused_by(e))?;
+        Ok(Self { text, dataset: dataset.len(), id: id.len() })
+    }
+
     fn key(&self) -> (&str, &str) {
-        (&self.dataset, &self.id)
+        (&self.text[..self.dataset], &self.text[self.dataset..self.dataset + self.id])
+    }
+
+    /// The line.
+    pub(crate) fn json(&self) -> &str {
+        &self.text[self.dataset + self.id..]
     }
 }
 
@@ -48,13 +69,13 @@ struct Buffer {
     spans: Vec<Span>,
 }
 
-/// Where an entry lies: its start and the lengths of its parts.
+/// Where an entry lies: its start, the lengths of its names, and its own.
 #[derive(Clone, Copy)]
 struct Span {
     start: usize,
     dataset: u32,
     id: u32,
-    json: usize,
+    len: usize,
 }
 
 impl Buffer {
@@ -63,27 +84,23 @@ impl Buffer {
     }
 
     fn push(&mut self, entry: &Entry) -> Result<()> {
-        let length =
-            |text: &str| u32::try_from(text.len()).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
-        let (dataset, id) = (length(&entry.dataset)?, length(&entry.id)?);
-        self.spans.push(Span { start: self.text.len(), dataset, id, json: entry.json.len() });
-        [&entry.dataset, &entry.id, &entry.json].into_iter().for_each(|part| self.text.push_str(part));
+        let length = |bytes: usize| u32::try_from(bytes).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
+        let (dataset, id) = (length(entry.dataset)?, length(entry.id)?);
+        self.spans.push(Span { start: self.text.len(), dataset, id, len: entry.text.len() });
+        self.text.push_str(&entry.text);
         Ok(())
     }
 
-    /// Dataset, id and line of an entry.
-    fn parts(&self, span: Span) -> (&str, &str, &str) {
-        let (dataset, id) = (span.start + span.dataset as usize, span.start + span.dataset as usize + span.id as usize);
-        (&self.text[span.start..dataset], &self.text[dataset..id], &self.text[id..id + span.json])
+    /// Dataset and id of an entry.
+    fn key(&self, span: Span) -> (&str, &str) {
+        let text = &self.text[span.start..];
+        text[..(span.dataset + span.id) as usize].split_at(span.dataset as usize)
     }
 
     /// The entries in order.
     fn sorted(mut self) -> Sorted {
         let mut spans = std::mem::take(&mut self.spans);
-        spans.sort_unstable_by(|a, b| {
-            let (a, b) = (self.parts(*a), self.parts(*b));
-            (a.0, a.1).cmp(&(b.0, b.1))
-        });
+        spans.sort_unstable_by(|a, b| self.key(*a).cmp(&self.key(*b)));
         Sorted { buffer: self, spans: spans.into_iter() }
     }
 }
@@ -98,8 +115,8 @@ impl Iterator for Sorted {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        let (dataset, id, json) = self.buffer.parts(self.spans.next()?);
-        Some(Entry { dataset: dataset.into(), id: id.into(), json: json.into() })
+        let Span { start, dataset, id, len } = self.spans.next()?;
+        Some(Entry { text: self.buffer.text[start..start + len].into(), dataset: dataset as usize, id: id as usize })
     }
 }
 
@@ -111,6 +128,10 @@ impl ExternalSort {
 
     /// Takes in a line.
     pub(crate) fn push(&mut self, entry: &Entry) -> Result<()> {
+        if self.buffer.spans.is_empty() {
+            // At once: growing would copy it again and again. What is not used costs addresses only.
+            self.buffer.text.reserve(self.limit);
+        }
         self.buffer.push(entry)?;
         if self.buffer.bytes() >= self.limit {
             self.spill()?;
@@ -193,25 +214,32 @@ fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -
         fronts.extend(entries.next().map_err(io(folder))?.map(|entry| Reverse(Front { entry, source })));
     }
     let mut last: Option<Entry> = None;
-    while let Some(Reverse(Front { entry, source })) = fronts.pop() {
+    while let Some(mut top) = fronts.peek_mut() {
+        let Reverse(Front { entry, source }) = &mut *top;
         if last.as_ref().is_some_and(|last| last.key() == entry.key()) {
-            let fragment = format!("record case `{}` of dataset `{}`: it was recorded before", entry.id, entry.dataset);
+            let (dataset, id) = entry.key();
+            let fragment = format!("record case `{id}` of dataset `{dataset}`: it was recorded before");
             return Err(Error::internal(fragment));
         }
-        sink(&entry)?;
-        last = Some(entry);
-        fronts.extend(sources[source].next().map_err(io(folder))?.map(|entry| Reverse(Front { entry, source })));
+        sink(entry)?;
+        // The next of the same source takes its place: it moves down the heap once, by no step where there is one source.
+        last = match sources[*source].next().map_err(io(folder))? {
+            Some(next) => Some(std::mem::replace(entry, next)),
+            None => {
+                let Reverse(front) = PeekMut::pop(top);
+                Some(front.entry)
+            }
+        };
     }
     Ok(())
 }
 
-/// Three lengths, then the three texts.
+/// Three lengths, then the text.
 fn write_entry(writer: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
-    let texts = [&entry.dataset, &entry.id, &entry.json];
-    for text in texts {
-        writer.write_all(&(text.len() as u64).to_le_bytes())?;
+    for length in [entry.dataset, entry.id, entry.text.len()] {
+        writer.write_all(&(length as u64).to_le_bytes())?;
     }
-    texts.into_iter().try_for_each(|text| writer.write_all(text.as_bytes()))
+    writer.write_all(entry.text.as_bytes())
 }
 
 fn read_entry(reader: &mut impl Read) -> std::io::Result<Option<Entry>> {
@@ -221,14 +249,11 @@ fn read_entry(reader: &mut impl Read) -> std::io::Result<Option<Entry>> {
         return Ok(None);
     }
     reader.read_exact(&mut lengths[1..])?;
-    let mut texts = [String::new(), String::new(), String::new()];
-    for (text, length) in texts.iter_mut().zip(lengths.as_chunks::<8>().0) {
-        let mut bytes = vec![0; u64::from_le_bytes(*length) as usize];
-        reader.read_exact(&mut bytes)?;
-        *text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
-    }
-    let [dataset, id, json] = texts;
-    Ok(Some(Entry { dataset, id, json }))
+    let length = |at: usize| u64::from_le_bytes(lengths.as_chunks::<8>().0[at]) as usize;
+    let mut bytes = vec![0; length(2)];
+    reader.read_exact(&mut bytes)?;
+    let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
+    Ok(Some(Entry { text, dataset: length(0), id: length(1) }))
 }
 
 fn io(folder: &Path) -> impl Fn(std::io::Error) -> Error {
@@ -257,7 +282,7 @@ mod tests {
     }
 
     fn entry(dataset: &str, id: String) -> Entry {
-        Entry { dataset: dataset.into(), json: format!("{{{id}}}"), id }
+        Entry::new((dataset, &id), 0, |text| Ok(text.extend(format!("{{{id}}}").bytes()))).unwrap()
     }
 
     #[test]
@@ -285,7 +310,8 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let mut entries: Vec<_> = keys.into_iter()
-                .map(|((dataset, id), json)| Entry { dataset, id, json }).collect();
+                .map(|((dataset, id), json)| Entry::new((&dataset, &id), 0, |text| Ok(text.extend(json.bytes()))).unwrap())
+                .collect();
             let expected = entries.clone();
             let mut rng = crate::stats::CounterRng::new(seed, 0);
             for i in (1..entries.len()).rev() {

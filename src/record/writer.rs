@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::files::HashedFile;
 use super::reader::pretty;
 use super::sort::{BUFFER_BYTES, Entry, ExternalSort};
 use super::{
-    FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, ResultLine, RunId, SUMMARY, Summary,
-    SummaryBuilder, Verdict, check_name, sync_folder,
+    FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, RunId, SUMMARY, Summary, SummaryBuilder,
+    Verdict, check_name, sync_folder,
 };
 use crate::error::{Error, Result};
+
+/// Bytes of sorted lines that are written and added up at a time, and pieces that may wait.
+const PIECE_BYTES: usize = 1 << 18;
+const PIECES: usize = 4;
 
 /// Takes in cases in any order, with bounded memory. Everything goes to `<runs>/<suite>/.<run-id>.partial`; dropping
 /// the writer removes it.
@@ -82,30 +87,56 @@ impl RunWriter {
         &self.partial.path
     }
 
-    /// Takes in one case. Values are rounded and `passed` is set here; a value that is not finite is an error.
-    pub fn push(&mut self, mut line: ResultLine) -> Result<()> {
-        line.settle()?;
-        let json = line.to_json()?;
-        self.sort.push(&Entry { dataset: line.dataset, id: line.id, json })
+    /// Takes in one case, settled and written down by [`ResultLine::into_entry`].
+    pub fn push(&mut self, entry: &Entry) -> Result<()> {
+        self.sort.push(entry)
     }
 
     /// Sorts the cases into `results.jsonl` and adds them up.
     pub fn seal(self) -> Result<SealedRun> {
         let path = self.partial.path.join(RESULTS);
         let mut file = HashedFile::create(&path)?;
-        self.sort.finish(|entry| {
-            file.write(entry.json.as_bytes())?;
-            file.write(b"\n")
+        let (summary, entry) = std::thread::scope(|scope| {
+            // In here, so that an error below closes the channel.
+            let (sender, receiver) = sync_channel(PIECES);
+            // Sums run in file order, over the lines as they are written: what is written can be read.
+            let summary = scope.spawn(move || add_up(receiver));
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            let mut write = |piece: Vec<u8>| {
+                file.write(&piece)?;
+                // Whoever adds up stops only at an error, which is told below.
+                let _ = sender.send(piece);
+                Ok(())
+            };
+            self.sort.finish(|entry| {
+                piece.extend_from_slice(entry.json().as_bytes());
+                piece.push(b'\n');
+                match piece.len() >= PIECE_BYTES {
+                    true => write(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES))),
+                    false => Ok(()),
+                }
+            })?;
+            write(piece)?;
+            drop(sender);
+            let summary = summary.join().map_err(|_| Error::internal("add up the cases: the thread panicked"))??;
+            Ok::<_, Error>((summary, file.finish()?))
         })?;
-        let files = BTreeMap::from([(RESULTS.to_owned(), file.finish()?)]);
-        // Read back what was written: sums run in file order, and the file is known to be readable.
-        let mut summary = SummaryBuilder::default();
-        for line in Lines::open(&path)? {
-            summary.add(&line?);
-        }
+        let files = BTreeMap::from([(RESULTS.to_owned(), entry)]);
         let (partial, run_id, target) = (self.partial, self.run_id, self.target);
-        Ok(SealedRun { partial, run_id, target, files, summary: summary.finish() })
+        Ok(SealedRun { partial, run_id, target, files, summary })
     }
+}
+
+/// The figures of the lines in these pieces.
+fn add_up(pieces: Receiver<Vec<u8>>) -> Result<Summary> {
+    let mut summary = SummaryBuilder::default();
+    for piece in pieces {
+        for line in piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line = serde_json::from_slice(line).map_err(|e| Error::internal("read back a line").caused_by(e))?;
+            summary.add(&line);
+        }
+    }
+    Ok(summary.finish())
 }
 
 impl SealedRun {
@@ -168,7 +199,7 @@ impl SealedRun {
 pub(crate) mod tests {
     use super::*;
     use crate::record::line::tests::line;
-    use crate::record::{REPORT, RunReader, Selected};
+    use crate::record::{REPORT, ResultLine, RunReader, Selected};
     use serde_json::json;
 
     /// Writes a run of these lines under `runs` and returns its folder; `complete` says whether the plan selected no
@@ -181,7 +212,7 @@ pub(crate) mod tests {
         for line in lines {
             let selected = Selected { kind: line.kind, cases: 0 };
             manifest.selected.entry(line.dataset.clone()).or_insert(selected).cases += 1;
-            writer.push(line.clone()).unwrap();
+            writer.push(&line.clone().into_entry().unwrap()).unwrap();
         }
         let mut sealed = writer.seal().unwrap();
         sealed.write(REPORT, b"# report\n").unwrap();
@@ -212,14 +243,12 @@ pub(crate) mod tests {
     fn a_failure_leaves_nothing_behind() {
         let runs = tempfile::tempdir().unwrap();
         let id = RunId::parse("r1").unwrap();
-        let mut writer = RunWriter::create(runs.path(), "desk", &id).unwrap();
         let mut bad = line("a", "1", true);
         bad.scores.get_mut("match").unwrap().value = f64::NAN;
-        assert!(writer.push(bad).is_err());
-        drop(writer);
+        assert!(bad.into_entry().is_err());
         let mut writer = RunWriter::create(runs.path(), "desk", &id).unwrap();
-        writer.push(line("a", "1", true)).unwrap();
-        writer.push(line("a", "1", true)).unwrap();
+        writer.push(&line("a", "1", true).into_entry().unwrap()).unwrap();
+        writer.push(&line("a", "1", true).into_entry().unwrap()).unwrap();
         assert!(writer.seal().is_err());
         drop(RunWriter::create(runs.path(), "desk", &id).unwrap().seal().unwrap());
         assert_eq!(fs::read_dir(runs.path().join("desk")).unwrap().count(), 0);

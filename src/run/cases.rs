@@ -11,7 +11,7 @@ pub(super) struct Case {
 }
 
 /// Streams all cases. A dataset that no longer has as many cases as when it was checked ends the stream with an error:
-/// the record would say something else than what ran.
+/// the record would say something else than what ran. An id that came up twice meanwhile fails when the record is sorted.
 pub(super) struct Cases<'a> {
     checked: &'a Checked,
     dataset: usize,
@@ -29,7 +29,7 @@ impl<'a> Cases<'a> {
             let source = &self.checked.sources[self.dataset];
             let samples = match &mut self.samples {
                 Some(samples) => samples,
-                None => self.samples.insert(source.open()?),
+                None => self.samples.insert(source.reopen()?),
             };
             if let Some(sample) = samples.next() {
                 self.seen += 1;

@@ -9,7 +9,7 @@ use super::event::{Event, Phase, Watch};
 use super::generated::{Answerer, Desk, generate};
 use super::manifest;
 use super::models::{ModelFolders, load};
-use super::outbox::{Answer, Answered, Outbox};
+use super::outbox::{Answer, Answered, LARGEST, Outbox};
 use super::recorded::Recorded;
 use super::scoring::{Scoring, Tools};
 use crate::engine::Generator;
@@ -125,7 +125,7 @@ pub(super) fn stream(
 /// Looks the answers of all cases up.
 fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
     let Desk { checked, sender, meter: _, watch } = desk;
-    let mut outbox = Outbox::new(sender);
+    let mut outbox = Outbox::new(sender, LARGEST);
     for (number, case) in (1..).zip(Cases::new(checked)) {
         let Case { dataset, sample } = case?;
         let line = recorded.line(&checked.sources[dataset].name, &sample.id)?;
@@ -144,11 +144,11 @@ fn score_all(receiver: Receiver<Vec<Answered>>, mut scoring: Scoring<'_>, writer
     let (mut cases, mut passed, mut errored) = (0, 0, 0);
     for chunk in receiver {
         watch.check()?;
-        for line in scoring.chunk(chunk)? {
+        for scored in scoring.chunk(chunk)? {
             cases += 1;
-            passed += u64::from(line.passed);
-            errored += u64::from(line.error.is_some());
-            writer.push(line)?;
+            passed += u64::from(scored.passed);
+            errored += u64::from(scored.errored);
+            writer.push(&scored.entry)?;
         }
         watch.tell(Event::Scored { cases, passed, errored });
     }

@@ -8,7 +8,7 @@ use super::cases::{Case, Cases};
 use super::check::Checked;
 use super::event::{Event, Watch};
 use super::meter::{GENERATED, Meter, PROMPT};
-use super::outbox::{Answer, Answered, Outbox};
+use super::outbox::{Answer, Answered, Outbox, SMALLEST};
 use super::recorded::Recorded;
 use crate::engine::scheduler::Totals;
 use crate::engine::{CaseKey, Generator, Request, Response};
@@ -66,7 +66,7 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     // Cases whose answer has not come yet, in order; as many as the engine's window.
     let asked: Mutex<VecDeque<Case>> = Mutex::default();
     let unasked = sender.clone();
-    let mut outbox = Outbox::new(sender);
+    let mut outbox = Outbox::new(sender, SMALLEST);
     let requests = Cases::new(checked).filter_map(|case| {
         let case = match case {
             Ok(case) => case,

@@ -24,20 +24,22 @@ pub(super) enum Answer {
     Unasked(String),
 }
 
-/// Answers go at once when scoring waits for work and there are this many, …
-const SMALLEST: usize = 32;
-/// … and at the latest when there are this many: texts of one chunk are deduplicated and packed together.
-const LARGEST: usize = 512;
+/// Generated answers go at once when scoring waits for work and there are this many, …
+pub(super) const SMALLEST: usize = 32;
+/// … and all at the latest when there are this many: texts of one chunk are deduplicated and packed together.
+pub(super) const LARGEST: usize = 512;
 
 /// Gathers answers and hands them over.
 pub(super) struct Outbox {
     sender: SyncSender<Vec<Answered>>,
+    smallest: usize,
     chunk: Vec<Answered>,
 }
 
 impl Outbox {
-    pub fn new(sender: SyncSender<Vec<Answered>>) -> Self {
-        Self { sender, chunk: Vec::new() }
+    /// Hands over at least `smallest` answers at a time, except the last ones.
+    pub fn new(sender: SyncSender<Vec<Answered>>, smallest: usize) -> Self {
+        Self { sender, smallest, chunk: Vec::new() }
     }
 
     /// Takes an answer; waits when scoring is far behind.
@@ -46,7 +48,7 @@ impl Outbox {
         if self.chunk.len() >= LARGEST {
             return self.flush();
         }
-        if self.chunk.len() >= SMALLEST {
+        if self.chunk.len() >= self.smallest {
             match self.sender.try_send(std::mem::take(&mut self.chunk)) {
                 Ok(()) => {}
                 Err(TrySendError::Full(chunk)) => self.chunk = chunk,

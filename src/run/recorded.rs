@@ -22,6 +22,11 @@ pub struct Recorded {
     position: u64,
     /// Sorted by hash.
     entries: Vec<Entry>,
+    /// By the first 16 bits of a hash, where its entries start; one more for their end.
+    starts: Vec<usize>,
+    /// Whether some lines name their dataset, and whether some do not.
+    named: bool,
+    bare: bool,
     sha256: String,
 }
 
@@ -74,7 +79,8 @@ impl Recorded {
             false => (File::open(path).map_err(|e| Error::io("open", path, e).at(path))?, path.to_owned()),
         };
         let reader = BufReader::with_capacity(BUFFER, file);
-        let mut recorded = Self { path, reader, position: 0, entries: Vec::new(), sha256: String::new() };
+        let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
+        let mut recorded = Self { path, reader, position: 0, entries, starts, named: false, bare: false, sha256 };
         recorded.index(watch)?;
         recorded.refuse_doubled()?;
         Ok(recorded)
@@ -112,12 +118,16 @@ impl Recorded {
                 if self.entries.len() == self.entries.capacity() {
                     self.entries.reserve_exact(1024.max(self.entries.len() / 4));
                 }
+                self.named |= parsed.dataset.is_some();
+                self.bare |= parsed.dataset.is_none();
                 self.entries.push(Entry::new(hash(parsed.dataset.as_deref(), &parsed.id), offset));
             }
             offset += read as u64;
         }
         self.position = offset;
         self.entries.sort_unstable();
+        let start = |first: u64| self.entries.partition_point(|entry| entry.hash() >> 32 < first);
+        self.starts = (0..=1 << 16).map(start).collect();
         self.sha256 = hex(&hasher.finalize());
         Ok(())
     }
@@ -229,9 +239,14 @@ impl Recorded {
 
     /// Index of the entry of exactly this dataset and id. Where two lines have one hash, the lines themselves decide.
     fn find(&mut self, dataset: Option<&str>, id: &str) -> Result<Option<usize>> {
+        if !(if dataset.is_some() { self.named } else { self.bare }) {
+            return Ok(None);
+        }
         let hash = hash(dataset, id);
-        let first = self.entries.partition_point(|entry| entry.hash() < hash);
-        let count = self.entries[first..].iter().take_while(|entry| entry.hash() == hash).count();
+        let near = (hash >> 32) as usize;
+        let (start, end) = (self.starts[near], self.starts[near + 1]);
+        let first = start + self.entries[start..end].partition_point(|entry| entry.hash() < hash);
+        let count = self.entries[first..end].iter().take_while(|entry| entry.hash() == hash).count();
         if count < 2 {
             return Ok((count == 1).then_some(first));
         }

@@ -14,7 +14,7 @@ use super::outbox::Answered;
 use super::settle::Settled;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
-use crate::record::ResultLine;
+use crate::record::{Entry, ResultLine};
 use crate::score::{Answer, CompileContext, Need, Score, Scorer};
 use crate::suite::parse_check;
 
@@ -40,6 +40,14 @@ pub(super) struct Tools<'a> {
     pub keep_outputs: bool,
     pub meter: &'a Meter,
     pub watch: Watch<'a>,
+}
+
+/// A case that is done.
+pub(super) struct Scored {
+    pub passed: bool,
+    pub errored: bool,
+    /// Its line of the record.
+    pub entry: Entry,
 }
 
 /// A case on its way through a chunk.
@@ -111,15 +119,16 @@ impl<'a> Scoring<'a> {
     /// Scores a chunk; lines come in the chunk's order.
     ///
     /// # Errors
-    /// The encoders as a whole failed, or the run has to stop. What is wrong with a single case is in its line.
-    pub fn chunk(&mut self, chunk: Vec<Answered>) -> Result<Vec<ResultLine>> {
+    /// The encoders as a whole failed, the run has to stop, or a score cannot be written down. What is wrong with a single case is
+    /// in its line.
+    pub fn chunk(&mut self, chunk: Vec<Answered>) -> Result<Vec<Scored>> {
         let this = &*self;
         let work: Vec<Work> =
             self.meter.piece(Phase::Score, || chunk.into_par_iter().map(|answered| this.prepare(answered)).collect());
         let needs = work.iter().flat_map(|work| work.scorers.iter().flat_map(|(_, needs)| needs));
         let answers = self.encoders.answer(needs, self.meter, self.watch)?;
         let this = &*self;
-        Ok(self.meter.piece(Phase::Score, || work.into_par_iter().map(|work| this.finish(work, &answers)).collect()))
+        self.meter.piece(Phase::Score, || work.into_par_iter().map(|work| this.finish(work, &answers)).collect())
     }
 
     fn prepare(&self, answered: Answered) -> Work {
@@ -165,7 +174,7 @@ impl<'a> Scoring<'a> {
         Ok(scorer)
     }
 
-    fn finish(&self, work: Work, answers: &Answers) -> ResultLine {
+    fn finish(&self, work: Work, answers: &Answers) -> Result<Scored> {
         let Work { dataset, sample, settled, scorers } = work;
         let (scores, failed) = scored(&scorers, &sample, settled.output.as_deref(), answers);
         let source = &self.checked.sources[dataset];
@@ -188,8 +197,8 @@ impl<'a> Scoring<'a> {
             // They quote the answer.
             line.scores.values_mut().for_each(|score| score.explanation.clear());
         }
-        line.passed = line.earned();
-        line
+        let (passed, errored) = (line.earned(), line.error.is_some());
+        Ok(Scored { passed, errored, entry: line.into_entry()? })
     }
 }
 

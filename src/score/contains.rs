@@ -122,7 +122,7 @@ impl Contains {
             Unicode::None => text.to_owned(),
             Unicode::Nfkc => text.nfkc().collect(),
         };
-        if self.options.ignore_case { fold_case(&text) } else { text }
+        if self.options.ignore_case { fold_case(text) } else { text }
     }
 
     fn occurs(&self, text: &str, value: &str) -> bool {

@@ -128,13 +128,13 @@ fn nothing_unlisted_has_a_say() {
     registry.write("models/tiny/1/modules.json", r#"[{"path": "pool", "type": "x.Pooling"}]"#);
     registry.write("models/tiny/1/pool/config.json", "{}");
     let opened = find(&registry.path(""), "tiny", "1").unwrap();
-    assert_eq!(opened.check(&opened.folder().unwrap()).1.len(), 2);
+    assert_eq!(opened.check(&opened.folder().unwrap(), None).1.len(), 2);
     let registry = Registry::new();
     std::fs::remove_file(registry.path("models/tiny/1/model.safetensors")).unwrap();
     registry.write("models/tiny/1/a.safetensors", "");
     registry.write("models/tiny/1/model.safetensors.index.json", r#"{"weight_map": {"a": "a.safetensors"}}"#);
     let opened = find(&registry.path(""), "tiny", "1").unwrap();
-    assert_eq!(opened.check(&opened.folder().unwrap()).1.len(), 2);
+    assert_eq!(opened.check(&opened.folder().unwrap(), None).1.len(), 2);
     // What inference does not read may lie beside.
     let registry = Registry::new();
     registry.write("models/tiny/1/README.md", "card");
