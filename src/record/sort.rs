@@ -281,8 +281,16 @@ mod tests {
         Ok((got, spills))
     }
 
+    fn written(dataset: &str, id: &str, json: &str) -> Entry {
+        let line = |text: &mut Vec<u8>| {
+            text.extend(json.bytes());
+            Ok(())
+        };
+        Entry::new((dataset, id), 0, line).unwrap()
+    }
+
     fn entry(dataset: &str, id: String) -> Entry {
-        Entry::new((dataset, &id), 0, |text| Ok(text.extend(format!("{{{id}}}").bytes()))).unwrap()
+        written(dataset, &id, &format!("{{{id}}}"))
     }
 
     #[test]
@@ -310,8 +318,7 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let mut entries: Vec<_> = keys.into_iter()
-                .map(|((dataset, id), json)| Entry::new((&dataset, &id), 0, |text| Ok(text.extend(json.bytes()))).unwrap())
-                .collect();
+                .map(|((dataset, id), json)| written(&dataset, &id, &json)).collect();
             let expected = entries.clone();
             let mut rng = crate::stats::CounterRng::new(seed, 0);
             for i in (1..entries.len()).rev() {
