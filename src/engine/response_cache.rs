@@ -10,14 +10,12 @@
 //! An answer from here is the very answer that computing would give, so that a cache changes nothing but the time.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition,
-    WriteTransaction,
-};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Closed;
@@ -45,6 +43,7 @@ const CHECKSUM: usize = 16;
 
 /// The answers of one model.
 pub struct ResponseCache {
+    path: PathBuf,
     store: Store,
     /// Over model and numerics.
     base: [u8; 32],
@@ -113,19 +112,14 @@ impl ResponseCache {
         let path = folder.join(format!("{}.redb", hex(&identity.as_bytes()[..16])));
         let store = match Store::open(&path, &model.path) {
             Ok(store) => store,
-            Err(Refused::InUse) => {
-                let what = "open the response cache: another karat is using it";
-                return Err(Error::input(what).at(&path));
-            }
-            // Answers can be computed again; a file that cannot be opened never can.
-            Err(Refused::Broken) => {
-                std::fs::remove_file(&path).map_err(|e| Error::io("begin the response cache anew", &path, e))?;
-                Store::open(&path, &model.path)
-                    .map_err(|_| Error::input("open the response cache, although it is new").at(&path))?
+            Err(Failure { broken: false, error }) => return Err(error.at(&path)),
+            Err(Failure { broken: true, .. }) => {
+                begin_anew(&path)?;
+                Store::open(&path, &model.path).map_err(|failure| failure.error.at(&path))?
             }
         };
         let new = New { entries: Vec::new(), committed: Instant::now(), failure: None };
-        Ok(Self { store, base: *base.as_bytes(), new: Mutex::new(new) })
+        Ok(Self { path, store, base: *base.as_bytes(), new: Mutex::new(new) })
     }
 
     /// Whether it holds no answers at all.
@@ -136,7 +130,7 @@ impl ResponseCache {
     /// The key of an answer. `eos` are the tokens that end it, `stream` is its stream of random numbers.
     ///
     /// # Errors
-    /// None that is known.
+    /// Options that JSON cannot hold; there are none.
     pub(super) fn key(&self, tokens: &[u32], eos: &[u32], options: &GenerateOptions, stream: u64) -> Result<Key> {
         let GenerateOptions { max_new_tokens, ignore_eos: _, sampling, seed: _, stop } = options;
         let sampling = (sampling.temperature > 0.0).then_some((*sampling, stream));
@@ -196,37 +190,64 @@ impl ResponseCache {
             }
             Ok(())
         });
-        new.failure = written.err();
+        new.failure = written.err().map(|failure| match failure.broken.then(|| begin_anew(&self.path)) {
+            Some(Err(error)) => error,
+            Some(Ok(())) | None => failure.error,
+        });
         new.committed = Instant::now();
     }
 }
 
-/// Why a file of answers was not opened.
-enum Refused {
-    InUse,
-    Broken,
+/// Answers can be computed again, a broken file cannot be mended: it goes, and the next run begins another.
+fn begin_anew(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).map_err(|e| Error::io("remove the broken response cache", path, e))
+}
+
+/// Why the store did not do what it was asked for.
+struct Failure {
+    error: Error,
+    /// Whether the file itself is to blame.
+    broken: bool,
+}
+
+impl Failure {
+    /// What `foreign` gives, its panics and errors told apart by what is to blame.
+    fn of<T, E: Into<redb::Error>>(
+        task: &'static str,
+        foreign: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, Self> {
+        let done = guarded(task, foreign).map_err(|error| Self { error, broken: true })?;
+        done.map_err(|error| {
+            let error = error.into();
+            let broken = match &error {
+                redb::Error::Io(io) => matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
+                redb::Error::DatabaseAlreadyOpen => false,
+                _ => true,
+            };
+            let error = match error {
+                redb::Error::DatabaseAlreadyOpen => Error::input(format!("{task}: another karat is using it")),
+                error => Error::input(task).caused_by(error),
+            };
+            Self { error, broken }
+        })
+    }
 }
 
 impl Store {
     /// Opens the file, or begins it for the model in a folder.
-    fn open(path: &Path, model: &Path) -> std::result::Result<Self, Refused> {
-        let opened =
-            guarded("open the response cache", || Database::builder().set_cache_size(STORE_MEMORY).create(path));
-        let store = match opened {
-            Ok(Ok(database)) => Self(Some(database)),
-            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => return Err(Refused::InUse),
-            Ok(Err(_)) | Err(_) => return Err(Refused::Broken),
-        };
+    fn open(path: &Path, model: &Path) -> std::result::Result<Self, Failure> {
+        let create = || Database::builder().set_cache_size(STORE_MEMORY).create(path);
+        let store = Self(Some(Failure::of("open the response cache", create)?));
         if store.count().is_some() {
             return Ok(store);
         }
-        let begun = store.write(|transaction| {
+        store.write(|transaction| {
             transaction.open_table(ANSWERS)?;
             let place = model.canonicalize().unwrap_or_else(|_| model.into());
             transaction.open_table(ABOUT)?.insert(MODEL, place.to_string_lossy().as_ref())?;
             Ok(())
-        });
-        begun.map(|()| store).map_err(|_| Refused::Broken)
+        })?;
+        Ok(store)
     }
 
     /// What `look` finds, unless the store is broken.
@@ -236,14 +257,16 @@ impl Store {
     }
 
     /// All that `change` does, or nothing.
-    fn write(&self, change: impl FnOnce(&WriteTransaction) -> std::result::Result<(), redb::Error>) -> Result<()> {
-        let write = || -> std::result::Result<(), redb::Error> {
+    fn write(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> std::result::Result<(), redb::Error>,
+    ) -> std::result::Result<(), Failure> {
+        Failure::of("write the response cache", || -> std::result::Result<(), redb::Error> {
             let Some(database) = &self.0 else { return Ok(()) };
             let transaction = database.begin_write()?;
             change(&transaction)?;
             Ok(transaction.commit()?)
-        };
-        guarded("write the response cache", write)?.map_err(|e| Error::input("write the response cache").caused_by(e))
+        })
     }
 
     /// Number of answers; absent in a store that was not begun or is broken.

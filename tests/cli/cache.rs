@@ -177,6 +177,8 @@ fn a_damaged_store_costs_time_and_no_answer() {
         damaged[start..end].iter_mut().step_by(97).for_each(|byte| *byte ^= 1 << (part % 8));
         std::fs::write(&path, damaged).expect("damage the store");
         assert_eq!(ask(&project, &model, &lines(30), FLAGS).0, right, "part {part}");
+        assert_eq!(ask(&project, &model, &lines(30), FLAGS).0, right, "part {part}, mended or begun anew");
+        assert_eq!(ask(&project, &model, &lines(30), FLAGS), (right.clone(), 30), "part {part}, at the third time");
     }
     for length in [0, 1, 100, 4096, 5000, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).expect("cut the store");
