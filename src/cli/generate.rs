@@ -189,8 +189,9 @@ pub fn run(args: Args) -> Result<Exit> {
     let model = model::folder(&ModelRef::parse(&args.model, Path::new("."))?, memo.as_ref())?;
     let renderer = Arc::new(Renderer::open(&model.path, clock)?);
     let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &engine));
-    let known =
-        opened.and_then(|opened| opened.inspect_err(|error| eprintln!("without the cache: failed to {error}")).ok());
+    let known = opened.and_then(|opened| {
+        opened.inspect_err(|error| eprintln!("without the cache: failed to {}", error.chain())).ok()
+    });
     let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
     let loaded = loading.elapsed();
     let ids = Ids::default();
@@ -219,7 +220,7 @@ pub fn run(args: Args) -> Result<Exit> {
     );
     bar.end();
     if let Err(error) = generator.keep() {
-        eprintln!("answers were not kept: failed to {error}");
+        eprintln!("answers were not kept: failed to {}", error.chain());
     }
     let totals = totals?;
     output.close()?;

@@ -82,7 +82,7 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
     let streamed = stream(&checked, answers, scoring, &mut writer);
     // Those of a run that was interrupted, too.
     if let Some(Err(error)) = generator.as_ref().map(Generator::keep) {
-        watch.tell(Event::Noted { text: format!("answers were not kept: failed to {error}") });
+        watch.tell(Event::Noted { text: format!("answers were not kept: failed to {}", error.chain()) });
     }
     streamed?;
     drop(generator);

@@ -73,8 +73,9 @@ pub(super) fn load(
     watch.tell(Event::Loading { role: "generator" });
     let known = |cache: &Path| {
         let opened = ResponseCache::open(cache, folder, engine);
-        let refused =
-            |error: &Error| watch.tell(Event::Noted { text: format!("without the cache: failed to {error}") });
+        let refused = |error: &Error| {
+            watch.tell(Event::Noted { text: format!("without the cache: failed to {}", error.chain()) })
+        };
         opened.inspect_err(refused).ok()
     };
     let open = || {
