@@ -35,7 +35,7 @@ pub struct Args {
     baseline: BaselineArgs,
     #[command(flatten)]
     store: StoreArgs,
-    /// Record no answers and no explanations, only scores.
+    /// Record no answers and no explanations, only scores; keep no answers in the cache either.
     #[arg(long)]
     no_outputs: bool,
     /// Check everything, show the plan as JSON and stop.
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<Exit> {
     // A baseline without answers gives no drafts; nothing else depends on them.
     let answers = baseline.as_ref().filter(|_| engine.drafts).map(|run| run.folder().join(RESULTS));
     let drafts = answers.and_then(|answers| Recorded::open(&answers, watch).ok());
-    let cache = cache.map(|cache| cache.responses());
+    let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
     conclude(finished, baseline.as_ref(), &store)

@@ -11,7 +11,7 @@ use karat::engine::response_cache::ResponseCache;
 use karat::engine::{CaseKey, GenerateOptions, Generator, Prompt, Request, Response};
 use serde_json::{Value, json};
 
-use crate::project::{Project, engine_args, random_tiny};
+use crate::project::{Project, engine_args, random_tiny, repository};
 
 const FLAGS: &[&str] = &["--max-new-tokens", "12"];
 const SAMPLED: &[&str] = &["--max-new-tokens", "12", "--temperature", "0.8", "--seed", "3"];
@@ -111,6 +111,19 @@ fn another_model_under_the_same_name_gives_its_own_answers() {
     let moved = copy(&project, &random_tiny(), "elsewhere");
     project.write("elsewhere/chat_template.jinja", "{{ messages }}");
     assert_eq!(ask(&project, &moved, &lines(6), FLAGS), (first, 6));
+}
+
+#[test]
+fn answers_that_are_not_to_be_recorded_are_not_kept() {
+    let project = Project::caching();
+    let suite = repository("datasets/support-desk").to_string_lossy().into_owned();
+    let run = |flags: &[&str]| {
+        let fixed = ["run", &suite, "--quiet", "--no-baseline", "--limit", "3"];
+        project.karat(fixed.iter().chain(flags));
+        project.files().iter().filter(|path| path.extension() == Some("redb".as_ref())).count()
+    };
+    assert_eq!(run(&["--no-outputs"]), 0);
+    assert_eq!(run(&[]), 1);
 }
 
 /// One answer of a generator whose answers are kept in `cache`.
