@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -111,7 +110,15 @@ fn learn(memory: &mut Memory, file: &Path, before: Option<Stamp>, sha256: &str) 
 }
 
 impl Stamp {
+    /// Elsewhere than on Unix nothing tells a file's identity, and nothing is remembered.
+    #[cfg(not(unix))]
+    fn of(_file: &Path) -> Option<Self> {
+        None
+    }
+
+    #[cfg(unix)]
     fn of(file: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
         let data = std::fs::metadata(file).ok()?;
         Some(Self {
             device: data.dev(),

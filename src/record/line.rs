@@ -70,7 +70,7 @@ impl ResultLine {
         Ok(())
     }
 
-    /// Settles the line and writes it down, ready to be sorted.
+    /// Settles the line and writes it down as it stands in `results.jsonl`, ready to be sorted.
     ///
     /// # Errors
     /// A value that is not finite.
@@ -81,11 +81,6 @@ impl ResultLine {
         Entry::new(self.key(), ROOM + output, |text| {
             serde_json::to_writer(text, &self).map_err(|e| Error::internal("write a result line").caused_by(e))
         })
-    }
-
-    /// The line as it stands in `results.jsonl`, without the line break.
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|e| Error::internal("write a result line").caused_by(e))
     }
 }
 
@@ -128,13 +123,13 @@ pub(crate) mod tests {
 
     #[test]
     fn keys_stand_in_the_pinned_order() {
-        let json = line("golden", "1", true).to_json().unwrap();
+        let entry = line("golden", "1", true).into_entry().unwrap();
         let expected = concat!(
             r#"{"dataset":"golden","id":"1","kind":"golden","tags":[],"prompt_hash":"ab","output":"out","#,
             r#""output_ids":[1,2],"finish":"eos","prompt_tokens":3,"#,
             r#""scores":{"match":{"passed":true,"value":1.0,"explanation":""}},"passed":true,"error":null}"#
         );
-        assert_eq!(json, expected);
+        assert_eq!(entry.json(), expected);
     }
 
     #[test]

@@ -126,8 +126,12 @@ impl Recorded {
         }
         self.position = offset;
         self.entries.sort_unstable();
-        let start = |first: u64| self.entries.partition_point(|entry| entry.hash() >> 32 < first);
-        self.starts = (0..=1 << 16).map(start).collect();
+        let mut start = 0;
+        let starts = (0..=1 << 16).map(|first| {
+            start += self.entries[start..].iter().take_while(|entry| entry.hash() >> 32 < first).count();
+            start
+        });
+        self.starts = starts.collect();
         self.sha256 = hex(&hasher.finalize());
         Ok(())
     }
