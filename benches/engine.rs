@@ -1,8 +1,9 @@
-//! Tokens per second of the CPU engine beside the arithmetic floor of the machine, on random weights in real shapes.
+//! The CPU engine beside the floor of the machine, on random weights in real shapes.
 //!
-//! `floor` is the f32 product rate of all threads on a large product; the floor of a workload is its FLOPs over that rate.
-//! The decoder has the layer shape and head of SmolLM2-135M with six of its thirty layers, the encoder is all of MiniLM-L6.
-//! A workload's FLOPs are printed as its throughput's denominator: divide elements/s by the floor's to see how far it is.
+//! `floor` is what all threads together can compute on registers and read from memory; the floor of a workload is its FLOPs
+//! or bytes over that rate. `product` is one fused layer in every type of weights. The decoder has the layer shape and head
+//! of SmolLM2-135M with six of its thirty layers, the encoder is all of MiniLM-L6. A workload's FLOPs are printed as its
+//! throughput's denominator: divide elements/s by the floor's to see how far it is.
 //!
 //! `cargo bench --bench engine`
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
@@ -11,11 +12,16 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 
+use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use karat::engine::backend::{Backend, Encoded, EncoderBackend, Read, Segment, Step, Want};
 use karat::engine::candle::arch::{self, Config};
+use karat::engine::candle::linear::{Kind, Linear, Quantized, Weights};
 use karat::engine::candle::{Decoder, Encoder, HeadKind, PAGE};
+use karat::engine::options::DtypeChoice;
+use karat::engine::simd::{DotKernel, Dots, InstructionSet, WIDTH, dispatch_dots_on};
 use karat::engine::{Pooling, Sampling, sampler};
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;
@@ -70,7 +76,7 @@ fn decoder() -> Decoder {
     }
     write_model(folder.path(), &config, &shapes);
     let spec = arch::decoder(&Config::read(folder.path()).unwrap()).unwrap();
-    Decoder::load(folder.path(), spec, 64 * 512 / PAGE).unwrap()
+    Decoder::load(folder.path(), spec, DtypeChoice::Auto, 64 * 512 / PAGE).unwrap()
 }
 
 /// FLOPs of the products of one row through the layers, and through the head.
@@ -91,25 +97,81 @@ fn decode_step(sequences: usize, context: usize) -> Step {
     }
 }
 
-fn floor(c: &mut Criterion) {
-    let (m, k, n) = (2048, 768, 3072);
-    let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
-    let mut out = vec![0.0f32; m * n];
-    let mut group = c.benchmark_group("floor");
-    group.throughput(Throughput::Elements((2 * m * k * n) as u64));
-    group.bench_function("product-flops", |bench| {
-        bench.iter(|| {
-            let threads = gemm::Parallelism::Rayon(0);
-            // SAFETY: the three matrices have the shapes named.
-            #[expect(unsafe_code, reason = "gemm takes pointers")]
-            unsafe {
-                let (o, a, b) = (out.as_mut_ptr(), a.as_ptr(), b.as_ptr());
-                let (n1, k1) = (n as isize, k as isize);
-                gemm::gemm(m, n, k, o, 1, n1, false, a, 1, k1, b, 1, n1, 0.0, 1.0, false, false, false, threads);
+/// Fused steps on registers alone, as many chains as hide their latency: what the processor can do at most.
+struct Peak {
+    bf16: bool,
+}
+
+const PEAK_STEPS: usize = 200_000;
+
+impl Peak {
+    #[inline(always)]
+    fn chains<L: Dots, const CHAINS: usize>(&self) -> (usize, f32) {
+        let (x, y) = (black_box(L::splat(1e-3)), black_box(L::splat(0.5)));
+        let mut sums = [x; CHAINS];
+        for _ in 0..PEAK_STEPS {
+            for sum in &mut sums {
+                *sum = if self.bf16 { sum.dot_bf16(x, y) } else { sum.fma(x, y) };
             }
-            black_box(&out);
-        });
+        }
+        let flops = 2 * WIDTH * CHAINS * PEAK_STEPS * if self.bf16 { 2 } else { 1 };
+        (flops, sums.into_iter().map(|sum| sum.to_array()[0]).sum())
+    }
+}
+
+impl DotKernel for Peak {
+    type Output = (usize, f32);
+
+    #[inline(always)]
+    fn run<L: Dots>(self) -> Self::Output {
+        if L::WIDE { self.chains::<L, 24>() } else { self.chains::<L, 6>() }
+    }
+}
+
+/// What all threads together can compute and read.
+fn floor(c: &mut Criterion) {
+    let threads = rayon::current_num_threads();
+    let mut group = c.benchmark_group("floor");
+    for (name, bf16) in [("f32-flops", false), ("bf16-flops", true)] {
+        let peak = |_| dispatch_dots_on(InstructionSet::detect(), Peak { bf16 });
+        group.throughput(Throughput::Elements((peak(()).0 * threads) as u64));
+        group.bench_function(name, |b| b.iter(|| rayon::broadcast(|_| black_box(peak(())))));
+    }
+    let memory = vec![1u64; 64 << 20];
+    group.throughput(Throughput::Bytes(8 * memory.len() as u64));
+    group.bench_function("bytes-read", |b| {
+        b.iter(|| memory.par_chunks(memory.len() / threads).map(|part| part.iter().sum::<u64>()).max());
     });
+    group.finish();
+}
+
+/// One layer's product with its weights in every type, from one row to a full step; the layers of a model in turn, so that
+/// weights come from memory as they do in a step.
+fn product(c: &mut Criterion) {
+    const COPIES: usize = 30;
+    let mut group = c.benchmark_group("product");
+    group.sample_size(20);
+    let plain: Vec<f32> = (0..HIDDEN * 2 * INNER).map(|i| sampler::uniform(1, i as u32) as f32 - 0.5).collect();
+    let get = |output: usize, input: usize| plain[output * HIDDEN + input];
+    let blocks = vec![0x11u8; HIDDEN / 32 * 2 * INNER * Kind::Q8_0.bytes()];
+    let make = |of: &str| match of {
+        "f32" => Weights::f32(HIDDEN, 2 * INNER, get),
+        "bf16" => Weights::bf16(HIDDEN, 2 * INNER, get),
+        _ => Weights::Quantized(Quantized::pack(Kind::Q8_0, &blocks, HIDDEN, 2 * INNER, |row| row)),
+    };
+    for of in ["f32", "bf16", "q8_0"] {
+        let layers: Vec<Linear> = (0..COPIES).map(|_| Linear::new(vec![(2 * INNER, make(of))], HIDDEN, None)).collect();
+        for rows in [1usize, 8, 32, 64, 128, 512] {
+            let x = Tensor::full(0.5f32, (rows, HIDDEN), &Device::Cpu).unwrap();
+            let mut out = Vec::new();
+            group.throughput(Throughput::Elements((2 * COPIES * rows * HIDDEN * 2 * INNER) as u64));
+            group.bench_with_input(BenchmarkId::new(of, rows), &x, |b, x| {
+                b.iter(|| {
+                    rayon::scope(|_| layers.iter().for_each(|layer| layer.forward_into(x, &mut out).unwrap()));
+                });
+            });
+        }
+    }
     group.finish();
 }
 
@@ -173,7 +235,7 @@ fn embed(c: &mut Criterion) {
     }
     write_model(folder.path(), &config, &shapes);
     let spec = arch::encoder(&Config::read(folder.path()).unwrap()).unwrap();
-    let mut model = Encoder::load(folder.path(), spec, HeadKind::Pool(Pooling::Mean)).unwrap();
+    let mut model = Encoder::load(folder.path(), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean)).unwrap();
     let mut group = c.benchmark_group("embed");
     group.sample_size(20);
     let flops = 2 * layers * (4 * width * width + 2 * width * inner);
@@ -195,5 +257,5 @@ fn embed(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, floor, generate, embed);
+criterion_group!(benches, floor, product, generate, embed);
 criterion_main!(benches);

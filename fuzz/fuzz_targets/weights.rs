@@ -1,5 +1,5 @@
-//! Weight files: arbitrary bytes as `model.safetensors` (and, after a NUL-free start, as the index of shards) under the
-//! specification of a fixture.
+//! Weight files: arbitrary bytes as `model.safetensors`, as the index of shards and as a GGUF file, under the specification
+//! of a fixture and under the one that the GGUF file itself brings.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use karat::engine::Pooling;
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, DecoderSpec, Encoder, EncoderSpec, HeadKind, weight_files};
+use karat::engine::options::DtypeChoice;
 use libfuzzer_sys::fuzz_target;
 
 static SPECS: LazyLock<(DecoderSpec, EncoderSpec)> = LazyLock::new(|| {
@@ -18,15 +19,24 @@ static SPECS: LazyLock<(DecoderSpec, EncoderSpec)> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let (folder, weights) = karat_fuzz::file("model.safetensors", data);
     let (decoder, encoder) = SPECS.clone();
-    if let Err(error) = Decoder::load(folder, decoder, 1) {
+    if let Err(error) = Decoder::load(folder, decoder.clone(), DtypeChoice::Auto, 1) {
         karat_fuzz::shown(&error);
     }
-    if let Err(error) = Encoder::load(folder, encoder, HeadKind::Pool(Pooling::Mean)) {
+    if let Err(error) = Encoder::load(folder, encoder, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean)) {
         karat_fuzz::shown(&error);
     }
     std::fs::remove_file(weights).expect("remove a file");
-    karat_fuzz::file("model.safetensors.index.json", data);
+    let (_, index) = karat_fuzz::file("model.safetensors.index.json", data);
     if let Err(error) = weight_files(folder) {
         karat_fuzz::shown(&error);
     }
+    std::fs::remove_file(index).expect("remove a file");
+    let (_, weights) = karat_fuzz::file("model.gguf", data);
+    let own = Config::read(folder).and_then(|config| arch::decoder(&config));
+    for spec in [own, Ok(decoder)] {
+        if let Err(error) = spec.and_then(|spec| Decoder::load(folder, spec, DtypeChoice::Auto, 1)) {
+            karat_fuzz::shown(&error);
+        }
+    }
+    std::fs::remove_file(weights).expect("remove a file");
 });

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::candle::weight_files;
 use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::ModelFolder;
 use crate::engine::{ModelRef, hub, registry};
@@ -21,13 +22,24 @@ pub fn folder(reference: &ModelRef, memo: Option<&HashMemo>) -> Result<ModelFold
                 .with_hint("a model is a folder, name@version of the registry, or org/name[@revision] on the hub"));
         }
         ModelRef::Hub { repo, revision } => hub::pull(repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES)?,
-        ModelRef::Gguf(path) => {
-            return Err(Error::input(format!("read `{}`: GGUF files are not supported", path.display()))
-                .with_hint("give the folder with the safetensors files"));
-        }
+        ModelRef::Gguf(path) => gguf_folder(path)?,
         ModelRef::Registry { name, version, base } => return registry::open(base, name, version, memo),
     };
     Ok(ModelFolder { path, hashes: None, memo: memo.cloned() })
+}
+
+/// The folder of a GGUF file, which must hold the model's other files and no other weights.
+fn gguf_folder(path: &Path) -> Result<PathBuf> {
+    if !path.is_file() {
+        return Err(Error::input(format!("find the GGUF file `{}`", path.display())));
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let weights = weight_files(folder)?;
+    if weights.iter().any(|file| file.file_name() != path.file_name()) {
+        return Err(Error::input(format!("use `{}` beside other weights", path.display()))
+            .with_hint("give it its own folder, with its tokenizer.json"));
+    }
+    Ok(folder.into())
 }
 
 /// The folder of a model named on the command line.

@@ -81,11 +81,11 @@ type Outcome = std::result::Result<(Vec<f32>, usize), String>;
 impl TextEncoder {
     fn open(folder: &Path, options: &EngineOptions, head: impl Fn(&arch::Config) -> Result<HeadKind>) -> Result<Self> {
         options.check()?;
-        let fingerprint = candle::fingerprint(options.device, options.dtype)?;
+        let fingerprint = candle::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
         let spec = arch::encoder(&config)?;
         let texts = Texts::open(folder, &config, &spec)?;
-        let backend = Encoder::load(folder, spec, head(&config)?)?;
+        let backend = Encoder::load(folder, spec, options.dtype, head(&config)?)?;
         let (batch_tokens, window) = (options.batch_tokens, options.window);
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }

@@ -84,7 +84,7 @@ impl Generator {
         cache: Option<ResponseCache>,
     ) -> Result<Self> {
         options.check()?;
-        let fingerprint = candle::fingerprint(options.device, options.dtype)?;
+        let fingerprint = candle::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
         let spec = arch::decoder(&config)?;
         let known = renderer.tokenizer().vocab_size();
@@ -197,7 +197,7 @@ impl Weights {
     fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut Decoder> {
         if let Self::Waiting(spec) = self {
             let pages = pages(spec, options);
-            *self = Self::Loaded(Box::new(Decoder::load(folder, spec.clone(), pages)?));
+            *self = Self::Loaded(Box::new(Decoder::load(folder, spec.clone(), options.dtype, pages)?));
         }
         match self {
             Self::Loaded(decoder) => Ok(decoder),

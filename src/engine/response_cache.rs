@@ -103,7 +103,7 @@ impl ResponseCache {
     /// # Errors
     /// Another process uses the file, or it cannot be read or made. The caller can do without a cache.
     pub fn open(folder: &Path, model: &ModelFolder, options: &EngineOptions) -> Result<Self> {
-        let fingerprint = candle::fingerprint(options.device, options.dtype)?;
+        let fingerprint = candle::fingerprint(&model.path, options)?;
         let mut files: BTreeMap<String, String> = model.hashes()?;
         files.retain(|name, _| !TEMPLATES.contains(&name.as_str()));
         let identity = blake3::hash(&json(&(FORMAT, &files))?);

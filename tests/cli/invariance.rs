@@ -65,15 +65,17 @@ fn guess(line: &mut Value, i: usize, plain: &BTreeMap<String, String>) {
     }
 }
 
-struct Sweep<'a> {
-    command: &'a str,
-    model: &'a Path,
-    lines: Vec<Value>,
-    flags: &'a [&'a str],
+/// A command on a model over some lines.
+pub struct Sweep<'a> {
+    pub command: &'a str,
+    pub model: &'a Path,
+    pub lines: Vec<Value>,
+    pub flags: &'a [&'a str],
 }
 
 impl Sweep<'_> {
-    fn run(&self, settings: &[[usize; 7]]) {
+    /// Runs it under each of the settings and compares with a run without any acceleration.
+    pub fn run(&self, settings: &[[usize; 7]]) {
         let alone = [self.flags, &["--no-prefix-sharing", "--no-drafts"]].concat();
         let plain = by_id(Project::new().engine_raw(self.command, self.model, &self.lines, &alone));
         assert_eq!(plain.len(), self.lines.len());
@@ -115,7 +117,7 @@ const SAMPLED: &[&str] =
     &["--max-new-tokens", "20", "--temperature", "0.9", "--top-p", "0.95", "--top-k", "50", "--seed", "11"];
 
 /// Ragged prompts of random ids, some of them equal or beginning alike, some with options of their own.
-fn prompts(count: usize, longest: usize, vocabulary: usize) -> Vec<Value> {
+pub fn prompts(count: usize, longest: usize, vocabulary: usize) -> Vec<Value> {
     let mut random = Random(3);
     let stem: Vec<usize> = (0..longest).map(|_| 3 + random.below(vocabulary - 3)).collect();
     let line = |i: usize| {
@@ -192,7 +194,7 @@ fn log_probabilities_are_the_same_bytes() {
 }
 
 /// Small steps against large ones, one thread against two, one sequence against many.
-const APART: [[usize; 7]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
+pub const APART: [[usize; 7]; 4] = [SETTINGS[0], SETTINGS[4], SETTINGS[8], SETTINGS[9]];
 
 #[test]
 fn a_wide_decoder_generates_the_same_bytes() {

@@ -14,6 +14,7 @@ mod bad_model;
 mod cache;
 mod engine;
 mod exit_codes;
+mod gguf;
 mod invariance;
 mod main_job;
 mod registry;

@@ -68,31 +68,48 @@ fn write(
 
 /// A two-layer Mistral of hidden size 896 with a window of 300 tokens: products that split and thread.
 pub fn wide_decoder(project: &Project) -> PathBuf {
-    let (hidden, intermediate, heads, kv_heads, head, vocab) = (896, 4864, 14, 2, 64, 259);
-    let mut random = Random(896);
+    let config = json!({"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_act": "silu",
+        "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 2, "num_attention_heads": 14,
+        "num_key_value_heads": 2, "vocab_size": 259, "max_position_embeddings": 2048, "sliding_window": 300,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false, "eos_token_id": 2,
+        "torch_dtype": "float16"});
+    decoder(project, &config)
+}
+
+/// A two-layer Llama whose sizes are multiples of 256, as ggml's larger blocks need them.
+pub fn square_decoder(project: &Project) -> PathBuf {
+    let config = json!({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 259, "max_position_embeddings": 512, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "tie_word_embeddings": false, "eos_token_id": 2, "torch_dtype": "float16"});
+    decoder(project, &config)
+}
+
+/// Random weights for the shapes of a configuration.
+fn decoder(project: &Project, config: &Value) -> PathBuf {
+    let count = |key: &str| config[key].as_u64().expect("a count") as usize;
+    let (hidden, intermediate, vocab) = (count("hidden_size"), count("intermediate_size"), count("vocab_size"));
+    let head = hidden / count("num_attention_heads");
+    let keys = count("num_key_value_heads") * head;
+    let mut random = Random(hidden as u64);
     let mut tensors = BTreeMap::from([
         ("model.embed_tokens.weight".to_owned(), random.matrix(vocab, hidden, 2.0)),
         ("lm_head.weight".to_owned(), random.matrix(vocab, hidden, 3.0)),
         ("model.norm.weight".to_owned(), random.values(&[hidden], 1.0, 0.3)),
     ]);
-    for layer in 0..2 {
+    for layer in 0..count("num_hidden_layers") {
         let mut add = |name: &str, tensor| tensors.insert(format!("model.layers.{layer}.{name}.weight"), tensor);
         add("input_layernorm", random.values(&[hidden], 1.0, 0.3));
         add("post_attention_layernorm", random.values(&[hidden], 1.0, 0.3));
-        add("self_attn.q_proj", random.matrix(heads * head, hidden, 1.6));
-        add("self_attn.k_proj", random.matrix(kv_heads * head, hidden, 1.6));
-        add("self_attn.v_proj", random.matrix(kv_heads * head, hidden, 1.6));
-        add("self_attn.o_proj", random.matrix(hidden, heads * head, 1.6));
+        add("self_attn.q_proj", random.matrix(hidden, hidden, 1.6));
+        add("self_attn.k_proj", random.matrix(keys, hidden, 1.6));
+        add("self_attn.v_proj", random.matrix(keys, hidden, 1.6));
+        add("self_attn.o_proj", random.matrix(hidden, hidden, 1.6));
         add("mlp.gate_proj", random.matrix(intermediate, hidden, 1.6));
         add("mlp.up_proj", random.matrix(intermediate, hidden, 1.6));
         add("mlp.down_proj", random.matrix(hidden, intermediate, 1.6));
     }
-    let config = json!({"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_act": "silu",
-        "hidden_size": hidden, "intermediate_size": intermediate, "num_hidden_layers": 2, "num_attention_heads": heads,
-        "num_key_value_heads": kv_heads, "vocab_size": vocab, "max_position_embeddings": 2048, "sliding_window": 300,
-        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false, "eos_token_id": 2,
-        "torch_dtype": "float16"});
-    write(project, &config, &tensors, &random_tiny())
+    write(project, config, &tensors, &random_tiny())
 }
 
 /// A two-layer BERT of hidden size 768, the shape of the common sentence encoders.

@@ -6,7 +6,7 @@ use karat::engine::answer::Closed;
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, PAGE};
 use karat::engine::draft::Draft;
-use karat::engine::options::EngineOptions;
+use karat::engine::options::{DtypeChoice, EngineOptions};
 use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
 use karat::engine::{Embedder, Embedding, Finish, Pooling, Sampling};
 
@@ -36,7 +36,7 @@ pub fn load(folder: &Path) -> Decoder {
     let config = Config::read(folder).unwrap();
     let spec = arch::decoder(&config).unwrap();
     let pages = 16 * spec.context.div_ceil(PAGE).min(64);
-    Decoder::load(folder, spec, pages).unwrap()
+    Decoder::load(folder, spec, DtypeChoice::Auto, pages).unwrap()
 }
 
 pub const LIMITS: Limits =

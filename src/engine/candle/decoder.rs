@@ -18,6 +18,7 @@ use super::ops;
 use super::rotary::{self, Heads, RopeRows};
 use super::weights::Checkpoint;
 use crate::engine::backend::{Backend, Read, Seen, Shape, Step, Want};
+use crate::engine::options::DtypeChoice;
 use crate::engine::sampler;
 use crate::error::{Error, Result};
 
@@ -156,9 +157,9 @@ fn rms(weights: &Checkpoint, name: &str, width: usize, eps: f32) -> Result<Norm>
 
 /// Where token vectors come from.
 enum Embedding {
-    /// A table `[vocab, hidden]`.
-    Table(candle_core::Tensor),
-    /// The columns of the head, which the model shares; a second copy would cost a quarter of a small model.
+    /// The rows of a table `[vocab, hidden]`, packed as a head would be.
+    Table(Linear),
+    /// The rows of the head, which the model shares; a second copy would cost a quarter of a small model.
     Tied,
 }
 
@@ -179,15 +180,12 @@ impl Decoder {
     ///
     /// # Errors
     /// Weights that are missing, broken or do not fit the specification.
-    pub fn load(folder: &Path, spec: DecoderSpec, pages: usize) -> Result<Self> {
-        let weights = Checkpoint::open(folder)?;
-        let table = "model.embed_tokens.weight";
-        let (embedding, head) = if spec.tied {
-            (Embedding::Tied, weights.linear(&[("model.embed_tokens", spec.vocab)], spec.hidden, false)?)
-        } else {
-            let values = weights.table(table, spec.vocab, spec.hidden)?;
-            let head = weights.linear(&[("lm_head", spec.vocab)], spec.hidden, false)?;
-            (Embedding::Table(ops::matrix(values, spec.vocab, spec.hidden)?), head)
+    pub fn load(folder: &Path, spec: DecoderSpec, dtype: DtypeChoice, pages: usize) -> Result<Self> {
+        let weights = Checkpoint::open(folder, dtype)?;
+        let table = weights.linear(&[("model.embed_tokens", spec.vocab)], spec.hidden, false)?;
+        let (embedding, head) = match spec.tied {
+            true => (Embedding::Tied, table),
+            false => (Embedding::Table(table), weights.linear(&[("lm_head", spec.vocab)], spec.hidden, false)?),
         };
         let layers = (0..spec.windows.len()).map(|i| Layer::load(&weights, &spec, i)).collect::<Result<_>>()?;
         let norm = rms(&weights, "model.norm", spec.hidden, spec.norm_eps)?;
@@ -199,13 +197,11 @@ impl Decoder {
     fn hidden(&mut self, step: &Step) -> Result<candle_core::Tensor> {
         let positions: Vec<usize> = step.segments.iter().flat_map(|s| s.start..s.start + s.len).collect();
         let rope = RopeRows::new(&positions, &self.spec.inverse_frequencies);
-        let x = match &self.embedding {
-            Embedding::Tied => self.head.gather_columns(&step.tokens)?,
-            Embedding::Table(table) => {
-                let rows: Vec<usize> = step.tokens.iter().map(|id| *id as usize).collect();
-                ops::gather(table, &rows)?
-            }
+        let table = match &self.embedding {
+            Embedding::Tied => &self.head,
+            Embedding::Table(table) => table,
         };
+        let x = table.gather(&step.tokens)?;
         for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
             let qkv = layer.query_key_value.forward(&layer.attention_norm.forward(&x)?)?;
             let heads = Heads {
@@ -218,9 +214,9 @@ impl Decoder {
             rotary::prepare_heads(&qkv, &heads, &rope)?;
             cache.write(&qkv, self.spec.queries, &step.segments)?;
             let attended = attention::paged(&qkv, cache, &step.segments, &layer.attention)?;
-            ops::add(&x, &layer.output.forward(&attended)?)?;
+            layer.output.forward_add(&attended, &x)?;
             let gate_up = layer.gate_up.forward(&layer.feed_forward_norm.forward(&x)?)?;
-            ops::add(&x, &layer.down.forward(&activation::gated(&gate_up, self.spec.activation)?)?)?;
+            layer.down.forward_add(&activation::gated(&gate_up, self.spec.activation)?, &x)?;
         }
         Ok(x)
     }

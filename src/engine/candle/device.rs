@@ -1,26 +1,26 @@
 //! The device that computes, and the fingerprint of its numerics.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use crate::engine::options::{DeviceChoice, DtypeChoice};
+use super::weights::gguf_file;
+use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use crate::engine::simd::InstructionSet;
 use crate::error::{Error, Result};
 
 /// Raised whenever a stored golden-bits test changes: results of two versions must not be compared silently.
-pub const NUMERICS_VERSION: u32 = 1;
+pub const NUMERICS_VERSION: u32 = 2;
 
-/// What decides the bits of a result besides model, input and options. Equal fingerprints give equal bytes.
+/// What decides the bits of a result besides model, input and options. Equal fingerprints give equal bytes: every kernel
+/// gives the same bits on every instruction set of an architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Version of karat's numerics.
     pub numerics_version: u32,
-    /// Device class.
+    /// Device class and architecture.
     pub device: String,
-    /// Instruction set of karat's kernels and of gemm's.
-    pub instructions: String,
-    /// Cache geometry, from which gemm derives its K-block.
-    pub gemm_blocking: String,
-    /// Type of the weights in memory.
+    /// Type of the weights in memory; `gguf` for quantised ones, as they are in the file.
     pub weights: String,
     /// Type of the KV cache.
     pub kv: String,
@@ -28,38 +28,34 @@ pub struct Fingerprint {
 
 impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { numerics_version, device, instructions, gemm_blocking, weights, kv } = self;
-        write!(f, "v{numerics_version} {device} {instructions} {gemm_blocking} weights={weights} kv={kv}")
+        let Self { numerics_version, device, weights, kv } = self;
+        write!(f, "v{numerics_version} {device} weights={weights} kv={kv}")
     }
 }
 
-/// Checks that the chosen device and type can compute here, and says what its numerics are.
+/// Checks that the chosen device and type can compute a model folder here, and says what its numerics are.
 ///
 /// # Errors
-/// A device or type that this build or machine does not have.
-pub fn fingerprint(device: DeviceChoice, dtype: DtypeChoice) -> Result<Fingerprint> {
-    if let DeviceChoice::Cuda(index) = device {
+/// A device, type or instruction set that this build or machine does not have.
+pub fn fingerprint(folder: &Path, options: &EngineOptions) -> Result<Fingerprint> {
+    if let DeviceChoice::Cuda(index) = options.device {
         return Err(Error::input(format!("use device cuda:{index}: this build has no CUDA support"))
             .with_hint("use `--device cpu`"));
     }
-    match dtype {
-        DtypeChoice::Auto | DtypeChoice::F32 => {}
-        DtypeChoice::Bf16 | DtypeChoice::F16 => {
-            return Err(Error::input(format!("compute in {} on the CPU", dtype.name()))
-                .with_hint("use `--dtype f32`: files of every type are read, the CPU computes in f32"));
+    let weights = match options.dtype {
+        DtypeChoice::Auto if gguf_file(folder)?.is_some() => "gguf",
+        DtypeChoice::Auto | DtypeChoice::F32 => "f32",
+        DtypeChoice::Bf16 => "bf16",
+        DtypeChoice::F16 => {
+            return Err(Error::input("compute in f16 on the CPU")
+                .with_hint("use `--dtype f32` or `--dtype bf16`: files of every type are read"));
         }
-    }
-    let caches: Vec<String> = gemm_common::cache::CACHE_INFO
-        .iter()
-        .enumerate()
-        .map(|(level, c)| format!("l{}={}k/{}", level + 1, c.cache_bytes / 1024, c.associativity))
-        .collect();
+    };
+    InstructionSet::check()?;
     Ok(Fingerprint {
         numerics_version: NUMERICS_VERSION,
-        device: "cpu".into(),
-        instructions: format!("{}-{}", std::env::consts::ARCH, InstructionSet::detect().name()),
-        gemm_blocking: format!("gemm-0.19({})", caches.join(",")),
-        weights: "f32".into(),
+        device: format!("cpu {}", std::env::consts::ARCH),
+        weights: weights.into(),
         kv: "f32".into(),
     })
 }

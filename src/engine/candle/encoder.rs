@@ -10,6 +10,7 @@ use super::norm::{Norm, NormKind};
 use super::ops;
 use super::weights::Checkpoint;
 use crate::engine::backend::{Encoded, EncoderBackend};
+use crate::engine::options::DtypeChoice;
 use crate::engine::request::Pooling;
 use crate::error::{Error, Result};
 
@@ -80,8 +81,8 @@ impl Encoder {
     ///
     /// # Errors
     /// Weights that are missing, broken or do not fit the specification.
-    pub fn load(folder: &Path, spec: EncoderSpec, head: HeadKind) -> Result<Self> {
-        let weights = Checkpoint::open(folder)?;
+    pub fn load(folder: &Path, spec: EncoderSpec, dtype: DtypeChoice, head: HeadKind) -> Result<Self> {
+        let weights = Checkpoint::open(folder, dtype)?;
         // Bare encoders keep their tensors at the top, models with heads under the family's name.
         let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
         let loader = Loader { weights: &weights, prefix, spec: &spec };
@@ -123,14 +124,12 @@ impl Encoder {
         let shape = AttentionShape { queries: self.spec.heads, keys: self.spec.heads, size, scale, window: None };
         for layer in &self.layers {
             let qkv = layer.query_key_value.forward(&x)?;
-            let attended = layer.output.forward(&attention::bidirectional(&qkv, lengths, &shape)?)?;
-            ops::add(&attended, &x)?;
-            x = layer.attention_norm.forward(&attended)?;
+            layer.output.forward_add(&attention::bidirectional(&qkv, lengths, &shape)?, &x)?;
+            x = layer.attention_norm.forward(&x)?;
             let up = layer.up.forward(&x)?;
             activation::activate(&up, self.spec.activation)?;
-            let down = layer.down.forward(&up)?;
-            ops::add(&down, &x)?;
-            x = layer.feed_forward_norm.forward(&down)?;
+            layer.down.forward_add(&up, &x)?;
+            x = layer.feed_forward_norm.forward(&x)?;
         }
         Ok(x)
     }

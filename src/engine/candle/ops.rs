@@ -124,11 +124,6 @@ pub fn add_row(row: &mut [f32], other: &[f32]) {
     simd::dispatch(AddRow { row, other });
 }
 
-/// `x += bias` for every row.
-pub fn add_bias(x: &Tensor, bias: &[f32]) -> Result<()> {
-    for_rows("add bias", x, |_, row| add_row(row, bias))
-}
-
 /// `x += other`, both `[tokens, width]`.
 pub fn add(x: &Tensor, other: &Tensor) -> Result<()> {
     let width = other.dims2().map_err(tensor_error)?.1;

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
 use super::cache::{CacheShape, KvCache, PAGE};
-use super::linear::{Linear, padded_columns};
+use super::linear::{Kind, Linear, Quantized, Weights};
 use super::norm::{Norm, NormKind};
 use super::ops;
 use super::rotary::{self, Heads, RopeRows};
@@ -61,19 +61,50 @@ fn first_difference(inputs: usize, most: usize, forward: impl Fn(&Tensor) -> Vec
     None
 }
 
-fn linear(inputs: usize, outputs: usize) -> Linear {
-    let columns = padded_columns(outputs);
-    let mut weights = values(inputs * columns, 3);
-    for row in weights.chunks_exact_mut(columns) {
-        row[outputs..].fill(0.0);
+/// Types of weights.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    F32,
+    Bf16,
+    Quantized(Kind),
+}
+
+/// Random bytes as the blocks of a quantised type, with scales that keep the weights near one.
+fn blocks(kind: Kind, count: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..count * kind.bytes()).map(|i| (sampler::uniform(9, i as u32) * 256.0) as u8).collect();
+    let half = |x: f32| half::f16::from_f32(x).to_le_bytes();
+    for (index, block) in bytes.chunks_exact_mut(kind.bytes()).enumerate() {
+        let scale = half((1.0 + (index % 7) as f32) / f32::from(1u16 << if kind.block() == 256 { 10 } else { 6 }));
+        let at = if kind == Kind::Q6K { 208 } else { 0 };
+        block[at..at + 2].copy_from_slice(&scale);
+        if kind.minimum() {
+            block[2..4].copy_from_slice(&half(0.01));
+        }
     }
-    Linear::new(weights, inputs, outputs, Some(values(outputs, 4))).unwrap()
+    bytes
+}
+
+fn weights(of: Of, inputs: usize, outputs: usize) -> Weights {
+    let plain = values(inputs * outputs, 3);
+    let get = |output: usize, input: usize| plain[output * inputs + input];
+    match of {
+        Of::F32 => Weights::f32(inputs, outputs, get),
+        Of::Bf16 => Weights::bf16(inputs, outputs, get),
+        Of::Quantized(kind) => {
+            let bytes = blocks(kind, outputs * inputs / kind.block());
+            Weights::Quantized(Quantized::pack(kind, &bytes, inputs, outputs, |row| row))
+        }
+    }
+}
+
+fn linear(of: Of, inputs: usize, outputs: usize) -> Linear {
+    Linear::new(vec![(outputs, weights(of, inputs, outputs))], inputs, Some(values(outputs, 4)))
 }
 
 #[test]
 fn products_do_not_depend_on_their_companions() {
     // Inputs × outputs of SmolLM2-135M, MiniLM, BERT-base, Qwen2.5-0.5B, narrow heads, and a wide vocabulary.
-    let shapes = [
+    let shapes: [(usize, usize); 11] = [
         (576, 960),
         (576, 3072),
         (1536, 576),
@@ -86,11 +117,15 @@ fn products_do_not_depend_on_their_companions() {
         (4864, 896),
         (576, 49152),
     ];
-    for (inputs, outputs) in shapes {
+    let types = [Of::F32, Of::Bf16, Of::Quantized(Kind::Q8_0), Of::Quantized(Kind::Q4K), Of::Quantized(Kind::Q6K)];
+    for (of, (inputs, outputs)) in types.into_iter().flat_map(|of| shapes.map(|shape| (of, shape))) {
+        if matches!(of, Of::Quantized(kind) if !inputs.is_multiple_of(kind.block())) {
+            continue;
+        }
         let most = if outputs > 20_000 { 130 } else { 600 };
-        let layer = linear(inputs, outputs);
+        let layer = linear(of, inputs, outputs);
         let difference = first_difference(inputs, most, |x| flat(&layer.forward(x).unwrap()));
-        assert_eq!(difference, None, "{inputs}×{outputs}");
+        assert_eq!(difference, None, "{of:?} {inputs}×{outputs}");
     }
 }
 
@@ -295,9 +330,13 @@ fn golden_bits() {
     let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: None, key_norm: None };
     rotary::prepare_heads(&x, &heads, &rope).unwrap();
     add(&flat(&x));
+    let x = ops::matrix(values(5 * 768, 26), 5, 768).unwrap();
+    for of in [Of::F32, Of::Bf16, Of::Quantized(Kind::Q8_0), Of::Quantized(Kind::Q4K), Of::Quantized(Kind::Q6K)] {
+        add(&flat(&linear(of, 768, 70).forward(&x).unwrap()));
+    }
     let row = values(3000, 25);
     let (logprob, _) = sampler::score(&row, 17).unwrap();
     hash.update(logprob.to_bits().to_le_bytes());
     let got = crate::engine::identity::hex(&hash.finalize()[..8]);
-    assert_eq!((super::NUMERICS_VERSION, got.as_str()), (1, "2a91856b5fa6338f"));
+    assert_eq!((super::NUMERICS_VERSION, got.as_str()), (2, "699bc6c3f06f5777"));
 }

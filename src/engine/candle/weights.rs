@@ -1,7 +1,8 @@
-//! Weights of a Hugging Face folder: `model.safetensors` or the shards of `model.safetensors.index.json`.
+//! Weights of a model folder: `model.safetensors`, the shards of `model.safetensors.index.json`, or one GGUF file.
 //!
-//! Files are memory-mapped; each tensor is checked against the shape that the configuration implies, widened to f32 and
-//! transposed once to K×N, and its pages are given back at once, so that the peak stays near one copy of the model.
+//! Files are memory-mapped; each tensor is checked against the shape that the configuration implies and packed once into the
+//! layout of its product ([`Linear`]), and its pages are given back at once, so that the peak stays near one copy of the
+//! model.
 #![expect(unsafe_code, reason = "mmap file: mapping a file and giving its pages back")]
 
 use std::collections::BTreeMap;
@@ -10,30 +11,125 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, UncheckedAdvice};
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::Dtype;
 
-use super::linear::{Linear, padded_columns};
+use super::gguf;
+use super::linear::{Kind, Linear, Quantized, Weights};
+use crate::engine::options::DtypeChoice;
 use crate::error::{Error, Result, nearest};
 
-/// Rows of the K×N result that one parallel task writes.
-const TRANSPOSE_ROWS: usize = 16;
+/// How the values of a tensor are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// A quantised type of ggml.
+    Quantized(Kind),
+    /// A type that karat does not compute with.
+    Other(String),
+}
+
+impl Stored {
+    /// The name in `karat models`.
+    fn name(&self) -> String {
+        match self {
+            Self::Quantized(kind) => format!("{kind:?}").to_lowercase(),
+            Self::Other(name) => name.clone(),
+            float => format!("{float:?}").to_lowercase(),
+        }
+    }
+
+    /// Values of a block and its bytes.
+    fn block(&self) -> (usize, usize) {
+        match self {
+            Self::F32 => (1, 4),
+            Self::F16 | Self::Bf16 => (1, 2),
+            Self::Quantized(kind) => (kind.block(), kind.bytes()),
+            Self::Other(_) => (1, 0),
+        }
+    }
+}
 
 struct Entry {
     file: usize,
-    dtype: Dtype,
+    stored: Stored,
     shape: Vec<usize>,
     /// Byte range in the file.
     range: (usize, usize),
+    /// See [`gguf::Tensor::heads`].
+    heads: usize,
+}
+
+impl Entry {
+    /// Where output `row` of the model stands among the rows of the file: ggml's converter puts the two halves of a rotated
+    /// head side by side (`LlamaModel.permute` of `convert_hf_to_gguf.py`).
+    fn row(&self, row: usize) -> usize {
+        let size = self.shape[0] / self.heads;
+        match self.heads {
+            1 => row,
+            _ => row / size * size + row % size % (size / 2) * 2 + row % size / (size / 2),
+        }
+    }
 }
 
 /// All tensors of a model folder.
 pub struct Checkpoint {
     folder: PathBuf,
+    dtype: DtypeChoice,
     files: Vec<(PathBuf, Mmap)>,
     tensors: BTreeMap<String, Entry>,
 }
 
-/// The safetensors files of a folder, in a stable order.
+/// Whether this is a GGUF file, by its name.
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
+}
+
+/// The GGUF file of a folder without safetensors.
+///
+/// # Errors
+/// There are several, so that it is open which one is meant, or the folder cannot be read.
+pub fn gguf_file(folder: &Path) -> Result<Option<PathBuf>> {
+    if ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file()) {
+        return Ok(None);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("read the model folder", folder, e))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|path| is_gguf(path)).collect();
+    files.sort();
+    match files.as_slice() {
+        [first, second, ..] => Err(Error::input(format!(
+            "choose between `{}` and `{}`",
+            first.file_name().unwrap_or_default().display(),
+            second.file_name().unwrap_or_default().display()
+        ))
+        .at(folder)
+        .with_hint("a model folder holds one GGUF file: give each its own folder, with its tokenizer.json")),
+        _ => Ok(files.pop()),
+    }
+}
+
+/// What a folder's GGUF file says in the place of a `config.json`, with the file's path; `None` if it has no such file.
+///
+/// # Errors
+/// The file is broken, or of an architecture that is not supported.
+pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>> {
+    let Some(path) = gguf_file(folder)? else { return Ok(None) };
+    let config = gguf::read(&path, &map(&path)?)?.config;
+    Ok(Some((path, config)))
+}
+
+fn map(path: &Path) -> Result<Mmap> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    // SAFETY: the map is read-only; karat, like every tool that maps weights, relies on nobody truncating the file while it
+    // runs.
+    unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))
+}
+
+/// The weight files of a folder, in a stable order.
 ///
 /// # Errors
 /// There are none, or the index is broken or names files that are missing.
@@ -44,10 +140,13 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let index = folder.join("model.safetensors.index.json");
     if !index.is_file() {
-        return Err(Error::input(format!("find weights in `{}`", folder.display())).with_hint(
-            "a model folder holds `model.safetensors`, or shards with `model.safetensors.index.json`; \
-             PyTorch `.bin` files must be converted first",
-        ));
+        let file = gguf_file(folder)?.ok_or_else(|| {
+            Error::input(format!("find weights in `{}`", folder.display())).with_hint(
+                "a model folder holds `model.safetensors`, shards with `model.safetensors.index.json`, or a GGUF file; \
+                 PyTorch `.bin` files must be converted first",
+            )
+        })?;
+        return Ok(vec![file]);
     }
     let text = std::fs::read_to_string(&index).map_err(|e| Error::io("read", &index, e))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
@@ -80,56 +179,85 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Missing, truncated or broken files.
 pub fn count_weights(folder: &Path) -> Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
-    for entry in Checkpoint::open(folder)?.tensors.values() {
-        if matches!(entry.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+    for entry in Checkpoint::open(folder, DtypeChoice::Auto)?.tensors.values() {
+        if !matches!(&entry.stored, Stored::Other(name) if name != "f64") {
             let count: usize = entry.shape.iter().product();
-            *counts.entry(format!("{:?}", entry.dtype).to_lowercase()).or_default() += count as u64;
+            *counts.entry(entry.stored.name()).or_default() += count as u64;
         }
     }
     Ok(counts)
 }
 
 impl Checkpoint {
-    /// Maps the files of a folder and reads their headers.
+    /// Maps the files of a folder and reads their headers. `dtype` says in which type products will be computed.
     ///
     /// # Errors
     /// Missing, truncated or broken files.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let mut checkpoint = Self { folder: folder.into(), files: Vec::new(), tensors: BTreeMap::new() };
+    pub fn open(folder: &Path, dtype: DtypeChoice) -> Result<Self> {
+        let mut checkpoint = Self { folder: folder.into(), dtype, files: Vec::new(), tensors: BTreeMap::new() };
         for path in weight_files(folder)? {
-            checkpoint.add(path)?;
+            let map = map(&path)?;
+            match is_gguf(&path) {
+                true => checkpoint.add_gguf(&path, &map)?,
+                false => checkpoint.add_safetensors(&path, &map)?,
+            }
+            checkpoint.files.push((path, map));
         }
         Ok(checkpoint)
     }
 
-    fn add(&mut self, path: PathBuf) -> Result<()> {
-        let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
-        // SAFETY: the map is read-only; karat, like every tool that maps weights, relies on nobody truncating the file
-        // while it runs.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", &path, e))?;
+    fn add_safetensors(&mut self, path: &Path, map: &[u8]) -> Result<()> {
         let broken = |e: safetensors::SafeTensorError| {
             Error::input(format!("read the safetensors header of `{}`", path.display()))
                 .caused_by(e.to_string())
                 .with_hint("the file is truncated or not a safetensors file; fetch it again")
         };
-        let (header, metadata) = safetensors::SafeTensors::read_metadata(&map).map_err(broken)?;
-        self.index(&metadata, header + 8, map.len(), &path)?;
-        self.files.push((path, map));
+        let (header, metadata) = safetensors::SafeTensors::read_metadata(map).map_err(broken)?;
+        for (name, info) in metadata.tensors() {
+            let range = (header + 8 + info.data_offsets.0, header + 8 + info.data_offsets.1);
+            let stored = match info.dtype {
+                Dtype::F32 => Stored::F32,
+                Dtype::F16 => Stored::F16,
+                Dtype::BF16 => Stored::Bf16,
+                other => Stored::Other(format!("{other:?}").to_lowercase()),
+            };
+            self.add(
+                name,
+                Entry { file: self.files.len(), stored, shape: info.shape.clone(), range, heads: 1 },
+                path,
+                map,
+            )?;
+        }
         Ok(())
     }
 
-    fn index(&mut self, metadata: &Metadata, start: usize, len: usize, path: &Path) -> Result<()> {
-        for (name, info) in metadata.tensors() {
-            let range = (start + info.data_offsets.0, start + info.data_offsets.1);
-            if range.1 > len {
-                return Err(Error::input(format!("read tensor `{name}` of `{}`", path.display())).with_hint(format!(
-                    "the file ends at byte {len}, the tensor at byte {}: it is truncated; fetch it again",
-                    range.1
-                )));
-            }
-            let entry = Entry { file: self.files.len(), dtype: info.dtype, shape: info.shape.clone(), range };
-            self.tensors.insert(name.clone(), entry);
+    fn add_gguf(&mut self, path: &Path, map: &[u8]) -> Result<()> {
+        for gguf::Tensor { name, stored, shape, start, heads } in gguf::read(path, map)?.tensors {
+            let (values, bytes) = stored.block();
+            let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
+            let width = shape.last().copied().unwrap_or(1);
+            let halves = shape.first().is_none_or(|rows| heads == 1 || rows.is_multiple_of(2 * heads));
+            let end = count.and_then(|n| (n / values).checked_mul(bytes)).and_then(|len| start.checked_add(len));
+            let (true, true, Some(end)) = (width.is_multiple_of(values), halves, end) else {
+                return Err(
+                    Error::input(format!("read tensor `{name}` of shape {shape:?} as {}", stored.name())).at(path)
+                );
+            };
+            let range = (start, end);
+            self.add(name, Entry { file: self.files.len(), stored, shape, range, heads }, path, map)?;
         }
+        Ok(())
+    }
+
+    fn add(&mut self, name: String, entry: Entry, path: &Path, map: &[u8]) -> Result<()> {
+        if entry.range.1 > map.len() {
+            return Err(Error::input(format!("read tensor `{name}` of `{}`", path.display())).with_hint(format!(
+                "the file ends at byte {}, the tensor at byte {}: it is truncated; fetch it again",
+                map.len(),
+                entry.range.1
+            )));
+        }
+        self.tensors.insert(name, entry);
         Ok(())
     }
 
@@ -166,15 +294,23 @@ impl Checkpoint {
         drop(advice);
     }
 
+    fn bytes(&self, entry: &Entry) -> &[u8] {
+        &self.files[entry.file].1[entry.range.0..entry.range.1]
+    }
+
+    fn unknown(&self, entry: &Entry, name: &str) -> Error {
+        Error::input(format!("use tensor `{name}` of type {}", entry.stored.name()))
+            .at(&self.files[entry.file].0)
+            .with_hint("karat reads f32, f16 and bf16 weights, and from GGUF files q4_0 to q8_0, q4_k, q5_k and q6_k")
+    }
+
     fn reader<'a>(&'a self, entry: &Entry, name: &str) -> Result<Reader<'a>> {
-        let bytes = &self.files[entry.file].1[entry.range.0..entry.range.1];
-        match entry.dtype {
-            Dtype::F32 => Ok(Reader::F32(bytes)),
-            Dtype::F16 => Ok(Reader::F16(bytes)),
-            Dtype::BF16 => Ok(Reader::Bf16(bytes)),
-            other => Err(Error::input(format!("use tensor `{name}` of type {other:?}"))
-                .at(&self.files[entry.file].0)
-                .with_hint("karat reads f32, f16 and bf16 weights")),
+        let bytes = self.bytes(entry);
+        match entry.stored {
+            Stored::F32 => Ok(Reader::F32(bytes)),
+            Stored::F16 => Ok(Reader::F16(bytes)),
+            Stored::Bf16 => Ok(Reader::Bf16(bytes)),
+            Stored::Quantized(_) | Stored::Other(_) => Err(self.unknown(entry, name)),
         }
     }
 
@@ -182,7 +318,7 @@ impl Checkpoint {
     pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
         let entry = self.entry(name, &[len])?;
         let reader = self.reader(entry, name)?;
-        Ok((0..len).map(|i| reader.get(i)).collect())
+        Ok((0..len).map(|i| reader.get(entry.row(i))).collect())
     }
 
     /// A table `[rows, width]` as it lies in the file, widened to f32.
@@ -207,38 +343,48 @@ impl Checkpoint {
         for (name, outputs) in parts {
             self.entry(&format!("{name}.weight"), &[*outputs, inputs])?;
         }
-        let outputs: usize = parts.iter().map(|p| p.1).sum();
-        let columns = padded_columns(outputs);
-        let mut values = vec![0.0f32; inputs * columns];
-        let mut at = 0;
-        for (name, outputs) in parts {
-            self.transpose(&format!("{name}.weight"), *outputs, (&mut values, inputs, columns), at)?;
-            at += outputs;
-        }
-        let mut biases = bias.then(|| Vec::with_capacity(outputs));
+        let packed = parts
+            .iter()
+            .map(|(name, outputs)| Ok((*outputs, self.weights(&format!("{name}.weight"), *outputs, inputs)?)));
+        let packed = packed.collect::<Result<_>>()?;
+        let mut biases = bias.then(Vec::new);
         if let Some(biases) = &mut biases {
             for (name, outputs) in parts {
                 biases.extend(self.vector(&format!("{name}.bias"), *outputs)?);
             }
         }
-        Linear::new(values, inputs, outputs, biases)
+        Ok(Linear::new(packed, inputs, biases))
     }
 
-    /// Writes `[outputs, inputs]` transposed into columns `at..at + outputs` of an `inputs × columns` matrix.
-    fn transpose(&self, name: &str, outputs: usize, to: (&mut [f32], usize, usize), at: usize) -> Result<()> {
-        let (to, inputs, columns) = to;
+    /// A matrix `[outputs, inputs]`, packed.
+    fn weights(&self, name: &str, outputs: usize, inputs: usize) -> Result<Weights> {
         let entry = self.entry(name, &[outputs, inputs])?;
-        let reader = self.reader(entry, name)?;
-        to.par_chunks_mut(columns * TRANSPOSE_ROWS).enumerate().for_each(|(task, rows)| {
-            let first = task * TRANSPOSE_ROWS;
-            for column in 0..outputs {
-                for (i, row) in rows.chunks_exact_mut(columns).enumerate() {
-                    row[at + column] = reader.get(column * inputs + first + i);
+        let weights = match &entry.stored {
+            Stored::Quantized(kind) => {
+                let packed = Quantized::pack(*kind, self.bytes(entry), inputs, outputs, |row| entry.row(row));
+                match self.dtype {
+                    DtypeChoice::Auto => Weights::Quantized(packed),
+                    dtype => {
+                        let rows: Vec<Vec<f32>> = (0..outputs).into_par_iter().map(|row| packed.output(row)).collect();
+                        float(dtype, inputs, outputs, |output, input| rows[output][input])
+                    }
                 }
             }
-        });
+            _ => {
+                let reader = self.reader(entry, name)?;
+                float(self.dtype, inputs, outputs, |output, input| reader.get(entry.row(output) * inputs + input))
+            }
+        };
         self.release(entry);
-        Ok(())
+        Ok(weights)
+    }
+}
+
+/// Weights in the float type of a choice.
+fn float(dtype: DtypeChoice, inputs: usize, outputs: usize, get: impl Fn(usize, usize) -> f32 + Sync) -> Weights {
+    match dtype {
+        DtypeChoice::Bf16 => Weights::bf16(inputs, outputs, get),
+        DtypeChoice::Auto | DtypeChoice::F32 | DtypeChoice::F16 => Weights::f32(inputs, outputs, get),
     }
 }
 

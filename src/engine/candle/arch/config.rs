@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::engine::candle::gguf_config;
 use crate::error::{Error, Result};
 
 /// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
@@ -22,12 +23,17 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, or what a GGUF file says in its place.
     ///
     /// # Errors
     /// It is missing or not a JSON object.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
+        if !path.is_file()
+            && let Some((path, value)) = gguf_config(folder)?
+        {
+            return Ok(Self { path, value });
+        }
         let text = std::fs::read_to_string(&path).map_err(|e| {
             Error::io("read", &path, e).with_hint("a model folder holds config.json, tokenizer.json and safetensors")
         })?;
@@ -123,6 +129,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::engine::candle::{Decoder, Encoder, HeadKind, arch};
+    use crate::engine::options::DtypeChoice;
     use crate::engine::request::Pooling;
 
     /// Whatever the counts are: an error of the configuration, or of the weights that do not fit it; never a panic, and no
@@ -148,9 +155,13 @@ mod tests {
                 config.value[key] = count.into();
                 let loaded = match name {
                     "bert" => arch::encoder(&config)
-                        .and_then(|spec| Encoder::load(&fixtures.join(name), spec, HeadKind::Pool(Pooling::Mean)))
+                        .and_then(|spec| {
+                            Encoder::load(&fixtures.join(name), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean))
+                        })
                         .err(),
-                    _ => arch::decoder(&config).and_then(|spec| Decoder::load(&fixtures.join(name), spec, 1)).err(),
+                    _ => arch::decoder(&config)
+                        .and_then(|spec| Decoder::load(&fixtures.join(name), spec, DtypeChoice::Auto, 1))
+                        .err(),
                 };
                 assert!(loaded.is_some(), "{name}: {key} of {count} is taken");
             }

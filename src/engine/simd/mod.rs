@@ -5,15 +5,27 @@
 //! kernel with the best instruction set of this machine. exp is ours, never the C library's.
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics and unaligned loads behind one small trait")]
 
+mod dots;
+
 use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+pub use dots::{DotKernel, Dots, dispatch_dots_on};
 
 /// Number of lanes of every [`Lanes`] implementation.
 pub const WIDTH: usize = 16;
 
+/// Chooses an instruction set below the best; for tests and comparisons.
+const VARIABLE: &str = "KARAT_INSTRUCTIONS";
+
 /// Instruction sets that the kernels know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstructionSet {
-    /// AVX-512F.
+    /// AVX-512 with VNNI and BF16.
+    Avx512Bf16,
+    /// AVX-512 with VNNI.
+    Avx512Vnni,
+    /// AVX-512 F, BW, DQ and VL.
     Avx512,
     /// AVX2 with FMA.
     Avx2,
@@ -22,26 +34,67 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// The best of this machine; asked once.
+    /// Best first.
+    const ALL: [Self; 5] = [Self::Avx512Bf16, Self::Avx512Vnni, Self::Avx512, Self::Avx2, Self::Portable];
+
+    /// The best of this machine, or the one that `KARAT_INSTRUCTIONS` names if this machine has it; asked once.
     pub fn detect() -> Self {
         static DETECTED: OnceLock<InstructionSet> = OnceLock::new();
         *DETECTED.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            {
-                if is_x86_feature_detected!("avx512f") {
-                    return Self::Avx512;
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    return Self::Avx2;
-                }
-            }
-            Self::Portable
+            let wanted = std::env::var(VARIABLE).unwrap_or_default();
+            let chosen = Self::available().find(|set| set.name() == wanted);
+            chosen.or_else(|| Self::available().next()).unwrap_or(Self::Portable)
         })
     }
 
-    /// The name in fingerprints.
+    /// Checks that `KARAT_INSTRUCTIONS`, if it is set, names a set of this machine.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check() -> Result<()> {
+        let wanted = std::env::var(VARIABLE).unwrap_or_default();
+        if wanted.is_empty() || Self::available().any(|set| set.name() == wanted) {
+            return Ok(());
+        }
+        let names: Vec<&str> = Self::available().map(Self::name).collect();
+        Err(Error::input(format!("compute with {VARIABLE}=`{wanted}`"))
+            .with_hint(format!("this machine has {}", names.join(", "))))
+    }
+
+    /// The sets of this machine, best first.
+    pub fn available() -> impl Iterator<Item = Self> + Clone {
+        Self::ALL.into_iter().filter(|set| set.is_available())
+    }
+
+    fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx512 = || {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            };
+            let vnni = || avx512() && is_x86_feature_detected!("avx512vnni");
+            match self {
+                Self::Avx512Bf16 => vnni() && is_x86_feature_detected!("avx512bf16"),
+                Self::Avx512Vnni => vnni(),
+                Self::Avx512 => avx512(),
+                Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+                Self::Portable => true,
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self == Self::Portable
+        }
+    }
+
+    /// The name in `KARAT_INSTRUCTIONS` and `performance.json`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Avx512Bf16 => "avx512-bf16",
+            Self::Avx512Vnni => "avx512-vnni",
             Self::Avx512 => "avx512",
             Self::Avx2 => "avx2",
             Self::Portable => "portable",
@@ -260,7 +313,7 @@ mod x86 {
 
     /// AVX-512 lanes.
     #[derive(Clone, Copy)]
-    pub struct Avx512(__m512);
+    pub struct Avx512(pub(super) __m512);
 
     /// One intrinsic call.
     macro_rules! intrinsic {
@@ -269,6 +322,7 @@ mod x86 {
             unsafe { $e }
         };
     }
+    pub(super) use intrinsic;
 
     impl Lanes for Avx512 {
         #[inline(always)]
@@ -333,7 +387,7 @@ mod x86 {
 
     /// AVX2 lanes in two halves.
     #[derive(Clone, Copy)]
-    pub struct Avx2([__m256; 2]);
+    pub struct Avx2(pub(super) [__m256; 2]);
 
     impl Avx2 {
         #[inline(always)]
@@ -469,7 +523,7 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        #[target_feature(enable = "avx512f")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
         fn avx512<K: Kernel>(kernel: K) -> K::Output {
             kernel.run::<Avx512>()
         }
@@ -479,7 +533,9 @@ pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
         }
         match set {
             // SAFETY: `detect` names a set only where the processor has it.
-            InstructionSet::Avx512 => return unsafe { avx512(kernel) },
+            InstructionSet::Avx512Bf16 | InstructionSet::Avx512Vnni | InstructionSet::Avx512 => {
+                return unsafe { avx512(kernel) };
+            }
             // SAFETY: as above.
             InstructionSet::Avx2 => return unsafe { avx2(kernel) },
             InstructionSet::Portable => {}
@@ -531,15 +587,6 @@ mod tests {
         }
     }
 
-    /// Instruction sets that can run here.
-    pub fn available() -> Vec<InstructionSet> {
-        match InstructionSet::detect() {
-            InstructionSet::Avx512 => vec![InstructionSet::Avx512, InstructionSet::Avx2, InstructionSet::Portable],
-            InstructionSet::Avx2 => vec![InstructionSet::Avx2, InstructionSet::Portable],
-            InstructionSet::Portable => vec![InstructionSet::Portable],
-        }
-    }
-
     #[test]
     fn exp_is_accurate_and_equal_on_every_instruction_set() {
         let mut x = -90.0f32;
@@ -549,7 +596,7 @@ mod tests {
                 |i| x + i as f32 * 0.001,
             );
             let portable = dispatch_on(InstructionSet::Portable, Exp(lanes));
-            for set in available() {
+            for set in InstructionSet::available() {
                 let got = dispatch_on(set, Exp(lanes));
                 assert_eq!(got.map(f32::to_bits), portable.map(f32::to_bits), "{set:?} at {x}");
             }
@@ -567,7 +614,7 @@ mod tests {
     fn exp_keeps_its_special_values() {
         let mut lanes = [0.0; WIDTH];
         (lanes[1], lanes[2], lanes[3]) = (f32::NEG_INFINITY, f32::NAN, -1000.0);
-        for set in available() {
+        for set in InstructionSet::available() {
             let got = dispatch_on(set, Exp(lanes));
             assert_eq!((got[0], got[1], got[3]), (1.0, 0.0, 0.0));
             assert!(got[2].is_nan());

@@ -1,0 +1,273 @@
+//! GGUF weights: equal to safetensors where they hold the same numbers, close to them where they are quantised, byte-equal
+//! under every setting, and refused with a reason where they are broken.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::gguf_file::{self, Value as Field};
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use crate::checkpoint::Checkpoint;
+use crate::invariance::{APART, Sweep, prompts};
+use crate::project::{Project, fixture};
+use crate::random_model::square_decoder;
+
+const PARTS: [(&str, &str); 11] = [
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+/// The name that ggml's converter gives a tensor.
+fn ggml_name(name: &str) -> String {
+    let (stem, kind) = name.rsplit_once('.').expect("a name with a kind");
+    let stem = match stem.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) {
+        Some((layer, part)) => {
+            let part = PARTS.iter().find(|(name, _)| *name == part).expect("a known part").1;
+            format!("blk.{layer}.{part}")
+        }
+        None => match stem {
+            "model.embed_tokens" => "token_embd".to_owned(),
+            "model.norm" => "output_norm".to_owned(),
+            "lm_head" => "output".to_owned(),
+            other => panic!("no name for {other}"),
+        },
+    };
+    format!("{stem}.{kind}")
+}
+
+/// Rows as `LlamaModel.permute` of ggml's converter orders them: the halves of a head side by side.
+fn interleaved(tensor: &Tensor, heads: usize) -> Tensor {
+    let shape = tensor.dims().to_vec();
+    let half = shape[0] / heads / 2;
+    let width: usize = shape[1..].iter().product();
+    let halves = tensor.reshape((heads, 2, half, width)).expect("rows of heads");
+    halves.transpose(1, 2).expect("two halves").contiguous().expect("a copy").reshape(shape).expect("rows")
+}
+
+/// A GGUF file in a folder of its own, with the tokenizer of the model that it is made from. `stored` says how the matrices
+/// are stored, by their names in ggml.
+fn convert(project: &Project, from: &Path, stored: impl Fn(&str) -> GgmlDType) -> PathBuf {
+    let config: Value = serde_json::from_slice(&std::fs::read(from.join("config.json")).expect("read a configuration"))
+        .expect("parse a configuration");
+    let family = config["model_type"].as_str().expect("a family");
+    let bytes = std::fs::read(from.join("model.safetensors")).expect("read weights");
+    let heads = |name: &str| match name {
+        name if family != "llama" => name.len().min(1),
+        name if name.contains(".attn_q.") => config["num_attention_heads"].as_u64().expect("heads") as usize,
+        name if name.contains(".attn_k.") => config["num_key_value_heads"].as_u64().expect("heads") as usize,
+        _ => 1,
+    };
+    let mut tensors = BTreeMap::new();
+    for (name, view) in SafeTensors::deserialize(&bytes).expect("parse weights").tensors() {
+        let name = ggml_name(&name);
+        let dtype = match view.dtype() {
+            safetensors::Dtype::F16 => candle_core::DType::F16,
+            safetensors::Dtype::BF16 => candle_core::DType::BF16,
+            _ => candle_core::DType::F32,
+        };
+        let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu).expect("a tensor");
+        let mut tensor = tensor.to_dtype(candle_core::DType::F32).expect("f32");
+        if heads(&name) > 1 {
+            tensor = interleaved(&tensor, heads(&name));
+        }
+        let dtype = if tensor.rank() == 1 { GgmlDType::F32 } else { stored(&name) };
+        tensors.insert(name, QTensor::quantize(&tensor, dtype).expect("quantise"));
+    }
+    let mut fields = vec![("general.architecture".to_owned(), Field::String(family.into()))];
+    let counts = [
+        ("num_hidden_layers", "block_count"),
+        ("max_position_embeddings", "context_length"),
+        ("hidden_size", "embedding_length"),
+        ("intermediate_size", "feed_forward_length"),
+        ("num_attention_heads", "attention.head_count"),
+        ("num_key_value_heads", "attention.head_count_kv"),
+        ("head_dim", "attention.key_length"),
+    ];
+    for (key, name) in counts {
+        if let Some(count) = config[key].as_u64() {
+            fields.push((format!("{family}.{name}"), Field::U32(count as u32)));
+        }
+    }
+    let theta = config["rope_theta"].as_f64().or(config["rope_parameters"]["rope_theta"].as_f64()).expect("theta");
+    fields.push((format!("{family}.rope.freq_base"), Field::F32(theta as f32)));
+    let eps = config["rms_norm_eps"].as_f64().expect("epsilon");
+    fields.push((format!("{family}.attention.layer_norm_rms_epsilon"), Field::F32(eps as f32)));
+    fields.push(("tokenizer.ggml.eos_token_id".into(), Field::U32(2)));
+    let path = project.write("gguf/model.gguf", "");
+    let fields: Vec<(&str, &Field)> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    gguf_file::write(&mut File::create(&path).expect("create a file"), &fields, &tensors).expect("write a GGUF file");
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        if from.join(name).is_file() {
+            std::fs::copy(from.join(name), project.path(format!("gguf/{name}"))).expect("copy a tokenizer");
+        }
+    }
+    project.path("gguf")
+}
+
+/// Types as a mixed file has them: several within one fused product.
+fn mixed(name: &str) -> GgmlDType {
+    match name.rsplit('.').nth(1).expect("a part") {
+        "attn_q" | "ffn_gate" => GgmlDType::Q4K,
+        "attn_k" | "ffn_up" => GgmlDType::Q5K,
+        "attn_v" | "ffn_down" | "output" => GgmlDType::Q6K,
+        _ => GgmlDType::Q8_0,
+    }
+}
+
+fn sequences() -> Vec<Value> {
+    prompts(20, 60, 250).iter().map(|line| json!({"id": line["id"], "ids": line["prompt_ids"]})).collect()
+}
+
+#[test]
+fn the_same_numbers_give_the_same_bytes_as_safetensors() {
+    for name in ["llama", "qwen2", "qwen3"] {
+        let project = Project::new();
+        let folder = convert(&project, &fixture(name), |_| GgmlDType::F32);
+        let lines = prompts(12, 40, 200);
+        let flags = ["--max-new-tokens", "12", "--ignore-eos"];
+        let right = project.engine_raw("generate", &fixture(name), &lines, &flags);
+        assert_eq!(project.engine_raw("generate", &folder, &lines, &flags), right, "{name}");
+        assert_eq!(project.engine_raw("generate", &folder.join("model.gguf"), &lines, &flags), right, "{name}");
+        let right = project.engine_raw("logprob", &fixture(name), &sequences(), &[]);
+        assert_eq!(project.engine_raw("logprob", &folder, &sequences(), &[]), right, "{name}");
+    }
+}
+
+/// Largest difference between the mean log-probabilities of a token in two runs.
+fn difference(a: &[Value], b: &[Value]) -> f64 {
+    let mean = |line: &Value| line["logprob"].as_f64().unwrap_or(0.0) / line["tokens"].as_f64().unwrap_or(1.0).max(1.0);
+    a.iter().zip(b).map(|(a, b)| (mean(a) - mean(b)).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn quantised_weights_are_close_to_what_they_stand_for() {
+    let project = Project::new();
+    let plain = square_decoder(&project);
+    let folder = convert(&project, &plain, mixed);
+    let run = |dtype: &str| project.engine("logprob", &folder, &sequences(), &["--dtype", dtype]);
+    let (quantised, widened, halved) = (run("auto"), run("f32"), run("bf16"));
+    // The same weights; what differs is that inputs are rounded to 8 bits, or weights and inputs to bfloat16.
+    let (bytes, halves) = (difference(&quantised, &widened), difference(&halved, &widened));
+    println!("inputs of 8 bits: {bytes:.4}, bfloat16: {halves:.4}");
+    assert!(bytes > 0.0 && bytes < 0.15, "{bytes}");
+    assert!(halves > 0.0 && halves < 0.1, "{halves}");
+    // And the weights stand for the original ones, which are further away.
+    let original = project.engine("logprob", &plain, &sequences(), &[]);
+    let rounded = difference(&widened, &original);
+    assert!(rounded > bytes && rounded < 1.5, "{rounded}");
+}
+
+#[test]
+fn quantised_and_bf16_weights_generate_the_same_bytes_everywhere() {
+    let project = Project::new();
+    let folder = convert(&project, &square_decoder(&project), mixed);
+    let flags = ["--max-new-tokens", "8", "--temperature", "0.7", "--seed", "2", "--ignore-eos"];
+    let lines = prompts(16, 60, 250);
+    Sweep { command: "generate", model: &folder, lines: lines.clone(), flags: &flags }.run(&APART);
+    let flags = [&flags[..], &["--dtype", "bf16"]].concat();
+    Sweep { command: "generate", model: &folder, lines, flags: &flags }.run(&APART);
+}
+
+/// Every instruction set of this machine, down to plain Rust.
+#[test]
+fn every_instruction_set_gives_the_same_bytes() {
+    let project = Project::new();
+    let folder = convert(&project, &square_decoder(&project), mixed);
+    let lines = &sequences()[..6];
+    for dtype in ["auto", "f32", "bf16"] {
+        let flags = ["--dtype", dtype];
+        let best = project.engine_raw("logprob", &folder, lines, &flags);
+        for set in ["avx512-vnni", "avx512", "avx2", "portable"] {
+            let mut command = project.command(crate::project::engine_args("logprob", &folder, &flags));
+            let output = command.env("KARAT_INSTRUCTIONS", set).output().expect("start karat");
+            let told = String::from_utf8_lossy(&output.stderr);
+            if told.contains("KARAT_INSTRUCTIONS") {
+                assert_ne!(set, "portable", "{told}");
+                continue;
+            }
+            let lines: Vec<String> = project.read("out.jsonl").lines().map(str::to_owned).collect();
+            assert_eq!(lines, best, "{set} {dtype}: {told}");
+        }
+    }
+    let mut command = project.command(crate::project::engine_args("logprob", &folder, &[]));
+    let output = command.env("KARAT_INSTRUCTIONS", "avx3").output().expect("start karat");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("avx3"));
+}
+
+/// Runs a damaged copy of a file and gives what standard error says.
+fn refused(damage: impl FnOnce(&Checkpoint)) -> String {
+    let project = Project::new();
+    let folder = convert(&project, &fixture("llama"), |_| GgmlDType::F16);
+    let model = Checkpoint::copy(&project, &folder);
+    damage(&model);
+    project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "gold"})]);
+    let run = project.karat(["generate", "model/model.gguf", "--in", "in.jsonl", "--out", "out.jsonl"]);
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    run.stderr
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_the_reason() {
+    let replace = |from: &'static str, to: &'static str| {
+        move |bytes: &mut Vec<u8>| {
+            let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).expect("the text");
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+    };
+    let edit = |edit: &dyn Fn(&mut Vec<u8>)| refused(|model| model.edit_file("model.gguf", edit));
+    assert!(edit(&|bytes| bytes.truncate(bytes.len() - 100)).contains("truncated"));
+    assert!(edit(&|bytes| bytes.truncate(60)).contains("GGUF"));
+    assert!(edit(&|bytes| bytes[0] = b'X').contains("GGUF"));
+    let told = edit(&replace(
+        "general.architecture\u{8}\0\0\0\u{5}\0\0\0\0\0\0\0llama",
+        "general.architecture\u{8}\0\0\0\u{5}\0\0\0\0\0\0\0mamba",
+    ));
+    assert!(told.contains("mamba"), "{told}");
+    assert!(edit(&replace("blk.1.attn_k.weight", "blk.1.attn_x.weight")).contains("k_proj"));
+    assert!(edit(&replace("llama.block_count", "llama.block_xount")).contains("num_hidden_layers"));
+    assert!(refused(|model| model.remove("tokenizer.json")).contains("tokenizer.json"));
+    assert!(refused(|model| model.remove("model.gguf")).contains("model.gguf"));
+    let second = refused(|model| {
+        std::fs::copy(model.file("model.gguf"), model.file("other.gguf")).expect("copy");
+    });
+    assert!(second.contains("other.gguf"), "{second}");
+}
+
+/// Whatever a byte of the header turns into: an answer or an error, never a panic.
+#[test]
+fn damaged_headers_never_panic() {
+    let project = Project::new();
+    let folder = convert(&project, &fixture("llama"), |_| GgmlDType::F16);
+    let bytes = std::fs::read(folder.join("model.gguf")).expect("read a file");
+    let mut random = crate::random_model::Random(17);
+    for _ in 0..400 {
+        let mut damaged = bytes.clone();
+        for _ in 0..1 + random.below(3) {
+            damaged[random.below(1800)] = random.below(256) as u8;
+        }
+        std::fs::write(folder.join("model.gguf"), damaged).expect("write a file");
+        let spec = karat::engine::candle::arch::Config::read(&folder)
+            .and_then(|config| karat::engine::candle::arch::decoder(&config));
+        if let Ok(spec) = spec {
+            let loaded =
+                karat::engine::candle::Decoder::load(&folder, spec, karat::engine::options::DtypeChoice::Auto, 4);
+            drop(loaded);
+        }
+    }
+}
