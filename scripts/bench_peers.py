@@ -20,10 +20,14 @@ import numpy as np
 
 LABELS = {
     "w1": "**W1** 256 prompts, 64 greedy tokens each, f32",
+    "w1-bf16": "**W1** in bf16",
+    "w1-q8_0": "**W1** with q8_0 weights",
     "w2": "**W2** log-probabilities of 256 × 256 tokens, f32",
     "w3": "**W3** 4096 sentences, f32",
+    "w3-bf16": "**W3** in bf16",
 }
 GENERATOR, ENCODER = "models/smollm2-135m-random", "models/all-MiniLM-L6-v2"
+SCRIPTS = pathlib.Path(__file__).resolve().parent
 
 
 def commands(karat, peers):
@@ -33,19 +37,41 @@ def commands(karat, peers):
     w2 = [python, peers / "hf_w2.py", "--batch", 8]
     w3 = [python, peers / "st_w3.py", "--batch", 32]
     ort = [python, peers / "ort_w3.py", "--batch", 32, "--onnx"]
-    generate = [karat, "generate", GENERATOR, "--in", "workloads/w1_prompts.jsonl", "--out", "w1.out.jsonl", "--max-new-tokens", 64]
+    llama = [python, SCRIPTS / "peers/llama_cpp_driver.py", "--workload"]
+
+    def generate(model, out, *flags):
+        files = ["--in", "workloads/w1_prompts.jsonl", "--out", f"{out}.out.jsonl", "--no-cache"]
+        return [karat, "generate", model, *files, "--max-new-tokens", 64, "--ignore-eos", *flags]
+
+    def embed(out, *flags):
+        return [karat, "embed", ENCODER, "--in", "workloads/w3_sentences.jsonl", "--out", f"{out}.out.jsonl", *flags]
+
+    def gguf(kind):
+        return ["--model", f"{GENERATOR}-{kind}.gguf"]
+
+    bf16 = ["--dtype", "bfloat16"]
     return [
-        ("w1", "karat", [*generate, "--ignore-eos", "--no-cache"], {}),
+        ("w1", "karat", generate(GENERATOR, "w1"), {}),
         ("w1", "transformers, length-sorted, batch 64", w1, {}),
         ("w1", "the same, MKL told it is on Intel", w1, intel),
+        ("w1", "llama.cpp, 64 sequences in flight, f16 keys and values", [*llama, "w1"], {}),
+        ("w1", "the same, f32 keys and values, no fused attention", [*llama, "w1", "--exact"], {}),
+        ("w1-bf16", "karat", generate(GENERATOR, "w1-bf16", "--dtype", "bf16"), {}),
+        ("w1-bf16", "transformers, length-sorted, batch 64", [*w1, *bf16], {}),
+        ("w1-bf16", "llama.cpp, 64 sequences in flight", [*llama, "w1", *gguf("bf16")], {}),
+        ("w1-q8_0", "karat", generate(f"{GENERATOR}-q8_0", "w1-q8_0"), {}),
+        ("w1-q8_0", "llama.cpp, 64 sequences in flight", [*llama, "w1", *gguf("q8_0")], {}),
         ("w2", "karat", [karat, "logprob", GENERATOR, "--in", "workloads/w2_sequences.jsonl", "--out", "w2.out.jsonl"], {}),
         ("w2", "transformers, batch 8", w2, {}),
         ("w2", "the same, MKL told it is on Intel", w2, intel),
-        ("w3", "karat", [karat, "embed", ENCODER, "--in", "workloads/w3_sentences.jsonl", "--out", "w3.out.jsonl"], {}),
+        ("w2", "llama.cpp, f16 keys and values", [*llama, "w2"], {}),
+        ("w3", "karat", embed("w3"), {}),
         ("w3", "sentence-transformers, batch 32", w3, {}),
         ("w3", "the same, MKL told it is on Intel", w3, intel),
         ("w3", "onnxruntime, length-sorted, batch 32, exported graph", [*ort, "models/onnx/minilm.onnx"], {}),
         ("w3", "onnxruntime, the same, fused graph", [*ort, "models/onnx/minilm-fused.onnx"], {}),
+        ("w3-bf16", "karat", embed("w3-bf16", "--dtype", "bf16"), {}),
+        ("w3-bf16", "sentence-transformers, batch 32", [*w3, *bf16], {}),
     ]
 
 
@@ -69,16 +95,16 @@ def measure(work, command, environment):
 def held(work, peers, workload):
     """What karat's answers are against the reference."""
     lines = [json.loads(line) for line in (work / f"{workload}.out.jsonl").open()]
-    if workload == "w1":
+    if workload.startswith("w1"):
         wanted = {a["id"]: a["output_ids"] for a in json.load((peers / "reference/w1_greedy_f32.json").open())}
         equal = sum(line["ids"] == wanted[line["id"]] for line in lines)
-        return f"{equal} of {len(lines)} answers equal to the reference"
+        return f"{equal} of {len(lines)} answers equal to the reference, which is f32"
     if workload == "w2":
         return f"{len(lines)} sequences"
     wanted = np.load(peers / "reference/w3_embeddings_f16.npy").astype(np.float64)
     own = np.array([line["embedding"] for line in lines])
     cosine = (wanted * own).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(own, axis=1)
-    return f"cosine at least {math.floor(cosine.min() * 1e7) / 1e7} with the reference in f16"
+    return f"cosine at least {math.floor(cosine.min() * 1e7) / 1e7} with the reference, which is f32 in f16"
 
 
 def machine():
@@ -92,7 +118,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--peers", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="w1,w2,w3")
+    parser.add_argument("--only", default=",".join(LABELS))
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     root = pathlib.Path(__file__).resolve().parent.parent

@@ -15,6 +15,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/simd/mod.rs", "SIMD intrinsics and unaligned loads behind one small trait"),
     ("engine/simd/dots.rs", "SIMD intrinsics of packed narrow numbers"),
     ("engine/candle/attention.rs", "kernel: lanes are loaded and stored through pointers"),
+    ("engine/candle/cache.rs", "kernel: numbers are loaded through pointers"),
     ("engine/candle/linear/mod.rs", "kernel: tiles take pointers, outputs start uninitialised"),
     ("engine/candle/linear/tile.rs", "kernel: lanes are loaded and stored through pointers"),
     ("engine/candle/weights.rs", "maps weight files into memory"),

@@ -382,7 +382,7 @@ fn end_tokens(folder: &Path, config: &arch::Config, renderer: &Renderer) -> Resu
 
 /// KV pages: as many as the sequences in flight could ever need, bounded by the memory given.
 fn pages(spec: &candle::DecoderSpec, options: &EngineOptions) -> usize {
-    let page = spec.cache_shape().page_bytes() as u64;
+    let page = spec.cache_shape(options.dtype).page_bytes() as u64;
     let useful = (options.max_seqs as u64).saturating_mul(spec.context.div_ceil(PAGE) as u64);
     let given = match options.kv_gib {
         Some(gib) => (gib * f64::from(1u32 << 30)) as u64,

@@ -150,10 +150,9 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<()> {
     ops::for_rows("activation", x, |_, row| simd::dispatch(ActivateRow { activation, row }))
 }
 
-/// Gated feed-forward activation (Shazeer, 2020): `[tokens, 2·width]` of gate and up -> act(gate)·up `[tokens, width]`.
-pub fn gated(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    let width = x.dims2().map_err(ops::tensor_error)?.1 / 2;
-    ops::map_rows(x, width, |_, gate_up, out| simd::dispatch(GatedRow { activation, gate_up, out }))
+/// Gated feed-forward activation (Shazeer, 2020) of a row: gate and up side by side -> act(gate)·up, half as long.
+pub fn gated_row(gate_up: &[f32], out: &mut [f32], activation: Activation) {
+    simd::dispatch(GatedRow { activation, gate_up, out });
 }
 
 #[cfg(test)]

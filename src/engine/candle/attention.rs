@@ -10,7 +10,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::cache::{LayerCache, PAGE};
+use super::cache::{self, CacheShape, Kept, KeysValues, LayerCache, PAGE};
 use super::ops;
 use crate::engine::backend::Segment;
 use crate::engine::simd::{self, Kernel, Lanes, WIDTH};
@@ -44,18 +44,18 @@ impl AttentionShape {
 
 /// The key blocks of one head of one sequence.
 #[derive(Clone, Copy)]
-struct Blocks<'a> {
+struct Blocks<'a, E> {
     /// `[blocks][size][PAGE]`
-    keys: &'a [f32],
+    keys: &'a [E],
     /// `[blocks][PAGE][stride]`
-    values: &'a [f32],
+    values: &'a [E],
     /// Where the sequence's n-th block lies.
     pages: &'a [u32],
 }
 
 /// Up to [`TILE`] query rows of one key/value head with the keys that each may see.
-struct Tile<'a> {
-    blocks: Blocks<'a>,
+struct Tile<'a, E> {
+    blocks: Blocks<'a, E>,
     size: usize,
     scale: f32,
     /// `rows` queries, `[rows][size]`.
@@ -66,7 +66,7 @@ struct Tile<'a> {
     out: &'a mut [f32],
 }
 
-impl Kernel for Tile<'_> {
+impl<E: Kept> Kernel for Tile<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -84,7 +84,7 @@ impl Kernel for Tile<'_> {
     }
 }
 
-impl Tile<'_> {
+impl<E: Kept> Tile<'_, E> {
     /// The row function, for `R` rows side by side.
     #[inline(always)]
     fn rows<L: Lanes, const R: usize>(mut self) {
@@ -128,11 +128,11 @@ impl Tile<'_> {
             let (from, to) = (first.saturating_sub(base), (last - base).min(PAGE));
             let mut at = 0;
             while at + 2 * WIDTH <= stride {
-                accumulate::<L, R, 2>(out, stride, at, &factors, &weights, values, from..to);
+                accumulate::<L, E, R, 2>(out, stride, at, &factors, &weights, values, from..to);
                 at += 2 * WIDTH;
             }
             if at < stride {
-                accumulate::<L, R, 1>(out, stride, at, &factors, &weights, values, from..to);
+                accumulate::<L, E, R, 1>(out, stride, at, &factors, &weights, values, from..to);
             }
         }
         for r in 0..R {
@@ -149,11 +149,11 @@ impl Tile<'_> {
 
     /// Scaled scores of one block, two lanes per row; -inf for keys that the row does not see.
     #[inline(always)]
-    fn scores<L: Lanes, const R: usize>(&self, keys: &[f32], base: usize) -> [[L; 2]; R] {
+    fn scores<L: Lanes, const R: usize>(&self, keys: &[E], base: usize) -> [[L; 2]; R] {
         let mut scores = [[L::splat(0.0); 2]; R];
         for (i, key) in keys.chunks_exact(PAGE).enumerate() {
             // SAFETY: a chunk has PAGE = 2 · WIDTH values.
-            let (low, high) = unsafe { (L::load(key.as_ptr()), L::load(key.as_ptr().add(WIDTH))) };
+            let (low, high) = unsafe { (E::load::<L>(key.as_ptr()), E::load::<L>(key.as_ptr().add(WIDTH))) };
             for (r, score) in scores.iter_mut().enumerate() {
                 let query = L::splat(self.queries[r * self.size + i]);
                 score[0] = query.fma(low, score[0]);
@@ -183,13 +183,13 @@ impl Tile<'_> {
 
 /// `out = out · factor + Σ weight · value` over the keys of a block, for `C` lanes of every row from column `at`.
 #[inline(always)]
-fn accumulate<L: Lanes, const R: usize, const C: usize>(
+fn accumulate<L: Lanes, E: Kept, const R: usize, const C: usize>(
     out: &mut [f32],
     stride: usize,
     at: usize,
     factors: &[f32; WIDTH],
     weights: &[[f32; PAGE]; R],
-    values: &[f32],
+    values: &[E],
     keys: std::ops::Range<usize>,
 ) {
     debug_assert!(at + C * WIDTH <= stride && keys.end * stride <= values.len() && R * stride <= out.len());
@@ -210,7 +210,7 @@ fn accumulate<L: Lanes, const R: usize, const C: usize>(
         // SAFETY: `values` has PAGE rows of `stride`.
         let value: [L; C] = std::array::from_fn(
             #[inline(always)]
-            |c| unsafe { L::load(values.as_ptr().add(key * stride + at + c * WIDTH)) },
+            |c| unsafe { E::load::<L>(values.as_ptr().add(key * stride + at + c * WIDTH)) },
         );
         for (sums, weights) in sums.iter_mut().zip(weights) {
             let weight = L::splat(weights[key]);
@@ -265,7 +265,7 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     /// Computes the query rows `rows` of key/value head `head`.
-    fn compute(&self, head: usize, rows: std::ops::Range<usize>, blocks: Blocks<'_>, out: &Output) {
+    fn compute<E: Kept>(&self, head: usize, rows: std::ops::Range<usize>, blocks: Blocks<'_, E>, out: &Output) {
         let shape = self.shape;
         let (group, size) = (shape.queries / shape.keys, shape.size);
         let stride = size.next_multiple_of(WIDTH);
@@ -323,6 +323,19 @@ fn offsets(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
 /// Causal attention of a step over the paged cache, which already holds the step's own keys and values.
 /// `[tokens, (queries + 2·keys)·size]` -> `[tokens, queries·size]`.
 pub fn paged(qkv: &Tensor, cache: &LayerCache, segments: &[Segment], shape: &AttentionShape) -> Result<Tensor> {
+    match &cache.blocks {
+        cache::Blocks::F32(kept) => over(qkv, kept, cache.shape(), segments, shape),
+        cache::Blocks::Bf16(kept) => over(qkv, kept, cache.shape(), segments, shape),
+    }
+}
+
+fn over<E: Kept>(
+    qkv: &Tensor,
+    kept: &KeysValues<E>,
+    (cache, pages): (&CacheShape, usize),
+    segments: &[Segment],
+    shape: &AttentionShape,
+) -> Result<Tensor> {
     let tokens = qkv.dims2().map_err(ops::tensor_error)?.0;
     let offsets = offsets(segments.iter().map(|s| s.len));
     let out = ops::with_values(qkv, |qkv| {
@@ -330,7 +343,7 @@ pub fn paged(qkv: &Tensor, cache: &LayerCache, segments: &[Segment], shape: &Att
             let out = Output(out.as_mut_ptr());
             tasks(shape, segments.iter().map(|s| s.len), TASK_ROWS).into_par_iter().for_each(|task| {
                 let segment = &segments[task.sequence];
-                let (keys, values) = cache.head(task.head);
+                let (keys, values) = kept.head(cache, pages, task.head);
                 let visible = |token: usize| {
                     let position = segment.start + token;
                     (shape.window.map_or(0, |w| (position + 1).saturating_sub(w)), position + 1)

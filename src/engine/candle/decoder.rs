@@ -94,8 +94,9 @@ impl DecoderSpec {
     }
 
     /// Heads and sizes of the KV cache.
-    pub fn cache_shape(&self) -> CacheShape {
-        CacheShape { layers: self.windows.len(), heads: self.keys, size: self.head_size }
+    pub fn cache_shape(&self, dtype: DtypeChoice) -> CacheShape {
+        let bf16 = dtype == DtypeChoice::Bf16;
+        CacheShape { bf16, layers: self.windows.len(), heads: self.keys, size: self.head_size }
     }
 
     fn attention(&self, window: Option<usize>) -> AttentionShape {
@@ -189,7 +190,7 @@ impl Decoder {
         };
         let layers = (0..spec.windows.len()).map(|i| Layer::load(&weights, &spec, i)).collect::<Result<_>>()?;
         let norm = rms(&weights, "model.norm", spec.hidden, spec.norm_eps)?;
-        let cache = KvCache::new(spec.cache_shape(), pages)?;
+        let cache = KvCache::new(spec.cache_shape(dtype), pages)?;
         Ok(Self { spec, embedding, layers, norm, head, logits: Vec::new(), cache })
     }
 
@@ -203,7 +204,7 @@ impl Decoder {
         };
         let x = table.gather(&step.tokens)?;
         for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
-            let qkv = layer.query_key_value.forward(&layer.attention_norm.forward(&x)?)?;
+            let qkv = layer.query_key_value.forward_made(&x, |x, to| layer.attention_norm.row_into(x, to))?;
             let heads = Heads {
                 queries: self.spec.queries,
                 keys: self.spec.keys,
@@ -215,8 +216,9 @@ impl Decoder {
             cache.write(&qkv, self.spec.queries, &step.segments)?;
             let attended = attention::paged(&qkv, cache, &step.segments, &layer.attention)?;
             layer.output.forward_add(&attended, &x)?;
-            let gate_up = layer.gate_up.forward(&layer.feed_forward_norm.forward(&x)?)?;
-            layer.down.forward_add(&activation::gated(&gate_up, self.spec.activation)?, &x)?;
+            let gate_up = layer.gate_up.forward_made(&x, |x, to| layer.feed_forward_norm.row_into(x, to))?;
+            let activation = self.spec.activation;
+            layer.down.forward_made_add(&gate_up, |x, to| activation::gated_row(x, to, activation), &x)?;
         }
         Ok(x)
     }

@@ -56,7 +56,8 @@ pub fn fingerprint(folder: &Path, options: &EngineOptions) -> Result<Fingerprint
         numerics_version: NUMERICS_VERSION,
         device: format!("cpu {}", std::env::consts::ARCH),
         weights: weights.into(),
-        kv: "f32".into(),
+        // bfloat16 throughout: the cache follows the weights.
+        kv: if weights == "bf16" { "bf16" } else { "f32" }.into(),
     })
 }
 

@@ -103,12 +103,15 @@ impl Norm {
         simd::dispatch(NormRow { norm: self, row });
     }
 
+    /// Normalises `from` into `to`.
+    pub fn row_into(&self, from: &[f32], to: &mut [f32]) {
+        to.copy_from_slice(from);
+        self.row(to);
+    }
+
     /// Normalises every row of `[tokens, width]` into a new tensor.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::map_rows(x, self.weight.len(), |_, from, to| {
-            to.copy_from_slice(from);
-            self.row(to);
-        })
+        ops::map_rows(x, self.weight.len(), |_, from, to| self.row_into(from, to))
     }
 }
 

@@ -61,6 +61,11 @@ fn first_difference(inputs: usize, most: usize, forward: impl Fn(&Tensor) -> Vec
     None
 }
 
+fn gated(x: &Tensor, activation: Activation) -> Tensor {
+    let width = x.dims2().unwrap().1 / 2;
+    ops::map_rows(x, width, |_, row, out| activation::gated_row(row, out, activation)).unwrap()
+}
+
 /// Types of weights.
 #[derive(Clone, Copy, Debug)]
 enum Of {
@@ -143,7 +148,7 @@ fn row_operations_do_not_depend_on_their_companions() {
                 flat(&x)
             });
             assert_eq!(difference, None, "{activation:?} {width}");
-            let difference = first_difference(width, 200, |x| flat(&activation::gated(x, activation).unwrap()));
+            let difference = first_difference(width, 200, |x| flat(&gated(x, activation)));
             assert_eq!(difference, None, "gated {activation:?} {width}");
         }
     }
@@ -165,11 +170,13 @@ struct Fed<'a> {
     shape: AttentionShape,
     qkv: &'a [f32],
     len: usize,
+    /// Whether the cache keeps bfloat16.
+    bf16: bool,
 }
 
 impl Fed<'_> {
     fn cache(&self, pages: usize) -> KvCache {
-        let shape = CacheShape { layers: 1, heads: self.shape.keys, size: self.shape.size };
+        let shape = CacheShape { bf16: self.bf16, layers: 1, heads: self.shape.keys, size: self.shape.size };
         let mut cache = KvCache::new(shape, pages).unwrap();
         // Pages come back dirty from other sequences, at worst from one that failed.
         let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
@@ -220,16 +227,25 @@ fn attention_does_not_depend_on_chunks_neighbours_or_threads() {
     ] {
         let shape = AttentionShape { queries, keys, size, scale: 0.125, window };
         let qkv = values(len * (queries + 2 * keys) * size, 9);
-        let fed = Fed { shape, qkv: &qkv, len };
-        let whole = with_threads(2, || fed.run(len, 0));
-        assert!(whole.iter().all(|x| x.is_finite()), "stale pages must not show");
-        for (chunk, neighbours, threads) in [(1, 3, 2), (8, 0, 1), (31, 5, 2), (32, 2, 1), (100, 1, 2), (len, 9, 1)] {
-            let got = with_threads(threads, || fed.run(chunk, neighbours));
-            let case =
-                format!("{queries}/{keys}×{size}, window {window:?}: chunks of {chunk}, {neighbours} neighbours");
-            assert!(bits(&got) == bits(&whole), "{case}");
+        // Numbers that bfloat16 holds exactly: kept as such, they must give what they give as f32.
+        let exact: Vec<f32> = qkv.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
+        let f32_of_exact = with_threads(1, || Fed { shape, qkv: &exact, len, bf16: false }.run(len, 0));
+        for (bf16, qkv) in [(false, &qkv), (true, &exact)] {
+            let fed = Fed { shape, qkv, len, bf16 };
+            let whole = with_threads(2, || fed.run(len, 0));
+            assert!(whole.iter().all(|x| x.is_finite()), "stale pages must not show");
+            for (chunk, neighbours, threads) in [(1, 3, 2), (8, 0, 1), (31, 5, 2), (32, 2, 1), (100, 1, 2), (len, 9, 1)]
+            {
+                let got = with_threads(threads, || fed.run(chunk, neighbours));
+                let case =
+                    format!("{queries}/{keys}×{size}, window {window:?}: chunks of {chunk}, {neighbours} neighbours");
+                assert!(bits(&got) == bits(&whole), "{case}, bf16 {bf16}");
+            }
+            match bf16 {
+                false => check_attention(&shape, qkv, len, &whole),
+                true => assert!(bits(&whole) == bits(&f32_of_exact), "{queries}/{keys}×{size}"),
+            }
         }
-        check_attention(&shape, &qkv, len, &whole);
     }
 }
 
@@ -317,14 +333,14 @@ fn golden_bits() {
     let mut add = |values: &[f32]| values.iter().for_each(|x| hash.update(x.to_bits().to_le_bytes()));
     let shape = AttentionShape { queries: 4, keys: 2, size: 40, scale: 0.158, window: Some(70) };
     let qkv = values(150 * 8 * 40, 21);
-    add(&Fed { shape, qkv: &qkv, len: 150 }.run(37, 1));
+    add(&Fed { shape, qkv: &qkv, len: 150, bf16: false }.run(37, 1));
     let x = ops::matrix(values(5 * 100, 22), 5, 100).unwrap();
     for (kind, bias) in [(NormKind::Rms, None), (NormKind::Layer, Some(values(100, 23)))] {
         let norm = Norm { kind, weight: values(100, 24), bias, eps: 1e-5 };
         add(&flat(&norm.forward(&x).unwrap()));
     }
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
-        add(&flat(&activation::gated(&x, activation).unwrap()));
+        add(&flat(&gated(&x, activation)));
     }
     let rope = RopeRows::new(&[0, 3, 77, 4000, 100_000], &[1.0, 0.3, 0.01, 1e-4]);
     let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: None, key_norm: None };

@@ -2,10 +2,20 @@
 //!
 //! Both give the same bits on every instruction set. Byte products are added in 32-bit integers, exactly. A bfloat16 pair is
 //! added as `vdpbf16ps` does it (Intel's architecture manual): the upper product first, each addition rounded once to nearest
-//! even, numbers below the smallest normal one taken and given as zero.
+//! even, sums below the smallest normal number given as zero. It takes such inputs as zero, too: whoever makes bfloat16 here
+//! does so with [`to_bf16`], which makes none.
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics")]
 
 use super::{InstructionSet, Lanes, Portable, WIDTH};
+
+/// The bits of the nearest bfloat16, ties to even; zero below the smallest normal number.
+#[inline(always)]
+pub fn to_bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    let normal = if rounded & 0x7f80 == 0 { rounded & 0x8000 } else { rounded };
+    if x.is_nan() { 0x7fc0 } else { normal as u16 }
+}
 
 /// Lanes whose 32-bit words may also hold two bfloat16 or four bytes.
 pub trait Dots: Lanes {
@@ -170,6 +180,11 @@ mod x86 {
             Self(unsafe { Avx512::load(from) })
         }
         #[inline(always)]
+        unsafe fn load_bf16(from: *const u16) -> Self {
+            // SAFETY: the caller promises 16 readable numbers.
+            Self(unsafe { Avx512::load_bf16(from) })
+        }
+        #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: the caller promises 16 writable values.
             unsafe { self.0.store(to) }
@@ -201,6 +216,10 @@ mod x86 {
         #[inline(always)]
         fn min(self, other: Self) -> Self {
             Self(self.0.min(other.0))
+        }
+        #[inline(always)]
+        fn largest(self) -> f32 {
+            self.0.largest()
         }
         #[inline(always)]
         fn round(self) -> Self {
@@ -334,6 +353,19 @@ mod tests {
             let portable = dispatch_dots_on(InstructionSet::Portable, Bf16(sum, a, b));
             for set in InstructionSet::available() {
                 assert_eq!(dispatch_dots_on(set, Bf16(sum, a, b)), portable, "{set:?}, {exponents:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bfloat16_is_rounded_as_the_half_crate_rounds_it() {
+        for seed in 0..4000 {
+            for x in words(seed).map(f32::from_bits) {
+                let right = half::bf16::from_f32(x);
+                let got = half::bf16::from_bits(to_bf16(x));
+                let small = right.to_f32().abs() < f32::MIN_POSITIVE;
+                let equal = got.to_bits() == right.to_bits() || small && got.to_f32() == 0.0;
+                assert!(equal || x.is_nan() && got.is_nan(), "{x}: {got}, not {right}");
             }
         }
     }

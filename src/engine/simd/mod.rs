@@ -10,7 +10,7 @@ mod dots;
 use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
-pub use dots::{DotKernel, Dots, dispatch_dots_on};
+pub use dots::{DotKernel, Dots, dispatch_dots_on, to_bf16};
 
 /// Number of lanes of every [`Lanes`] implementation.
 pub const WIDTH: usize = 16;
@@ -111,6 +111,19 @@ pub trait Lanes: Copy {
     /// # Safety
     /// `from` must be valid for reading 16 values.
     unsafe fn load(from: *const f32) -> Self;
+    /// Reads 16 bfloat16 numbers.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading 16 numbers.
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller promises 16 readable numbers.
+        let bits = unsafe { from.cast::<[u16; WIDTH]>().read_unaligned() };
+        Self::from_array(bits.map(
+            #[inline(always)]
+            |bits| f32::from_bits(u32::from(bits) << 16),
+        ))
+    }
     /// Writes 16 values.
     ///
     /// # Safety
@@ -334,6 +347,13 @@ mod x86 {
             Self(intrinsic!(_mm512_loadu_ps(from)))
         }
         #[inline(always)]
+        unsafe fn load_bf16(from: *const u16) -> Self {
+            Self(intrinsic!({
+                let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+            }))
+        }
+        #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             intrinsic!(_mm512_storeu_ps(to, self.0))
         }
@@ -364,6 +384,13 @@ mod x86 {
         #[inline(always)]
         fn min(self, other: Self) -> Self {
             Self(intrinsic!(_mm512_min_ps(self.0, other.0)))
+        }
+        #[inline(always)]
+        fn largest(self) -> f32 {
+            intrinsic!(match _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0) {
+                0 => _mm512_reduce_max_ps(self.0),
+                _ => f32::NAN,
+            })
         }
         #[inline(always)]
         fn round(self) -> Self {
@@ -466,6 +493,19 @@ mod x86 {
                 #[inline(always)]
                 |a, b| intrinsic!(_mm256_min_ps(a, b)),
             )
+        }
+        #[inline(always)]
+        fn largest(self) -> f32 {
+            intrinsic!({
+                let [a, b] = self.0;
+                if _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, b)) != 0 {
+                    return f32::NAN;
+                }
+                let eight = _mm256_max_ps(a, b);
+                let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+                let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
+            })
         }
         #[inline(always)]
         fn round(self) -> Self {
@@ -607,6 +647,32 @@ mod tests {
                 }
             }
             x += 0.0173;
+        }
+    }
+
+    struct Largest([f32; WIDTH]);
+    impl Kernel for Largest {
+        type Output = f32;
+        #[inline(always)]
+        fn run<L: Lanes>(self) -> f32 {
+            L::from_array(self.0).largest()
+        }
+    }
+
+    #[test]
+    fn the_largest_lane_is_found_wherever_it_is() {
+        for at in 0..WIDTH {
+            for (x, wanted) in [(5.0, 5.0), (f32::INFINITY, f32::INFINITY), (-9.0, 3.0), (f32::NAN, f32::NAN)] {
+                let mut lanes: [f32; WIDTH] = std::array::from_fn(
+                    #[inline(always)]
+                    |i| if i == (at + 3) % WIDTH { 3.0 } else { -(i as f32) },
+                );
+                lanes[at] = x;
+                for set in InstructionSet::available() {
+                    let got = dispatch_on(set, Largest(lanes));
+                    assert!(got == wanted || got.is_nan() && wanted.is_nan(), "{set:?}: {got}, lane {at} is {x}");
+                }
+            }
         }
     }
 

@@ -11,12 +11,13 @@ mod quantized;
 mod tests;
 mod tile;
 
+use std::borrow::Cow;
+
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
-use half::bf16;
 use rayon::prelude::*;
 
 use super::ops;
-use crate::engine::simd::{DotKernel, Dots, InstructionSet, WIDTH, dispatch_dots_on};
+use crate::engine::simd::{DotKernel, Dots, InstructionSet, Lanes, WIDTH, dispatch_dots_on, to_bf16};
 use crate::error::Result;
 use quantized::Unpacked;
 pub use quantized::{Kind, Quantized};
@@ -48,7 +49,7 @@ impl Weights {
     /// The same, rounded to bfloat16.
     pub fn bf16(inputs: usize, outputs: usize, get: impl Fn(usize, usize) -> f32 + Sync) -> Self {
         let half = |output: usize, input: usize| {
-            if input < inputs { u32::from(bf16::from_f32(get(output, input)).to_bits()) } else { 0 }
+            if input < inputs { u32::from(to_bf16(get(output, input))) } else { 0 }
         };
         let pair = |output: usize, word: usize| half(output, 2 * word) | half(output, 2 * word + 1) << 16;
         Self::Bf16(pack(inputs.div_ceil(2), outputs, pair))
@@ -95,7 +96,7 @@ pub struct Linear {
 struct Inputs<'a> {
     rows: usize,
     width: usize,
-    single: &'a [f32],
+    single: Cow<'a, [f32]>,
     /// `[rows, width / 2]` words.
     pairs: Vec<u32>,
     bytes: ByteRows,
@@ -140,20 +141,33 @@ impl Linear {
 
     /// `[tokens, inputs]` -> `[tokens, outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.whole(x, None)
+    }
+
+    /// The product of inputs that are made from rows of `x` on the way: `make(row of x, row of inputs)`.
+    pub fn forward_made(&self, x: &Tensor, make: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Tensor> {
+        self.whole(x, Some(&make))
+    }
+
+    fn whole(&self, x: &Tensor, make: Option<&Make<'_>>) -> Result<Tensor> {
         let rows = x.dims2().map_err(ops::tensor_error)?.0;
         let mut out = Vec::new();
-        self.forward_into(x, &mut out)?;
+        self.fill(x, make, &mut out)?;
         ops::matrix(out, rows, self.outputs)
     }
 
-    /// The same into a buffer that is used again: a fresh one of many megabytes costs page faults.
+    /// [`Linear::forward`] into a buffer that is used again: a fresh one of many megabytes costs page faults.
     pub fn forward_into(&self, x: &Tensor, out: &mut Vec<f32>) -> Result<()> {
+        self.fill(x, None, out)
+    }
+
+    fn fill(&self, x: &Tensor, make: Option<&Make<'_>>, out: &mut Vec<f32>) -> Result<()> {
         let rows = x.dims2().map_err(ops::tensor_error)?.0;
         let len = rows * self.outputs;
         out.clear();
         out.reserve(len);
         let output = Output { to: out.as_mut_ptr(), bias: self.bias.as_deref(), add: false };
-        ops::with_values(x, |x| self.product(InstructionSet::detect(), x, rows, output))?;
+        ops::with_values(x, |x| self.product(InstructionSet::detect(), &From { x, make }, rows, output))?;
         // SAFETY: `reserve` made room and `product` wrote every one of `rows × outputs` values.
         unsafe { out.set_len(len) };
         Ok(())
@@ -161,7 +175,12 @@ impl Linear {
 
     /// `to += x·W + b`, with `to` of shape `[tokens, outputs]`.
     pub fn forward_add(&self, x: &Tensor, to: &Tensor) -> Result<()> {
-        to.inplace_op1(&Add { linear: self, x }).map_err(ops::tensor_error)
+        to.inplace_op1(&Add { linear: self, x, make: None }).map_err(ops::tensor_error)
+    }
+
+    /// [`Linear::forward_add`] of inputs that are made on the way.
+    pub fn forward_made_add(&self, x: &Tensor, make: impl Fn(&[f32], &mut [f32]) + Sync, to: &Tensor) -> Result<()> {
+        to.inplace_op1(&Add { linear: self, x, make: Some(&make) }).map_err(ops::tensor_error)
     }
 
     /// The weights of each of these outputs, `[outputs, inputs]`: rows of an embedding table.
@@ -180,9 +199,8 @@ impl Linear {
         ops::matrix(values, outputs.len(), self.inputs)
     }
 
-    fn product(&self, set: InstructionSet, x: &[f32], rows: usize, output: Output) {
-        assert_eq!(x.len(), rows * self.inputs);
-        let inputs = self.prepare(set, x, rows);
+    fn product(&self, set: InstructionSet, from: &From, rows: usize, output: Output) {
+        let inputs = self.prepare(set, from, rows);
         let threads = rayon::current_num_threads().max(1);
         // A task takes one panel and, where there are few panels, a part of the rows.
         let panels: usize = self.parts.iter().map(|(outputs, _)| outputs.div_ceil(PANEL)).sum();
@@ -199,35 +217,72 @@ impl Linear {
         }
     }
 
-    fn prepare<'a>(&self, set: InstructionSet, x: &'a [f32], rows: usize) -> Inputs<'a> {
-        let mut inputs = Inputs { rows, width: self.inputs, single: x, pairs: Vec::new(), bytes: ByteRows::default() };
-        let has = |what: fn(&Weights) -> bool| self.parts.iter().any(|part| what(&part.1));
+    /// Makes the inputs in the forms that the weights need, rows in parallel.
+    fn prepare<'a>(&self, set: InstructionSet, from: &From<'a>, rows: usize) -> Inputs<'a> {
         let width = self.inputs;
+        let need = |what: fn(&Weights) -> bool| if self.parts.iter().any(|part| what(&part.1)) { rows } else { 0 };
+        let singles = need(|w| matches!(w, Weights::F32(_)));
+        let (pairs, bytes) = (need(|w| matches!(w, Weights::Bf16(_))), need(|w| matches!(w, Weights::Quantized(_))));
+        let (mut single, make): (Cow<'_, [f32]>, &Make<'_>) = match (from.make, singles) {
+            (Some(make), _) => (Cow::Owned(vec![0.0; singles * width]), make),
+            (None, singles) if singles == rows && pairs + bytes == 0 => {
+                assert_eq!(from.x.len(), rows * width);
+                return Inputs {
+                    rows,
+                    width,
+                    single: Cow::Borrowed(from.x),
+                    pairs: Vec::new(),
+                    bytes: ByteRows::default(),
+                };
+            }
+            (None, _) => (Cow::Owned(vec![0.0; singles * width]), &COPY),
+        };
+        let mut pairs = vec![0; pairs * width.div_ceil(2)];
+        let mut bytes = ByteRows {
+            words: vec![0; bytes * width / 4],
+            scales: vec![0.0; bytes * width / SCALED],
+            sums: vec![0; 2 * bytes * width / SCALED],
+        };
         let per_task = ops::rows_per_task(width);
-        if has(|w| matches!(w, Weights::Bf16(_))) {
-            inputs.pairs = vec![0; rows * width.div_ceil(2)];
-            let to = inputs.pairs.par_chunks_mut(per_task * width.div_ceil(2));
-            to.zip(x.par_chunks(per_task * width)).for_each(|(to, x)| dispatch_dots_on(set, ToPairs { x, width, to }));
-        }
-        if has(|w| matches!(w, Weights::Quantized(_))) {
-            let ByteRows { words, scales, sums } = &mut inputs.bytes;
-            *words = vec![0; rows * width / 4];
-            *scales = vec![0.0; rows * width / SCALED];
-            *sums = vec![0; 2 * rows * width / SCALED];
-            let words = words.par_chunks_mut(per_task * width / 4);
-            let scales = scales.par_chunks_mut(per_task * width / SCALED);
-            let sums = sums.par_chunks_mut(2 * per_task * width / SCALED);
-            let tasks = words.zip(scales).zip(sums).zip(x.par_chunks(per_task * width));
-            tasks.for_each(|(((words, scales), sums), x)| dispatch_dots_on(set, ToBytes { x, words, scales, sums }));
-        }
-        inputs
+        let mut singles = single.to_mut().chunks_mut(per_task * width);
+        let mut pair_rows = pairs.chunks_mut(per_task * width.div_ceil(2));
+        let mut words = bytes.words.chunks_mut((per_task * width / 4).max(1));
+        let mut scales = bytes.scales.chunks_mut((per_task * width / SCALED).max(1));
+        let mut sums = bytes.sums.chunks_mut((2 * per_task * width / SCALED).max(1));
+        let tasks = from.x.chunks(per_task * (from.x.len() / rows)).map(|x| Prepare {
+            x,
+            make,
+            width,
+            single: singles.next().unwrap_or_default(),
+            pairs: pair_rows.next().unwrap_or_default(),
+            words: words.next().unwrap_or_default(),
+            scales: scales.next().unwrap_or_default(),
+            sums: sums.next().unwrap_or_default(),
+        });
+        let tasks: Vec<Prepare> = tasks.collect();
+        tasks.into_par_iter().for_each(|task| dispatch_dots_on(set, task));
+        Inputs { rows, width, single, pairs, bytes }
     }
+}
+
+/// Makes a row of inputs from a row of something else.
+type Make<'a> = dyn Fn(&[f32], &mut [f32]) + Sync + 'a;
+
+/// The row as it is.
+const COPY: fn(&[f32], &mut [f32]) = |from, to| to.copy_from_slice(from);
+
+/// What inputs are made from.
+struct From<'a> {
+    /// Rows, of the width of the inputs where nothing is made.
+    x: &'a [f32],
+    make: Option<&'a Make<'a>>,
 }
 
 /// [`Linear::forward_add`].
 struct Add<'a> {
     linear: &'a Linear,
     x: &'a Tensor,
+    make: Option<&'a Make<'a>>,
 }
 
 impl InplaceOp1 for Add<'_> {
@@ -245,71 +300,80 @@ impl InplaceOp1 for Add<'_> {
             candle_core::bail!("{} of {rows} rows to {} values", self.name(), to.len());
         }
         let output = Output { to: to.as_mut_ptr(), bias: self.linear.bias.as_deref(), add: true };
-        ops::with_values(self.x, |x| self.linear.product(InstructionSet::detect(), x, rows, output))
+        let make = self.make;
+        ops::with_values(self.x, |x| self.linear.product(InstructionSet::detect(), &From { x, make }, rows, output))
             .map_err(candle_core::Error::wrap)
     }
 }
 
-/// Rounds rows to bfloat16, to nearest even; a row of odd width ends with a zero.
-struct ToPairs<'a> {
+/// Some rows of inputs on their way into the forms that are needed; the others are empty.
+struct Prepare<'a> {
     x: &'a [f32],
+    make: &'a Make<'a>,
     width: usize,
-    to: &'a mut [u32],
-}
-
-impl DotKernel for ToPairs<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Dots>(self) {
-        let round = |x: f32| {
-            let bits = x.to_bits();
-            let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1))) >> 16;
-            if x.is_nan() { 0x7fc0 } else { rounded }
-        };
-        let rows = self.x.chunks_exact(self.width).zip(self.to.chunks_exact_mut(self.width.div_ceil(2)));
-        for (x, to) in rows {
-            for (pair, to) in x.chunks_exact(2).zip(to.iter_mut()) {
-                *to = round(pair[0]) | round(pair[1]) << 16;
-            }
-            if let ([last], Some(to)) = (x.chunks_exact(2).remainder(), to.last_mut()) {
-                *to = round(*last);
-            }
-        }
-    }
-}
-
-/// Rounds blocks of 32 to signed bytes: the scale is the largest size over 127, a number its quotient to nearest even.
-struct ToBytes<'a> {
-    x: &'a [f32],
+    single: &'a mut [f32],
+    pairs: &'a mut [u32],
     words: &'a mut [u32],
     scales: &'a mut [f32],
     sums: &'a mut [i32],
 }
 
-impl DotKernel for ToBytes<'_> {
+impl DotKernel for Prepare<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Dots>(self) {
-        let words = self.words.chunks_exact_mut(SCALED / 4);
-        let blocks = self.x.chunks_exact(SCALED).zip(words).zip(self.sums.chunks_exact_mut(2));
-        for (((x, words), sums), scale) in blocks.zip(self.scales) {
-            // SAFETY: a block has two times 16 values.
-            let (low, high) = unsafe { (L::load(x.as_ptr()), L::load(x.as_ptr().add(WIDTH))) };
-            let size = |x: L| L::splat(0.0).sub(x).max(x);
-            // Half by half, for a maximum over lanes may lose a NaN.
-            let (a, b) = (size(low).largest(), size(high).largest());
-            let largest = if a > b || a.is_nan() { a } else { b };
-            *scale = largest / 127.0;
-            let inverse = L::splat(if largest == 0.0 { 0.0 } else { 127.0 / largest });
-            for (half, x) in [low, high].into_iter().enumerate() {
-                let numbers = x.mul(inverse).round().to_array().map(|x| x as i32);
-                sums[half] = numbers.iter().sum();
-                for (word, four) in words[4 * half..].iter_mut().zip(numbers.chunks_exact(4)) {
-                    *word = u32::from_le_bytes([four[0] as u8, four[1] as u8, four[2] as u8, four[3] as u8]);
-                }
+        let Self { x, make, width, single, pairs, words, scales, sums } = self;
+        let rows = [single.len() / width, pairs.len() / width.div_ceil(2), scales.len() * SCALED / width];
+        let rows = rows.into_iter().max().unwrap_or(0);
+        let mut space = vec![0.0; if single.is_empty() { width } else { 0 }];
+        for (row, x) in x.chunks_exact(x.len() / rows.max(1)).enumerate() {
+            let made = if single.is_empty() { &mut space[..] } else { &mut single[row * width..(row + 1) * width] };
+            make(x, made);
+            if !pairs.is_empty() {
+                let words = width.div_ceil(2);
+                to_pairs(made, &mut pairs[row * words..(row + 1) * words]);
             }
+            if !scales.is_empty() {
+                let blocks = width / SCALED;
+                let words = &mut words[row * width / 4..(row + 1) * width / 4];
+                let sums = &mut sums[2 * row * blocks..2 * (row + 1) * blocks];
+                to_bytes::<L>(made, words, &mut scales[row * blocks..(row + 1) * blocks], sums);
+            }
+        }
+    }
+}
+
+/// Rounds a row to bfloat16; one of odd width ends with a zero.
+#[inline(always)]
+fn to_pairs(x: &[f32], to: &mut [u32]) {
+    // Two numbers after each other are a word: the lower half comes first.
+    const { assert!(cfg!(target_endian = "little")) };
+    // SAFETY: as many bytes, which any numbers may be, and a weaker alignment.
+    let to = unsafe { std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<u16>(), 2 * to.len()) };
+    to.iter_mut().zip(x).for_each(|(to, x)| *to = to_bf16(*x));
+    to[x.len()..].fill(0);
+}
+
+/// Rounds blocks of 32 to signed bytes: the scale is the largest size over 127, a number its quotient to nearest even.
+#[inline(always)]
+fn to_bytes<L: Dots>(x: &[f32], words: &mut [u32], scales: &mut [f32], sums: &mut [i32]) {
+    // SAFETY: as many bytes, which any numbers may be, and a weaker alignment.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<i8>(), 4 * words.len()) };
+    let blocks = x.chunks_exact(SCALED).zip(bytes.chunks_exact_mut(SCALED)).zip(sums.chunks_exact_mut(2));
+    for (((x, bytes), sums), scale) in blocks.zip(scales) {
+        // SAFETY: a block has two times 16 values.
+        let (low, high) = unsafe { (L::load(x.as_ptr()), L::load(x.as_ptr().add(WIDTH))) };
+        let size = |x: L| L::splat(0.0).sub(x).max(x);
+        // Half by half, for a maximum over lanes may lose a NaN.
+        let (a, b) = (size(low).largest(), size(high).largest());
+        let largest = if a > b || a.is_nan() { a } else { b };
+        *scale = largest / 127.0;
+        let inverse = L::splat(if largest == 0.0 { 0.0 } else { 127.0 / largest });
+        for ((bytes, sum), x) in bytes.chunks_exact_mut(WIDTH).zip(sums).zip([low, high]) {
+            let numbers = x.mul(inverse).round().to_array().map(|x| x as i32);
+            *sum = numbers.iter().sum();
+            bytes.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = number as i8);
         }
     }
 }
@@ -346,7 +410,7 @@ impl DotKernel for Panel<'_> {
                         let to = unsafe { output.to.add((from + row) * linear.outputs + column) };
                         let bias = output.bias.map(|bias| &bias[column..column + width]);
                         // SAFETY: as above.
-                        unsafe { finish(&sums[..width], bias, to, output.add) };
+                        unsafe { finish::<L>(&sums[..width], bias, to, output.add) };
                     }
                 }
                 return;
@@ -362,11 +426,25 @@ impl DotKernel for Panel<'_> {
 /// # Safety
 /// `to` must be valid for writing as many values as there are sums, and for reading them if `add`.
 #[inline(always)]
-unsafe fn finish(sums: &[f32], bias: Option<&[f32]>, to: *mut f32, add: bool) {
-    for (i, sum) in sums.iter().enumerate() {
-        let sum = bias.map_or(*sum, |bias| sum + bias[i]);
+unsafe fn finish<L: Lanes>(sums: &[f32], bias: Option<&[f32]>, to: *mut f32, add: bool) {
+    let whole = sums.len() / WIDTH * WIDTH;
+    for at in (0..whole).step_by(WIDTH) {
+        // SAFETY: 16 values from `at` on lie within the sums, the bias and what the caller promises.
+        unsafe {
+            let mut sum = L::load(sums.as_ptr().add(at));
+            if let Some(bias) = bias {
+                sum = sum.add(L::load(bias.as_ptr().add(at)));
+            }
+            if add {
+                sum = L::load(to.add(at)).add(sum);
+            }
+            sum.store(to.add(at));
+        }
+    }
+    for at in whole..sums.len() {
+        let sum = bias.map_or(sums[at], |bias| sums[at] + bias[at]);
         // SAFETY: the caller promises that `to` is valid for every sum.
-        unsafe { to.add(i).write(if add { to.add(i).read() + sum } else { sum }) };
+        unsafe { to.add(at).write(if add { to.add(at).read() + sum } else { sum }) };
     }
 }
 

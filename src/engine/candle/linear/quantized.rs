@@ -207,12 +207,17 @@ fn spread(plane: &[u8], bits: usize, at: usize, to: &mut [u8]) {
     }
 }
 
-/// A finite half-precision number, without the branches of a full conversion.
+/// Finite half-precision numbers of a panel's columns, without the branches of a full conversion.
 #[inline(always)]
-fn half(bytes: &[u8], at: usize) -> f32 {
-    let bits = u32::from(u16::from_le_bytes([bytes[2 * at], bytes[2 * at + 1]]));
-    let size = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
-    f32::from_bits(size.to_bits() | (bits & 0x8000) << 16)
+fn halves(block: &[u8], at: usize) -> [f32; PANEL] {
+    let bytes: &[[u8; 2]; PANEL] = block[at..at + 2 * PANEL].as_chunks().0.try_into().unwrap_or(&[[0; 2]; PANEL]);
+    let mut numbers = [0.0; PANEL];
+    for (number, bytes) in numbers.iter_mut().zip(bytes) {
+        let bits = u32::from(u16::from_le_bytes(*bytes));
+        let size = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+        *number = f32::from_bits(size.to_bits() | (bits & 0x8000) << 16);
+    }
+    numbers
 }
 
 /// Unpacked weights of a chunk of a panel.
@@ -317,26 +322,31 @@ impl Quantized {
                 spread(&block[high..scale], layout.high, layout.low, numbers);
             }
             // Scales and minima of sub-blocks are products; where there are none, those of the block stand alone.
-            for column in 0..PANEL {
-                let whole = half(&block[scale..], column);
-                if layout.nested {
-                    for sub in 0..layout.subs() {
-                        let number = block[scales + sub * PANEL + column];
-                        // Q6_K has signed scales.
-                        let number = if layout.sub == 16 { f32::from(number as i8) } else { f32::from(number) };
-                        to.scales[sub][column] = whole * number;
-                    }
-                } else {
-                    to.scales[index][column] = whole;
-                }
-                if layout.minimum {
-                    let whole = half(&block[minimum..], column);
-                    if layout.nested {
-                        for sub in 0..layout.subs() {
-                            to.minima[sub][column] = -(whole * f32::from(block[minima + sub * PANEL + column]));
+            let whole = halves(block, scale);
+            match layout.nested {
+                false => to.scales[index] = whole,
+                true => {
+                    for (sub, to) in to.scales[..layout.subs()].iter_mut().enumerate() {
+                        let numbers = &block[scales + sub * PANEL..scales + (sub + 1) * PANEL];
+                        for ((to, number), whole) in to.iter_mut().zip(numbers).zip(whole) {
+                            // Q6_K has signed scales.
+                            let number = if layout.sub == 16 { f32::from(*number as i8) } else { f32::from(*number) };
+                            *to = whole * number;
                         }
-                    } else {
-                        to.minima[index][column] = whole;
+                    }
+                }
+            }
+            if layout.minimum {
+                let whole = halves(block, minimum);
+                match layout.nested {
+                    false => to.minima[index] = whole,
+                    true => {
+                        for (sub, to) in to.minima[..layout.subs()].iter_mut().enumerate() {
+                            let numbers = &block[minima + sub * PANEL..minima + (sub + 1) * PANEL];
+                            for ((to, number), whole) in to.iter_mut().zip(numbers).zip(whole) {
+                                *to = -(whole * f32::from(*number));
+                            }
+                        }
                     }
                 }
             }

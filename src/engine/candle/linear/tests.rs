@@ -2,6 +2,7 @@
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use half::bf16;
 
 use super::*;
 use crate::engine::sampler;
@@ -48,7 +49,12 @@ fn layers(inputs: usize, outputs: usize) -> Vec<(String, Weights, Vec<f32>)> {
 
 fn product(set: InstructionSet, layer: &Linear, x: &[f32], rows: usize) -> Vec<f32> {
     let mut out = vec![0.5; rows * layer.outputs];
-    layer.product(set, x, rows, Output { to: out.as_mut_ptr(), bias: layer.bias.as_deref(), add: true });
+    layer.product(
+        set,
+        &From { x, make: None },
+        rows,
+        Output { to: out.as_mut_ptr(), bias: layer.bias.as_deref(), add: true },
+    );
     out
 }
 
