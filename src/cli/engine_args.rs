@@ -11,7 +11,7 @@ pub struct EngineArgs {
     /// Where to compute: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
-    /// Type to compute in: auto, f32, bf16 or f16.
+    /// Type to compute in: auto (f32, or what a GGUF file holds), f32 or bf16.
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub dtype: String,
     /// Threads (default: one per core).

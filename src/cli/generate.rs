@@ -23,7 +23,7 @@ use crate::error::{Error, Kind, Result};
 /// Arguments of `karat generate`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model folder, name@version of the registry, or org/name[@revision] on the hub.
+    /// A model folder, a .gguf file, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
     #[command(flatten)]
     lines: LineArgs,

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// Arguments of `karat logprob`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model folder, name@version of the registry, or org/name[@revision] on the hub.
+    /// A model folder, a .gguf file, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
     #[command(flatten)]
     lines: LineArgs,
