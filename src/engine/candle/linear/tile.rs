@@ -11,8 +11,8 @@ use crate::engine::simd::{Dots, WIDTH};
 /// Columns of a panel: the unit in which weights are stored.
 pub const PANEL: usize = 2 * WIDTH;
 
-/// Words of a chunk of f32 or bfloat16 weights: a panel's chunk, 24 KB, stays in the first cache while rows pass.
-pub const CHUNK_WORDS: usize = 192;
+/// Words of a chunk of f32 or bfloat16 weights: a panel's chunk, 32 KB, stays in the first cache while rows pass.
+pub const CHUNK_WORDS: usize = 256;
 
 /// What the words of a float product hold.
 pub trait Numbers {
