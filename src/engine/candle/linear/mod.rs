@@ -25,7 +25,7 @@ use tile::{Bf16Pair, ByteChunk, CHUNK_WORDS, Chunk, PANEL, SCALED, Single};
 
 /// Rows that pass a panel's chunk at a time; their sums, 12 KB, stay in the first cache.
 const PASS_ROWS: usize = 96;
-/// Products of numbers below which a second thread costs more than it saves.
+/// Multiplications below which a second thread costs more than it saves.
 const MIN_PARALLEL: usize = 1 << 17;
 /// Tasks per thread, so that one that is interrupted does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
@@ -199,7 +199,11 @@ impl Linear {
         ops::matrix(values, outputs.len(), self.inputs)
     }
 
+    /// Writes every output of every row.
     fn product(&self, set: InstructionSet, from: &From, rows: usize, output: Output) {
+        if rows == 0 {
+            return;
+        }
         let inputs = self.prepare(set, from, rows);
         let threads = rayon::current_num_threads().max(1);
         // A task takes one panel and, where there are few panels, a part of the rows.

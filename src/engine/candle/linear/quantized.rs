@@ -250,6 +250,7 @@ impl Quantized {
     /// block.
     pub fn pack(kind: Kind, bytes: &[u8], inputs: usize, outputs: usize, row: impl Fn(usize) -> usize + Sync) -> Self {
         let layout = kind.layout();
+        assert!(inputs.is_multiple_of(layout.block), "{inputs} inputs in blocks of {}", layout.block);
         let blocks = inputs / layout.block;
         let [_, high, scale, minimum, scales, minima, size] = layout.offsets();
         let mut data = vec![0u8; outputs.div_ceil(PANEL) * blocks * size];
