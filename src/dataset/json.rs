@@ -1,57 +1,77 @@
 //! JSON datasets: one object per line, or one array of objects, each streamed object by object.
 //!
-//! The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
+//! Lines are read in blocks that are parsed on all threads, and come in the order of the file. The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
 //! that memory holds one object, whatever the file's size. A key given twice in a case is an error, where JSON parsers
 //! silently keep the last.
 
 use std::fmt;
-use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::blocks::read_lines;
+use super::fields::FieldMap;
 use super::position::{Bytes, Position, Stream, skip_bom, utf8};
-use super::resolve::Record;
+use super::resolve::{Record, resolve};
+use super::sample::Sample;
 use crate::error::{Error, Result};
 
-/// Objects, one per line; lines of white space are skipped, and after a bad line the next one is read.
+/// The cases of objects, one per line; lines of white space are skipped, and after a bad line the next one is read.
 pub(super) struct Lines {
     stream: Stream,
     path: PathBuf,
+    fields: FieldMap,
+    /// Lines read so far.
     line: u64,
-    buffer: Vec<u8>,
+    block: Vec<u8>,
+    /// What is left of the block.
+    cases: std::vec::IntoIter<Result<Sample>>,
     finished: bool,
 }
 
+/// Fewer lines are not worth another thread.
+const FEWEST: usize = 32;
+
 impl Lines {
-    pub fn new(mut stream: Stream, path: PathBuf) -> Result<Self> {
+    pub fn new(mut stream: Stream, path: PathBuf, fields: FieldMap) -> Result<Self> {
         skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
-        Ok(Self { stream, path, line: 0, buffer: Vec::new(), finished: false })
+        let (block, cases) = (Vec::new(), Vec::new().into_iter());
+        Ok(Self { stream, path, fields, line: 0, block, cases, finished: false })
+    }
+
+    /// Reads and parses the next block.
+    fn advance(&mut self) {
+        let read = read_lines(&mut self.stream, &mut self.block);
+        self.finished = read.is_err() || self.block.is_empty();
+        let lines: Vec<&[u8]> = self.block.split_inclusive(|byte| *byte == b'\n').collect();
+        let (path, fields, before) = (&self.path, &self.fields, self.line);
+        let case = |(index, line): (usize, &&[u8])| {
+            let position = Position::line(before + 1 + index as u64);
+            let blank = line.iter().all(u8::is_ascii_whitespace);
+            (!blank).then(|| parse(line, path, position).and_then(|record| resolve(record, fields, path)))
+        };
+        let mut cases: Vec<_> = lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(case).collect();
+        self.line += lines.len() as u64;
+        if let Err(error) = read {
+            cases.push(Err(Error::io("read", &self.path, error).at_line(&self.path, self.line + 1)));
+        }
+        self.cases = cases.into_iter();
     }
 }
 
 impl Iterator for Lines {
-    type Item = Result<Record>;
+    type Item = Result<Sample>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.finished {
-            self.buffer.clear();
-            match self.stream.read_until(b'\n', &mut self.buffer) {
-                Ok(0) => self.finished = true,
-                Ok(_) => {
-                    self.line += 1;
-                    if !self.buffer.iter().all(u8::is_ascii_whitespace) {
-                        return Some(parse(&self.buffer, &self.path, Position::line(self.line)));
-                    }
-                }
-                Err(error) => {
-                    self.finished = true;
-                    return Some(Err(Error::io("read", &self.path, error).at_line(&self.path, self.line + 1)));
-                }
+        loop {
+            let next = self.cases.next();
+            if next.is_some() || self.finished {
+                return next;
             }
+            self.advance();
         }
-        None
     }
 }
 
@@ -157,13 +177,13 @@ impl Iterator for Array {
 }
 
 /// The object in `bytes`, which start at `start`.
-fn parse(bytes: &[u8], path: &PathBuf, start: Position) -> Result<Record> {
+fn parse(bytes: &[u8], path: &Path, start: Position) -> Result<Record> {
     let text = utf8(bytes, path, start)?;
     let Pairs(pairs) = serde_json::from_str(text).map_err(|error| describe(&error, bytes, path, start))?;
     Ok(Record { line: start.line, pairs, cells: false })
 }
 
-fn describe(error: &serde_json::Error, bytes: &[u8], path: &PathBuf, start: Position) -> Error {
+fn describe(error: &serde_json::Error, bytes: &[u8], path: &Path, start: Position) -> Error {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
     let offset = lines.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1);
     let at = start.after(&bytes[..offset.min(bytes.len())]);

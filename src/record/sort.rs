@@ -20,7 +20,7 @@ const FAN_IN: usize = 64;
 const SPAN_BYTES: usize = size_of::<Span>();
 
 /// A line with its key, in one piece of text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Dataset, id and line, one behind the other.
     text: String,
@@ -111,12 +111,14 @@ struct Sorted {
     spans: std::vec::IntoIter<Span>,
 }
 
-impl Iterator for Sorted {
-    type Item = Entry;
-
-    fn next(&mut self) -> Option<Entry> {
-        let Span { start, dataset, id, len } = self.spans.next()?;
-        Some(Entry { text: self.buffer.text[start..start + len].into(), dataset: dataset as usize, id: id as usize })
+impl Sorted {
+    /// The next entry, in place of the given one.
+    fn next(&mut self, entry: &mut Entry) -> bool {
+        let Some(Span { start, dataset, id, len }) = self.spans.next() else { return false };
+        entry.text.clear();
+        entry.text.push_str(&self.buffer.text[start..start + len]);
+        (entry.dataset, entry.id) = (dataset as usize, id as usize);
+        true
     }
 }
 
@@ -181,10 +183,11 @@ impl Source {
         Ok(Self::Spill(BufReader::with_capacity(1 << 16, file)))
     }
 
-    fn next(&mut self) -> std::io::Result<Option<Entry>> {
+    /// The next entry, in place of the given one whose memory it takes over; false at the end.
+    fn next(&mut self, entry: &mut Entry) -> std::io::Result<bool> {
         match self {
-            Self::Memory(entries) => Ok(entries.next()),
-            Self::Spill(reader) => read_entry(reader),
+            Self::Memory(entries) => Ok(entries.next(entry)),
+            Self::Spill(reader) => read_entry(reader, entry),
         }
     }
 }
@@ -211,7 +214,10 @@ impl PartialOrd for Front {
 fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
     let mut fronts = BinaryHeap::with_capacity(sources.len());
     for (source, entries) in sources.iter_mut().enumerate() {
-        fronts.extend(entries.next().map_err(io(folder))?.map(|entry| Reverse(Front { entry, source })));
+        let mut entry = Entry::default();
+        if entries.next(&mut entry).map_err(io(folder))? {
+            fronts.push(Reverse(Front { entry, source }));
+        }
     }
     let mut last: Option<Entry> = None;
     while let Some(mut top) = fronts.peek_mut() {
@@ -223,13 +229,10 @@ fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -
         }
         sink(entry)?;
         // The next of the same source takes its place: it moves down the heap once, by no step where there is one source.
-        last = match sources[*source].next().map_err(io(folder))? {
-            Some(next) => Some(std::mem::replace(entry, next)),
-            None => {
-                let Reverse(front) = PeekMut::pop(top);
-                Some(front.entry)
-            }
-        };
+        std::mem::swap(last.get_or_insert_default(), entry);
+        if !sources[*source].next(entry).map_err(io(folder))? {
+            PeekMut::pop(top);
+        }
     }
     Ok(())
 }
@@ -242,18 +245,20 @@ fn write_entry(writer: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
     writer.write_all(entry.text.as_bytes())
 }
 
-fn read_entry(reader: &mut impl Read) -> std::io::Result<Option<Entry>> {
+fn read_entry(reader: &mut impl Read, entry: &mut Entry) -> std::io::Result<bool> {
     let mut lengths = [0u8; 24];
     // An end at the border of two entries is the end of the spill; anywhere else it is an error.
     if reader.read(&mut lengths[..1])? == 0 {
-        return Ok(None);
+        return Ok(false);
     }
     reader.read_exact(&mut lengths[1..])?;
     let length = |at: usize| u64::from_le_bytes(lengths.as_chunks::<8>().0[at]) as usize;
-    let mut bytes = vec![0; length(2)];
+    let mut bytes = std::mem::take(&mut entry.text).into_bytes();
+    bytes.resize(length(2), 0);
     reader.read_exact(&mut bytes)?;
     let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
-    Ok(Some(Entry { text, dataset: length(0), id: length(1) }))
+    *entry = Entry { text, dataset: length(0), id: length(1) };
+    Ok(true)
 }
 
 fn io(folder: &Path) -> impl Fn(std::io::Error) -> Error {

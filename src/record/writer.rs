@@ -133,7 +133,7 @@ fn add_up(pieces: Receiver<Vec<u8>>) -> Result<Summary> {
     for piece in pieces {
         for line in piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line = serde_json::from_slice(line).map_err(|e| Error::internal("read back a line").caused_by(e))?;
-            summary.add(&line);
+            summary.add_outcomes(&line);
         }
     }
     Ok(summary.finish())
