@@ -1,17 +1,18 @@
 //! JSON datasets: one object per line, or one array of objects, each streamed object by object.
 //!
-//! Lines are read in blocks that are parsed on all threads, and come in the order of the file. The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
+//! Lines are read ahead in blocks that are parsed on all threads, and come in the order of the file. The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
 //! that memory holds one object, whatever the file's size. A key given twice in a case is an error, where JSON parsers
 //! silently keep the last.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::blocks::read_lines;
+use super::blocks::{lines, read_lines};
 use super::fields::FieldMap;
 use super::position::{Bytes, Position, Stream, skip_bom, utf8};
 use super::resolve::{Record, resolve};
@@ -19,45 +20,27 @@ use super::sample::Sample;
 use crate::error::{Error, Result};
 
 /// The cases of objects, one per line; lines of white space are skipped, and after a bad line the next one is read.
+///
+/// A thread of its own reads ahead, so that whoever takes the cases works beside it.
 pub(super) struct Lines {
-    stream: Stream,
-    path: PathBuf,
-    fields: FieldMap,
-    /// Lines read so far.
-    line: u64,
-    block: Vec<u8>,
-    /// What is left of the block.
+    /// Blocks of cases; an empty one is the end.
+    blocks: Receiver<Vec<Result<Sample>>>,
+    /// What is left of a block.
     cases: std::vec::IntoIter<Result<Sample>>,
     finished: bool,
 }
 
+/// Blocks of cases that wait.
+const AHEAD: usize = 1;
 /// Fewer lines are not worth another thread.
 const FEWEST: usize = 32;
 
 impl Lines {
     pub fn new(mut stream: Stream, path: PathBuf, fields: FieldMap) -> Result<Self> {
         skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
-        let (block, cases) = (Vec::new(), Vec::new().into_iter());
-        Ok(Self { stream, path, fields, line: 0, block, cases, finished: false })
-    }
-
-    /// Reads and parses the next block.
-    fn advance(&mut self) {
-        let read = read_lines(&mut self.stream, &mut self.block);
-        self.finished = read.is_err() || self.block.is_empty();
-        let lines: Vec<&[u8]> = self.block.split_inclusive(|byte| *byte == b'\n').collect();
-        let (path, fields, before) = (&self.path, &self.fields, self.line);
-        let case = |(index, line): (usize, &&[u8])| {
-            let position = Position::line(before + 1 + index as u64);
-            let blank = line.iter().all(u8::is_ascii_whitespace);
-            (!blank).then(|| parse(line, path, position).and_then(|record| resolve(record, fields, path)))
-        };
-        let mut cases: Vec<_> = lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(case).collect();
-        self.line += lines.len() as u64;
-        if let Err(error) = read {
-            cases.push(Err(Error::io("read", &self.path, error).at_line(&self.path, self.line + 1)));
-        }
-        self.cases = cases.into_iter();
+        let (sender, blocks) = sync_channel(AHEAD);
+        std::thread::spawn(move || read_ahead(stream, &path, &fields, &sender));
+        Ok(Self { blocks, cases: Vec::new().into_iter(), finished: false })
     }
 }
 
@@ -70,9 +53,39 @@ impl Iterator for Lines {
             if next.is_some() || self.finished {
                 return next;
             }
-            self.advance();
+            let Ok(block) = self.blocks.recv() else {
+                self.finished = true;
+                return Some(Err(Error::internal("read the cases: the thread panicked")));
+            };
+            self.finished = block.is_empty();
+            self.cases = block.into_iter();
         }
     }
+}
+
+/// Sends the cases of a file, block by block, until nobody takes them any more.
+fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncSender<Vec<Result<Sample>>>) {
+    let (mut block, mut before, mut finished) = (Vec::new(), 0, false);
+    while !finished {
+        let read = read_lines(&mut stream, &mut block);
+        finished = read.is_err() || block.is_empty();
+        let lines = lines(&block);
+        let case = |(index, line): (usize, &&[u8])| {
+            let position = Position::line(before + 1 + index as u64);
+            let blank = line.iter().all(u8::is_ascii_whitespace);
+            (!blank).then(|| parse(line, path, position).and_then(|record| resolve(record, fields, path)))
+        };
+        let mut cases: Vec<_> = lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(case).collect();
+        before += lines.len() as u64;
+        if let Err(error) = read {
+            cases.push(Err(Error::io("read", path, error).at_line(path, before + 1)));
+        }
+        if !cases.is_empty() && sender.send(cases).is_err() {
+            return;
+        }
+    }
+    // Who no longer takes cases needs no end either.
+    let _ = sender.send(Vec::new());
 }
 
 /// The objects of one JSON array.

@@ -18,7 +18,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use blocks::read_lines;
+pub use blocks::{lines, read_lines};
 pub use content::{content_id, to_json};
 pub use fields::{Field, FieldMap};
 pub use sample::{Input, Kind, Sample};

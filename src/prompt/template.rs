@@ -7,8 +7,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use minijinja::value::Value;
+use minijinja::value::{Enumerator, Object, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 use super::finding::{Finding, Severity};
@@ -119,7 +120,7 @@ impl Template {
             }
             _ => None,
         };
-        Value::from_pairs(self.named.iter().filter_map(|name| Some((*name, value(*name)?))))
+        Value::from_object(Context(self.named.iter().filter_map(|name| Some((*name, value(*name)?))).collect()))
     }
 
     /// Whether the template looks at this placeholder anywhere.
@@ -245,6 +246,21 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
         Error::input("read text: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Placeholders with their values: a handful, for which a map would be more work than help.
+#[derive(Debug)]
+struct Context(Vec<(&'static str, Value)>);
+
+impl Object for Context {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(name, _)| Value::from(*name)).collect())
+    }
 }
 
 fn to_value(value: &serde_json::Value) -> Value {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// Default size of the buffer.
-pub(crate) const BUFFER_BYTES: usize = 64 << 20;
+pub(crate) const BUFFER_BYTES: usize = 32 << 20;
 /// Spills that are merged at once; more are merged into one, so that the number of open files stays bounded.
 const FAN_IN: usize = 64;
 /// Memory of an entry beside its text.

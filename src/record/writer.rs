@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::files::HashedFile;
 use super::reader::pretty;
@@ -95,31 +95,29 @@ impl RunWriter {
     /// Sorts the cases into `results.jsonl` and adds them up.
     pub fn seal(self) -> Result<SealedRun> {
         let path = self.partial.path.join(RESULTS);
-        let mut file = HashedFile::create(&path)?;
+        let file = HashedFile::create(&path)?;
         let (summary, entry) = std::thread::scope(|scope| {
-            // In here, so that an error below closes the channel.
-            let (sender, receiver) = sync_channel(PIECES);
-            // Sums run in file order, over the lines as they are written: what is written can be read.
-            let summary = scope.spawn(move || add_up(receiver));
+            // In here, so that an error below closes the channels.
+            let (sender, sorted) = sync_channel(PIECES);
+            let (written_sender, written) = sync_channel(PIECES);
+            let entry = scope.spawn(move || write(sorted, file, written_sender));
+            // Sums run in file order, over the lines as they were written: what is written can be read.
+            let summary = scope.spawn(move || add_up(written));
             let mut piece = Vec::with_capacity(PIECE_BYTES);
-            let mut write = |piece: Vec<u8>| {
-                file.write(&piece)?;
-                // Whoever adds up stops only at an error, which is told below.
-                let _ = sender.send(piece);
-                Ok(())
-            };
-            self.sort.finish(|entry| {
+            let sort = self.sort.finish(|entry| {
                 piece.extend_from_slice(entry.json().as_bytes());
                 piece.push(b'\n');
-                match piece.len() >= PIECE_BYTES {
-                    true => write(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES))),
-                    false => Ok(()),
+                if piece.len() >= PIECE_BYTES {
+                    // Whoever writes stops only at an error, which is told below.
+                    let _ = sender.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
                 }
-            })?;
-            write(piece)?;
+                Ok(())
+            });
+            let _ = sender.send(piece);
             drop(sender);
-            let summary = summary.join().map_err(|_| Error::internal("add up the cases: the thread panicked"))??;
-            Ok::<_, Error>((summary, file.finish()?))
+            let entry = entry.join().map_err(|_| Error::internal("write the cases: the thread panicked"))?;
+            let summary = summary.join().map_err(|_| Error::internal("add up the cases: the thread panicked"))?;
+            sort.and_then(|()| Ok((summary?, entry?)))
         })?;
         let files = BTreeMap::from([(RESULTS.to_owned(), entry)]);
         let (partial, run_id, target) = (self.partial, self.run_id, self.target);
@@ -127,12 +125,23 @@ impl RunWriter {
     }
 }
 
+/// Writes pieces to the file and hands them on.
+fn write(pieces: Receiver<Vec<u8>>, mut file: HashedFile<'_>, written: SyncSender<Vec<u8>>) -> Result<FileEntry> {
+    for piece in pieces {
+        file.write(&piece)?;
+        // Whoever adds up stops only at an error, which is told at the end.
+        let _ = written.send(piece);
+    }
+    drop(written);
+    file.finish()
+}
+
 /// The figures of the lines in these pieces.
 fn add_up(pieces: Receiver<Vec<u8>>) -> Result<Summary> {
     let mut summary = SummaryBuilder::default();
     for piece in pieces {
-        for line in piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line = serde_json::from_slice(line).map_err(|e| Error::internal("read back a line").caused_by(e))?;
+        for line in serde_json::Deserializer::from_slice(&piece).into_iter() {
+            let line = line.map_err(|e| Error::internal("read back a line").caused_by(e))?;
             summary.add_outcomes(&line);
         }
     }

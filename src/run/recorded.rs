@@ -5,6 +5,7 @@
 //! each line when its case comes: one sequential pass where both files have one order.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::event::Watch;
 use super::recorded_line::RecordedLine;
-use crate::dataset::read_lines;
+use crate::dataset::{lines, read_lines};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result, nearest};
 
@@ -24,8 +25,10 @@ pub struct Recorded {
     position: u64,
     /// Sorted by hash.
     entries: Vec<Entry>,
-    /// By the first 16 bits of a hash, where its entries start; one more for their end.
+    /// By the first bits of a hash, where its entries start; one more for their end.
     starts: Vec<usize>,
+    /// By how much a hash is shifted for its first bits: they number about as many as there are entries.
+    shift: u32,
     /// Whether some lines name their dataset, and whether some do not.
     named: bool,
     bare: bool,
@@ -37,9 +40,14 @@ pub struct Recorded {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry([u8; 12]);
 
+const HASH_BITS: u32 = 48;
+/// Entries that start alike, at least in the mean and at most twice as many: one or two lines of the processor's cache.
+const BUCKET: usize = 4;
 const CLAIMED: u64 = 1 << 47;
 /// Small, so that answers in another order than the cases do not read much for nothing.
 const BUFFER: usize = 1 << 13;
+/// About as long as a line is.
+const LINE: usize = 256;
 /// Fewer lines are not worth another thread.
 const FEWEST: usize = 32;
 
@@ -91,7 +99,8 @@ impl Recorded {
         };
         let reader = BufReader::with_capacity(BUFFER, file);
         let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
-        let mut recorded = Self { path, reader, position: 0, entries, starts, named: false, bare: false, sha256 };
+        let mut recorded =
+            Self { path, reader, position: 0, entries, starts, shift: HASH_BITS, named: false, bare: false, sha256 };
         recorded.index(watch)?;
         recorded.refuse_doubled()?;
         Ok(recorded)
@@ -110,14 +119,20 @@ impl Recorded {
                 break;
             }
             watch.check()?;
-            let (lines, first) = (lines(&block, offset), number + 1);
-            let note = |(index, (offset, line)): (usize, &(u64, &[u8]))| {
+            let (lines, first) = (lines(&block), number + 1);
+            let starts = lines.iter().scan(offset, |next, line| {
+                let start = *next;
+                *next += line.len() as u64;
+                Some(start)
+            });
+            let starts: Vec<u64> = starts.collect();
+            let note = |(index, line): (usize, &&[u8])| {
                 let number = first + index as u64;
                 let placed = |(error, column): Wrong| match column {
                     Some(column) => error.at_column(&self.path, number, column.max(1)),
                     None => error.at_line(&self.path, number),
                 };
-                note(line, *offset).map_err(placed).transpose()
+                note(line, starts[index]).map_err(placed).transpose()
             };
             let notes = || lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(note).collect::<Vec<_>>();
             let (notes, ()) = rayon::join(notes, || hasher.update(&block));
@@ -136,9 +151,10 @@ impl Recorded {
         }
         self.position = offset;
         self.entries.par_sort_unstable();
+        self.shift = HASH_BITS - (self.entries.len() / BUCKET).max(1).ilog2();
         let mut start = 0;
-        let starts = (0..=1 << 16).map(|first| {
-            start += self.entries[start..].iter().take_while(|entry| entry.hash() >> 32 < first).count();
+        let starts = (0..=1 << (HASH_BITS - self.shift)).map(|first| {
+            start += self.entries[start..].iter().take_while(|entry| entry.hash() >> self.shift < first).count();
             start
         });
         self.starts = starts.collect();
@@ -257,9 +273,9 @@ impl Recorded {
             return Ok(None);
         }
         let hash = hash(dataset, id);
-        let near = (hash >> 32) as usize;
+        let near = (hash >> self.shift) as usize;
         let (start, end) = (self.starts[near], self.starts[near + 1]);
-        let first = start + self.entries[start..end].partition_point(|entry| entry.hash() < hash);
+        let first = start + self.entries[start..end].iter().take_while(|entry| entry.hash() < hash).count();
         let count = self.entries[first..end].iter().take_while(|entry| entry.hash() == hash).count();
         if count < 2 {
             return Ok((count == 1).then_some(first));
@@ -283,10 +299,16 @@ impl Recorded {
         let failed = |e| Error::io("read", &self.path, e);
         // Keeps what is buffered, unlike a plain seek.
         self.reader.seek_relative(offset as i64 - self.position as i64).map_err(failed)?;
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(LINE);
         self.reader.read_until(b'\n', &mut line).map_err(failed)?;
         self.position = offset + line.len() as u64;
-        Ok(content(&line, offset).to_vec())
+        let whole = content(&line, offset);
+        match whole.len() + 1 == line.len() && line.ends_with(b"\n") {
+            // The usual line: nothing around it but the break.
+            true => line.truncate(line.len() - 1),
+            false => line = whole.to_vec(),
+        }
+        Ok(line)
     }
 
     /// The number of the line that starts at an offset, for messages: counts from the start of the file.
@@ -307,16 +329,6 @@ impl Recorded {
         self.position = offset - left;
         Ok(number)
     }
-}
-
-/// The lines of a block that starts at an offset, each with its own.
-fn lines(block: &[u8], mut offset: u64) -> Vec<(u64, &[u8])> {
-    let placed = |line| {
-        let start = offset;
-        offset += <[u8]>::len(line) as u64;
-        (start, line)
-    };
-    block.split_inclusive(|byte| *byte == b'\n').map(placed).collect()
 }
 
 /// What is wrong with a line, and the column where it is known.
@@ -341,15 +353,11 @@ fn content(line: &[u8], offset: u64) -> &[u8] {
     line.trim_ascii()
 }
 
-/// 48 bits over dataset and id.
+/// 48 bits over dataset and id. Lives as long as the process: where two lines have one, the lines themselves decide.
 fn hash(dataset: Option<&str>, id: &str) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    if let Some(dataset) = dataset {
-        hasher.update(&(dataset.len() as u64).to_le_bytes()).update(dataset.as_bytes());
-    }
-    hasher.update(b"\0").update(id.as_bytes());
-    let [a, b, c, d, e, f, ..] = *hasher.finalize().as_bytes();
-    number([a, b, c, d, e, f])
+    let mut hasher = DefaultHasher::new();
+    (dataset, id).hash(&mut hasher);
+    hasher.finish() >> (u64::BITS - HASH_BITS)
 }
 
 /// Standard input in an unnamed temporary file.
