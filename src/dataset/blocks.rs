@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn every_line_is_whole_and_comes_once() {
         let long = "x".repeat(BLOCK as usize + 7);
-        let lines: Vec<String> = (0..20_000).map(|n| format!("line {n} of many\n")).chain([long]).collect();
-        let text = lines.concat();
+        let text: Vec<String> = (0..20_000).map(|n| format!("line {n} of many\n")).chain([long]).collect();
+        let text = text.concat();
         let (mut stream, mut block, mut read, mut blocks) = (text.as_bytes(), Vec::new(), Vec::new(), 0);
         loop {
             read_lines(&mut stream, &mut block).unwrap();
