@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ResultLine, Verdict, round};
 use crate::dataset::Kind;
+use crate::error::{Error, Result};
 use crate::score::Score;
 use crate::stats::{CONFIDENCE, Interval, wilson};
 
@@ -103,7 +104,7 @@ impl DatasetSummary {
 
 /// What figures need of a result line, read without the rest.
 #[derive(Debug, Deserialize)]
-pub(super) struct Outcomes<'a> {
+struct Outcomes<'a> {
     #[serde(borrow)]
     dataset: Cow<'a, str>,
     #[serde(borrow)]
@@ -164,8 +165,16 @@ impl SummaryBuilder {
         });
     }
 
-    /// Adds one case that was read back.
-    pub(super) fn add_outcomes(&mut self, line: &Outcomes<'_>) {
+    /// Adds the cases in a piece of `results.jsonl`: what is written can be read.
+    pub(super) fn add_lines(&mut self, piece: &[u8]) -> Result<()> {
+        for line in serde_json::Deserializer::from_slice(piece).into_iter() {
+            let line = line.map_err(|e| Error::internal("read back a line").caused_by(e))?;
+            self.add_outcomes(&line);
+        }
+        Ok(())
+    }
+
+    fn add_outcomes(&mut self, line: &Outcomes<'_>) {
         let tally = match self.datasets.get_mut(&*line.dataset) {
             Some(tally) => tally,
             None => {
