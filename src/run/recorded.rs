@@ -1,4 +1,4 @@
-//! Recorded answers: a file of JSON lines and an index of 12 bytes a line.
+//! Recorded answers: a file of JSON lines and an index of 14 bytes a line.
 //!
 //! The file is read twice. The first pass checks every line, blocks of lines on all threads, and notes a hash of dataset and id with the line's offset; then
 //! every case claims its line, so that unknown and doubled answers are known before anything is scored. The second reads
@@ -27,7 +27,7 @@ pub struct Recorded {
     entries: Vec<Entry>,
     /// By the first bits of a hash, where its entries start; one more for their end.
     starts: Vec<usize>,
-    /// By how much a hash is shifted for its first bits: they number about as many as there are entries.
+    /// By how much a hash is shifted for its first bits.
     shift: u32,
     /// Whether some lines name their dataset, and whether some do not.
     named: bool,
@@ -41,7 +41,7 @@ pub struct Recorded {
 struct Entry([u8; 12]);
 
 const HASH_BITS: u32 = 48;
-/// Entries that start alike, at least in the mean and at most twice as many: one or two lines of the processor's cache.
+/// Entries that start alike, in the mean this many to twice as many: one or two lines of the processor's cache.
 const BUCKET: usize = 4;
 const CLAIMED: u64 = 1 << 47;
 /// Small, so that answers in another order than the cases do not read much for nothing.
