@@ -1,8 +1,8 @@
 //! JSON datasets: one object per line, or one array of objects, each streamed object by object.
 //!
-//! Lines are read ahead in blocks that are parsed on all threads, and come in the order of the file. The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
-//! that memory holds one object, whatever the file's size. A key given twice in a case is an error, where JSON parsers
-//! silently keep the last.
+//! Lines are read ahead in blocks that are parsed on all threads, and come in the order of the file. The array is split by
+//! a scanner that only knows strings and brackets; what lies between is left to serde_json, so that memory holds one
+//! object, whatever the file's size. A key given twice in a case is an error, where JSON parsers silently keep the last.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Sorting more result lines than fit in memory, by dataset and id.
 //!
-//! Lines gather in a buffer of bounded size; a full buffer is sorted and taken by the caller or spilled to an unnamed temporary file (nothing
-//! is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line per spill.
+//! Lines gather in a buffer of bounded size; a full buffer is sorted and taken by the caller or spilled to an unnamed
+//! temporary file (nothing is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line
+//! per spill.
 
 use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
@@ -204,7 +205,7 @@ impl ExternalSort {
         self.buffer.clear();
     }
 
-    /// Takes in lines that were written in order.
+    /// Takes in lines that the caller wrote in order, to be merged with the rest. Once at most.
     pub(super) fn add_written(&mut self, lines: File) {
         self.written = Some(lines);
     }

@@ -1,8 +1,8 @@
 //! Recorded answers: a file of JSON lines and an index of 14 bytes a line.
 //!
-//! The file is read twice. The first pass checks every line, blocks of lines on all threads, and notes a hash of dataset and id with the line's offset; then
-//! every case claims its line, so that unknown and doubled answers are known before anything is scored. The second reads
-//! each line when its case comes: one sequential pass where both files have one order.
+//! The file is read twice. The first pass checks every line, blocks of lines on all threads, and notes a hash of dataset and
+//! id with the line's offset; then every case claims its line, so that unknown and doubled answers are known before anything
+//! is scored. The second reads each line when its case comes: one sequential pass where both files have one order.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
