@@ -1,58 +1,91 @@
 //! JSON datasets: one object per line, or one array of objects, each streamed object by object.
 //!
-//! The array is split by a scanner that only knows strings and brackets; what lies between is left to serde_json, so
-//! that memory holds one object, whatever the file's size. A key given twice in a case is an error, where JSON parsers
-//! silently keep the last.
+//! Lines are read ahead in blocks that are parsed on all threads, and come in the order of the file. The array is split by
+//! a scanner that only knows strings and brackets; what lies between is left to serde_json, so that memory holds one
+//! object, whatever the file's size. A key given twice in a case is an error, where JSON parsers silently keep the last.
 
 use std::fmt;
-use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use rayon::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::blocks::{lines, read_lines};
+use super::fields::FieldMap;
 use super::position::{Bytes, Position, Stream, skip_bom, utf8};
-use super::resolve::Record;
+use super::resolve::{Record, resolve};
+use super::sample::Sample;
 use crate::error::{Error, Result};
 
-/// Objects, one per line; lines of white space are skipped, and after a bad line the next one is read.
+/// The cases of objects, one per line; lines of white space are skipped, and after a bad line the next one is read.
+///
+/// A thread of its own reads ahead, so that whoever takes the cases works beside it.
 pub(super) struct Lines {
-    stream: Stream,
-    path: PathBuf,
-    line: u64,
-    buffer: Vec<u8>,
+    /// Blocks of cases; an empty one is the end.
+    blocks: Receiver<Vec<Result<Sample>>>,
+    /// What is left of a block.
+    cases: std::vec::IntoIter<Result<Sample>>,
     finished: bool,
 }
 
+/// Blocks of cases that wait.
+const AHEAD: usize = 1;
+/// Fewer lines are not worth another thread.
+const FEWEST: usize = 32;
+
 impl Lines {
-    pub fn new(mut stream: Stream, path: PathBuf) -> Result<Self> {
+    pub fn new(mut stream: Stream, path: PathBuf, fields: FieldMap) -> Result<Self> {
         skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
-        Ok(Self { stream, path, line: 0, buffer: Vec::new(), finished: false })
+        let (sender, blocks) = sync_channel(AHEAD);
+        std::thread::spawn(move || read_ahead(stream, &path, &fields, &sender));
+        Ok(Self { blocks, cases: Vec::new().into_iter(), finished: false })
     }
 }
 
 impl Iterator for Lines {
-    type Item = Result<Record>;
+    type Item = Result<Sample>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.finished {
-            self.buffer.clear();
-            match self.stream.read_until(b'\n', &mut self.buffer) {
-                Ok(0) => self.finished = true,
-                Ok(_) => {
-                    self.line += 1;
-                    if !self.buffer.iter().all(u8::is_ascii_whitespace) {
-                        return Some(parse(&self.buffer, &self.path, Position::line(self.line)));
-                    }
-                }
-                Err(error) => {
-                    self.finished = true;
-                    return Some(Err(Error::io("read", &self.path, error).at_line(&self.path, self.line + 1)));
-                }
+        loop {
+            let next = self.cases.next();
+            if next.is_some() || self.finished {
+                return next;
             }
+            let Ok(block) = self.blocks.recv() else {
+                self.finished = true;
+                return Some(Err(Error::internal("read the cases: the thread panicked")));
+            };
+            self.finished = block.is_empty();
+            self.cases = block.into_iter();
         }
-        None
     }
+}
+
+/// Sends the cases of a file, block by block, until nobody takes them any more.
+fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncSender<Vec<Result<Sample>>>) {
+    let (mut block, mut before, mut finished) = (Vec::new(), 0, false);
+    while !finished {
+        let read = read_lines(&mut stream, &mut block);
+        finished = read.is_err() || block.is_empty();
+        let lines = lines(&block);
+        let case = |(index, line): (usize, &&[u8])| {
+            let position = Position::line(before + 1 + index as u64);
+            let blank = line.iter().all(u8::is_ascii_whitespace);
+            (!blank).then(|| parse(line, path, position).and_then(|record| resolve(record, fields, path)))
+        };
+        let mut cases: Vec<_> = lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(case).collect();
+        before += lines.len() as u64;
+        if let Err(error) = read {
+            cases.push(Err(Error::io("read", path, error).at_line(path, before + 1)));
+        }
+        if !cases.is_empty() && sender.send(cases).is_err() {
+            return;
+        }
+    }
+    // Who no longer takes cases needs no end either.
+    let _ = sender.send(Vec::new());
 }
 
 /// The objects of one JSON array.
@@ -157,13 +190,13 @@ impl Iterator for Array {
 }
 
 /// The object in `bytes`, which start at `start`.
-fn parse(bytes: &[u8], path: &PathBuf, start: Position) -> Result<Record> {
+fn parse(bytes: &[u8], path: &Path, start: Position) -> Result<Record> {
     let text = utf8(bytes, path, start)?;
     let Pairs(pairs) = serde_json::from_str(text).map_err(|error| describe(&error, bytes, path, start))?;
     Ok(Record { line: start.line, pairs, cells: false })
 }
 
-fn describe(error: &serde_json::Error, bytes: &[u8], path: &PathBuf, start: Position) -> Error {
+fn describe(error: &serde_json::Error, bytes: &[u8], path: &Path, start: Position) -> Error {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
     let offset = lines.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1);
     let at = start.after(&bytes[..offset.min(bytes.len())]);

@@ -5,6 +5,7 @@
 //!
 //! Parquet is left for later; [`Format`] is where it will come in.
 
+mod blocks;
 mod content;
 mod csv;
 mod fields;
@@ -17,6 +18,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{lines, read_lines};
 pub use content::{content_id, to_json};
 pub use fields::{Field, FieldMap};
 pub use sample::{Input, Kind, Sample};

@@ -3,7 +3,7 @@
 //! Lines and columns count from 1, columns in characters. A byte-order mark at the start of a file is not part of it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ fn is_continuation(byte: u8) -> bool {
 }
 
 /// The text of `bytes`, which start at `start`, or an error at the first byte that is not UTF-8.
-pub(super) fn utf8<'a>(bytes: &'a [u8], path: &PathBuf, start: Position) -> Result<&'a str> {
+pub(super) fn utf8<'a>(bytes: &'a [u8], path: &Path, start: Position) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|error| {
         let at = start.after(&bytes[..error.valid_up_to()]);
         Error::input("read text: not valid UTF-8")

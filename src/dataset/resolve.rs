@@ -1,5 +1,7 @@
 //! A record of a file to a [`Sample`]: spellings to fields, types checked, the id found.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::content::content_id;
@@ -17,8 +19,13 @@ pub(super) struct Record {
     pub cells: bool,
 }
 
-/// The case in `record`. Errors carry no place: the caller knows file and line.
-pub(super) fn resolve(record: Record, fields: &FieldMap) -> Result<Sample> {
+/// The case in `record`, which stands in the file `path`.
+pub(super) fn resolve(record: Record, fields: &FieldMap, path: &Path) -> Result<Sample> {
+    let line = record.line;
+    resolve_unplaced(record, fields).map_err(|error| error.at_line(path, line))
+}
+
+fn resolve_unplaced(record: Record, fields: &FieldMap) -> Result<Sample> {
     let mut sample = Sample {
         id: String::new(),
         input: Input::Text(String::new()),

@@ -12,7 +12,7 @@ use super::csv::Rows;
 use super::fields::FieldMap;
 use super::ids::IdTable;
 use super::json::{Array, Lines};
-use super::resolve::{Record, resolve};
+use super::resolve::resolve;
 use super::sample::{Kind, Sample};
 use crate::error::{Error, Kind as ErrorKind, Result};
 
@@ -102,13 +102,13 @@ impl Source {
     /// A reader whose first bytes cannot be read.
     pub fn read(&self, reader: Box<dyn Read + Send>) -> Result<Samples> {
         let stream = BufReader::with_capacity(1 << 16, reader);
-        let records = match self.format {
-            Format::Jsonl => Records::Lines(Lines::new(stream, self.path.clone())?),
-            Format::Json => Records::Array(Array::new(stream, self.path.clone())?),
-            Format::Csv => Records::Rows(Rows::new(stream, self.path.clone())?),
-        };
         let (path, fields) = (self.path.clone(), self.fields.clone());
-        Ok(Samples { records, path, fields, ids: Some(IdTable::new()), left: self.limit, any: false, finished: false })
+        let cases = match self.format {
+            Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)?),
+            Format::Json => Cases::Array(Array::new(stream, path.clone())?, fields),
+            Format::Csv => Cases::Rows(Rows::new(stream, path.clone())?, fields),
+        };
+        Ok(Samples { cases, path, ids: Some(IdTable::new()), left: self.limit, any: false, finished: false })
     }
 
     /// SHA-256 of the whole file, in hex.
@@ -142,21 +142,21 @@ pub fn sha256_file(path: &Path) -> Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-enum Records {
+/// The cases as they stand in the file, ids not yet compared.
+enum Cases {
     Lines(Lines),
-    Array(Array),
-    Rows(Rows),
+    Array(Array, FieldMap),
+    Rows(Rows, FieldMap),
 }
 
-impl Iterator for Records {
-    type Item = Result<Record>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Lines(lines) => lines.next(),
-            Self::Array(array) => array.next(),
-            Self::Rows(rows) => rows.next(),
-        }
+impl Cases {
+    fn next(&mut self, path: &Path) -> Option<Result<Sample>> {
+        let (record, fields) = match self {
+            Self::Lines(lines) => return lines.next(),
+            Self::Array(array, fields) => (array.next()?, fields),
+            Self::Rows(rows, fields) => (rows.next()?, fields),
+        };
+        Some(record.and_then(|record| resolve(record, fields, path)))
     }
 }
 
@@ -165,9 +165,8 @@ impl Iterator for Records {
 /// After an error the stream goes on with the next case where the format allows that, so that `lint` can show more than
 /// the first; a run stops at the first.
 pub struct Samples {
-    records: Records,
+    cases: Cases,
     path: PathBuf,
-    fields: FieldMap,
     /// Ids that were met; absent where they need not be checked.
     ids: Option<IdTable>,
     left: Option<usize>,
@@ -176,9 +175,9 @@ pub struct Samples {
 }
 
 impl Samples {
-    fn accept(&mut self, record: Record) -> Result<Sample> {
-        let line = record.line;
-        let sample = resolve(record, &self.fields).map_err(|error| error.at_line(&self.path, line))?;
+    /// Holds the id against those before.
+    fn accept(&mut self, sample: Sample) -> Result<Sample> {
+        let line = sample.line;
         let met = self.ids.as_mut().and_then(|ids| ids.insert(&sample.id, line));
         let Some(first) = met else { return Ok(sample) };
         if sample.id == content_id(&sample) {
@@ -199,13 +198,13 @@ impl Iterator for Samples {
         if self.finished || self.left == Some(0) {
             return None;
         }
-        let Some(record) = self.records.next() else {
+        let Some(case) = self.cases.next(&self.path) else {
             self.finished = true;
             let empty = || Error::new(ErrorKind::Empty, "read the cases: empty dataset").at(&self.path);
             return (!self.any).then(|| Err(empty()));
         };
         self.any = true;
-        let sample = record.and_then(|record| self.accept(record));
+        let sample = case.and_then(|sample| self.accept(sample));
         if let (Ok(_), Some(left)) = (&sample, &mut self.left) {
             *left -= 1;
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::digest::{Beginning, digest};
 use super::finding::Finding;
 use super::spec::{Chat, FewShot, PromptSpec};
 use super::template::{Template, read_text};
@@ -21,6 +22,8 @@ pub struct Builder {
     shots: Vec<Shot>,
     version: Option<String>,
     hash: String,
+    /// What prompts of a chat have in common.
+    beginning: Beginning,
 }
 
 /// A worked example.
@@ -59,7 +62,8 @@ impl Builder {
         };
         let version = spec.version.clone().or_else(|| template.version.clone());
         let hash = hash(&template, spec.chat, system.as_deref(), &shots);
-        Ok(Self { template, chat: spec.chat, system, shots, version, hash })
+        let beginning = Beginning::new(&earlier(system.as_deref(), &shots), &turn("user", template.start()));
+        Ok(Self { template, chat: spec.chat, system, shots, version, hash, beginning })
     }
 
     /// The prompt of a case.
@@ -69,11 +73,7 @@ impl Builder {
     /// no chat template is used.
     pub fn build(&self, sample: &Sample, has_chat_template: bool) -> Result<Prompt> {
         self.check_model(has_chat_template)?;
-        let chat = match self.chat {
-            Chat::Auto => has_chat_template,
-            Chat::Always => true,
-            Chat::Never => false,
-        };
+        let chat = self.is_chat(has_chat_template);
         match &sample.input {
             Input::Messages(messages) if chat => Ok(self.conversation(messages)),
             Input::Messages(_) => {
@@ -84,6 +84,28 @@ impl Builder {
                 let question = self.template.render(sample)?;
                 Ok(if chat { self.chat_prompt(question) } else { Prompt::Text(self.text_prompt(&question)) })
             }
+        }
+    }
+
+    /// SHA-256 (hex) of the prompt of a case, for answers whose prompt is not tokenized: its text, or its messages as JSON.
+    ///
+    /// # Errors
+    /// Those of [`Builder::build`].
+    pub fn digest(&self, sample: &Sample, has_chat_template: bool) -> Result<String> {
+        if matches!(sample.input, Input::Text(_)) && self.is_chat(has_chat_template) {
+            self.check_model(has_chat_template)?;
+            if let Some(digest) = self.beginning.digest(&self.template.render(sample)?) {
+                return Ok(digest);
+            }
+        }
+        Ok(digest(&self.build(sample, has_chat_template)?))
+    }
+
+    fn is_chat(&self, has_chat_template: bool) -> bool {
+        match self.chat {
+            Chat::Auto => has_chat_template,
+            Chat::Always => true,
+            Chat::Never => false,
         }
     }
 
@@ -131,11 +153,7 @@ impl Builder {
     }
 
     fn chat_prompt(&self, question: String) -> Prompt {
-        let mut messages: Vec<Message> = self.system.iter().map(|text| turn("system", text)).collect();
-        for shot in &self.shots {
-            messages.push(turn("user", &shot.prompt));
-            messages.push(turn("assistant", &shot.answer));
-        }
+        let mut messages = earlier(self.system.as_deref(), &self.shots);
         messages.push(turn("user", &question));
         Prompt::Messages { messages, add_generation_prompt: true }
     }
@@ -168,6 +186,16 @@ pub fn lint(spec: &PromptSpec, root: &Path) -> Vec<Finding> {
         Ok(template) => template.problems(),
         Err(error) => vec![Finding::from(&error)],
     }
+}
+
+/// What comes before the question of a chat: system prompt and examples.
+fn earlier(system: Option<&str>, shots: &[Shot]) -> Vec<Message> {
+    let mut messages: Vec<Message> = system.iter().map(|text| turn("system", text)).collect();
+    for shot in shots {
+        messages.push(turn("user", &shot.prompt));
+        messages.push(turn("assistant", &shot.answer));
+    }
+    messages
 }
 
 fn turn(role: &str, content: &str) -> Message {

@@ -3,6 +3,7 @@
 //! Chat templates belong to the engine; this module only decides between a conversation and a text.
 
 mod builder;
+mod digest;
 mod finding;
 mod front_matter;
 mod spec;

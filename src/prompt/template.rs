@@ -7,8 +7,9 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use minijinja::value::Value;
+use minijinja::value::{Enumerator, Object, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 use super::finding::{Finding, Severity};
@@ -31,6 +32,8 @@ pub(super) struct Template {
     pub version: Option<String>,
     /// Description by the front matter.
     pub description: Option<String>,
+    /// Placeholders that stand in the body, as part of a word or not; others cannot be looked up.
+    named: Vec<&'static str>,
     environment: Environment<'static>,
 }
 
@@ -62,12 +65,15 @@ impl Template {
         environment.set_fuel(Some(FUEL));
         let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| Error::internal("set up templates").caused_by(error))?);
+        // minijinja's function that prints everything.
+        let all = body.contains("debug");
         let mut template = Self {
             path,
             body: body.to_owned(),
             skipped: front.lines,
             version: front.version,
             description: front.description,
+            named: PLACEHOLDERS.into_iter().filter(|name| all || body.contains(name)).collect(),
             environment,
         };
         if let Err(error) = template.environment.add_template_owned(NAME, body.to_owned()) {
@@ -81,15 +87,40 @@ impl Template {
         &self.body
     }
 
+    /// What the text starts with for any case, in so far as that is easily told.
+    pub fn start(&self) -> &str {
+        let tag = ["{{", "{%", "{#"].iter().filter_map(|open| self.body.find(open)).min();
+        // A tag may take the white space before it away.
+        self.body[..tag.unwrap_or(self.body.len())].trim_end()
+    }
+
     /// The text for a case whose input is text.
     pub fn render(&self, sample: &Sample) -> Result<String> {
-        let render = || self.environment.get_template(NAME)?.render(context(sample));
+        let render = || self.environment.get_template(NAME)?.render(self.context(sample));
         // minijinja's slices panic where a negative step meets an empty value.
         let rendered = guarded("render the template", render).map_err(|error| match &self.path {
             Some(path) => error.at(path),
             None => error,
         })?;
         rendered.map_err(|error| self.describe("render the template", &error))
+    }
+
+    /// What the template sees of a case, in so far as its text names it. Fields that the case lacks are undefined.
+    fn context(&self, sample: &Sample) -> Value {
+        let texts = |list: &[String]| list.iter().map(|text| Value::from(text.as_str())).collect::<Value>();
+        let value = |name| match (name, &sample.input) {
+            ("id", _) => Some(Value::from(sample.id.as_str())),
+            ("input", Input::Text(text)) => Some(Value::from(text.as_str())),
+            ("context", _) => sample.context.as_deref().map(Value::from),
+            ("choices", _) => (!sample.choices.is_empty()).then(|| texts(&sample.choices)),
+            ("tags", _) => Some(texts(&sample.tags)),
+            ("metadata", _) => {
+                let pairs = sample.metadata.iter().map(|(key, value)| (key.as_str(), to_value(value)));
+                Some(Value::from_pairs(pairs))
+            }
+            _ => None,
+        };
+        Value::from_object(Context(self.named.iter().filter_map(|name| Some((*name, value(*name)?))).collect()))
     }
 
     /// Whether the template looks at this placeholder anywhere.
@@ -217,23 +248,19 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// What the template sees of a case. Fields that the case lacks are undefined.
-fn context(sample: &Sample) -> Value {
-    let texts = |list: &[String]| list.iter().map(|text| Value::from(text.as_str())).collect::<Value>();
-    let mut pairs = vec![("id", Value::from(sample.id.as_str()))];
-    if let Input::Text(text) = &sample.input {
-        pairs.push(("input", Value::from(text.as_str())));
+/// Placeholders with their values: a handful, for which a map would be more work than help.
+#[derive(Debug)]
+struct Context(Vec<(&'static str, Value)>);
+
+impl Object for Context {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
     }
-    if let Some(context) = &sample.context {
-        pairs.push(("context", Value::from(context.as_str())));
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(name, _)| Value::from(*name)).collect())
     }
-    if !sample.choices.is_empty() {
-        pairs.push(("choices", texts(&sample.choices)));
-    }
-    pairs.push(("tags", texts(&sample.tags)));
-    let metadata = sample.metadata.iter().map(|(key, value)| (key.as_str(), to_value(value)));
-    pairs.push(("metadata", Value::from_pairs(metadata)));
-    Value::from_pairs(pairs)
 }
 
 fn to_value(value: &serde_json::Value) -> Value {

@@ -175,3 +175,36 @@ fn the_linter_lists_every_problem() {
     assert_eq!(seen, [(Severity::Error, Some(1)), (Severity::Error, Some(2)), (Severity::Warning, None)]);
     assert!(lint(&PromptSpec::default(), folder.path()).is_empty());
 }
+
+#[test]
+fn a_digest_is_that_of_the_whole_prompt() {
+    let lines = [
+        r#"{"id":"a","input":"x"}"#,
+        r#"{"id":"b","input":"quote \" slash \\ line\n tab\t \u0001 ünï","context":"Paris","tags":["t"],"metadata":{"k":1}}"#,
+        r#"{"id":"c","input":"","context":" "}"#,
+        r#"{"id":"d","input":[{"role":"user","content":"hi"}]}"#,
+    ];
+    let templates = [
+        "{{ input }}",
+        "Say \"so\":\\\n\n  {% if context %}\n{{ context }}{% endif %}\n{{ input }} of {{ id }}\n",
+        "ü {# note #}\n {{- input }}{{ tags }}{{ metadata }}",
+        "always the same \n",
+    ];
+    for template in templates {
+        for spec in [template_only(), full()] {
+            for chat in [Chat::Auto, Chat::Never] {
+                let builder = Builder::load(&PromptSpec { chat, ..spec.clone() }, folder(template).path()).unwrap();
+                for line in lines {
+                    let sample = sample(line);
+                    let whole = builder.build(&sample, true).map(|prompt| digest::digest(&prompt));
+                    let told = builder.digest(&sample, true);
+                    assert_eq!(told.map_err(|e| e.chain()), whole.map_err(|e| e.chain()), "{template} {line}");
+                }
+            }
+        }
+    }
+    // Pinned: records hold it.
+    let builder = load("{{ input }}").unwrap();
+    let digest = builder.digest(&sample(lines[0]), true).unwrap();
+    assert_eq!(digest, "3211e3a048aaea5e2ff1a8eb2296f4618b22135af68070711b968f14ceb3cd51");
+}

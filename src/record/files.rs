@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -56,29 +56,38 @@ impl FileHasher {
 }
 
 /// A new file that is hashed while it is written and durable once [`HashedFile::finish`] returns.
-pub(crate) struct HashedFile<'a> {
-    path: &'a Path,
+pub(crate) struct HashedFile {
+    path: PathBuf,
     file: BufWriter<File>,
     hasher: FileHasher,
 }
 
-impl<'a> HashedFile<'a> {
+impl HashedFile {
     /// Creates the file; it must not exist yet.
-    pub(crate) fn create(path: &'a Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
-        Ok(Self { path, file: BufWriter::with_capacity(1 << 16, file), hasher: FileHasher::default() })
+        Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(1 << 16, file), hasher: FileHasher::default() })
     }
 
     /// Appends bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(|e| Error::io("write", self.path, e))
+        self.file.write_all(bytes).map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Takes the file away: no name is left, what was written can be read.
+    pub(crate) fn take_back(self) -> Result<File> {
+        let failed = |e| Error::io("read back", &self.path, e);
+        let file = File::open(&self.path).map_err(failed)?;
+        self.file.into_inner().map_err(|e| failed(e.into_error()))?;
+        std::fs::remove_file(&self.path).map_err(failed)?;
+        Ok(file)
     }
 
     /// Flushes to the disk.
     pub(crate) fn finish(self) -> Result<FileEntry> {
-        let file = self.file.into_inner().map_err(|e| Error::io("write", self.path, e.into_error()))?;
-        file.sync_all().map_err(|e| Error::io("write", self.path, e))?;
+        let file = self.file.into_inner().map_err(|e| Error::io("write", &self.path, e.into_error()))?;
+        file.sync_all().map_err(|e| Error::io("write", &self.path, e))?;
         Ok(self.hasher.finish())
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 
+mod early;
 mod files;
 mod line;
 mod lines;

@@ -1,26 +1,30 @@
 //! Sorting more result lines than fit in memory, by dataset and id.
 //!
-//! Lines gather in a buffer of bounded size; a full buffer is sorted and spilled to an unnamed temporary file (nothing
-//! is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line per spill.
+//! Lines gather in a buffer of bounded size; a full buffer is sorted and taken by the caller or spilled to an unnamed
+//! temporary file (nothing is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line
+//! per spill.
 
+use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
 /// Default size of the buffer.
-pub(crate) const BUFFER_BYTES: usize = 64 << 20;
+pub(crate) const BUFFER_BYTES: usize = 32 << 20;
 /// Spills that are merged at once; more are merged into one, so that the number of open files stays bounded.
 const FAN_IN: usize = 64;
 /// Memory of an entry beside its text.
 const SPAN_BYTES: usize = size_of::<Span>();
 
 /// A line with its key, in one piece of text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Dataset, id and line, one behind the other.
     text: String,
@@ -43,14 +47,33 @@ impl Entry {
         Ok(Self { text, dataset: dataset.len(), id: id.len() })
     }
 
+    fn slice(&self) -> Slice<'_> {
+        Slice { text: &self.text, dataset: self.dataset, id: self.id }
+    }
+
     fn key(&self) -> (&str, &str) {
-        (&self.text[..self.dataset], &self.text[self.dataset..self.dataset + self.id])
+        self.slice().key()
     }
 
     /// The line.
     pub(crate) fn json(&self) -> &str {
-        &self.text[self.dataset + self.id..]
+        self.slice().json()
     }
+
+    fn copy(&mut self, slice: Slice<'_>) {
+        self.text.clear();
+        self.text.push_str(slice.text);
+        (self.dataset, self.id) = (slice.dataset, slice.id);
+    }
+}
+
+/// The names in a line.
+#[derive(Deserialize)]
+struct Names<'a> {
+    #[serde(borrow)]
+    dataset: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
 }
 
 /// Collects lines in any order and gives them back sorted.
@@ -59,6 +82,7 @@ pub(crate) struct ExternalSort {
     limit: usize,
     buffer: Buffer,
     spills: Vec<File>,
+    written: Option<File>,
 }
 
 /// Entries one behind the other in one piece of memory: many small ones, taken and given back by several threads, would
@@ -91,39 +115,69 @@ impl Buffer {
         Ok(())
     }
 
-    /// Dataset and id of an entry.
-    fn key(&self, span: Span) -> (&str, &str) {
-        let text = &self.text[span.start..];
-        text[..(span.dataset + span.id) as usize].split_at(span.dataset as usize)
+    /// Brings the entries in order.
+    fn sort(&mut self) {
+        let Self { text, spans } = self;
+        spans.sort_unstable_by(|a, b| a.of(text).key().cmp(&b.of(text).key()));
     }
 
-    /// The entries in order.
-    fn sorted(mut self) -> Sorted {
-        let mut spans = std::mem::take(&mut self.spans);
-        spans.sort_unstable_by(|a, b| self.key(*a).cmp(&self.key(*b)));
-        Sorted { buffer: self, spans: spans.into_iter() }
+    /// Forgets the entries and keeps the memory.
+    fn clear(&mut self) {
+        self.text.clear();
+        self.spans.clear();
+    }
+
+    fn entries(&self) -> Sorted<'_> {
+        Sorted { text: &self.text, spans: self.spans.iter() }
+    }
+}
+
+impl Span {
+    fn of(self, text: &str) -> Slice<'_> {
+        let text = &text[self.start..self.start + self.len];
+        Slice { text, dataset: self.dataset as usize, id: self.id as usize }
+    }
+}
+
+/// An entry in a buffer.
+#[derive(Clone, Copy)]
+pub(super) struct Slice<'a> {
+    text: &'a str,
+    dataset: usize,
+    id: usize,
+}
+
+impl<'a> Slice<'a> {
+    /// Dataset and id.
+    pub fn key(self) -> (&'a str, &'a str) {
+        self.text[..self.dataset + self.id].split_at(self.dataset)
+    }
+
+    /// The line.
+    pub fn json(self) -> &'a str {
+        &self.text[self.dataset + self.id..]
     }
 }
 
 /// The entries of a buffer in order.
-struct Sorted {
-    buffer: Buffer,
-    spans: std::vec::IntoIter<Span>,
+#[derive(Clone)]
+pub(super) struct Sorted<'a> {
+    text: &'a str,
+    spans: std::slice::Iter<'a, Span>,
 }
 
-impl Iterator for Sorted {
-    type Item = Entry;
+impl<'a> Iterator for Sorted<'a> {
+    type Item = Slice<'a>;
 
-    fn next(&mut self) -> Option<Entry> {
-        let Span { start, dataset, id, len } = self.spans.next()?;
-        Some(Entry { text: self.buffer.text[start..start + len].into(), dataset: dataset as usize, id: id as usize })
+    fn next(&mut self) -> Option<Slice<'a>> {
+        self.spans.next().map(|span| span.of(self.text))
     }
 }
 
 impl ExternalSort {
     /// A sort whose spills live in `folder` and whose buffer holds about `limit` bytes.
     pub(crate) fn new(folder: &Path, limit: usize) -> Self {
-        Self { folder: folder.into(), limit, buffer: Buffer::default(), spills: Vec::new() }
+        Self { folder: folder.into(), limit, buffer: Buffer::default(), spills: Vec::new(), written: None }
     }
 
     /// Takes in a line.
@@ -132,26 +186,47 @@ impl ExternalSort {
             // At once: growing would copy it again and again. What is not used costs addresses only.
             self.buffer.text.reserve(self.limit);
         }
-        self.buffer.push(entry)?;
-        if self.buffer.bytes() >= self.limit {
-            self.spill()?;
-        }
-        Ok(())
+        self.buffer.push(entry)
+    }
+
+    /// Whether the buffer wants to be emptied before the next line.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffer.bytes() >= self.limit
+    }
+
+    /// The lines in the buffer, in order.
+    pub(super) fn sorted(&mut self) -> Sorted<'_> {
+        self.buffer.sort();
+        self.buffer.entries()
+    }
+
+    /// Forgets the lines in the buffer: they are somewhere else.
+    pub(super) fn clear(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Takes in lines that the caller wrote in order, to be merged with the rest. Once at most.
+    pub(super) fn add_written(&mut self, lines: File) {
+        self.written = Some(lines);
     }
 
     /// Hands every line to `sink` in order. A key that was pushed twice is an error.
     pub(crate) fn finish(mut self, sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
         let folder = std::mem::take(&mut self.folder);
-        let buffer = std::mem::take(&mut self.buffer);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.sort();
         let mut sources: Vec<Source> =
             self.spills.drain(..).map(Source::spill).collect::<Result<_, _>>().map_err(io(&folder))?;
-        sources.push(Source::Memory(buffer.sorted()));
+        sources.extend(self.written.map(Source::written));
+        sources.push(Source::Memory(buffer.entries()));
         merge(sources, &folder, sink)
     }
 
-    fn spill(&mut self) -> Result<()> {
-        let buffer = std::mem::take(&mut self.buffer);
-        let spilled = self.write(vec![Source::Memory(buffer.sorted())])?;
+    /// Empties the buffer into a file of its own.
+    pub(super) fn spill(&mut self) -> Result<()> {
+        self.buffer.sort();
+        let spilled = self.write(vec![Source::Memory(self.buffer.entries())])?;
+        self.buffer.clear();
         self.spills.push(spilled);
         if self.spills.len() >= FAN_IN {
             let sources: Result<Vec<_>, _> = self.spills.drain(..).map(Source::spill).collect();
@@ -161,7 +236,7 @@ impl ExternalSort {
         Ok(())
     }
 
-    fn write(&self, sources: Vec<Source>) -> Result<File> {
+    fn write(&self, sources: Vec<Source<'_>>) -> Result<File> {
         let file = tempfile::tempfile_in(&self.folder).map_err(io(&self.folder))?;
         let mut writer = BufWriter::with_capacity(1 << 18, file);
         merge(sources, &self.folder, |entry| write_entry(&mut writer, entry).map_err(io(&self.folder)))?;
@@ -170,21 +245,29 @@ impl ExternalSort {
 }
 
 /// Where sorted entries come from.
-enum Source {
-    Memory(Sorted),
+enum Source<'a> {
+    Memory(Sorted<'a>),
     Spill(BufReader<File>),
+    /// Lines alone, and room for one.
+    Written(BufReader<File>, Vec<u8>),
 }
 
-impl Source {
+impl Source<'_> {
+    fn written(file: File) -> Self {
+        Self::Written(BufReader::with_capacity(1 << 16, file), Vec::new())
+    }
+
     fn spill(mut file: File) -> std::io::Result<Self> {
         file.rewind()?;
         Ok(Self::Spill(BufReader::with_capacity(1 << 16, file)))
     }
 
-    fn next(&mut self) -> std::io::Result<Option<Entry>> {
+    /// The next entry, in place of the given one whose memory it takes over; false at the end.
+    fn next(&mut self, entry: &mut Entry) -> std::io::Result<bool> {
         match self {
-            Self::Memory(entries) => Ok(entries.next()),
-            Self::Spill(reader) => read_entry(reader),
+            Self::Memory(entries) => Ok(entries.next().map(|slice| entry.copy(slice)).is_some()),
+            Self::Spill(reader) => read_entry(reader, entry),
+            Self::Written(reader, line) => read_line(reader, line, entry),
         }
     }
 }
@@ -211,7 +294,10 @@ impl PartialOrd for Front {
 fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
     let mut fronts = BinaryHeap::with_capacity(sources.len());
     for (source, entries) in sources.iter_mut().enumerate() {
-        fronts.extend(entries.next().map_err(io(folder))?.map(|entry| Reverse(Front { entry, source })));
+        let mut entry = Entry::default();
+        if entries.next(&mut entry).map_err(io(folder))? {
+            fronts.push(Reverse(Front { entry, source }));
+        }
     }
     let mut last: Option<Entry> = None;
     while let Some(mut top) = fronts.peek_mut() {
@@ -223,13 +309,10 @@ fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -
         }
         sink(entry)?;
         // The next of the same source takes its place: it moves down the heap once, by no step where there is one source.
-        last = match sources[*source].next().map_err(io(folder))? {
-            Some(next) => Some(std::mem::replace(entry, next)),
-            None => {
-                let Reverse(front) = PeekMut::pop(top);
-                Some(front.entry)
-            }
-        };
+        std::mem::swap(last.get_or_insert_default(), entry);
+        if !sources[*source].next(entry).map_err(io(folder))? {
+            PeekMut::pop(top);
+        }
     }
     Ok(())
 }
@@ -242,18 +325,33 @@ fn write_entry(writer: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
     writer.write_all(entry.text.as_bytes())
 }
 
-fn read_entry(reader: &mut impl Read) -> std::io::Result<Option<Entry>> {
+fn read_entry(reader: &mut impl Read, entry: &mut Entry) -> std::io::Result<bool> {
     let mut lengths = [0u8; 24];
     // An end at the border of two entries is the end of the spill; anywhere else it is an error.
     if reader.read(&mut lengths[..1])? == 0 {
-        return Ok(None);
+        return Ok(false);
     }
     reader.read_exact(&mut lengths[1..])?;
     let length = |at: usize| u64::from_le_bytes(lengths.as_chunks::<8>().0[at]) as usize;
-    let mut bytes = vec![0; length(2)];
+    let mut bytes = std::mem::take(&mut entry.text).into_bytes();
+    bytes.resize(length(2), 0);
     reader.read_exact(&mut bytes)?;
     let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
-    Ok(Some(Entry { text, dataset: length(0), id: length(1) }))
+    *entry = Entry { text, dataset: length(0), id: length(1) };
+    Ok(true)
+}
+
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, entry: &mut Entry) -> std::io::Result<bool> {
+    line.clear();
+    if reader.read_until(b'\n', line)? == 0 {
+        return Ok(false);
+    }
+    let json = str::from_utf8(line).map_err(std::io::Error::other)?.trim_end();
+    let Names { dataset, id } = serde_json::from_str(json)?;
+    entry.text.clear();
+    [&dataset, &id, json].into_iter().for_each(|part| entry.text.push_str(part));
+    (entry.dataset, entry.id) = (dataset.len(), id.len());
+    Ok(true)
 }
 
 fn io(folder: &Path) -> impl Fn(std::io::Error) -> Error {
@@ -270,6 +368,9 @@ mod tests {
         let mut sort = ExternalSort::new(folder.path(), limit);
         for entry in entries {
             sort.push(entry)?;
+            if sort.is_full() {
+                sort.spill()?;
+            }
         }
         let spills = sort.spills.len();
         let mut got = Vec::new();

@@ -3,12 +3,16 @@
 //! An errored case has no trustworthy score. It stays in every denominator of its dataset and in no numerator: it never
 //! counts as passing, whichever of its scorers did work. Means are over the cases that did not err.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{ResultLine, Verdict, round};
 use crate::dataset::Kind;
+use crate::error::{Error, Result};
+use crate::score::Score;
 use crate::stats::{CONFIDENCE, Interval, wilson};
 
 /// How many ids of failing or errored cases a summary lists per dataset and scorer; counts are always exact.
@@ -98,6 +102,30 @@ impl DatasetSummary {
     }
 }
 
+/// What figures need of a result line, read without the rest.
+#[derive(Debug, Deserialize)]
+struct Outcomes<'a> {
+    #[serde(borrow)]
+    dataset: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    kind: Kind,
+    scores: BTreeMap<Name<'a>, Outcome>,
+    passed: bool,
+    error: Option<IgnoredAny>,
+}
+
+/// A text that need not be copied, also as the key of a map.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What figures need of a score.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Outcome {
+    passed: bool,
+    value: f64,
+}
+
 /// Adds result lines up, in the order of `results.jsonl` (float sums depend on it).
 #[derive(Debug, Default)]
 pub struct SummaryBuilder {
@@ -125,9 +153,33 @@ struct ScorerTally {
 impl SummaryBuilder {
     /// Adds one case.
     pub fn add(&mut self, line: &ResultLine) {
-        let tally = match self.datasets.get_mut(&line.dataset) {
+        let outcome = |score: &Score| Outcome { passed: score.passed, value: score.value };
+        let scores = line.scores.iter().map(|(name, score)| (Name(name.into()), outcome(score)));
+        self.add_outcomes(&Outcomes {
+            dataset: (&line.dataset).into(),
+            id: (&line.id).into(),
+            kind: line.kind,
+            scores: scores.collect(),
+            passed: line.passed,
+            error: line.error.as_ref().map(|_| IgnoredAny),
+        });
+    }
+
+    /// Adds the cases in a piece of `results.jsonl`: what is written can be read.
+    pub(super) fn add_lines(&mut self, piece: &[u8]) -> Result<()> {
+        for line in serde_json::Deserializer::from_slice(piece).into_iter() {
+            let line = line.map_err(|e| Error::internal("read back a line").caused_by(e))?;
+            self.add_outcomes(&line);
+        }
+        Ok(())
+    }
+
+    fn add_outcomes(&mut self, line: &Outcomes<'_>) {
+        let tally = match self.datasets.get_mut(&*line.dataset) {
             Some(tally) => tally,
-            None => self.datasets.entry(line.dataset.clone()).or_insert_with(|| DatasetTally::new(line.kind)),
+            None => {
+                self.datasets.entry(line.dataset.clone().into_owned()).or_insert_with(|| DatasetTally::new(line.kind))
+            }
         };
         tally.add(line);
     }
@@ -149,7 +201,7 @@ impl DatasetTally {
         Self { kind, cases: 0, passed: 0, errored: 0, errored_ids: vec![], scorers: BTreeMap::new() }
     }
 
-    fn add(&mut self, line: &ResultLine) {
+    fn add(&mut self, line: &Outcomes<'_>) {
         self.kind = self.kind.max(line.kind);
         self.cases += 1;
         self.passed += u64::from(line.passed);
@@ -157,11 +209,11 @@ impl DatasetTally {
             self.errored += 1;
             list(&mut self.errored_ids, &line.id);
         }
-        for (name, score) in &line.scores {
+        for (Name(name), score) in &line.scores {
             // Also for errored cases: the scorer was meant to run here, so it must have a row.
-            let tally = match self.scorers.get_mut(name) {
+            let tally = match self.scorers.get_mut(&**name) {
                 Some(tally) => tally,
-                None => self.scorers.entry(name.clone()).or_default(),
+                None => self.scorers.entry(name.clone().into_owned()).or_default(),
             };
             if line.error.is_some() {
                 continue;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use super::early::EarlyResults;
 use super::files::HashedFile;
 use super::reader::pretty;
 use super::sort::{BUFFER_BYTES, Entry, ExternalSort};
@@ -23,6 +24,8 @@ const PIECES: usize = 4;
 pub struct RunWriter {
     partial: Partial,
     sort: ExternalSort,
+    /// The result file, as long as buffers come in order.
+    early: Option<EarlyResults>,
     run_id: RunId,
     target: PathBuf,
 }
@@ -55,6 +58,10 @@ impl RunWriter {
     /// Reserves a folder for a run under `runs` (the folder that holds one folder per suite). Where the id is taken
     /// (the same plan ran within this second), the next of `-2`, `-3`, … is used: ask [`RunWriter::run_id`].
     pub fn create(runs: &Path, suite: &str, run_id: &RunId) -> Result<Self> {
+        Self::with_buffer(runs, suite, run_id, BUFFER_BYTES)
+    }
+
+    fn with_buffer(runs: &Path, suite: &str, run_id: &RunId, limit: usize) -> Result<Self> {
         check_name("suite name", suite)?;
         let folder = runs.join(suite);
         fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
@@ -70,8 +77,9 @@ impl RunWriter {
             }
             let partial = Partial { path, committed: false };
             if !target.exists() {
-                let sort = ExternalSort::new(&partial.path, BUFFER_BYTES);
-                return Ok(Self { partial, sort, run_id, target });
+                let sort = ExternalSort::new(&partial.path, limit);
+                let early = Some(EarlyResults::create(&partial.path.join(RESULTS))?);
+                return Ok(Self { partial, sort, early, run_id, target });
             }
         }
         Err(Error::input(format!("find a free folder for run `{run_id}`")).at(&folder))
@@ -89,54 +97,83 @@ impl RunWriter {
 
     /// Takes in one case, settled and written down by [`ResultLine::into_entry`].
     pub fn push(&mut self, entry: &Entry) -> Result<()> {
-        self.sort.push(entry)
+        self.sort.push(entry)?;
+        if self.sort.is_full() && !self.append()? {
+            self.sort.spill()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the sort holds straight to the results, if all that came before can stand before it.
+    fn append(&mut self) -> Result<bool> {
+        let Some(mut early) = self.early.take() else { return Ok(false) };
+        let lines = self.sort.sorted();
+        if !early.precedes(lines.clone()) {
+            self.sort.add_written(early.take_back()?);
+            return Ok(false);
+        }
+        early.append(lines)?;
+        self.sort.clear();
+        self.early = Some(early);
+        Ok(true)
     }
 
     /// Sorts the cases into `results.jsonl` and adds them up.
-    pub fn seal(self) -> Result<SealedRun> {
-        let path = self.partial.path.join(RESULTS);
-        let mut file = HashedFile::create(&path)?;
-        let (summary, entry) = std::thread::scope(|scope| {
-            // In here, so that an error below closes the channel.
-            let (sender, receiver) = sync_channel(PIECES);
-            // Sums run in file order, over the lines as they are written: what is written can be read.
-            let summary = scope.spawn(move || add_up(receiver));
-            let mut piece = Vec::with_capacity(PIECE_BYTES);
-            let mut write = |piece: Vec<u8>| {
-                file.write(&piece)?;
-                // Whoever adds up stops only at an error, which is told below.
-                let _ = sender.send(piece);
-                Ok(())
-            };
-            self.sort.finish(|entry| {
-                piece.extend_from_slice(entry.json().as_bytes());
-                piece.push(b'\n');
-                match piece.len() >= PIECE_BYTES {
-                    true => write(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES))),
-                    false => Ok(()),
-                }
-            })?;
-            write(piece)?;
-            drop(sender);
-            let summary = summary.join().map_err(|_| Error::internal("add up the cases: the thread panicked"))??;
-            Ok::<_, Error>((summary, file.finish()?))
-        })?;
+    pub fn seal(mut self) -> Result<SealedRun> {
+        self.append()?;
+        let (summary, entry) = match self.early.take() {
+            Some(early) => early.finish()?,
+            None => self.merge()?,
+        };
         let files = BTreeMap::from([(RESULTS.to_owned(), entry)]);
         let (partial, run_id, target) = (self.partial, self.run_id, self.target);
         Ok(SealedRun { partial, run_id, target, files, summary })
     }
+
+    /// Merges what was spilled into the results.
+    fn merge(&mut self) -> Result<(Summary, FileEntry)> {
+        let path = self.partial.path.join(RESULTS);
+        let file = HashedFile::create(&path)?;
+        let sort = std::mem::replace(&mut self.sort, ExternalSort::new(&self.partial.path, 0));
+        std::thread::scope(|scope| {
+            // In here, so that an error below closes the channels.
+            let (sender, sorted) = sync_channel(PIECES);
+            let (written_sender, written) = sync_channel(PIECES);
+            let entry = scope.spawn(move || write(sorted, file, written_sender));
+            // Sums run in file order, over the lines as they were written: what is written can be read.
+            let summary = scope.spawn(move || {
+                let mut summary = SummaryBuilder::default();
+                written.iter().try_for_each(|piece| summary.add_lines(&piece))?;
+                Ok::<_, Error>(summary.finish())
+            });
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            let sorted = sort.finish(|entry| {
+                piece.extend_from_slice(entry.json().as_bytes());
+                piece.push(b'\n');
+                if piece.len() >= PIECE_BYTES {
+                    // Whoever writes stops only at an error, which is told below.
+                    let _ = sender.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
+                }
+                Ok(())
+            });
+            let _ = sender.send(piece);
+            drop(sender);
+            let entry = entry.join().map_err(|_| Error::internal("write the cases: the thread panicked"))?;
+            let summary = summary.join().map_err(|_| Error::internal("add up the cases: the thread panicked"))?;
+            sorted.and_then(|()| Ok((summary?, entry?)))
+        })
+    }
 }
 
-/// The figures of the lines in these pieces.
-fn add_up(pieces: Receiver<Vec<u8>>) -> Result<Summary> {
-    let mut summary = SummaryBuilder::default();
+/// Writes pieces to the file and hands them on.
+fn write(pieces: Receiver<Vec<u8>>, mut file: HashedFile, written: SyncSender<Vec<u8>>) -> Result<FileEntry> {
     for piece in pieces {
-        for line in piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line = serde_json::from_slice(line).map_err(|e| Error::internal("read back a line").caused_by(e))?;
-            summary.add(&line);
-        }
+        file.write(&piece)?;
+        // Whoever adds up stops only at an error, which is told at the end.
+        let _ = written.send(piece);
     }
-    Ok(summary.finish())
+    drop(written);
+    file.finish()
 }
 
 impl SealedRun {
@@ -237,6 +274,34 @@ pub(crate) mod tests {
         let bytes = |folder: &Path, name| fs::read(folder.join(name)).unwrap();
         assert_eq!(bytes(&one, RESULTS), bytes(&other, RESULTS));
         assert_eq!(bytes(&one, SUMMARY), bytes(&other, SUMMARY));
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_order_of_cases() {
+        let runs = tempfile::tempdir().unwrap();
+        let cases: Vec<_> =
+            (0..60).map(|n| line(if n < 20 { "a" } else { "b\u{e9}" }, &format!("{n:02}\""), n % 3 > 0)).collect();
+        let written = |limit: usize, swapped: &[(usize, usize)]| {
+            let mut cases = cases.clone();
+            swapped.iter().for_each(|(one, two)| cases.swap(*one, *two));
+            let id = RunId::parse("r1").unwrap();
+            let mut writer = RunWriter::with_buffer(runs.path(), "desk", &id, limit).unwrap();
+            for line in cases {
+                writer.push(&line.into_entry().unwrap()).unwrap();
+            }
+            let early = writer.early.is_some();
+            let sealed = writer.seal().unwrap();
+            let bytes = fs::read(sealed.partial.path.join(RESULTS)).unwrap();
+            assert_eq!(fs::read_dir(&sealed.partial.path).unwrap().count(), 1);
+            ((bytes, sealed.summary.clone(), sealed.files.clone()), early)
+        };
+        let (expected, _) = written(1 << 20, &[]);
+        assert_eq!(written(1000, &[]), (expected.clone(), true));
+        // Within a buffer, across the first two, late, and only in what is left at the end.
+        assert_eq!(written(1000, &[(0, 1)]), (expected.clone(), true));
+        assert_eq!(written(1000, &[(0, 5)]), (expected.clone(), false));
+        assert_eq!(written(1000, &[(3, 50)]), (expected.clone(), false));
+        assert_eq!(written(12_000, &[(0, 59)]), (expected, true));
     }
 
     #[test]

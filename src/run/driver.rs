@@ -11,7 +11,7 @@ use super::manifest;
 use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, LARGEST, Outbox};
 use super::recorded::Recorded;
-use super::scoring::{Scoring, Tools};
+use super::scoring::{Scored, Scoring, Tools};
 use crate::engine::Generator;
 use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
@@ -138,19 +138,26 @@ fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
     outbox.flush()
 }
 
-/// Scores chunks until there are no more; what is scored goes to the record.
+/// Scores chunks until there are no more; what is scored goes to the record, on a thread of its own: now and then that
+/// sorts and spills.
 fn score_all(receiver: Receiver<Vec<Answered>>, mut scoring: Scoring<'_>, writer: &mut RunWriter) -> Result<()> {
     let watch = scoring.watch();
-    let (mut cases, mut passed, mut errored) = (0, 0, 0);
-    for chunk in receiver {
-        watch.check()?;
-        for scored in scoring.chunk(chunk)? {
-            cases += 1;
-            passed += u64::from(scored.passed);
-            errored += u64::from(scored.errored);
-            writer.push(&scored.entry)?;
-        }
-        watch.tell(Event::Scored { cases, passed, errored });
-    }
-    Ok(())
+    std::thread::scope(|scope| {
+        let (sender, entries) = sync_channel::<Vec<Scored>>(AHEAD);
+        let written = scope.spawn(move || entries.iter().flatten().try_for_each(|scored| writer.push(&scored.entry)));
+        let (mut cases, mut passed, mut errored) = (0, 0, 0);
+        let scored = receiver.iter().try_for_each(|chunk| {
+            watch.check()?;
+            let chunk = scoring.chunk(chunk)?;
+            cases += chunk.len() as u64;
+            passed += chunk.iter().filter(|scored| scored.passed).count() as u64;
+            errored += chunk.iter().filter(|scored| scored.errored).count() as u64;
+            // It stops only at an error, which is shown instead.
+            sender.send(chunk).map_err(|_| Error::internal("write the scores: the thread has stopped"))?;
+            watch.tell(Event::Scored { cases, passed, errored });
+            Ok(())
+        });
+        drop((sender, receiver));
+        written.join().map_err(|_| Error::internal("write the scores: the thread panicked"))?.and(scored)
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! datasets ─> prompts ─> generator (or recorded answers) ─> chunks ─> needs ─> embedder, classifier ─> scores ─> RunWriter
-//! └ a thread of the engine ┘ └ the caller's thread ──────┘  └ the scoring thread, its work spread over rayon ──────────┘
+//! └ a thread of the engine ┘ └ the caller's thread ──────┘  └ the scoring thread, its work spread over rayon ─┘ └ its own ┘
 //! ```
 //!
 //! [`check`] looks at everything that can be looked at before a model loads; [`execute`] loads what is needed and runs. The

@@ -27,7 +27,7 @@ pub(super) enum Answer {
 /// Generated answers go at once when scoring waits for work and there are this many, …
 pub(super) const SMALLEST: usize = 32;
 /// … and all at the latest when there are this many: texts of one chunk are deduplicated and packed together.
-pub(super) const LARGEST: usize = 512;
+pub(super) const LARGEST: usize = 2048;
 
 /// Gathers answers and hands them over.
 pub(super) struct Outbox {

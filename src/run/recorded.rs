@@ -1,17 +1,20 @@
-//! Recorded answers: a file of JSON lines and an index of 12 bytes a line.
+//! Recorded answers: a file of JSON lines and an index of 14 bytes a line.
 //!
-//! The file is read twice. The first pass checks every line and notes a hash of dataset and id with the line's offset; then
-//! every case claims its line, so that unknown and doubled answers are known before anything is scored. The second reads
-//! each line when its case comes: one sequential pass where both files have one order.
+//! The file is read twice. The first pass checks every line, blocks of lines on all threads, and notes a hash of dataset and
+//! id with the line's offset; then every case claims its line, so that unknown and doubled answers are known before anything
+//! is scored. The second reads each line when its case comes: one sequential pass where both files have one order.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::event::Watch;
 use super::recorded_line::RecordedLine;
+use crate::dataset::{lines, read_lines};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result, nearest};
 
@@ -22,8 +25,10 @@ pub struct Recorded {
     position: u64,
     /// Sorted by hash.
     entries: Vec<Entry>,
-    /// By the first 16 bits of a hash, where its entries start; one more for their end.
+    /// By the first bits of a hash, where its entries start; one more for their end.
     starts: Vec<usize>,
+    /// By how much a hash is shifted for its first bits.
+    shift: u32,
     /// Whether some lines name their dataset, and whether some do not.
     named: bool,
     bare: bool,
@@ -35,9 +40,16 @@ pub struct Recorded {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry([u8; 12]);
 
+const HASH_BITS: u32 = 48;
+/// Entries that start alike, in the mean this many to twice as many: one or two lines of the processor's cache.
+const BUCKET: usize = 4;
 const CLAIMED: u64 = 1 << 47;
 /// Small, so that answers in another order than the cases do not read much for nothing.
 const BUFFER: usize = 1 << 13;
+/// About as long as a line is.
+const LINE: usize = 256;
+/// Fewer lines are not worth another thread.
+const FEWEST: usize = 32;
 
 impl Entry {
     fn new(hash: u64, offset: u64) -> Self {
@@ -47,25 +59,32 @@ impl Entry {
         Self(bytes)
     }
 
-    fn half(half: &[u8]) -> u64 {
-        half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    fn hash(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.0;
+        number([a, b, c, d, e, f])
     }
 
-    fn hash(self) -> u64 {
-        Self::half(&self.0[..6])
+    fn claim_and_offset(self) -> u64 {
+        let [.., a, b, c, d, e, f] = self.0;
+        number([a, b, c, d, e, f])
     }
 
     fn offset(self) -> u64 {
-        Self::half(&self.0[6..]) & !CLAIMED
+        self.claim_and_offset() & !CLAIMED
     }
 
     fn is_claimed(self) -> bool {
-        Self::half(&self.0[6..]) & CLAIMED != 0
+        self.claim_and_offset() & CLAIMED != 0
     }
 
     fn claim(&mut self) {
         *self = Self::new(self.hash(), self.offset() | CLAIMED);
     }
+}
+
+/// The number of 48 bits in these bytes.
+fn number([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 impl Recorded {
@@ -80,7 +99,8 @@ impl Recorded {
         };
         let reader = BufReader::with_capacity(BUFFER, file);
         let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
-        let mut recorded = Self { path, reader, position: 0, entries, starts, named: false, bare: false, sha256 };
+        let mut recorded =
+            Self { path, reader, position: 0, entries, starts, shift: HASH_BITS, named: false, bare: false, sha256 };
         recorded.index(watch)?;
         recorded.refuse_doubled()?;
         Ok(recorded)
@@ -92,43 +112,49 @@ impl Recorded {
     }
 
     fn index(&mut self, watch: Watch<'_>) -> Result<()> {
-        let (mut hasher, mut line, mut number, mut offset) = (Sha256::new(), Vec::new(), 0, 0);
+        let (mut hasher, mut block, mut number, mut offset) = (Sha256::new(), Vec::new(), 0, 0);
         loop {
-            line.clear();
-            let read = self.reader.read_until(b'\n', &mut line).map_err(|e| Error::io("read", &self.path, e))?;
-            if read == 0 {
+            read_lines(&mut self.reader, &mut block).map_err(|e| Error::io("read", &self.path, e))?;
+            if block.is_empty() {
                 break;
             }
-            hasher.update(&line);
-            number += 1;
-            if number % 4096 == 0 {
-                watch.check()?;
-            }
-            if let Err(error) = std::str::from_utf8(&line) {
-                let wrong = Error::input("read a recorded answer that is not UTF-8");
-                return Err(wrong.at_line(&self.path, number).caused_by(error));
-            }
-            let text = content(&line, offset);
-            if !text.is_empty() {
-                let parsed = RecordedLine::parse(text).map_err(|(error, column)| match column {
+            watch.check()?;
+            let (lines, first) = (lines(&block), number + 1);
+            let starts = lines.iter().scan(offset, |next, line| {
+                let start = *next;
+                *next += line.len() as u64;
+                Some(start)
+            });
+            let starts: Vec<u64> = starts.collect();
+            let note = |(index, line): (usize, &&[u8])| {
+                let number = first + index as u64;
+                let placed = |(error, column): Wrong| match column {
                     Some(column) => error.at_column(&self.path, number, column.max(1)),
                     None => error.at_line(&self.path, number),
-                })?;
-                // By a quarter at a time: doubling would cost more than the index itself.
-                if self.entries.len() == self.entries.capacity() {
-                    self.entries.reserve_exact(1024.max(self.entries.len() / 4));
-                }
-                self.named |= parsed.dataset.is_some();
-                self.bare |= parsed.dataset.is_none();
-                self.entries.push(Entry::new(hash(parsed.dataset.as_deref(), &parsed.id), offset));
+                };
+                note(line, starts[index]).map_err(placed).transpose()
+            };
+            let notes = || lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(note).collect::<Vec<_>>();
+            let (notes, ()) = rayon::join(notes, || hasher.update(&block));
+            // By a quarter at a time: doubling would cost more than the index itself.
+            if self.entries.capacity() - self.entries.len() < notes.len() {
+                self.entries.reserve_exact(notes.len().max(self.entries.len() / 4));
             }
-            offset += read as u64;
+            for noted in notes {
+                let (entry, named) = noted?;
+                self.named |= named;
+                self.bare |= !named;
+                self.entries.push(entry);
+            }
+            number += lines.len() as u64;
+            offset += block.len() as u64;
         }
         self.position = offset;
-        self.entries.sort_unstable();
+        self.entries.par_sort_unstable();
+        self.shift = HASH_BITS - (self.entries.len() / BUCKET).max(1).ilog2();
         let mut start = 0;
-        let starts = (0..=1 << 16).map(|first| {
-            start += self.entries[start..].iter().take_while(|entry| entry.hash() >> 32 < first).count();
+        let starts = (0..=1 << (HASH_BITS - self.shift)).map(|first| {
+            start += self.entries[start..].iter().take_while(|entry| entry.hash() >> self.shift < first).count();
             start
         });
         self.starts = starts.collect();
@@ -247,9 +273,9 @@ impl Recorded {
             return Ok(None);
         }
         let hash = hash(dataset, id);
-        let near = (hash >> 32) as usize;
+        let near = (hash >> self.shift) as usize;
         let (start, end) = (self.starts[near], self.starts[near + 1]);
-        let first = start + self.entries[start..end].partition_point(|entry| entry.hash() < hash);
+        let first = start + self.entries[start..end].iter().take_while(|entry| entry.hash() < hash).count();
         let count = self.entries[first..end].iter().take_while(|entry| entry.hash() == hash).count();
         if count < 2 {
             return Ok((count == 1).then_some(first));
@@ -273,10 +299,16 @@ impl Recorded {
         let failed = |e| Error::io("read", &self.path, e);
         // Keeps what is buffered, unlike a plain seek.
         self.reader.seek_relative(offset as i64 - self.position as i64).map_err(failed)?;
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(LINE);
         self.reader.read_until(b'\n', &mut line).map_err(failed)?;
         self.position = offset + line.len() as u64;
-        Ok(content(&line, offset).to_vec())
+        let whole = content(&line, offset);
+        match whole.len() + 1 == line.len() && line.ends_with(b"\n") {
+            // The usual line: nothing around it but the break.
+            true => line.truncate(line.len() - 1),
+            false => line = whole.to_vec(),
+        }
+        Ok(line)
     }
 
     /// The number of the line that starts at an offset, for messages: counts from the start of the file.
@@ -299,20 +331,33 @@ impl Recorded {
     }
 }
 
+/// What is wrong with a line, and the column where it is known.
+type Wrong = (Error, Option<u64>);
+
+/// The entry of a line and whether it names its dataset; none of a line of white space.
+fn note(line: &[u8], offset: u64) -> Result<Option<(Entry, bool)>, Wrong> {
+    if let Err(error) = std::str::from_utf8(line) {
+        return Err((Error::input("read a recorded answer that is not UTF-8").caused_by(error), None));
+    }
+    let text = content(line, offset);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let RecordedLine { dataset, id, .. } = RecordedLine::parse(text)?;
+    Ok(Some((Entry::new(hash(dataset.as_deref(), &id), offset), dataset.is_some())))
+}
+
 /// The line without byte-order mark, line break and white space around.
 fn content(line: &[u8], offset: u64) -> &[u8] {
     let line = if offset == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
     line.trim_ascii()
 }
 
-/// 48 bits over dataset and id.
+/// 48 bits over dataset and id. Lives as long as the process: where two lines have one, the lines themselves decide.
 fn hash(dataset: Option<&str>, id: &str) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    if let Some(dataset) = dataset {
-        hasher.update(&(dataset.len() as u64).to_le_bytes()).update(dataset.as_bytes());
-    }
-    hasher.update(b"\0").update(id.as_bytes());
-    Entry::half(&hasher.finalize().as_bytes()[..6])
+    let mut hasher = DefaultHasher::new();
+    (dataset, id).hash(&mut hasher);
+    hasher.finish() >> (u64::BITS - HASH_BITS)
 }
 
 /// Standard input in an unnamed temporary file.

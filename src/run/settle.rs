@@ -1,12 +1,9 @@
 //! From an answer to what the record holds of it, before any score.
 
-use sha2::{Digest, Sha256};
-
 use super::outbox::Answer;
 use super::recorded_line::RecordedLine;
 use crate::dataset::Sample;
-use crate::engine::identity::hex;
-use crate::engine::{Finish, Prompt, Response};
+use crate::engine::{Finish, Response};
 use crate::prompt::Builder;
 
 /// An answer in the fields of a result line.
@@ -49,8 +46,8 @@ impl Settled {
 
     fn recorded(line: Option<Vec<u8>>, sample: &Sample, prompt: &Builder) -> Self {
         // As for a model with a chat template, as the linter does: which model answered is not known.
-        let prompt_hash = match prompt.build(sample, true) {
-            Ok(prompt) => Some(hash(&prompt)),
+        let prompt_hash = match prompt.digest(sample, true) {
+            Ok(digest) => Some(digest),
             Err(error) => return Self::failed(error.chain()),
         };
         let line = match line.map(|line| RecordedLine::parse(&line)) {
@@ -64,24 +61,4 @@ impl Settled {
             None => Self { prompt_hash, output, output_ids, finish, prompt_tokens, error: None },
         }
     }
-}
-
-/// SHA-256 (hex) of a prompt that was never tokenized: its text, or its messages as JSON.
-fn hash(prompt: &Prompt) -> String {
-    let mut hash = Sha256::new();
-    match prompt {
-        Prompt::Text(text) => {
-            hash.update("text\n");
-            hash.update(text);
-        }
-        Prompt::Ids(ids) => {
-            hash.update("ids\n");
-            ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-        }
-        Prompt::Messages { messages, .. } => {
-            hash.update("messages\n");
-            messages.iter().for_each(|message| hash.update(serde_json::to_vec(message).unwrap_or_default()));
-        }
-    }
-    hex(&hash.finalize())
 }

@@ -11,7 +11,8 @@ pub(super) const PAIR: usize = 48;
 
 /// `text` on one line in double quotes, cut to `limit` characters.
 pub(super) fn quote(text: &str, limit: usize) -> String {
-    let mut quoted = String::from("\"");
+    let mut quoted = String::with_capacity(text.len().min(limit) + 8);
+    quoted.push('"');
     let mut count = 0;
     let mut gap = false;
     for character in text.chars() {

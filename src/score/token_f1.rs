@@ -102,7 +102,8 @@ fn f1(left: &str, right: &str) -> f64 {
 }
 
 fn sorted_words(text: &str) -> Vec<&[u8]> {
-    let mut words: Vec<_> = text.split(' ').filter(|word| !word.is_empty()).map(str::as_bytes).collect();
+    let mut words = Vec::with_capacity(text.len() / 4);
+    words.extend(text.as_bytes().split(|byte| *byte == b' ').filter(|word| !word.is_empty()));
     words.sort_unstable();
     words
 }

@@ -34,17 +34,22 @@ impl Suite {
     /// The first case or check that is wrong, or that `visit` refuses.
     pub fn survey_one(&self, dataset: &DatasetPlan, mut visit: impl FnMut(&Sample) -> Result<()>) -> Result<Survey> {
         let source = self.source(dataset)?;
-        let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
-        for sample in source.open()? {
-            let sample = sample?;
-            cases += 1;
-            for spec in self.checks(dataset, &sample).map_err(|error| error.at_line(&source.path, sample.line))? {
-                needs_embedder |= spec.needs_embedder();
-                needs_toxicity |= spec.needs_toxicity();
+        let samples = source.open()?;
+        std::thread::scope(|scope| {
+            let sha256 = scope.spawn(|| source.sha256());
+            let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
+            for sample in samples {
+                let sample = sample?;
+                cases += 1;
+                for spec in self.checks(dataset, &sample).map_err(|error| error.at_line(&source.path, sample.line))? {
+                    needs_embedder |= spec.needs_embedder();
+                    needs_toxicity |= spec.needs_toxicity();
+                }
+                visit(&sample)?;
             }
-            visit(&sample)?;
-        }
-        Ok(Survey { cases, sha256: source.sha256()?, needs_embedder, needs_toxicity })
+            let sha256 = sha256.join().map_err(|_| Error::internal("hash a dataset: the thread panicked"))??;
+            Ok(Survey { cases, sha256, needs_embedder, needs_toxicity })
+        })
     }
 
     /// A case's own scorers, checked against the dataset's and against the models there are.
