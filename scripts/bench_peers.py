@@ -119,11 +119,13 @@ def main():
     parser.add_argument("--peers", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(LABELS))
+    parser.add_argument("--skip", help="leave out rows whose name matches this expression")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     root = pathlib.Path(__file__).resolve().parent.parent
     chosen = args.only.split(",")
     runs = [run for run in commands(root / "target/release/karat", args.peers) if run[0] in chosen]
+    runs = [run for run in runs if not (args.skip and re.search(args.skip, run[1]))]
     walls = {run[:2]: [] for run in runs}
     for number in range(args.rounds):
         for workload, name, command, environment in runs:

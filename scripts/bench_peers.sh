@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures karat beside its peers: the same machine, the same weights, the same workload, one after the other in turn.
 #
-#     scripts/bench_peers.sh WORK [--rounds 3] [--only w1,w1-bf16,w1-q8_0,w2,w3,w3-bf16] [--write]
+#     scripts/bench_peers.sh WORK [--rounds 3] [--only w1,w1-bf16,w1-q8_0,w2,w3,w3-bf16] [--skip EXPRESSION] [--write]
 #
 # WORK gets a virtual environment with the peers, the models and the answers (3 GB). PEERS (default ../shared/peers) holds the
 # workloads and the peers' drivers, TOKENIZER (default ../shared/data/tokenizers/gpt2) the tokenizer of the random model.
