@@ -51,9 +51,10 @@ impl Settled {
             Err(error) => return Self::failed(error.chain()),
         };
         let line = match line.map(|line| RecordedLine::parse(&line)) {
-            None => return Self { prompt_hash, ..Self::failed("no recorded answer".into()) },
             Some(Err((error, _))) => return Self { prompt_hash, ..Self::failed(error.chain()) },
-            Some(Ok(line)) => line,
+            // The index holds hashes: a case without an answer may meet the line of another.
+            Some(Ok(line)) if line.id == sample.id => line,
+            None | Some(Ok(_)) => return Self { prompt_hash, ..Self::failed("no recorded answer".into()) },
         };
         let RecordedLine { output, output_ids, finish, prompt_tokens, error, .. } = line;
         match error {
