@@ -24,7 +24,7 @@ impl Rows {
         Ok(Self { bytes: Bytes::new(stream, path)?, header: None, finished: false })
     }
 
-    fn advance(&mut self) -> Result<Option<Record>> {
+    fn advance(&mut self) -> Result<Option<Record<'static>>> {
         if self.header.is_none() {
             let Some((line, cells)) = self.row()? else { return Ok(None) };
             self.header = Some(self.check_header(line, cells)?);
@@ -37,7 +37,7 @@ impl Rows {
             return Err(error.with_hint("put cells with commas or line breaks in double quotes"));
         }
         let filled = header.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
-        let pairs = filled.map(|(name, cell)| (name.clone(), Value::String(cell))).collect();
+        let pairs = filled.map(|(name, cell)| (name.clone().into(), Value::String(cell))).collect();
         Ok(Some(Record { line, pairs, cells: true }))
     }
 
@@ -132,7 +132,7 @@ impl Rows {
 }
 
 impl Iterator for Rows {
-    type Item = Result<Record>;
+    type Item = Result<Record<'static>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.finished {

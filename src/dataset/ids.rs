@@ -3,6 +3,8 @@
 //! The standard hash map would need up to 55 bytes a case and, while it grows, half as much again. Here 64 small tables
 //! grow one at a time by half their size, and keep a 128-bit hash and a line, not the id.
 
+use std::hash::{BuildHasher, RandomState};
+
 const SHARDS: usize = 64;
 /// Slots are 20 bytes; at most 17 of 20 are in use, and at least 11 of 20 after growth.
 const MAX_LOAD: (usize, usize) = (17, 20);
@@ -11,6 +13,8 @@ const FIRST_SLOTS: usize = 8;
 /// Which line had an id first.
 pub(super) struct IdTable {
     shards: Vec<Shard>,
+    /// Two keyed hashes of 64 bits make one of 128.
+    keys: [RandomState; 2],
 }
 
 #[derive(Default)]
@@ -28,13 +32,17 @@ struct Slot {
 
 impl IdTable {
     pub fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            keys: std::array::from_fn(|_| RandomState::new()),
+        }
     }
 
     /// Notes `id` at `line`; gives the line that had it before, if one had. Lines beyond 2³²−1 are shown as that.
     pub fn insert(&mut self, id: &str, line: u64) -> Option<u64> {
         let mut hash = [0; 16];
-        hash.copy_from_slice(&blake3::hash(id.as_bytes()).as_bytes()[..16]);
+        hash[..8].copy_from_slice(&self.keys[0].hash_one(id).to_le_bytes());
+        hash[8..].copy_from_slice(&self.keys[1].hash_one(id).to_le_bytes());
         let line = u32::try_from(line).unwrap_or(u32::MAX).max(1);
         self.shards[usize::from(hash[0]) % SHARDS].insert(Slot { hash, line }).map(u64::from)
     }

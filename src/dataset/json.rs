@@ -4,12 +4,14 @@
 //! a scanner that only knows strings and brackets; what lies between is left to serde_json, so that memory holds one
 //! object, whatever the file's size. A key given twice in a case is an error, where JSON parsers silently keep the last.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::prelude::*;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::blocks::{lines, read_lines};
@@ -23,15 +25,18 @@ use crate::error::{Error, Result};
 ///
 /// A thread of its own reads ahead, so that whoever takes the cases works beside it.
 pub(super) struct Lines {
-    /// Blocks of cases; an empty one is the end.
-    blocks: Receiver<Vec<Result<Sample>>>,
+    /// Blocks of lines; an empty one is the end.
+    blocks: Receiver<Block>,
     /// What is left of a block.
-    cases: std::vec::IntoIter<Result<Sample>>,
+    cases: std::iter::Flatten<std::vec::IntoIter<Option<Result<Sample>>>>,
     finished: bool,
 }
 
-/// Blocks of cases that wait.
-const AHEAD: usize = 1;
+/// The case of every line; none on one of white space.
+type Block = Vec<Option<Result<Sample>>>;
+
+/// Blocks that wait.
+const AHEAD: usize = 2;
 /// Fewer lines are not worth another thread.
 const FEWEST: usize = 32;
 
@@ -40,7 +45,7 @@ impl Lines {
         skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
         let (sender, blocks) = sync_channel(AHEAD);
         std::thread::spawn(move || read_ahead(stream, &path, &fields, &sender));
-        Ok(Self { blocks, cases: Vec::new().into_iter(), finished: false })
+        Ok(Self { blocks, cases: Block::new().into_iter().flatten(), finished: false })
     }
 }
 
@@ -58,13 +63,13 @@ impl Iterator for Lines {
                 return Some(Err(Error::internal("read the cases: the thread panicked")));
             };
             self.finished = block.is_empty();
-            self.cases = block.into_iter();
+            self.cases = block.into_iter().flatten();
         }
     }
 }
 
 /// Sends the cases of a file, block by block, until nobody takes them any more.
-fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncSender<Vec<Result<Sample>>>) {
+fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncSender<Block>) {
     let (mut block, mut before, mut finished) = (Vec::new(), 0, false);
     while !finished {
         let read = read_lines(&mut stream, &mut block);
@@ -75,10 +80,10 @@ fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncS
             let blank = line.iter().all(u8::is_ascii_whitespace);
             (!blank).then(|| parse(line, path, position).and_then(|record| resolve(record, fields, path)))
         };
-        let mut cases: Vec<_> = lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(case).collect();
+        let mut cases: Block = lines.par_iter().with_min_len(FEWEST).enumerate().map(case).collect();
         before += lines.len() as u64;
         if let Err(error) = read {
-            cases.push(Err(Error::io("read", path, error).at_line(path, before + 1)));
+            cases.push(Some(Err(Error::io("read", path, error).at_line(path, before + 1))));
         }
         if !cases.is_empty() && sender.send(cases).is_err() {
             return;
@@ -112,7 +117,7 @@ impl Array {
         Ok(Self { bytes: Bytes::new(stream, path)?, state: State::Start, buffer: Vec::new() })
     }
 
-    fn advance(&mut self) -> Result<Option<Record>> {
+    fn advance(&mut self) -> Result<Option<Record<'static>>> {
         if self.state == State::Start {
             match self.bytes.skip_space()? {
                 None => return Ok(None),
@@ -134,12 +139,14 @@ impl Array {
         }
         let start = self.bytes.position;
         let closed = self.element()?;
-        let record = parse(&self.buffer, self.bytes.path(), start)?;
+        let Record { line, pairs, cells } = parse(&self.buffer, self.bytes.path(), start)?;
+        // The buffer is for the next element.
+        let pairs = pairs.into_iter().map(|(key, value)| (key.into_owned().into(), value)).collect();
         self.state = State::Next;
         if closed {
             self.close()?;
         }
-        Ok(Some(record))
+        Ok(Some(Record { line, pairs, cells }))
     }
 
     /// Takes one element into the buffer, and the comma or bracket after it; tells whether that was the bracket.
@@ -165,7 +172,7 @@ impl Array {
         Err(self.bytes.error("read the array: the file ends before its `]`"))
     }
 
-    fn close(&mut self) -> Result<Option<Record>> {
+    fn close(&mut self) -> Result<Option<Record<'static>>> {
         self.state = State::End;
         match self.bytes.skip_space()? {
             None => Ok(None),
@@ -175,7 +182,7 @@ impl Array {
 }
 
 impl Iterator for Array {
-    type Item = Result<Record>;
+    type Item = Result<Record<'static>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.state == State::End {
@@ -190,7 +197,7 @@ impl Iterator for Array {
 }
 
 /// The object in `bytes`, which start at `start`.
-fn parse(bytes: &[u8], path: &Path, start: Position) -> Result<Record> {
+fn parse<'a>(bytes: &'a [u8], path: &Path, start: Position) -> Result<Record<'a>> {
     let text = utf8(bytes, path, start)?;
     let Pairs(pairs) = serde_json::from_str(text).map_err(|error| describe(&error, bytes, path, start))?;
     Ok(Record { line: start.line, pairs, cells: false })
@@ -210,22 +217,26 @@ fn describe(error: &serde_json::Error, bytes: &[u8], path: &Path, start: Positio
 }
 
 /// A JSON object in file order, its keys known to be different.
-struct Pairs(Vec<(String, Value)>);
+struct Pairs<'a>(Vec<(Cow<'a, str>, Value)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+/// A key, not copied where the text has it without escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PairsVisitor;
 
         impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
+            type Value = Pairs<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs: Vec<(String, Value)> = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs: Vec<(Cow<'de, str>, Value)> = Vec::new();
+                while let Some(Key(key)) = map.next_key()? {
                     if pairs.iter().any(|(other, _)| *other == key) {
                         return Err(serde::de::Error::custom(format!("key `{key}` is given twice")));
                     }

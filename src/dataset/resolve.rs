@@ -1,5 +1,6 @@
 //! A record of a file to a [`Sample`]: spellings to fields, types checked, the id found.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -10,22 +11,22 @@ use super::sample::{Input, Sample};
 use crate::error::{Error, Result};
 
 /// Keys and values of one case as the file has them.
-pub(super) struct Record {
+pub(super) struct Record<'a> {
     /// Line on which the record starts, from 1.
     pub line: u64,
     /// In file order; keys are different.
-    pub pairs: Vec<(String, Value)>,
+    pub pairs: Vec<(Cow<'a, str>, Value)>,
     /// From cells of a table: every value is text, and lists and objects are JSON inside that text.
     pub cells: bool,
 }
 
 /// The case in `record`, which stands in the file `path`.
-pub(super) fn resolve(record: Record, fields: &FieldMap, path: &Path) -> Result<Sample> {
+pub(super) fn resolve(record: Record<'_>, fields: &FieldMap, path: &Path) -> Result<Sample> {
     let line = record.line;
     resolve_unplaced(record, fields).map_err(|error| error.at_line(path, line))
 }
 
-fn resolve_unplaced(record: Record, fields: &FieldMap) -> Result<Sample> {
+fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
     let mut sample = Sample {
         id: String::new(),
         input: Input::Text(String::new()),
@@ -37,7 +38,7 @@ fn resolve_unplaced(record: Record, fields: &FieldMap) -> Result<Sample> {
         checks: Vec::new(),
         line: record.line,
     };
-    let mut keys: [Option<String>; Field::ALL.len()] = Default::default();
+    let mut keys: [Option<Cow<'_, str>>; Field::ALL.len()] = Default::default();
     let (mut id, mut input, mut others) = (None, None, Vec::new());
     for (key, value) in record.pairs {
         let Some(field) = fields.field(&key) else {
@@ -67,10 +68,10 @@ fn resolve_unplaced(record: Record, fields: &FieldMap) -> Result<Sample> {
         *slot = Some(key);
     }
     for (key, value) in others {
-        if sample.metadata.contains_key(&key) {
+        if sample.metadata.contains_key(&*key) {
             return Err(Error::input(format!("read a case: `{key}` is given both in `metadata` and beside it")));
         }
-        sample.metadata.insert(key, value);
+        sample.metadata.insert(key.into_owned(), value);
     }
     sample.input = input.ok_or_else(|| missing_input(&sample, fields))?;
     sample.id = id.unwrap_or_else(|| content_id(&sample));

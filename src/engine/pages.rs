@@ -10,8 +10,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Fewest tokens that make a copy of a page worth its bytes.
 const COPIED: usize = 4;
-/// Neighbours in sorted order, on each side, among which the beginning to copy is looked for.
-const AROUND: usize = 8;
 /// Pages that are kept for prompts to come, at least; beyond it a quarter of the most that were ever in use.
 const KEPT: usize = 128;
 
@@ -161,9 +159,12 @@ impl Pages {
     /// likest stand beside it.
     fn nearest(&self, parent: Option<u32>, wanted: &[u32]) -> Option<(u32, usize)> {
         let key = (parent, Box::from(wanted));
-        let (before, after) = (self.index.range(..&key).rev().take(AROUND), self.index.range(&key..).take(AROUND));
-        let beside = before.chain(after).filter(|((other, _), page)| *other == parent && self.shared[*page].ready);
+        let siblings = |((other, _), _): &(&(Option<u32>, Box<[u32]>), &u32)| *other == parent;
+        let ready = |(_, page): &(_, &u32)| self.shared[*page].ready;
+        let before = self.index.range(..&key).rev().take_while(siblings).find(ready);
+        let behind = self.index.range(&key..).take_while(siblings).find(ready);
         let common = |tokens: &[u32]| tokens.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+        let beside = before.into_iter().chain(behind);
         let likest = beside.map(|((_, tokens), page)| (*page, common(tokens))).max_by_key(|(_, tokens)| *tokens);
         likest.filter(|(_, tokens)| *tokens >= COPIED)
     }

@@ -1,12 +1,15 @@
 //! Continuous batching over a workload known in advance.
 //!
 //! Work enters through a bounded window in input order and leaves in input order; inside the window the longest goes
-//! first, so that the batch stays full to the end. A sequence is admitted when pages for its whole possible length are
-//! free, so that nothing is ever evicted; a finished one frees its pages for the next step. What a prompt has in common
-//! with an earlier one is not computed again (`pages`); while the earlier one is at it, the later one waits. Rows that a
-//! step has to spare verify guesses of what comes next (`draft`). Who runs beside whom changes speed only.
+//! first, so that the batch stays full to the end, and behind it what begins alike. A sequence is admitted when pages for
+//! its whole possible length are free, so that nothing is ever evicted; a finished one frees its pages for the next step.
+//! What a prompt has in common with an earlier one is not computed again (`pages`); while the earlier one is at it, the
+//! later one waits. Rows that a step has to spare verify guesses of what comes next (`draft`). Who runs beside whom changes
+//! speed only.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use super::answer::Closed;
 use super::backend::{Backend, Read, Seen, Segment, Shape, Step, Want};
@@ -220,7 +223,11 @@ pub struct Scheduler<'a> {
     shape: Shape,
     limits: Limits,
     /// Work that waits, longest first.
-    pending: BTreeSet<(std::cmp::Reverse<usize>, u64)>,
+    pending: BTreeSet<(Reverse<usize>, u64)>,
+    /// The same by its tokens, where beginnings are shared: what begins alike stands side by side.
+    alike: BTreeSet<(Box<[u32]>, u64)>,
+    /// What was started last, not counting what only filled up pages.
+    leader: (Box<[u32]>, u64),
     waiting: BTreeMap<u64, Work>,
     running: Vec<Sequence>,
     /// Answers that wait for an earlier one.
@@ -249,6 +256,8 @@ impl<'a> Scheduler<'a> {
             shape,
             limits,
             pending: BTreeSet::new(),
+            alike: BTreeSet::new(),
+            leader: Default::default(),
             waiting: BTreeMap::new(),
             running: Vec::new(),
             finished: BTreeMap::new(),
@@ -301,7 +310,10 @@ impl<'a> Scheduler<'a> {
                     self.finished.insert(index, outcome);
                 }
                 Ok(work) => {
-                    self.pending.insert((std::cmp::Reverse(longest(&work)), index));
+                    self.pending.insert((Reverse(longest(&work)), index));
+                    if self.limits.sharing {
+                        self.alike.insert((work.tokens.as_slice().into(), index));
+                    }
                     self.waiting.insert(index, work);
                 }
                 Err(reason) => {
@@ -343,40 +355,63 @@ impl<'a> Scheduler<'a> {
         Ok(work)
     }
 
-    /// Starts what fits: the longest first, then whatever the free pages still take.
+    /// Starts what fits: the longest first, and after each what begins like it, so that the pages they share are still
+    /// there; then whatever the free pages still take.
     fn admit(&mut self) {
-        let mut started = Vec::new();
-        for key in &self.pending {
-            if self.running.len() + started.len() >= self.limits.max_seqs || self.pages.are_exhausted() {
-                break;
+        let (mut filling, mut last) = (false, None);
+        while self.running.len() < self.limits.max_seqs && !self.pages.are_exhausted() {
+            if !filling && let Some(index) = self.relative() {
+                filling = !self.start_one(index);
+                continue;
             }
-            let Some(work) = self.waiting.get(&key.1) else { continue };
-            let (computed, unread) = work.prompt();
-            if let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, key.0.0) {
-                started.push((*key, lease));
-            }
-        }
-        for (key, lease) in started {
-            self.pending.remove(&key);
-            let Some(work) = self.waiting.remove(&key.1) else { continue };
-            let (prompt, (_, unread)) = (work.tokens.len(), work.prompt());
-            let sequence = Sequence {
-                index: key.1,
-                tokens: work.tokens,
-                prompt,
-                unread,
-                started: false,
-                cached: 0,
-                lease,
-                goal: work.goal,
-                logprob: 0.0,
-                scored: 0,
-                greedy: true,
+            let next = match last {
+                Some(last) => self.pending.range((Excluded(last), Unbounded)).next(),
+                None => self.pending.first(),
             };
-            self.running.push(sequence);
+            let Some(key) = next.copied() else { break };
+            last = Some(key);
+            let leader = self.waiting.get(&key.1).map(|work| (work.tokens.as_slice().into(), key.1));
+            if self.start_one(key.1) && !filling {
+                self.leader = leader.unwrap_or_default();
+            }
         }
         self.totals.peak_sequences = self.totals.peak_sequences.max(self.running.len());
         self.totals.peak_pages = self.pages.peak();
+    }
+
+    /// The waiting work that has most in common with the leader, if that is half of its tokens or more.
+    fn relative(&self) -> Option<u64> {
+        let (before, behind) = (self.alike.range(..&self.leader).next_back(), self.alike.range(&self.leader..).next());
+        let common = |tokens: &[u32]| tokens.iter().zip(&self.leader.0).take_while(|(a, b)| a == b).count();
+        let beside = before.into_iter().chain(behind).map(|(tokens, index)| (common(tokens), tokens.len(), *index));
+        let (common, length, index) = beside.max_by_key(|(common, _, _)| *common)?;
+        (2 * common >= length).then_some(index)
+    }
+
+    /// Starts waiting work; false where there are too few pages.
+    fn start_one(&mut self, index: u64) -> bool {
+        let Some(work) = self.waiting.get(&index) else { return false };
+        let ((computed, unread), longest) = (work.prompt(), longest(work));
+        let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, longest) else { return false };
+        let Some(Work { tokens, goal }) = self.waiting.remove(&index) else { return false };
+        self.pending.remove(&(Reverse(longest), index));
+        let key = (tokens.into_boxed_slice(), index);
+        self.alike.remove(&key);
+        let tokens = key.0.into_vec();
+        self.running.push(Sequence {
+            index,
+            prompt: tokens.len(),
+            tokens,
+            unread,
+            started: false,
+            cached: 0,
+            lease,
+            goal,
+            logprob: 0.0,
+            scored: 0,
+            greedy: true,
+        });
+        true
     }
 
     /// Looks what the sequences that the next step will reach have in common with others; the copies that this takes.

@@ -230,6 +230,27 @@ fn a_common_beginning_is_computed_once() {
     }
 }
 
+/// Questions to many contexts of one length, in any order, on a cache that holds a few of them: each context is computed
+/// once, since its questions go one after another.
+#[test]
+fn what_begins_alike_goes_together() {
+    let context = |n: u32| (0..120).map(move |at| (n >> (at % 8) & 1) + at % 3);
+    let (contexts, questions) = (64, 8);
+    let asked = |i: u32| {
+        let (n, question) = (i * 37 % contexts, i / contexts);
+        let rest = (0..4 + question % 3).map(|at| (question + at) % VOCAB as u32);
+        Asked { tokens: context(n).chain(rest).collect(), goal: 2, number: 1, guess: Guess::Nothing }
+    };
+    let all = || (0..contexts * questions).map(|i| asked(i).work()).collect::<Vec<_>>();
+    let limits =
+        Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 6, window: 1000, sharing: true, drafts: false };
+    // Pages for the sequences in flight and about eight contexts more.
+    let mut paper = Paper::new(6 * 17 + 8 * 15);
+    run_all(&mut paper, limits, all()).unwrap();
+    let (once, rests) = (contexts as usize * 120, (contexts * questions) as usize * 7);
+    assert!(paper.rows <= once + rests, "{} rows, {once} of contexts", paper.rows);
+}
+
 /// The memory of a run is what its sequences hold and a bounded rest.
 #[test]
 fn prompts_that_are_done_do_not_fill_the_cache() {

@@ -94,8 +94,8 @@ impl Builder {
     pub fn digest(&self, sample: &Sample, has_chat_template: bool) -> Result<String> {
         if matches!(sample.input, Input::Text(_)) && self.is_chat(has_chat_template) {
             self.check_model(has_chat_template)?;
-            if let Some(digest) = self.beginning.digest(&self.template.render(sample)?) {
-                return Ok(digest);
+            if let Some(rest) = self.template.render_rest(sample)? {
+                return Ok(self.beginning.digest(&rest));
             }
         }
         Ok(digest(&self.build(sample, has_chat_template)?))

@@ -3,7 +3,6 @@
 //! What stands before a case's own words (the system prompt, examples, most of a template) is the same in every prompt. It
 //! is written down and hashed once, and a prompt that starts with it goes on from there.
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::engine::identity::hex;
@@ -31,11 +30,7 @@ pub(super) fn digest(prompt: &Prompt) -> String {
 
 /// A conversation that ends in the middle of a message of the user, hashed so far.
 #[derive(Clone, Debug)]
-pub(super) struct Beginning {
-    /// How the last message begins.
-    start: String,
-    hash: Sha256,
-}
+pub(super) struct Beginning(Sha256);
 
 impl Beginning {
     /// Of a conversation whose last message, `content` its last key, goes on behind the text that it has here.
@@ -46,15 +41,20 @@ impl Beginning {
         // JSON escapes character by character: the start of a text is written as the text starts.
         let written = json(last);
         hash.update(&written[..written.len() - END.len()]);
-        let start = last.get("content").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self { start, hash }
+        Self(hash)
     }
 
-    /// As [`digest`] of the whole conversation, its last message being `text`; `None` where that begins otherwise.
-    pub fn digest(&self, text: &str) -> Option<String> {
-        let rest = serde_json::to_vec(text.strip_prefix(&self.start)?).unwrap_or_default();
-        let hash = self.hash.clone().chain_update(&rest[1..]).chain_update("}");
-        Some(hex(&hash.finalize()))
+    /// As [`digest`] of the whole conversation, its last message going on with `rest`.
+    pub fn digest(&self, rest: &str) -> String {
+        let mut hash = self.0.clone();
+        match rest.bytes().any(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
+            false => hash.update(rest),
+            true => {
+                let written = serde_json::to_vec(rest).unwrap_or_default();
+                hash.update(&written[1..written.len() - 1]);
+            }
+        }
+        hex(&hash.chain_update(END).finalize())
     }
 }
 

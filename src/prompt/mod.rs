@@ -6,6 +6,7 @@ mod builder;
 mod digest;
 mod finding;
 mod front_matter;
+mod plain;
 mod spec;
 mod template;
 #[cfg(test)]

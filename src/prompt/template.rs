@@ -14,6 +14,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 use super::finding::{Finding, Severity};
 use super::front_matter::FrontMatter;
+use super::plain::Plain;
 use crate::dataset::{Input, Sample};
 use crate::engine::guard::{FUEL, guarded};
 use crate::error::{Error, Result, nearest};
@@ -35,6 +36,10 @@ pub(super) struct Template {
     /// Placeholders that stand in the body, as part of a word or not; others cannot be looked up.
     named: Vec<&'static str>,
     environment: Environment<'static>,
+    /// The way without the engine, where there is one.
+    plain: Option<Plain>,
+    /// Bytes of the body that the text starts with for any case.
+    start: usize,
 }
 
 impl fmt::Debug for Template {
@@ -67,6 +72,9 @@ impl Template {
         environment.set_syntax(syntax.map_err(|error| Error::internal("set up templates").caused_by(error))?);
         // minijinja's function that prints everything.
         let all = body.contains("debug");
+        let tag = ["{{", "{%", "{#"].iter().filter_map(|open| body.find(open)).min();
+        // A tag may take the white space before it away.
+        let start = body[..tag.unwrap_or(body.len())].trim_end().len();
         let mut template = Self {
             path,
             body: body.to_owned(),
@@ -75,6 +83,8 @@ impl Template {
             description: front.description,
             named: PLACEHOLDERS.into_iter().filter(|name| all || body.contains(name)).collect(),
             environment,
+            plain: Plain::new(body),
+            start,
         };
         if let Err(error) = template.environment.add_template_owned(NAME, body.to_owned()) {
             return Err(template.describe("parse the template", &error));
@@ -89,13 +99,29 @@ impl Template {
 
     /// What the text starts with for any case, in so far as that is easily told.
     pub fn start(&self) -> &str {
-        let tag = ["{{", "{%", "{#"].iter().filter_map(|open| self.body.find(open)).min();
-        // A tag may take the white space before it away.
-        self.body[..tag.unwrap_or(self.body.len())].trim_end()
+        &self.body[..self.start]
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(body: &str) -> Result<Self> {
+        Self::compile(None, body, FrontMatter::default())
     }
 
     /// The text for a case whose input is text.
     pub fn render(&self, sample: &Sample) -> Result<String> {
+        let plain = self.plain.as_ref().and_then(|plain| plain.render(sample, 0));
+        plain.map_or_else(|| self.render_by_engine(sample), Ok)
+    }
+
+    /// What follows [`Self::start`] in the text for a case whose input is text; `None` where the text begins otherwise.
+    pub fn render_rest(&self, sample: &Sample) -> Result<Option<String>> {
+        if let Some(rest) = self.plain.as_ref().and_then(|plain| plain.render(sample, self.start)) {
+            return Ok(Some(rest));
+        }
+        Ok(self.render_by_engine(sample)?.strip_prefix(self.start()).map(str::to_owned))
+    }
+
+    pub(super) fn render_by_engine(&self, sample: &Sample) -> Result<String> {
         let render = || self.environment.get_template(NAME)?.render(self.context(sample));
         // minijinja's slices panic where a negative step meets an empty value.
         let rendered = guarded("render the template", render).map_err(|error| match &self.path {

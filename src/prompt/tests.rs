@@ -9,7 +9,7 @@ use crate::dataset::{Sample, Source};
 use crate::engine::Prompt;
 use crate::error::Error;
 
-fn sample(line: &str) -> Sample {
+pub(super) fn sample(line: &str) -> Sample {
     let source = Source::file("a.jsonl").unwrap();
     source.read(Box::new(std::io::Cursor::new(line.as_bytes().to_vec()))).unwrap().next().unwrap().unwrap()
 }

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
@@ -55,24 +57,51 @@ impl FileHasher {
     }
 }
 
+/// Bytes after which a file goes to the disk, while more are written.
+const FLUSHED: u64 = 32 << 20;
+
 /// A new file that is hashed while it is written and durable once [`HashedFile::finish`] returns.
 pub(crate) struct HashedFile {
     path: PathBuf,
     file: BufWriter<File>,
     hasher: FileHasher,
+    /// Who brings a large file to the disk meanwhile, and how much of it was written when last told.
+    flusher: Option<(SyncSender<()>, JoinHandle<()>)>,
+    flushed: u64,
 }
 
 impl HashedFile {
     /// Creates the file; it must not exist yet.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(1 << 16, file), hasher: FileHasher::default() })
+        let (file, hasher) = (BufWriter::with_capacity(1 << 15, file), FileHasher::default());
+        Ok(Self { path: path.to_owned(), file, hasher, flusher: None, flushed: 0 })
     }
 
     /// Appends bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(|e| Error::io("write", &self.path, e))
+        self.file.write_all(bytes).map_err(|e| Error::io("write", &self.path, e))?;
+        if self.hasher.bytes - self.flushed >= FLUSHED {
+            self.flushed = self.hasher.bytes;
+            self.flush_meanwhile();
+        }
+        Ok(())
+    }
+
+    /// So that at the end little is left to wait for. What fails here fails there again.
+    fn flush_meanwhile(&mut self) {
+        if self.flusher.is_none()
+            && let Ok(file) = self.file.get_ref().try_clone()
+        {
+            let (sender, receiver) = sync_channel(1);
+            let flush = move || receiver.iter().for_each(|()| drop(file.sync_data()));
+            self.flusher = Some((sender, std::thread::spawn(flush)));
+        }
+        if let Some((sender, _)) = &self.flusher {
+            // One that is busy will be told again.
+            let _ = sender.try_send(());
+        }
     }
 
     /// Takes the file away: no name is left, what was written can be read.

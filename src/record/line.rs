@@ -4,14 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::sort::Entry;
 use crate::dataset::Kind;
 use crate::engine::Finish;
 use crate::error::{Error, Result};
 use crate::score::Score;
-
-/// About as many bytes as a line has beside its answer.
-const ROOM: usize = 800;
 
 /// One case: what was asked, answered and scored. Keys are written in this order; what does not exist (the token ids of
 /// a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys.
@@ -57,6 +53,32 @@ impl ResultLine {
         (&self.dataset, &self.id)
     }
 
+    /// Writes the line as serde does: most of the time that takes goes into keys, which are known.
+    pub(super) fn write(&self, to: &mut Vec<u8>) -> serde_json::Result<()> {
+        let Self { dataset, id, kind, tags, prompt_hash, output, output_ids, finish, .. } = self;
+        put(to, "{\"dataset\":", dataset)?;
+        put(to, ",\"id\":", id)?;
+        put(to, ",\"kind\":", kind)?;
+        put(to, ",\"tags\":", tags)?;
+        put(to, ",\"prompt_hash\":", prompt_hash)?;
+        put(to, ",\"output\":", output)?;
+        put(to, ",\"output_ids\":", output_ids)?;
+        put(to, ",\"finish\":", finish)?;
+        put(to, ",\"prompt_tokens\":", &self.prompt_tokens)?;
+        to.extend_from_slice(b",\"scores\":{");
+        for (index, (name, Score { passed, value, explanation })) in self.scores.iter().enumerate() {
+            put(to, if index == 0 { "" } else { "," }, name)?;
+            put(to, ":{\"passed\":", passed)?;
+            put(to, ",\"value\":", value)?;
+            put(to, ",\"explanation\":", explanation)?;
+            to.push(b'}');
+        }
+        put(to, "},\"passed\":", &self.passed)?;
+        put(to, ",\"error\":", &self.error)?;
+        to.push(b'}');
+        Ok(())
+    }
+
     /// Rounds the values, sets `passed` to what the case has earned, and refuses what cannot be written.
     pub fn settle(&mut self) -> Result<()> {
         for (name, score) in &mut self.scores {
@@ -69,19 +91,11 @@ impl ResultLine {
         self.passed = self.earned();
         Ok(())
     }
+}
 
-    /// Settles the line and writes it down as it stands in `results.jsonl`, ready to be sorted.
-    ///
-    /// # Errors
-    /// A value that is not finite.
-    pub fn into_entry(mut self) -> Result<Entry> {
-        self.settle()?;
-        let output =
-            self.output.as_ref().map_or(0, String::len) + self.output_ids.as_ref().map_or(0, |ids| 6 * ids.len());
-        Entry::new(self.key(), ROOM + output, |text| {
-            serde_json::to_writer(text, &self).map_err(|e| Error::internal("write a result line").caused_by(e))
-        })
-    }
+fn put(to: &mut Vec<u8>, key: &str, value: &impl Serialize) -> serde_json::Result<()> {
+    to.extend_from_slice(key.as_bytes());
+    serde_json::to_writer(to, value)
 }
 
 /// A value as records hold it: six decimals, no negative zero; `None` where it is not finite.
@@ -92,9 +106,15 @@ pub fn round(value: f64) -> Option<f64> {
     if value.fract() == 0.0 {
         return Some(value + 0.0);
     }
-    // By way of decimal text: multiplying by a power of ten would round twice and overflow for large values.
+    let millionths = value * 1e6;
+    // Multiplying rounds, by less than this for such values: all but ties fall to the side on which they lie, and a quotient
+    // of two whole numbers is the double next to the decimal fraction.
+    if value.abs() < 1e3 && (millionths.fract().abs() - 0.5).abs() > 1e-6 {
+        return Some(millionths.round() / 1e6 + 0.0);
+    }
+    // By way of decimal text.
     let rounded: f64 = format!("{value:.6}").parse().ok()?;
-    Some(if rounded == 0.0 { 0.0 } else { rounded })
+    Some(rounded + 0.0)
 }
 
 #[cfg(test)]
@@ -123,13 +143,12 @@ pub(crate) mod tests {
 
     #[test]
     fn keys_stand_in_the_pinned_order() {
-        let entry = line("golden", "1", true).into_entry().unwrap();
         let expected = concat!(
             r#"{"dataset":"golden","id":"1","kind":"golden","tags":[],"prompt_hash":"ab","output":"out","#,
             r#""output_ids":[1,2],"finish":"eos","prompt_tokens":3,"#,
             r#""scores":{"match":{"passed":true,"value":1.0,"explanation":""}},"passed":true,"error":null}"#
         );
-        assert_eq!(entry.json(), expected);
+        assert_eq!(serde_json::to_string(&line("golden", "1", true)).unwrap(), expected);
     }
 
     #[test]
@@ -160,6 +179,39 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #[test]
+        fn is_written_as_serde_writes_it(
+            texts in proptest::collection::vec(any::<String>(), 4),
+            tags in proptest::collection::vec(any::<String>(), 0..3),
+            output in any::<Option<String>>(),
+            ids in any::<Option<Vec<u32>>>(),
+            scores in proptest::collection::btree_map(any::<String>(), (any::<bool>(), -1e9..1e9, any::<String>()), 0..3),
+            rest in any::<(bool, bool, Option<u64>)>(),
+        ) {
+            let mut case = line(&texts[0], &texts[1], rest.0);
+            case.scores = scores
+                .into_iter()
+                .map(|(name, (passed, value, explanation))| (name, Score { passed, value, explanation }))
+                .collect();
+            (case.tags, case.output, case.output_ids, case.prompt_tokens) = (tags, output, ids, rest.2);
+            if rest.1 {
+                (case.kind, case.finish, case.prompt_hash) = (Kind::Danger, None, None);
+                case.error = Some(texts[2].clone());
+            }
+            let mut written = Vec::new();
+            case.write(&mut written).unwrap();
+            prop_assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&case).unwrap());
+        }
+
+        #[test]
+        fn rounding_is_that_of_decimal_text(value in -2e3..2e3, ten_millionths in -20_000_000_000i64..20_000_000_000) {
+            // The second is a tie, or one place beside.
+            for value in [value, value / 1e3, ten_millionths as f64 / 1e7] {
+                let text: f64 = format!("{value:.6}").parse().unwrap();
+                prop_assert_eq!(round(value).unwrap().to_bits(), (text + 0.0).to_bits(), "{}", value);
+            }
+        }
+
         #[test]
         fn rounding_twice_changes_nothing(value in proptest::num::f64::NORMAL) {
             let once = round(value).unwrap();

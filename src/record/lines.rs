@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn json(line: &ResultLine) -> String {
-        line.clone().into_entry().unwrap().json().to_owned()
+        serde_json::to_string(line).unwrap()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 
+mod batch;
 mod early;
 mod files;
 mod line;
@@ -20,6 +21,7 @@ mod summary;
 mod verdict;
 mod writer;
 
+pub use batch::Batch;
 pub use files::{MANIFEST, PERFORMANCE, REPORT, RESULTS, SUMMARY};
 pub use line::{ResultLine, round};
 pub use lines::Lines;
@@ -27,7 +29,6 @@ pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
 pub use performance::{Performance, Phase};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
-pub use sort::Entry;
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
 pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
 pub use writer::{RunWriter, SealedRun};

@@ -1,8 +1,7 @@
 //! Sorting more result lines than fit in memory, by dataset and id.
 //!
-//! Lines gather in a buffer of bounded size; a full buffer is sorted and taken by the caller or spilled to an unnamed
-//! temporary file (nothing is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line
-//! per spill.
+//! Lines gather in a buffer of bounded size; a full buffer is sorted and spilled to an unnamed temporary
+//! file (nothing is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line per spill.
 
 use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};
@@ -20,50 +19,35 @@ use crate::error::{Error, Result};
 pub(crate) const BUFFER_BYTES: usize = 32 << 20;
 /// Spills that are merged at once; more are merged into one, so that the number of open files stays bounded.
 const FAN_IN: usize = 64;
-/// Memory of an entry beside its text.
+/// Memory of a line beside its text.
 const SPAN_BYTES: usize = size_of::<Span>();
 
-/// A line with its key, in one piece of text.
+/// Dataset and id as bytes, which order as their texts do.
+pub(super) type Key<'a> = (&'a [u8], &'a [u8]);
+
+/// A line with its key, in one piece of memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+struct Entry {
     /// Dataset, id and line, one behind the other.
-    text: String,
+    bytes: Vec<u8>,
     dataset: usize,
     id: usize,
 }
 
 impl Entry {
-    /// A line; `json` writes it behind what there is, and `room` is about how long it gets.
-    pub(crate) fn new(
-        (dataset, id): (&str, &str),
-        room: usize,
-        json: impl FnOnce(&mut Vec<u8>) -> Result<()>,
-    ) -> Result<Self> {
-        let mut text = Vec::with_capacity(dataset.len() + id.len() + room);
-        text.extend_from_slice(dataset.as_bytes());
-        text.extend_from_slice(id.as_bytes());
-        json(&mut text)?;
-        let text = String::from_utf8(text).map_err(|e| Error::internal("write a line").caused_by(e))?;
-        Ok(Self { text, dataset: dataset.len(), id: id.len() })
+    fn key(&self) -> Key<'_> {
+        self.bytes[..self.dataset + self.id].split_at(self.dataset)
     }
 
-    fn slice(&self) -> Slice<'_> {
-        Slice { text: &self.text, dataset: self.dataset, id: self.id }
+    /// The line with its line break.
+    fn line(&self) -> &[u8] {
+        &self.bytes[self.dataset + self.id..]
     }
 
-    fn key(&self) -> (&str, &str) {
-        self.slice().key()
-    }
-
-    /// The line.
-    pub(crate) fn json(&self) -> &str {
-        self.slice().json()
-    }
-
-    fn copy(&mut self, slice: Slice<'_>) {
-        self.text.clear();
-        self.text.push_str(slice.text);
-        (self.dataset, self.id) = (slice.dataset, slice.id);
+    fn set(&mut self, (dataset, id): Key<'_>, line: &[u8]) {
+        self.bytes.clear();
+        [dataset, id, line].into_iter().for_each(|part| self.bytes.extend_from_slice(part));
+        (self.dataset, self.id) = (dataset.len(), id.len());
     }
 }
 
@@ -85,92 +69,86 @@ pub(crate) struct ExternalSort {
     written: Option<File>,
 }
 
-/// Entries one behind the other in one piece of memory: many small ones, taken and given back by several threads, would
-/// leave the heap full of holes.
-#[derive(Default)]
-struct Buffer {
-    text: String,
+/// Lines one behind the other in one piece of memory, their keys in another: many small ones, taken and given back by
+/// several threads, would leave the heap full of holes.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    keys: Vec<u8>,
+    lines: Vec<u8>,
     spans: Vec<Span>,
 }
 
-/// Where an entry lies: its start, the lengths of its names, and its own.
-#[derive(Clone, Copy)]
+/// Where key and line of a case start, and how long they are.
+#[derive(Clone, Copy, Debug)]
 struct Span {
-    start: usize,
+    key: usize,
+    line: usize,
+    len: usize,
     dataset: u32,
     id: u32,
-    len: usize,
-}
-
-impl Buffer {
-    fn bytes(&self) -> usize {
-        self.text.len() + self.spans.len() * SPAN_BYTES
-    }
-
-    fn push(&mut self, entry: &Entry) -> Result<()> {
-        let length = |bytes: usize| u32::try_from(bytes).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
-        let (dataset, id) = (length(entry.dataset)?, length(entry.id)?);
-        self.spans.push(Span { start: self.text.len(), dataset, id, len: entry.text.len() });
-        self.text.push_str(&entry.text);
-        Ok(())
-    }
-
-    /// Brings the entries in order.
-    fn sort(&mut self) {
-        let Self { text, spans } = self;
-        spans.sort_unstable_by(|a, b| a.of(text).key().cmp(&b.of(text).key()));
-    }
-
-    /// Forgets the entries and keeps the memory.
-    fn clear(&mut self) {
-        self.text.clear();
-        self.spans.clear();
-    }
-
-    fn entries(&self) -> Sorted<'_> {
-        Sorted { text: &self.text, spans: self.spans.iter() }
-    }
 }
 
 impl Span {
-    fn of(self, text: &str) -> Slice<'_> {
-        let text = &text[self.start..self.start + self.len];
-        Slice { text, dataset: self.dataset as usize, id: self.id as usize }
+    fn key(self, keys: &[u8]) -> Key<'_> {
+        keys[self.key..][..self.dataset as usize + self.id as usize].split_at(self.dataset as usize)
+    }
+
+    fn line(self, lines: &[u8]) -> &[u8] {
+        &lines[self.line..][..self.len]
     }
 }
 
-/// An entry in a buffer.
-#[derive(Clone, Copy)]
-pub(super) struct Slice<'a> {
-    text: &'a str,
-    dataset: usize,
-    id: usize,
-}
-
-impl<'a> Slice<'a> {
-    /// Dataset and id.
-    pub fn key(self) -> (&'a str, &'a str) {
-        self.text[..self.dataset + self.id].split_at(self.dataset)
+impl Buffer {
+    /// Takes in a line, which `write` writes without its line break behind what there is.
+    ///
+    /// # Errors
+    /// That of `write`; a name of 4 GiB.
+    pub fn push(&mut self, dataset: &str, id: &str, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        let length =
+            |text: &str| u32::try_from(text.len()).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
+        let (key, line) = (self.keys.len(), self.lines.len());
+        write(&mut self.lines)?;
+        self.lines.push(b'\n');
+        self.keys.extend_from_slice(dataset.as_bytes());
+        self.keys.extend_from_slice(id.as_bytes());
+        let len = self.lines.len() - line;
+        self.spans.push(Span { key, line, len, dataset: length(dataset)?, id: length(id)? });
+        Ok(())
     }
 
-    /// The line.
-    pub fn json(self) -> &'a str {
-        &self.text[self.dataset + self.id..]
+    /// Takes in the lines of another buffer.
+    fn append(&mut self, other: &Self) {
+        let (keys, lines) = (self.keys.len(), self.lines.len());
+        self.keys.extend_from_slice(&other.keys);
+        self.lines.extend_from_slice(&other.lines);
+        let moved = |span: &Span| Span { key: span.key + keys, line: span.line + lines, ..*span };
+        self.spans.extend(other.spans.iter().map(moved));
     }
-}
 
-/// The entries of a buffer in order.
-#[derive(Clone)]
-pub(super) struct Sorted<'a> {
-    text: &'a str,
-    spans: std::slice::Iter<'a, Span>,
-}
+    /// The lines in the order in which they came, each with its line break.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
 
-impl<'a> Iterator for Sorted<'a> {
-    type Item = Slice<'a>;
+    /// The keys in the order of the lines, or of the last sort.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = Key<'_>> + Clone {
+        self.spans.iter().map(|span| span.key(&self.keys))
+    }
 
-    fn next(&mut self) -> Option<Slice<'a>> {
-        self.spans.next().map(|span| span.of(self.text))
+    fn bytes(&self) -> usize {
+        self.keys.len() + self.lines.len() + self.spans.len() * SPAN_BYTES
+    }
+
+    fn sort(&mut self) {
+        let Self { keys, lines: _, spans } = self;
+        spans.sort_unstable_by(|a, b| a.key(keys).cmp(&b.key(keys)));
+    }
+
+    /// Forgets the lines and keeps the memory.
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.lines.clear();
+        self.spans.clear();
     }
 }
 
@@ -180,29 +158,14 @@ impl ExternalSort {
         Self { folder: folder.into(), limit, buffer: Buffer::default(), spills: Vec::new(), written: None }
     }
 
-    /// Takes in a line.
-    pub(crate) fn push(&mut self, entry: &Entry) -> Result<()> {
+    /// Takes in lines.
+    pub(super) fn push(&mut self, lines: &Buffer) -> Result<()> {
         if self.buffer.spans.is_empty() {
             // At once: growing would copy it again and again. What is not used costs addresses only.
-            self.buffer.text.reserve(self.limit);
+            self.buffer.lines.reserve(self.limit);
         }
-        self.buffer.push(entry)
-    }
-
-    /// Whether the buffer wants to be emptied before the next line.
-    pub(super) fn is_full(&self) -> bool {
-        self.buffer.bytes() >= self.limit
-    }
-
-    /// The lines in the buffer, in order.
-    pub(super) fn sorted(&mut self) -> Sorted<'_> {
-        self.buffer.sort();
-        self.buffer.entries()
-    }
-
-    /// Forgets the lines in the buffer: they are somewhere else.
-    pub(super) fn clear(&mut self) {
-        self.buffer.clear();
+        self.buffer.append(lines);
+        if self.buffer.bytes() >= self.limit { self.spill() } else { Ok(()) }
     }
 
     /// Takes in lines that the caller wrote in order, to be merged with the rest. Once at most.
@@ -210,22 +173,22 @@ impl ExternalSort {
         self.written = Some(lines);
     }
 
-    /// Hands every line to `sink` in order. A key that was pushed twice is an error.
-    pub(crate) fn finish(mut self, sink: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
+    /// Hands every line, with its line break, to `sink` in order. A key that was pushed twice is an error.
+    pub(super) fn finish(mut self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let folder = std::mem::take(&mut self.folder);
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.sort();
         let mut sources: Vec<Source> =
             self.spills.drain(..).map(Source::spill).collect::<Result<_, _>>().map_err(io(&folder))?;
         sources.extend(self.written.map(Source::written));
-        sources.push(Source::Memory(buffer.entries()));
-        merge(sources, &folder, sink)
+        sources.push(Source::memory(&buffer));
+        merge(sources, &folder, |entry| sink(entry.line()))
     }
 
     /// Empties the buffer into a file of its own.
-    pub(super) fn spill(&mut self) -> Result<()> {
+    fn spill(&mut self) -> Result<()> {
         self.buffer.sort();
-        let spilled = self.write(vec![Source::Memory(self.buffer.entries())])?;
+        let spilled = self.write(vec![Source::memory(&self.buffer)])?;
         self.buffer.clear();
         self.spills.push(spilled);
         if self.spills.len() >= FAN_IN {
@@ -246,13 +209,17 @@ impl ExternalSort {
 
 /// Where sorted entries come from.
 enum Source<'a> {
-    Memory(Sorted<'a>),
+    Memory(&'a Buffer, std::slice::Iter<'a, Span>),
     Spill(BufReader<File>),
     /// Lines alone, and room for one.
     Written(BufReader<File>, Vec<u8>),
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn memory(sorted: &'a Buffer) -> Self {
+        Self::Memory(sorted, sorted.spans.iter())
+    }
+
     fn written(file: File) -> Self {
         Self::Written(BufReader::with_capacity(1 << 16, file), Vec::new())
     }
@@ -265,7 +232,10 @@ impl Source<'_> {
     /// The next entry, in place of the given one whose memory it takes over; false at the end.
     fn next(&mut self, entry: &mut Entry) -> std::io::Result<bool> {
         match self {
-            Self::Memory(entries) => Ok(entries.next().map(|slice| entry.copy(slice)).is_some()),
+            Self::Memory(buffer, spans) => {
+                let next = spans.next().map(|span| entry.set(span.key(&buffer.keys), span.line(&buffer.lines)));
+                Ok(next.is_some())
+            }
             Self::Spill(reader) => read_entry(reader, entry),
             Self::Written(reader, line) => read_line(reader, line, entry),
         }
@@ -304,6 +274,7 @@ fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -
         let Reverse(Front { entry, source }) = &mut *top;
         if last.as_ref().is_some_and(|last| last.key() == entry.key()) {
             let (dataset, id) = entry.key();
+            let (dataset, id) = (String::from_utf8_lossy(dataset), String::from_utf8_lossy(id));
             let fragment = format!("record case `{id}` of dataset `{dataset}`: it was recorded before");
             return Err(Error::internal(fragment));
         }
@@ -317,12 +288,12 @@ fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -
     Ok(())
 }
 
-/// Three lengths, then the text.
+/// Three lengths, then the bytes.
 fn write_entry(writer: &mut impl Write, entry: &Entry) -> std::io::Result<()> {
-    for length in [entry.dataset, entry.id, entry.text.len()] {
+    for length in [entry.dataset, entry.id, entry.bytes.len()] {
         writer.write_all(&(length as u64).to_le_bytes())?;
     }
-    writer.write_all(entry.text.as_bytes())
+    writer.write_all(&entry.bytes)
 }
 
 fn read_entry(reader: &mut impl Read, entry: &mut Entry) -> std::io::Result<bool> {
@@ -333,11 +304,9 @@ fn read_entry(reader: &mut impl Read, entry: &mut Entry) -> std::io::Result<bool
     }
     reader.read_exact(&mut lengths[1..])?;
     let length = |at: usize| u64::from_le_bytes(lengths.as_chunks::<8>().0[at]) as usize;
-    let mut bytes = std::mem::take(&mut entry.text).into_bytes();
-    bytes.resize(length(2), 0);
-    reader.read_exact(&mut bytes)?;
-    let text = String::from_utf8(bytes).map_err(std::io::Error::other)?;
-    *entry = Entry { text, dataset: length(0), id: length(1) };
+    (entry.dataset, entry.id) = (length(0), length(1));
+    entry.bytes.resize(length(2), 0);
+    reader.read_exact(&mut entry.bytes)?;
     Ok(true)
 }
 
@@ -346,11 +315,8 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, entry: &mut Entry) -
     if reader.read_until(b'\n', line)? == 0 {
         return Ok(false);
     }
-    let json = str::from_utf8(line).map_err(std::io::Error::other)?.trim_end();
-    let Names { dataset, id } = serde_json::from_str(json)?;
-    entry.text.clear();
-    [&dataset, &id, json].into_iter().for_each(|part| entry.text.push_str(part));
-    (entry.dataset, entry.id) = (dataset.len(), id.len());
+    let Names { dataset, id } = serde_json::from_slice(line)?;
+    entry.set((dataset.as_bytes(), id.as_bytes()), line);
     Ok(true)
 }
 
@@ -363,48 +329,47 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn sorted(entries: &[Entry], limit: usize) -> Result<(Vec<Entry>, usize)> {
+    type Line = (String, String, String);
+
+    fn sorted(lines: &[Line], limit: usize) -> Result<(Vec<String>, usize)> {
         let folder = tempfile::tempdir().unwrap();
         let mut sort = ExternalSort::new(folder.path(), limit);
-        for entry in entries {
-            sort.push(entry)?;
-            if sort.is_full() {
-                sort.spill()?;
+        for some in lines.chunks(3) {
+            let mut buffer = Buffer::default();
+            for (dataset, id, line) in some {
+                let write = |bytes: &mut Vec<u8>| {
+                    bytes.extend(line.bytes());
+                    Ok(())
+                };
+                buffer.push(dataset, id, write)?;
             }
+            sort.push(&buffer)?;
         }
         let spills = sort.spills.len();
         let mut got = Vec::new();
-        sort.finish(|entry| {
-            got.push(entry.clone());
+        sort.finish(|line| {
+            got.push(std::str::from_utf8(line).unwrap().strip_suffix('\n').unwrap().to_owned());
             Ok(())
         })?;
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "spills have no names");
         Ok((got, spills))
     }
 
-    fn written(dataset: &str, id: &str, json: &str) -> Entry {
-        let line = |text: &mut Vec<u8>| {
-            text.extend(json.bytes());
-            Ok(())
-        };
-        Entry::new((dataset, id), 0, line).unwrap()
-    }
-
-    fn entry(dataset: &str, id: String) -> Entry {
-        written(dataset, &id, &format!("{{{id}}}"))
+    fn line(dataset: &str, id: &str) -> Line {
+        (dataset.into(), id.into(), format!("{{{id}}}"))
     }
 
     #[test]
     fn many_spills_are_merged_in_two_steps() {
-        let entries: Vec<_> = (0..500).map(|i| entry("a", format!("{:03}", i * 7 % 500))).collect();
-        let (got, spills) = sorted(&entries, 1).unwrap();
+        let lines: Vec<_> = (0..500).map(|i| line("a", &format!("{:03}", i * 7 % 500))).collect();
+        let (got, spills) = sorted(&lines, 1).unwrap();
         assert!(spills < FAN_IN);
-        assert_eq!(got, (0..500).map(|i| entry("a", format!("{i:03}"))).collect::<Vec<_>>());
+        assert_eq!(got, (0..500).map(|i| format!("{{{i:03}}}")).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_case_recorded_twice_is_an_error() {
-        let twice = [entry("a", "1".into()), entry("a", "2".into()), entry("a", "1".into())];
+        let twice = [line("a", "1"), line("a", "2"), line("a", "1")];
         for limit in [1, 1 << 20] {
             let error = sorted(&twice, limit).unwrap_err();
             assert_eq!(error.fragment(), "record case `1` of dataset `a`: it was recorded before");
@@ -418,14 +383,13 @@ mod tests {
             limit in 1usize..4000,
             seed in any::<u64>(),
         ) {
-            let mut entries: Vec<_> = keys.into_iter()
-                .map(|((dataset, id), json)| written(&dataset, &id, &json)).collect();
-            let expected = entries.clone();
+            let mut lines: Vec<Line> = keys.into_iter().map(|((dataset, id), line)| (dataset, id, line)).collect();
+            let expected: Vec<String> = lines.iter().map(|(_, _, line)| line.clone()).collect();
             let mut rng = crate::stats::CounterRng::new(seed, 0);
-            for i in (1..entries.len()).rev() {
-                entries.swap(i, rng.below(i as u64 + 1) as usize);
+            for i in (1..lines.len()).rev() {
+                lines.swap(i, rng.below(i as u64 + 1) as usize);
             }
-            prop_assert_eq!(sorted(&entries, limit).unwrap().0, expected);
+            prop_assert_eq!(sorted(&lines, limit).unwrap().0, expected);
         }
     }
 }

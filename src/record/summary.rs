@@ -3,16 +3,12 @@
 //! An errored case has no trustworthy score. It stays in every denominator of its dataset and in no numerator: it never
 //! counts as passing, whichever of its scorers did work. Means are over the cases that did not err.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{ResultLine, Verdict, round};
 use crate::dataset::Kind;
-use crate::error::{Error, Result};
-use crate::score::Score;
 use crate::stats::{CONFIDENCE, Interval, wilson};
 
 /// How many ids of failing or errored cases a summary lists per dataset and scorer; counts are always exact.
@@ -102,31 +98,7 @@ impl DatasetSummary {
     }
 }
 
-/// What figures need of a result line, read without the rest.
-#[derive(Debug, Deserialize)]
-struct Outcomes<'a> {
-    #[serde(borrow)]
-    dataset: Cow<'a, str>,
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    kind: Kind,
-    scores: BTreeMap<Name<'a>, Outcome>,
-    passed: bool,
-    error: Option<IgnoredAny>,
-}
-
-/// A text that need not be copied, also as the key of a map.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// What figures need of a score.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Outcome {
-    passed: bool,
-    value: f64,
-}
-
-/// Adds result lines up, in the order of `results.jsonl` (float sums depend on it).
+/// Adds result lines up, in any order and in any parts: counts and sums are of whole numbers.
 #[derive(Debug, Default)]
 pub struct SummaryBuilder {
     datasets: BTreeMap<String, DatasetTally>,
@@ -138,7 +110,7 @@ struct DatasetTally {
     cases: u64,
     passed: u64,
     errored: u64,
-    errored_ids: Vec<String>,
+    errored_ids: FirstIds,
     scorers: BTreeMap<String, ScorerTally>,
 }
 
@@ -146,84 +118,87 @@ struct DatasetTally {
 struct ScorerTally {
     scored: u64,
     passed: u64,
-    sum: f64,
-    failed_ids: Vec<String>,
+    sum: Sum,
+    failed_ids: FirstIds,
 }
 
 impl SummaryBuilder {
-    /// Adds one case.
+    /// Adds one case, settled by [`ResultLine::settle`].
     pub fn add(&mut self, line: &ResultLine) {
-        let outcome = |score: &Score| Outcome { passed: score.passed, value: score.value };
-        let scores = line.scores.iter().map(|(name, score)| (Name(name.into()), outcome(score)));
-        self.add_outcomes(&Outcomes {
-            dataset: (&line.dataset).into(),
-            id: (&line.id).into(),
-            kind: line.kind,
-            scores: scores.collect(),
-            passed: line.passed,
-            error: line.error.as_ref().map(|_| IgnoredAny),
-        });
-    }
-
-    /// Adds the cases in a piece of `results.jsonl`: what is written can be read.
-    pub(super) fn add_lines(&mut self, piece: &[u8]) -> Result<()> {
-        for line in serde_json::Deserializer::from_slice(piece).into_iter() {
-            let line = line.map_err(|e| Error::internal("read back a line").caused_by(e))?;
-            self.add_outcomes(&line);
-        }
-        Ok(())
-    }
-
-    fn add_outcomes(&mut self, line: &Outcomes<'_>) {
-        let tally = match self.datasets.get_mut(&*line.dataset) {
+        let tally = match self.datasets.get_mut(&line.dataset) {
             Some(tally) => tally,
-            None => {
-                self.datasets.entry(line.dataset.clone().into_owned()).or_insert_with(|| DatasetTally::new(line.kind))
-            }
+            None => self.datasets.entry(line.dataset.clone()).or_insert_with(|| DatasetTally::new(line.kind)),
         };
         tally.add(line);
     }
 
-    /// The figures.
-    pub fn finish(self) -> Summary {
-        let datasets: Vec<_> = self.datasets.into_iter().map(|(name, tally)| tally.finish(name)).collect();
-        let totals = datasets.iter().fold(Totals::default(), |sum, dataset| Totals {
+    /// Adds what another has added up.
+    pub fn merge(&mut self, other: Self) {
+        for (name, tally) in other.datasets {
+            self.datasets.entry(name).or_insert_with(|| DatasetTally::new(tally.kind)).merge(tally);
+        }
+    }
+
+    /// The counts over all datasets.
+    pub fn totals(&self) -> Totals {
+        self.datasets.values().fold(Totals::default(), |sum, dataset| Totals {
             cases: sum.cases + dataset.cases,
             passed: sum.passed + dataset.passed,
             errored: sum.errored + dataset.errored,
-        });
+        })
+    }
+
+    /// The figures.
+    pub fn finish(self) -> Summary {
+        let totals = self.totals();
+        let datasets = self.datasets.into_iter().map(|(name, tally)| tally.finish(name)).collect();
         Summary { totals, datasets, verdict: None }
     }
 }
 
 impl DatasetTally {
     fn new(kind: Kind) -> Self {
-        Self { kind, cases: 0, passed: 0, errored: 0, errored_ids: vec![], scorers: BTreeMap::new() }
+        Self { kind, cases: 0, passed: 0, errored: 0, errored_ids: FirstIds::default(), scorers: BTreeMap::new() }
     }
 
-    fn add(&mut self, line: &Outcomes<'_>) {
+    fn add(&mut self, line: &ResultLine) {
         self.kind = self.kind.max(line.kind);
         self.cases += 1;
         self.passed += u64::from(line.passed);
         if line.error.is_some() {
             self.errored += 1;
-            list(&mut self.errored_ids, &line.id);
+            self.errored_ids.add(&line.id);
         }
-        for (Name(name), score) in &line.scores {
+        for (name, score) in &line.scores {
             // Also for errored cases: the scorer was meant to run here, so it must have a row.
-            let tally = match self.scorers.get_mut(&**name) {
+            let tally = match self.scorers.get_mut(name) {
                 Some(tally) => tally,
-                None => self.scorers.entry(name.clone().into_owned()).or_default(),
+                None => self.scorers.entry(name.clone()).or_default(),
             };
             if line.error.is_some() {
                 continue;
             }
             tally.scored += 1;
             tally.passed += u64::from(score.passed);
-            tally.sum += score.value;
+            tally.sum.add(score.value);
             if !score.passed {
-                list(&mut tally.failed_ids, &line.id);
+                tally.failed_ids.add(&line.id);
             }
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.kind = self.kind.max(other.kind);
+        self.cases += other.cases;
+        self.passed += other.passed;
+        self.errored += other.errored;
+        self.errored_ids.merge(&other.errored_ids);
+        for (name, theirs) in other.scorers {
+            let tally = self.scorers.entry(name).or_default();
+            tally.scored += theirs.scored;
+            tally.passed += theirs.passed;
+            tally.sum.merge(theirs.sum);
+            tally.failed_ids.merge(&theirs.failed_ids);
         }
     }
 
@@ -231,7 +206,7 @@ impl DatasetTally {
         let errored = self.errored;
         let scorers = self.scorers.into_iter().map(|(name, tally)| tally.finish(name, errored)).collect();
         let (rate, interval) = rate(self.passed, self.cases);
-        let (kind, cases, passed, errored_ids) = (self.kind, self.cases, self.passed, self.errored_ids);
+        let (kind, cases, passed, errored_ids) = (self.kind, self.cases, self.passed, self.errored_ids.0);
         DatasetSummary { dataset, kind, cases, passed, errored, rate, interval, errored_ids, scorers }
     }
 }
@@ -240,8 +215,63 @@ impl ScorerTally {
     fn finish(self, scorer: String, errored: u64) -> ScorerSummary {
         let (cases, passed) = (self.scored + errored, self.passed);
         let (rate, interval) = rate(passed, cases);
-        let mean = (self.scored > 0).then(|| self.sum / self.scored as f64).and_then(round);
-        ScorerSummary { scorer, cases, passed, errored, rate, interval, mean, failed_ids: self.failed_ids }
+        let (mean, failed_ids) = (self.sum.mean(self.scored), self.failed_ids.0);
+        ScorerSummary { scorer, cases, passed, errored, rate, interval, mean, failed_ids }
+    }
+}
+
+/// A sum of values as records hold them, in millionths: exact, so that no order changes it. None once it is beyond what
+/// whole numbers of 128 bits hold.
+#[derive(Clone, Copy, Debug)]
+struct Sum(Option<i128>);
+
+/// Millionths of one.
+const MILLION: f64 = 1e6;
+/// Millionths that whole numbers of 128 bits can hold many of.
+const LARGEST: f64 = 1e30;
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self(Some(0))
+    }
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        let millionths = (value * MILLION).round();
+        self.merge(Self((millionths.abs() < LARGEST).then_some(millionths as i128)));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.0 = self.0.zip(other.0).and_then(|(one, two)| one.checked_add(two));
+    }
+
+    /// The mean of so many values, rounded as records are.
+    fn mean(self, count: u64) -> Option<f64> {
+        if count == 0 {
+            return None;
+        }
+        // Of numbers that doubles hold: rounded once.
+        round(self.0? as f64 / (count as f64 * MILLION))
+    }
+}
+
+/// The first ids in the order of texts, not more than a summary lists.
+#[derive(Debug, Default)]
+struct FirstIds(Vec<String>);
+
+impl FirstIds {
+    fn add(&mut self, id: &str) {
+        if self.0.len() >= LISTED_IDS && self.0.last().is_some_and(|last| last.as_str() <= id) {
+            return;
+        }
+        let place = self.0.partition_point(|other| other.as_str() < id);
+        self.0.insert(place, id.to_owned());
+        self.0.truncate(LISTED_IDS);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|id| self.add(id));
     }
 }
 
@@ -253,17 +283,11 @@ fn rate(passed: u64, cases: u64) -> (Option<f64>, Option<Interval>) {
     (rate, interval)
 }
 
-/// Keeps the first ids.
-fn list(ids: &mut Vec<String>, id: &str) {
-    if ids.len() < LISTED_IDS {
-        ids.push(id.to_owned());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::line::tests::line;
+    use proptest::prelude::*;
 
     #[test]
     fn errored_cases_count_and_never_pass() {
@@ -301,5 +325,57 @@ mod tests {
         let scorer = &summary.datasets[0].scorers[0];
         assert_eq!((scorer.cases, scorer.passed, scorer.rate, scorer.mean), (1, 0, Some(0.0), None));
         assert_eq!(SummaryBuilder::default().finish(), Summary::default());
+    }
+
+    #[test]
+    fn a_sum_beyond_bounds_has_no_mean() {
+        let mut sum = Sum::default();
+        sum.add(0.1);
+        sum.add(0.2);
+        assert_eq!(sum.mean(3), Some(0.1));
+        assert_eq!(sum.mean(0), None);
+        sum.add(1e300);
+        sum.add(-1e300);
+        assert_eq!(sum.mean(5), None);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_order_nor_parts_count(
+            cases in proptest::collection::vec((0..3u8, 0..400u16, -2.0..2.0f64, any::<bool>(), 0..20u8), 0..300),
+            seed in any::<u64>(),
+            part in 1usize..80,
+        ) {
+            let mut lines: Vec<ResultLine> = cases.into_iter().map(|(dataset, id, value, passed, error)| {
+                let mut line = line(&format!("d{dataset}"), &id.to_string(), passed);
+                line.scores.get_mut("match").unwrap().value = value;
+                line.error = (error == 0).then(|| "no".to_owned());
+                line.settle().unwrap();
+                line
+            }).collect();
+            let summary = |lines: &[ResultLine], part: usize| {
+                let mut whole = SummaryBuilder::default();
+                for part in lines.chunks(part) {
+                    let mut builder = SummaryBuilder::default();
+                    part.iter().for_each(|line| builder.add(line));
+                    whole.merge(builder);
+                }
+                whole.finish()
+            };
+            let expected = summary(&lines, 1000);
+            let mut rng = crate::stats::CounterRng::new(seed, 0);
+            for i in (1..lines.len()).rev() {
+                lines.swap(i, rng.below(i as u64 + 1) as usize);
+            }
+            prop_assert_eq!(summary(&lines, part), expected.clone());
+            for dataset in &expected.datasets {
+                let mut ids: Vec<String> = lines.iter()
+                    .filter(|line| line.dataset == dataset.dataset && line.error.is_some())
+                    .map(|line| line.id.clone()).collect();
+                ids.sort_unstable();
+                ids.truncate(LISTED_IDS);
+                prop_assert_eq!(&dataset.errored_ids, &ids);
+            }
+        }
     }
 }

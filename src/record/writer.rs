@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::early::EarlyResults;
 use super::files::HashedFile;
 use super::reader::pretty;
-use super::sort::{BUFFER_BYTES, Entry, ExternalSort};
+use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
-    FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, RunId, SUMMARY, Summary, SummaryBuilder,
-    Verdict, check_name, sync_folder,
+    Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, RunId, SUMMARY, Summary,
+    SummaryBuilder, Verdict, check_name, sync_folder,
 };
 use crate::error::{Error, Result};
 
-/// Bytes of sorted lines that are written and added up at a time, and pieces that may wait.
+/// Bytes of sorted lines that are written at a time, and pieces that may wait.
 const PIECE_BYTES: usize = 1 << 18;
 const PIECES: usize = 4;
 
@@ -23,9 +23,11 @@ const PIECES: usize = 4;
 /// the writer removes it.
 pub struct RunWriter {
     partial: Partial,
-    sort: ExternalSort,
-    /// The result file, as long as buffers come in order.
+    /// The result file, as long as cases come in order.
     early: Option<EarlyResults>,
+    /// What can only be written at the end.
+    sort: ExternalSort,
+    summary: SummaryBuilder,
     run_id: RunId,
     target: PathBuf,
 }
@@ -79,7 +81,8 @@ impl RunWriter {
             if !target.exists() {
                 let sort = ExternalSort::new(&partial.path, limit);
                 let early = Some(EarlyResults::create(&partial.path.join(RESULTS))?);
-                return Ok(Self { partial, sort, early, run_id, target });
+                let summary = SummaryBuilder::default();
+                return Ok(Self { partial, early, sort, summary, run_id, target });
             }
         }
         Err(Error::input(format!("find a free folder for run `{run_id}`")).at(&folder))
@@ -95,84 +98,59 @@ impl RunWriter {
         &self.partial.path
     }
 
-    /// Takes in one case, settled and written down by [`ResultLine::into_entry`].
-    pub fn push(&mut self, entry: &Entry) -> Result<()> {
-        self.sort.push(entry)?;
-        if self.sort.is_full() && !self.append()? {
-            self.sort.spill()?;
+    /// Takes in some cases.
+    pub fn push(&mut self, batch: Batch) -> Result<()> {
+        let Batch { lines, summary } = batch;
+        self.summary.merge(summary);
+        match self.early.take() {
+            Some(mut early) if early.precedes(&lines) => {
+                early.append(&lines)?;
+                self.early = Some(early);
+                return Ok(());
+            }
+            Some(early) => self.sort.add_written(early.take_back()?),
+            None => {}
         }
-        Ok(())
+        self.sort.push(&lines)
     }
 
-    /// Writes what the sort holds straight to the results, if all that came before can stand before it.
-    fn append(&mut self) -> Result<bool> {
-        let Some(mut early) = self.early.take() else { return Ok(false) };
-        let lines = self.sort.sorted();
-        if !early.precedes(lines.clone()) {
-            self.sort.add_written(early.take_back()?);
-            return Ok(false);
-        }
-        early.append(lines)?;
-        self.sort.clear();
-        self.early = Some(early);
-        Ok(true)
-    }
-
-    /// Sorts the cases into `results.jsonl` and adds them up.
-    pub fn seal(mut self) -> Result<SealedRun> {
-        self.append()?;
-        let (summary, entry) = match self.early.take() {
+    /// Brings the cases in order in `results.jsonl`, and adds them up.
+    pub fn seal(self) -> Result<SealedRun> {
+        let Self { partial, early, sort, summary, run_id, target } = self;
+        let entry = match early {
             Some(early) => early.finish()?,
-            None => self.merge()?,
+            None => merge(sort, &partial.path.join(RESULTS))?,
         };
         let files = BTreeMap::from([(RESULTS.to_owned(), entry)]);
-        let (partial, run_id, target) = (self.partial, self.run_id, self.target);
-        Ok(SealedRun { partial, run_id, target, files, summary })
-    }
-
-    /// Merges what was spilled into the results.
-    fn merge(&mut self) -> Result<(Summary, FileEntry)> {
-        let path = self.partial.path.join(RESULTS);
-        let file = HashedFile::create(&path)?;
-        let sort = std::mem::replace(&mut self.sort, ExternalSort::new(&self.partial.path, 0));
-        std::thread::scope(|scope| {
-            // In here, so that an error below closes the channels.
-            let (sender, sorted) = sync_channel(PIECES);
-            let (written_sender, written) = sync_channel(PIECES);
-            let entry = scope.spawn(move || write(sorted, file, written_sender));
-            // Sums run in file order, over the lines as they were written: what is written can be read.
-            let summary = scope.spawn(move || {
-                let mut summary = SummaryBuilder::default();
-                written.iter().try_for_each(|piece| summary.add_lines(&piece))?;
-                Ok::<_, Error>(summary.finish())
-            });
-            let mut piece = Vec::with_capacity(PIECE_BYTES);
-            let sorted = sort.finish(|entry| {
-                piece.extend_from_slice(entry.json().as_bytes());
-                piece.push(b'\n');
-                if piece.len() >= PIECE_BYTES {
-                    // Whoever writes stops only at an error, which is told below.
-                    let _ = sender.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
-                }
-                Ok(())
-            });
-            let _ = sender.send(piece);
-            drop(sender);
-            let entry = entry.join().map_err(|_| Error::internal("write the cases: the thread panicked"))?;
-            let summary = summary.join().map_err(|_| Error::internal("add up the cases: the thread panicked"))?;
-            sorted.and_then(|()| Ok((summary?, entry?)))
-        })
+        Ok(SealedRun { partial, run_id, target, files, summary: summary.finish() })
     }
 }
 
-/// Writes pieces to the file and hands them on.
-fn write(pieces: Receiver<Vec<u8>>, mut file: HashedFile, written: SyncSender<Vec<u8>>) -> Result<FileEntry> {
-    for piece in pieces {
-        file.write(&piece)?;
-        // Whoever adds up stops only at an error, which is told at the end.
-        let _ = written.send(piece);
-    }
-    drop(written);
+/// Writes what was sorted to the file.
+fn merge(sort: ExternalSort, path: &Path) -> Result<FileEntry> {
+    let file = HashedFile::create(path)?;
+    std::thread::scope(|scope| {
+        // In here, so that an error below closes the channel.
+        let (sender, sorted) = sync_channel(PIECES);
+        let entry = scope.spawn(move || write(sorted, file));
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let sorted = sort.finish(|line| {
+            piece.extend_from_slice(line);
+            if piece.len() >= PIECE_BYTES {
+                // Whoever writes stops only at an error, which is told below.
+                let _ = sender.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
+            }
+            Ok(())
+        });
+        let _ = sender.send(piece);
+        drop(sender);
+        let entry = entry.join().map_err(|_| Error::internal("write the cases: the thread panicked"))?;
+        sorted.and(entry)
+    })
+}
+
+fn write(pieces: Receiver<Vec<u8>>, mut file: HashedFile) -> Result<FileEntry> {
+    pieces.iter().try_for_each(|piece| file.write(&piece))?;
     file.finish()
 }
 
@@ -249,11 +227,17 @@ pub(crate) mod tests {
         for line in lines {
             let selected = Selected { kind: line.kind, cases: 0 };
             manifest.selected.entry(line.dataset.clone()).or_insert(selected).cases += 1;
-            writer.push(&line.clone().into_entry().unwrap()).unwrap();
+            writer.push(batch([line])).unwrap();
         }
         let mut sealed = writer.seal().unwrap();
         sealed.write(REPORT, b"# report\n").unwrap();
         sealed.commit(manifest, &Performance::default()).unwrap()
+    }
+
+    fn batch<'a>(lines: impl IntoIterator<Item = &'a ResultLine>) -> Batch {
+        let mut batch = Batch::default();
+        lines.into_iter().for_each(|line| batch.push(line.clone()).unwrap());
+        batch
     }
 
     #[test]
@@ -281,13 +265,13 @@ pub(crate) mod tests {
         let runs = tempfile::tempdir().unwrap();
         let cases: Vec<_> =
             (0..60).map(|n| line(if n < 20 { "a" } else { "b\u{e9}" }, &format!("{n:02}\""), n % 3 > 0)).collect();
-        let written = |limit: usize, swapped: &[(usize, usize)]| {
+        let written = |limit: usize, size: usize, swapped: &[(usize, usize)]| {
             let mut cases = cases.clone();
             swapped.iter().for_each(|(one, two)| cases.swap(*one, *two));
             let id = RunId::parse("r1").unwrap();
             let mut writer = RunWriter::with_buffer(runs.path(), "desk", &id, limit).unwrap();
-            for line in cases {
-                writer.push(&line.into_entry().unwrap()).unwrap();
+            for some in cases.chunks(size) {
+                writer.push(batch(some)).unwrap();
             }
             let early = writer.early.is_some();
             let sealed = writer.seal().unwrap();
@@ -295,13 +279,17 @@ pub(crate) mod tests {
             assert_eq!(fs::read_dir(&sealed.partial.path).unwrap().count(), 1);
             ((bytes, sealed.summary.clone(), sealed.files.clone()), early)
         };
-        let (expected, _) = written(1 << 20, &[]);
-        assert_eq!(written(1000, &[]), (expected.clone(), true));
-        // Within a buffer, across the first two, late, and only in what is left at the end.
-        assert_eq!(written(1000, &[(0, 1)]), (expected.clone(), true));
-        assert_eq!(written(1000, &[(0, 5)]), (expected.clone(), false));
-        assert_eq!(written(1000, &[(3, 50)]), (expected.clone(), false));
-        assert_eq!(written(12_000, &[(0, 59)]), (expected, true));
+        let (expected, early) = written(1 << 20, 60, &[]);
+        assert!(early);
+        for size in [1, 7, 60] {
+            assert_eq!(written(1000, size, &[]), (expected.clone(), true));
+            // In the first batch, later, and at the end; with spills and without.
+            for swapped in [(0, 1), (3, 50), (58, 59)] {
+                for limit in [1000, 1 << 20] {
+                    assert_eq!(written(limit, size, &[swapped]), (expected.clone(), false));
+                }
+            }
+        }
     }
 
     #[test]
@@ -310,10 +298,10 @@ pub(crate) mod tests {
         let id = RunId::parse("r1").unwrap();
         let mut bad = line("a", "1", true);
         bad.scores.get_mut("match").unwrap().value = f64::NAN;
-        assert!(bad.into_entry().is_err());
+        assert!(Batch::default().push(bad).is_err());
         let mut writer = RunWriter::create(runs.path(), "desk", &id).unwrap();
-        writer.push(&line("a", "1", true).into_entry().unwrap()).unwrap();
-        writer.push(&line("a", "1", true).into_entry().unwrap()).unwrap();
+        writer.push(batch([&line("a", "1", true)])).unwrap();
+        writer.push(batch([&line("a", "1", true)])).unwrap();
         assert!(writer.seal().is_err());
         drop(RunWriter::create(runs.path(), "desk", &id).unwrap().seal().unwrap());
         assert_eq!(fs::read_dir(runs.path().join("desk")).unwrap().count(), 0);

@@ -11,15 +11,15 @@ use super::manifest;
 use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, LARGEST, Outbox};
 use super::recorded::Recorded;
-use super::scoring::{Scored, Scoring, Tools};
+use super::scoring::{Scoring, Tools};
 use crate::engine::Generator;
 use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
-use crate::record::{Manifest, Performance, RunWriter, SealedRun};
+use crate::record::{Batch, Manifest, Performance, RunWriter, SealedRun};
 
 /// Chunks that wait for scoring.
-const AHEAD: usize = 1;
+const AHEAD: usize = 3;
 
 /// What to run, with what, and where to.
 pub struct Job<'a> {
@@ -138,22 +138,23 @@ fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
     outbox.flush()
 }
 
-/// Scores chunks until there are no more; what is scored goes to the record, on a thread of its own: now and then that
-/// sorts and spills.
+/// Scores chunks until there are no more; what is scored goes to the record, on a thread of its own.
 fn score_all(receiver: Receiver<Vec<Answered>>, mut scoring: Scoring<'_>, writer: &mut RunWriter) -> Result<()> {
     let watch = scoring.watch();
     std::thread::scope(|scope| {
-        let (sender, entries) = sync_channel::<Vec<Scored>>(AHEAD);
-        let written = scope.spawn(move || entries.iter().flatten().try_for_each(|scored| writer.push(&scored.entry)));
+        let (sender, batches) = sync_channel::<Vec<Batch>>(AHEAD);
+        let written = scope.spawn(move || batches.iter().flatten().try_for_each(|batch| writer.push(batch)));
         let (mut cases, mut passed, mut errored) = (0, 0, 0);
         let scored = receiver.iter().try_for_each(|chunk| {
             watch.check()?;
-            let chunk = scoring.chunk(chunk)?;
-            cases += chunk.len() as u64;
-            passed += chunk.iter().filter(|scored| scored.passed).count() as u64;
-            errored += chunk.iter().filter(|scored| scored.errored).count() as u64;
+            let batches = scoring.chunk(chunk)?;
+            for totals in batches.iter().map(Batch::totals) {
+                cases += totals.cases;
+                passed += totals.passed;
+                errored += totals.errored;
+            }
             // It stops only at an error, which is shown instead.
-            sender.send(chunk).map_err(|_| Error::internal("write the scores: the thread has stopped"))?;
+            sender.send(batches).map_err(|_| Error::internal("write the scores: the thread has stopped"))?;
             watch.tell(Event::Scored { cases, passed, errored });
             Ok(())
         });

@@ -50,6 +50,11 @@ impl Answers {
 }
 
 impl Encoders {
+    /// Whether there is no model that could be needed.
+    pub fn is_empty(&self) -> bool {
+        self.embedder.is_none() && self.classifier.is_none()
+    }
+
     /// Answers the needs of a chunk, each different text once.
     ///
     /// # Errors

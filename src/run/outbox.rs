@@ -19,7 +19,7 @@ pub(super) enum Answer {
     /// The generator's response, which may be an error.
     Generated(Response),
     /// The line of the recorded answer as it stands in the file, if there is one.
-    Recorded(Option<Vec<u8>>),
+    Recorded(Option<String>),
     /// It was never asked, and why.
     Unasked(String),
 }

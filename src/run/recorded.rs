@@ -2,8 +2,11 @@
 //!
 //! The file is read twice. The first pass checks every line, blocks of lines on all threads, and notes a hash of dataset and
 //! id with the line's offset; then every case claims its line, so that unknown and doubled answers are known before anything
-//! is scored. The second reads each line when its case comes: one sequential pass where both files have one order.
+//! is scored. The second reads each line when its case comes: one sequential pass where both files have one order. As long as
+//! they have, the next line is the one that a case looks for, and the index stays as it was noted; at the first case that
+//! looks elsewhere it is sorted.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -23,15 +26,19 @@ pub struct Recorded {
     path: PathBuf,
     reader: BufReader<File>,
     position: u64,
-    /// Sorted by hash.
+    /// In the order of the file, or sorted by hash.
     entries: Vec<Entry>,
-    /// By the first bits of a hash, where its entries start; one more for their end.
+    /// In the order of the file, the line behind the one that was looked for last; none once the entries are sorted.
+    next: Option<usize>,
+    /// Of sorted entries: by the first bits of a hash, where its entries start; one more for their end.
     starts: Vec<usize>,
     /// By how much a hash is shifted for its first bits.
     shift: u32,
     /// Whether some lines name their dataset, and whether some do not.
     named: bool,
     bare: bool,
+    /// The dataset that claimed first.
+    first: Option<String>,
     sha256: String,
 }
 
@@ -48,6 +55,7 @@ const CLAIMED: u64 = 1 << 47;
 const BUFFER: usize = 1 << 13;
 /// About as long as a line is.
 const LINE: usize = 256;
+const CHANGED: &str = "the file was changed meanwhile";
 /// Fewer lines are not worth another thread.
 const FEWEST: usize = 32;
 
@@ -91,7 +99,7 @@ impl Recorded {
     /// Reads and checks a file of recorded answers; `-` is standard input, which is kept in a temporary file.
     ///
     /// # Errors
-    /// A line that cannot be read, or two for one case.
+    /// A line that cannot be read.
     pub fn open(path: &Path, watch: Watch<'_>) -> Result<Self> {
         let (file, path) = match path.as_os_str() == "-" {
             true => (spooled()?, PathBuf::from("<stdin>")),
@@ -99,10 +107,9 @@ impl Recorded {
         };
         let reader = BufReader::with_capacity(BUFFER, file);
         let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
-        let mut recorded =
-            Self { path, reader, position: 0, entries, starts, shift: HASH_BITS, named: false, bare: false, sha256 };
+        let (position, next, shift, named, bare, first) = (0, Some(0), HASH_BITS, false, false, None);
+        let mut recorded = Self { path, reader, position, entries, next, starts, shift, named, bare, first, sha256 };
         recorded.index(watch)?;
-        recorded.refuse_doubled()?;
         Ok(recorded)
     }
 
@@ -150,6 +157,18 @@ impl Recorded {
             offset += block.len() as u64;
         }
         self.position = offset;
+        self.sha256 = hex(&hasher.finalize());
+        Ok(())
+    }
+
+    /// Sorts the entries, so that lines can be looked for in any order.
+    ///
+    /// # Errors
+    /// Two lines answer one case.
+    fn sort(&mut self) -> Result<()> {
+        if self.next.take().is_none() {
+            return Ok(());
+        }
         self.entries.par_sort_unstable();
         self.shift = HASH_BITS - (self.entries.len() / BUCKET).max(1).ilog2();
         let mut start = 0;
@@ -158,8 +177,7 @@ impl Recorded {
             start
         });
         self.starts = starts.collect();
-        self.sha256 = hex(&hasher.finalize());
-        Ok(())
+        self.refuse_doubled()
     }
 
     fn refuse_doubled(&mut self) -> Result<()> {
@@ -168,9 +186,9 @@ impl Recorded {
             if one.hash() != two.hash() {
                 continue;
             }
-            let (first, second) = (self.parsed(one)?, self.parsed(two)?);
-            if (&first.dataset, &first.id) == (&second.dataset, &second.id) {
-                return Err(self.doubled(one, two, &second.id));
+            let (first, second) = (self.names(one)?, self.names(two)?);
+            if first == second {
+                return Err(self.doubled(one, two, &second.1));
             }
         }
         Ok(())
@@ -192,8 +210,12 @@ impl Recorded {
     /// Notes that this case is among those of the run.
     ///
     /// # Errors
-    /// The case has two answers, or an answer without a dataset could belong to two cases.
+    /// Two lines answer one case, or an answer without a dataset could belong to two cases.
     pub(super) fn claim(&mut self, dataset: &str, id: &str) -> Result<()> {
+        if self.bare && self.first.get_or_insert_with(|| dataset.to_owned()) != dataset {
+            // Two answers of one id must not pass for those of two datasets.
+            self.sort()?;
+        }
         let (named, bare) = (self.find(Some(dataset), id)?, self.find(None, id)?);
         let at = match (named, bare) {
             (None, None) => return Ok(()),
@@ -217,8 +239,14 @@ impl Recorded {
     /// counted, as all are where `allow` says so.
     ///
     /// # Errors
-    /// An answer for a case that does not exist.
+    /// An answer for a case that does not exist, or two for one case.
     pub(super) fn unclaimed(&mut self, known: &[&str], limited: &[&str], allow: bool) -> Result<u64> {
+        if self.entries.iter().any(|entry| !entry.is_claimed()) {
+            // Some of them may answer a case twice.
+            self.sort()?;
+        }
+        // From the start again.
+        self.next = self.next.map(|_| 0);
         let mut offsets: Vec<u64> =
             self.entries.iter().filter(|entry| !entry.is_claimed()).map(|entry| entry.offset()).collect();
         if allow {
@@ -226,19 +254,18 @@ impl Recorded {
         }
         offsets.sort_unstable();
         for offset in &offsets {
-            let line = self.parsed(Entry::new(0, *offset))?;
-            let unknown = match &line.dataset {
+            let (dataset, id) = self.names(Entry::new(0, *offset))?;
+            let unknown = match &dataset {
                 Some(dataset) if !known.contains(&dataset.as_str()) => {
-                    let fragment = format!("read the answer of `{}`: there is no dataset `{dataset}`", line.id);
+                    let fragment = format!("read the answer of `{id}`: there is no dataset `{dataset}`");
                     Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
                 }
                 Some(dataset) if !limited.contains(&dataset.as_str()) => {
-                    let fragment =
-                        format!("read the answer of `{}`: the dataset `{dataset}` has no such case", line.id);
+                    let fragment = format!("read the answer of `{id}`: the dataset `{dataset}` has no such case");
                     Error::input(fragment).with_hint("take it out, or use --allow-extra")
                 }
                 None if limited.is_empty() => {
-                    let fragment = format!("read the answer of `{}`: no dataset has such a case", line.id);
+                    let fragment = format!("read the answer of `{id}`: no dataset has such a case");
                     Error::input(fragment).with_hint("take it out, or use --allow-extra")
                 }
                 _ => continue,
@@ -250,7 +277,7 @@ impl Recorded {
     }
 
     /// The line that answers a case, if there is one.
-    pub(super) fn line(&mut self, dataset: &str, id: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) fn line(&mut self, dataset: &str, id: &str) -> Result<Option<String>> {
         let at = match self.find(Some(dataset), id)? {
             Some(at) => at,
             None => match self.find(None, id)? {
@@ -273,6 +300,14 @@ impl Recorded {
             return Ok(None);
         }
         let hash = hash(dataset, id);
+        if let Some(next) = self.next {
+            // In a file that names datasets on some lines only, the next line is not the only one that may answer the case.
+            if !(self.named && self.bare) && self.entries.get(next).is_some_and(|entry| entry.hash() == hash) {
+                self.next = Some(next + 1);
+                return Ok(Some(next));
+            }
+            self.sort()?;
+        }
         let near = (hash >> self.shift) as usize;
         let (start, end) = (self.starts[near], self.starts[near + 1]);
         let first = start + self.entries[start..end].iter().take_while(|entry| entry.hash() < hash).count();
@@ -281,21 +316,23 @@ impl Recorded {
             return Ok((count == 1).then_some(first));
         }
         for at in first..first + count {
-            let line = self.parsed(self.entries[at])?;
-            if line.dataset.as_deref() == dataset && line.id == id {
+            let (found, its) = self.names(self.entries[at])?;
+            if found.as_deref() == dataset && its == id {
                 return Ok(Some(at));
             }
         }
         Ok(None)
     }
 
-    fn parsed(&mut self, entry: Entry) -> Result<RecordedLine> {
+    /// Dataset and id of a line.
+    fn names(&mut self, entry: Entry) -> Result<(Option<String>, String)> {
         let line = self.read(entry.offset())?;
-        RecordedLine::parse(&line)
-            .map_err(|(error, _)| error.at(&self.path).with_hint("the file was changed meanwhile"))
+        let changed = |(error, _): Wrong| error.at(&self.path).with_hint(CHANGED);
+        let RecordedLine { dataset, id, .. } = RecordedLine::parse(&line).map_err(changed)?;
+        Ok((dataset.map(Cow::into_owned), id.into_owned()))
     }
 
-    fn read(&mut self, offset: u64) -> Result<Vec<u8>> {
+    fn read(&mut self, offset: u64) -> Result<String> {
         let failed = |e| Error::io("read", &self.path, e);
         // Keeps what is buffered, unlike a plain seek.
         self.reader.seek_relative(offset as i64 - self.position as i64).map_err(failed)?;
@@ -308,7 +345,7 @@ impl Recorded {
             true => line.truncate(line.len() - 1),
             false => line = whole.to_vec(),
         }
-        Ok(line)
+        String::from_utf8(line).map_err(|_| Error::input("read a recorded answer").at(&self.path).with_hint(CHANGED))
     }
 
     /// The number of the line that starts at an offset, for messages: counts from the start of the file.
@@ -336,10 +373,8 @@ type Wrong = (Error, Option<u64>);
 
 /// The entry of a line and whether it names its dataset; none of a line of white space.
 fn note(line: &[u8], offset: u64) -> Result<Option<(Entry, bool)>, Wrong> {
-    if let Err(error) = std::str::from_utf8(line) {
-        return Err((Error::input("read a recorded answer that is not UTF-8").caused_by(error), None));
-    }
-    let text = content(line, offset);
+    let broken = |error| (Error::input("read a recorded answer that is not UTF-8").caused_by(error), None);
+    let text = std::str::from_utf8(content(line, offset)).map_err(broken)?;
     if text.is_empty() {
         return Ok(None);
     }
@@ -418,7 +453,20 @@ mod tests {
         recorded.claim("a", "1").unwrap();
         assert!(error(recorded.unclaimed(&["a"], &[], false)).contains("there is no dataset `b`"));
         let text = "{\"id\":1,\"output\":\"\"}\n{\"id\":2,\"output\":\"\"}\n{\"id\":\"1\",\"output\":\"\"}\n";
-        assert_eq!(error(open(text)), "3: read the answers: case `1` is answered on line 1 and on line 3");
+        let doubled = "3: read the answers: case `1` is answered on line 1 and on line 3";
+        let mut recorded = open(text).unwrap();
+        assert_eq!(error(recorded.claim("a", "3")), doubled);
+        // In the order of the file, the second comes out at the end or where another dataset begins.
+        for other in [None, Some("b")] {
+            let mut recorded = open(text).unwrap();
+            recorded.claim("a", "1").unwrap();
+            recorded.claim("a", "2").unwrap();
+            let result = match other {
+                None => recorded.unclaimed(&["a"], &["a"], true).map(|_| ()),
+                Some(other) => recorded.claim(other, "1"),
+            };
+            assert_eq!(error(result), doubled);
+        }
         let mut recorded = open("{\"id\":1,\"output\":\"\"}\n{\"dataset\":\"a\",\"id\":1,\"output\":\"\"}\n").unwrap();
         assert!(error(recorded.claim("a", "1")).contains("on line 1 and on line 2"));
         assert!(error(open("{\"id\":1,\"output\":\"\"}\n{\"id\":\n")).starts_with("2: parse"));

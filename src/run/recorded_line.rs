@@ -4,18 +4,21 @@
 //! suite, all but `id` and one of `output` and `error` may be left out. Lines of `karat generate` (`text`, `ids`) and of a
 //! saved run's `results.jsonl` are such lines too. Other keys are ignored.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::engine::Finish;
 use crate::error::{Error, Result};
 
-/// A recorded answer.
+/// A recorded answer, its texts where they stand in the line if they do.
 #[derive(Debug)]
-pub(super) struct RecordedLine {
-    pub dataset: Option<String>,
-    pub id: String,
-    pub output: Option<String>,
+pub(super) struct RecordedLine<'a> {
+    pub dataset: Option<Cow<'a, str>>,
+    pub id: Cow<'a, str>,
+    pub output: Option<Cow<'a, str>>,
     pub output_ids: Option<Vec<u32>>,
     pub finish: Option<Finish>,
     pub prompt_tokens: Option<u64>,
@@ -23,37 +26,41 @@ pub(super) struct RecordedLine {
 }
 
 #[derive(Deserialize)]
-struct Keys {
-    dataset: Option<String>,
-    #[serde(default)]
-    id: Value,
-    output: Option<String>,
-    text: Option<Value>,
+struct Keys<'a> {
+    #[serde(borrow)]
+    dataset: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output: Option<Text<'a>>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
     output_ids: Option<Vec<u32>>,
-    ids: Option<Value>,
+    #[serde(borrow)]
+    ids: Option<&'a RawValue>,
     finish: Option<Finish>,
     prompt_tokens: Option<u64>,
     error: Option<String>,
 }
 
-impl RecordedLine {
+/// A text that is not copied where the line has it without escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> RecordedLine<'a> {
     /// Reads a line.
     ///
     /// # Errors
     /// No JSON object, no id, neither output nor error. The error has no place but may know the column.
-    pub fn parse(line: &[u8]) -> Result<Self, (Error, Option<u64>)> {
-        let keys: Keys = serde_json::from_slice(line)
+    pub fn parse(line: &'a str) -> Result<Self, (Error, Option<u64>)> {
+        let keys: Keys<'a> = serde_json::from_str(line)
             .map_err(|e| (Error::input("parse a recorded answer").caused_by(e_text(&e)), Some(e.column() as u64)))?;
-        let id = match keys.id {
-            Value::String(id) if !id.is_empty() => id,
-            Value::Number(id) if !id.is_f64() => id.to_string(),
-            _ => {
-                let hint = "every answer names its case: a text or a whole number";
-                return Err((Error::input("read the `id` of a recorded answer").with_hint(hint), None));
-            }
+        let Some(id) = keys.id.and_then(id) else {
+            let hint = "every answer names its case: a text or a whole number";
+            return Err((Error::input("read the `id` of a recorded answer").with_hint(hint), None));
         };
-        let output = keys.output.or_else(|| keys.text?.as_str().map(str::to_owned));
-        let ids = || serde_json::from_value(keys.ids?).ok();
+        let output = keys.output.or_else(|| text(keys.text?)).map(|Text(output)| output);
+        let ids = || serde_json::from_str(keys.ids?.get()).ok();
         let output_ids = keys.output_ids.or_else(ids);
         let mut error = keys.error;
         if error.is_none() && keys.finish == Some(Finish::Error) {
@@ -67,7 +74,23 @@ impl RecordedLine {
             ));
         }
         let Keys { dataset, finish, prompt_tokens, .. } = keys;
+        let dataset = dataset.map(|Text(dataset)| dataset);
         Ok(Self { dataset, id, output, output_ids, finish, prompt_tokens, error })
+    }
+}
+
+fn text(value: &RawValue) -> Option<Text<'_>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A text that is not empty, or a whole number.
+fn id(value: &RawValue) -> Option<Cow<'_, str>> {
+    match text(value) {
+        Some(Text(id)) => Some(id).filter(|id| !id.is_empty()),
+        None => match serde_json::from_str(value.get()) {
+            Ok(Value::Number(id)) if !id.is_f64() => Some(id.to_string().into()),
+            _ => None,
+        },
     }
 }
 
@@ -81,14 +104,14 @@ fn e_text(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<RecordedLine, String> {
-        RecordedLine::parse(line.as_bytes()).map_err(|(error, column)| format!("{} {column:?}", error.chain()))
+    fn parse(line: &str) -> Result<RecordedLine<'_>, String> {
+        RecordedLine::parse(line).map_err(|(error, column)| format!("{} {column:?}", error.chain()))
     }
 
     #[test]
     fn reads_own_lines_generated_ones_and_saved_ones() {
         let line = parse(r#"{"id": 7, "output": "a", "model": "x"}"#).unwrap();
-        assert_eq!((line.id.as_str(), line.output.as_deref(), line.dataset), ("7", Some("a"), None));
+        assert_eq!((&*line.id, line.output.as_deref(), line.dataset), ("7", Some("a"), None));
         let line = parse(r#"{"id":"b","text":"t","ids":[1,2],"finish":"eos","prompt_tokens":3}"#).unwrap();
         assert_eq!(
             (line.output.as_deref(), line.output_ids, line.finish),
@@ -101,6 +124,10 @@ mod tests {
 
     #[test]
     fn says_what_is_missing() {
+        for id in ["null", "1.5", "\"\"", "[1]", "true", "1e400"] {
+            assert!(parse(&format!("{{\"id\":{id},\"output\":\"x\"}}")).is_err(), "{id}");
+        }
+        assert_eq!(parse(r#"{"id":"a\n","output":"\u0041"}"#).unwrap().output.as_deref(), Some("A"));
         assert!(parse(r#"{"output":"x"}"#).unwrap_err().starts_with("read the `id`"));
         assert!(parse(r#"{"id":"a"}"#).unwrap_err().starts_with("find `output` or `error`"));
         assert!(parse(r#"{"id":"a","output":1}"#).unwrap_err().contains("Some("));

@@ -14,7 +14,7 @@ use super::outbox::Answered;
 use super::settle::Settled;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
-use crate::record::{Entry, ResultLine};
+use crate::record::{Batch, ResultLine};
 use crate::score::{Answer, CompileContext, Need, Score, Scorer};
 use crate::suite::parse_check;
 
@@ -42,22 +42,19 @@ pub(super) struct Tools<'a> {
     pub watch: Watch<'a>,
 }
 
-/// A case that is done.
-pub(super) struct Scored {
-    pub passed: bool,
-    pub errored: bool,
-    /// Its line of the record.
-    pub entry: Entry,
-}
-
 /// A case on its way through a chunk.
 struct Work {
     dataset: usize,
     sample: Sample,
     settled: Settled,
-    /// Scorers with their needs; empty for a case without an answer.
-    scorers: Vec<(Arc<Scorer>, Vec<Need>)>,
+    /// Scorers of the case itself, behind those of its dataset.
+    checks: Vec<Arc<Scorer>>,
+    /// By scorer, what it needs; empty for a case without an answer.
+    needs: Vec<Vec<Need>>,
 }
+
+/// Cases of a chunk that one thread writes down at least, so that batches are not too small.
+const BATCH: usize = 64;
 
 impl<'a> Scoring<'a> {
     /// Compiles the scorers of all datasets and tries those of toxicity on the model's labels.
@@ -116,47 +113,42 @@ impl<'a> Scoring<'a> {
         Ok(())
     }
 
-    /// Scores a chunk; lines come in the chunk's order.
+    /// Scores a chunk; batches, and lines in them, come in the chunk's order.
     ///
     /// # Errors
     /// The encoders as a whole failed, the run has to stop, or a score cannot be written down. What is wrong with a single case is
     /// in its line.
-    pub fn chunk(&mut self, chunk: Vec<Answered>) -> Result<Vec<Scored>> {
+    pub fn chunk(&mut self, chunk: Vec<Answered>) -> Result<Vec<Batch>> {
         let this = &*self;
+        let none = Answers::default();
+        if this.encoders.is_empty() {
+            // Each case from its answer to its line at once, while it is in the processor's cache.
+            let line = |answered| this.finish(this.prepare(answered), &none);
+            return self.meter.piece(Phase::Score, || batches(chunk.into_par_iter().map(line)));
+        }
         let work: Vec<Work> =
             self.meter.piece(Phase::Score, || chunk.into_par_iter().map(|answered| this.prepare(answered)).collect());
-        let needs = work.iter().flat_map(|work| work.scorers.iter().flat_map(|(_, needs)| needs));
+        let needs = work.iter().flat_map(|work| work.needs.iter().flatten());
         let answers = self.encoders.answer(needs, self.meter, self.watch)?;
         let this = &*self;
-        self.meter.piece(Phase::Score, || work.into_par_iter().map(|work| this.finish(work, &answers)).collect())
+        self.meter.piece(Phase::Score, || batches(work.into_par_iter().map(|work| this.finish(work, &answers))))
     }
 
     fn prepare(&self, answered: Answered) -> Work {
         let Answered { dataset, sample, answer } = answered;
         let mut settled = Settled::new(answer, &sample, &self.checked.prompt);
-        let mut scorers = Vec::new();
+        let (mut checks, mut needs) = (Vec::new(), Vec::new());
         if let (Some(output), None) = (&settled.output, &settled.error) {
-            match self.scorers_of(dataset, &sample) {
+            match sample.checks.iter().map(|check| self.check(check)).collect() {
                 Ok(found) => {
-                    let with_needs = |scorer: Arc<Scorer>| {
-                        let needs = scorer.needs(&sample, output);
-                        (scorer, needs)
-                    };
-                    scorers = found.into_iter().map(with_needs).collect();
+                    checks = found;
+                    let scorers = self.scorers[dataset].iter().chain(&checks);
+                    needs = scorers.map(|scorer| scorer.needs(&sample, output)).collect();
                 }
                 Err(error) => settled.error = Some(error.chain()),
             }
         }
-        Work { dataset, sample, settled, scorers }
-    }
-
-    /// The dataset's scorers, then the case's own.
-    fn scorers_of(&self, dataset: usize, sample: &Sample) -> Result<Vec<Arc<Scorer>>> {
-        let mut scorers = self.scorers[dataset].clone();
-        for check in &sample.checks {
-            scorers.push(self.check(check)?);
-        }
-        Ok(scorers)
+        Work { dataset, sample, settled, checks, needs }
     }
 
     fn check(&self, check: &Value) -> Result<Arc<Scorer>> {
@@ -174,9 +166,10 @@ impl<'a> Scoring<'a> {
         Ok(scorer)
     }
 
-    fn finish(&self, work: Work, answers: &Answers) -> Result<Scored> {
-        let Work { dataset, sample, settled, scorers } = work;
-        let (scores, failed) = scored(&scorers, &sample, settled.output.as_deref(), answers);
+    fn finish(&self, work: Work, answers: &Answers) -> ResultLine {
+        let Work { dataset, sample, settled, checks, needs } = work;
+        let scorers = self.scorers[dataset].iter().chain(&checks).map(|scorer| &**scorer);
+        let (scores, failed) = scored(scorers.zip(&needs), &sample, settled.output.as_deref(), answers);
         let source = &self.checked.sources[dataset];
         let mut line = ResultLine {
             dataset: source.name.clone(),
@@ -197,14 +190,19 @@ impl<'a> Scoring<'a> {
             // They quote the answer.
             line.scores.values_mut().for_each(|score| score.explanation.clear());
         }
-        let (passed, errored) = (line.earned(), line.error.is_some());
-        Ok(Scored { passed, errored, entry: line.into_entry()? })
+        line
     }
 }
 
+/// Lines in batches, in their order.
+fn batches(lines: impl IndexedParallelIterator<Item = ResultLine>) -> Result<Vec<Batch>> {
+    let push = |mut batch: Batch, line| batch.push(line).map(|()| batch);
+    lines.with_min_len(BATCH).try_fold(Batch::default, push).collect()
+}
+
 /// The scores of one case, and what went wrong: a scorer that cannot judge gives no score.
-fn scored(
-    scorers: &[(Arc<Scorer>, Vec<Need>)],
+fn scored<'a>(
+    scorers: impl Iterator<Item = (&'a Scorer, &'a Vec<Need>)>,
     sample: &Sample,
     output: Option<&str>,
     answers: &Answers,

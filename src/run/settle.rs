@@ -1,5 +1,7 @@
 //! From an answer to what the record holds of it, before any score.
 
+use std::borrow::Cow;
+
 use super::outbox::Answer;
 use super::recorded_line::RecordedLine;
 use crate::dataset::Sample;
@@ -44,13 +46,13 @@ impl Settled {
         }
     }
 
-    fn recorded(line: Option<Vec<u8>>, sample: &Sample, prompt: &Builder) -> Self {
+    fn recorded(line: Option<String>, sample: &Sample, prompt: &Builder) -> Self {
         // As for a model with a chat template, as the linter does: which model answered is not known.
         let prompt_hash = match prompt.digest(sample, true) {
             Ok(digest) => Some(digest),
             Err(error) => return Self::failed(error.chain()),
         };
-        let line = match line.map(|line| RecordedLine::parse(&line)) {
+        let line = match line.as_deref().map(RecordedLine::parse) {
             Some(Err((error, _))) => return Self { prompt_hash, ..Self::failed(error.chain()) },
             // The index holds hashes: a case without an answer may meet the line of another.
             Some(Ok(line)) if line.id == sample.id => line,
@@ -59,7 +61,14 @@ impl Settled {
         let RecordedLine { output, output_ids, finish, prompt_tokens, error, .. } = line;
         match error {
             Some(error) => Self { prompt_hash, prompt_tokens, ..Self::failed(error) },
-            None => Self { prompt_hash, output, output_ids, finish, prompt_tokens, error: None },
+            None => Self {
+                prompt_hash,
+                output: output.map(Cow::into_owned),
+                output_ids,
+                finish,
+                prompt_tokens,
+                error: None,
+            },
         }
     }
 }

@@ -11,6 +11,9 @@ pub(super) const PAIR: usize = 48;
 
 /// `text` on one line in double quotes, cut to `limit` characters.
 pub(super) fn quote(text: &str, limit: usize) -> String {
+    if text.len() <= limit && is_plain(text.as_bytes()) {
+        return ["\"", text, "\""].concat();
+    }
     let mut quoted = String::with_capacity(text.len().min(limit) + 8);
     quoted.push('"');
     let mut count = 0;
@@ -39,6 +42,13 @@ pub(super) fn quote(text: &str, limit: usize) -> String {
     quoted
 }
 
+/// Whether a text is of visible ASCII characters with single spaces between.
+fn is_plain(text: &[u8]) -> bool {
+    let seen = |byte: &u8| byte.is_ascii_graphic();
+    let apart = text.split(|byte| *byte == b' ').all(|word| !word.is_empty() && word.iter().all(seen));
+    apart && !text.is_empty()
+}
+
 /// Formatting characters that change how a line is shown without being seen.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -64,6 +74,10 @@ mod tests {
         assert_eq!(quote("  a\n\tb\u{1b}[31m \u{202e}c ", 40), "\"a b [31m c\"");
         assert_eq!(quote("abcdef", 3), "\"abc…\"");
         assert_eq!(quote("", 3), "\"\"");
+        assert_eq!(quote("a b", 3), "\"a b\"");
+        for text in [" a b", "a b ", "a  b"] {
+            assert_eq!(quote(text, 5), "\"a b\"", "{text:?}");
+        }
     }
 
     proptest! {

@@ -64,7 +64,6 @@ impl RefusalOptions {
             let error = Error::input(format!("read refusal: `threshold` is {}", self.threshold));
             return Err(error.with_hint("a number above 0, at most 1"));
         }
-        patterns()?;
         Ok(Refusal { expect: self.expect, threshold: self.threshold })
     }
 }

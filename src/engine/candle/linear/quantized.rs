@@ -221,6 +221,16 @@ fn halves(block: &[u8], at: usize) -> [f32; PANEL] {
     numbers
 }
 
+/// A block's numbers times those of its sub-blocks.
+#[inline(always)]
+fn products(whole: [f32; PANEL], of_subs: &[u8], to: &mut [[f32; PANEL]], number: impl Fn(u8) -> f32) {
+    for (to, of_sub) in to.iter_mut().zip(of_subs.chunks_exact(PANEL)) {
+        for ((to, byte), whole) in to.iter_mut().zip(of_sub).zip(whole) {
+            *to = whole * number(*byte);
+        }
+    }
+}
+
 /// Unpacked weights of a chunk of a panel.
 #[repr(C, align(64))]
 pub struct Unpacked {
@@ -323,33 +333,19 @@ impl Quantized {
             if layout.high > 0 {
                 spread(&block[high..scale], layout.high, layout.low, numbers);
             }
-            // Scales and minima of sub-blocks are products; where there are none, those of the block stand alone.
+            // Those of sub-blocks are products; where there are none, those of the block stand alone.
             let whole = halves(block, scale);
-            match layout.nested {
-                false => to.scales[index] = whole,
-                true => {
-                    for (sub, to) in to.scales[..layout.subs()].iter_mut().enumerate() {
-                        let numbers = &block[scales + sub * PANEL..scales + (sub + 1) * PANEL];
-                        for ((to, number), whole) in to.iter_mut().zip(numbers).zip(whole) {
-                            // Q6_K has signed scales.
-                            let number = if layout.sub == 16 { f32::from(*number as i8) } else { f32::from(*number) };
-                            *to = whole * number;
-                        }
-                    }
-                }
+            match (layout.nested, layout.sub) {
+                (false, _) => to.scales[index] = whole,
+                // Q6_K has signed scales.
+                (true, 16) => products(whole, &block[scales..minima], &mut to.scales, |byte| f32::from(byte as i8)),
+                (true, _) => products(whole, &block[scales..minima], &mut to.scales, f32::from),
             }
             if layout.minimum {
                 let whole = halves(block, minimum);
                 match layout.nested {
                     false => to.minima[index] = whole,
-                    true => {
-                        for (sub, to) in to.minima[..layout.subs()].iter_mut().enumerate() {
-                            let numbers = &block[minima + sub * PANEL..minima + (sub + 1) * PANEL];
-                            for ((to, number), whole) in to.iter_mut().zip(numbers).zip(whole) {
-                                *to = -(whole * f32::from(*number));
-                            }
-                        }
-                    }
+                    true => products(whole, &block[minima..], &mut to.minima, |byte| -f32::from(byte)),
                 }
             }
         }
