@@ -370,9 +370,11 @@ impl<'a> Scheduler<'a> {
             };
             let Some(key) = next.copied() else { break };
             last = Some(key);
-            let leader = self.waiting.get(&key.1).map(|work| (work.tokens.as_slice().into(), key.1));
-            if self.start_one(key.1) && !filling {
-                self.leader = leader.unwrap_or_default();
+            if self.start_one(key.1)
+                && !filling
+                && let Some(started) = self.running.last()
+            {
+                self.leader = (started.tokens.as_slice().into(), started.index);
             }
         }
         self.totals.peak_sequences = self.totals.peak_sequences.max(self.running.len());

@@ -70,8 +70,10 @@ impl Normalizer {
         let removed = |at: usize| bytes[at].is_ascii_punctuation() && !numeric(at);
         let mut kept = Vec::with_capacity(text.len());
         match self.punctuation {
-            Some(_) => kept.extend((0..bytes.len()).filter(|at| !removed(*at)).map(|at| bytes[at])),
-            None => kept.extend_from_slice(bytes),
+            Some(_) if bytes.iter().any(u8::is_ascii_punctuation) => {
+                kept.extend((0..bytes.len()).filter(|at| !removed(*at)).map(|at| bytes[at]));
+            }
+            _ => kept.extend_from_slice(bytes),
         }
         if self.ignore_case {
             kept.make_ascii_lowercase();

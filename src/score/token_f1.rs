@@ -91,7 +91,7 @@ fn f1(left: &str, right: &str) -> f64 {
     let (left, right) = (sorted_words(left), sorted_words(right));
     let (total, mut common, mut others) = (left.len() + right.len(), 0, right.as_slice());
     for word in left {
-        let smaller = others.iter().take_while(|other| **other < word).count();
+        let smaller = others.iter().take_while(|other| order(other) < order(&word)).count();
         others = &others[smaller..];
         if others.first() == Some(&word) {
             others = &others[1..];
@@ -101,10 +101,15 @@ fn f1(left: &str, right: &str) -> f64 {
     if total == 0 { 1.0 } else { (2 * common) as f64 / total as f64 }
 }
 
+/// Any order will do: this one looks at bytes only where lengths are equal.
+fn order<'a>(word: &&'a [u8]) -> (usize, &'a [u8]) {
+    (word.len(), word)
+}
+
 fn sorted_words(text: &str) -> Vec<&[u8]> {
     let mut words = Vec::with_capacity(text.len() / 4);
     words.extend(text.as_bytes().split(|byte| *byte == b' ').filter(|word| !word.is_empty()));
-    words.sort_unstable();
+    words.sort_unstable_by(|one, two| order(one).cmp(&order(two)));
     words
 }
 

@@ -1,25 +1,41 @@
-//! Pure numbers: means, quantiles, intervals, paired tests, the bootstrap.
+//! Pure numbers: means, quantiles, intervals, tests of pairs and of two samples, the bootstrap, power, agreement, calibration.
 //!
 //! No I/O, no datasets, no scorers. Everything sums in index order and draws from a counter-based generator, so that
 //! equal input gives equal bits whatever the thread count. What is undefined (the mean of nothing, the rate of no
-//! cases) is `None`, never NaN: a report can say "no data", it cannot say NaN. Figures in the tests come from scipy and
-//! statsmodels.
+//! cases) is `None`, never NaN: a report can say "no data", it cannot say NaN. Figures in the tests come from scipy,
+//! statsmodels and others (`scripts/stats_figures.py`).
 
+mod agreement;
 mod bootstrap;
+mod calibration;
+mod cluster;
 mod interval;
 mod mcnemar;
 mod moments;
 mod normal;
+mod permutation;
+mod power;
 mod quantile;
 mod random;
+mod repeats;
+mod student;
+mod two_sample;
 
+pub use agreement::{Scale, cohen_kappa, krippendorff_alpha};
 pub use bootstrap::{Differences, Resampling, bootstrap_mean};
+pub use calibration::{Bin, Calibration, calibration};
+pub use cluster::clustered_error;
 pub use interval::{Interval, wilson};
 pub use mcnemar::mcnemar_exact;
 pub use moments::{mean, variance};
 pub use normal::normal_quantile;
+pub use permutation::sign_flip;
+pub use power::{holm, smallest_detectable};
 pub use quantile::{quantile, quantile_sorted};
 pub use random::CounterRng;
+pub use repeats::{pass_at_k, pass_hat_k, within_case_variance};
+pub use student::{student_bound, student_two_sided};
+pub use two_sample::{TwoSample, two_rates, welch};
 
 /// The confidence level of every interval that a report shows without saying otherwise.
 pub const CONFIDENCE: f64 = 0.95;

@@ -30,7 +30,7 @@ pub fn normal_quantile(p: f64) -> Option<f64> {
 }
 
 /// Φ(z).
-fn cumulative(z: f64) -> f64 {
+pub(super) fn cumulative(z: f64) -> f64 {
     0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)
 }
 
