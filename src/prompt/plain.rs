@@ -3,6 +3,9 @@
 
 use crate::dataset::{Input, Sample};
 
+/// About as long as what a case adds to a template.
+const ROOM: usize = 256;
+
 /// The parts of such a template.
 #[derive(Debug)]
 pub(super) struct Plain(Vec<Part>);
@@ -58,7 +61,7 @@ impl Plain {
     /// The text for a case, without its first `skipped` bytes, which are in the text before the first tag; `None` where the
     /// case lacks a value, for the engine to say so.
     pub fn render(&self, sample: &Sample, skipped: usize) -> Option<String> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(ROOM);
         match self.0.split_first() {
             Some((Part::Text(first), rest)) => {
                 text.push_str(first.get(skipped..)?);

@@ -41,6 +41,8 @@ impl Default for TokenF1Options {
 #[derive(Clone, Debug)]
 pub struct TokenF1 {
     min: f64,
+    /// The same in words.
+    bound: String,
     normalizer: Normalizer,
 }
 
@@ -61,7 +63,7 @@ impl TokenF1Options {
             trim: true,
             punctuation: self.ignore_punctuation.then(Normalizer::punctuation_pattern).transpose()?,
         };
-        Ok(TokenF1 { min: self.min, normalizer })
+        Ok(TokenF1 { min: self.min, bound: self.min.to_string(), normalizer })
     }
 }
 
@@ -81,8 +83,22 @@ impl TokenF1 {
         }
         let (value, text) = best.ok_or_else(|| Error::internal("score with token_f1: no target"))?;
         let (passed, text) = (value >= self.min, quote(text, PAIR));
-        let relation = if passed { "at least" } else { "below" };
-        Ok(Score { passed, value, explanation: format!("F1 {value:.4} with {text}, {relation} {}", self.min) })
+        let relation = if passed { ", at least " } else { ", below " };
+        let explanation = ["F1 ", &four_decimals(value), " with ", &text, relation, &self.bound].concat();
+        Ok(Score { passed, value, explanation })
+    }
+}
+
+/// As `{:.4}` writes a number from 0 to 1, which takes several times as long.
+fn four_decimals(value: f64) -> String {
+    let parts = value * 1e4;
+    // Multiplying rounds by less than this: only of ties it could change the side.
+    match (parts.fract() - 0.5).abs() > 1e-6 {
+        true => {
+            let parts = parts.round() as u32;
+            format!("{}.{:04}", parts / 10_000, parts % 10_000)
+        }
+        false => format!("{value:.4}"),
     }
 }
 
@@ -150,6 +166,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn four_decimals_are_those_of_the_language(value in 0.0..=1.0f64, ties in 0u32..=20_000, common in 0u32..40, all in 1u32..40) {
+            for value in [value, f64::from(ties) / 2e4, f64::from(common.min(all)) / f64::from(all)] {
+                prop_assert_eq!(four_decimals(value), format!("{value:.4}"));
+            }
+        }
+
         #[test]
         fn is_symmetric_and_bounded(one in any::<String>(), two in any::<String>()) {
             let value = score("{}", &[&one], &two).value;
