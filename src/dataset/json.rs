@@ -28,7 +28,7 @@ pub(super) struct Lines {
     /// Blocks of lines; an empty one is the end.
     blocks: Receiver<Block>,
     /// What is left of a block.
-    cases: std::iter::Flatten<std::vec::IntoIter<Option<Result<Sample>>>>,
+    cases: std::vec::IntoIter<Option<Result<Sample>>>,
     finished: bool,
 }
 
@@ -45,7 +45,7 @@ impl Lines {
         skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
         let (sender, blocks) = sync_channel(AHEAD);
         std::thread::spawn(move || read_ahead(stream, &path, &fields, &sender));
-        Ok(Self { blocks, cases: Block::new().into_iter().flatten(), finished: false })
+        Ok(Self { blocks, cases: Block::new().into_iter(), finished: false })
     }
 }
 
@@ -54,7 +54,7 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let next = self.cases.next();
+            let next = self.cases.find_map(|case| case);
             if next.is_some() || self.finished {
                 return next;
             }
@@ -63,7 +63,7 @@ impl Iterator for Lines {
                 return Some(Err(Error::internal("read the cases: the thread panicked")));
             };
             self.finished = block.is_empty();
-            self.cases = block.into_iter().flatten();
+            self.cases = block.into_iter();
         }
     }
 }

@@ -108,10 +108,11 @@ mod tests {
         #[test]
         fn equals_all_pairs(items in proptest::collection::vec(proptest::collection::vec(-3..4i32, 0..5), 1..12)) {
             let items: Vec<Vec<f64>> = items.into_iter().map(|ratings| ratings.into_iter().map(f64::from).collect()).collect();
-            let pairs = |ratings: &[f64], delta: fn(f64, f64) -> f64| -> f64 {
+            type Delta = fn(f64, f64) -> f64;
+            let pairs = |ratings: &[f64], delta: Delta| -> f64 {
                 ratings.iter().flat_map(|a| ratings.iter().map(move |b| delta(*a, *b))).sum()
             };
-            let deltas: [(Scale, fn(f64, f64) -> f64); 2] = [
+            let deltas: [(Scale, Delta); 2] = [
                 (Scale::Nominal, |a, b| if a == b { 0.0 } else { 1.0 }),
                 (Scale::Interval, |a, b| (a - b) * (a - b)),
             ];

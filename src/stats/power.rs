@@ -10,7 +10,8 @@ use super::normal::cumulative;
 /// `alpha`.
 pub fn smallest_detectable(variance: f64, n: u64, alpha: f64, power: f64) -> Option<f64> {
     let inside = |p: f64| p > 0.0 && p < 1.0;
-    if n == 0 || !(variance >= 0.0 && variance.is_finite()) || !inside(alpha) || !inside(power) || power <= alpha {
+    let defined = n > 0 && variance >= 0.0 && variance.is_finite() && inside(alpha) && inside(power) && power > alpha;
+    if !defined {
         return None;
     }
     let critical = super::normal_quantile(1.0 - alpha / 2.0)?;
