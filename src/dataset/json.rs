@@ -36,7 +36,7 @@ pub(super) struct Lines {
 type Block = Vec<Option<Result<Sample>>>;
 
 /// Blocks that wait.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 /// Fewer lines are not worth another thread.
 const FEWEST: usize = 32;
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::record::{Batch, Manifest, Performance, RunWriter, SealedRun};
 
 /// Chunks that wait for scoring.
-const AHEAD: usize = 3;
+const AHEAD: usize = 1;
 
 /// What to run, with what, and where to.
 pub struct Job<'a> {
