@@ -66,7 +66,7 @@ pub(crate) struct HashedFile {
     file: BufWriter<File>,
     hasher: FileHasher,
     /// Who brings a large file to the disk meanwhile, and how much of it was written when last told.
-    flusher: Option<(SyncSender<()>, JoinHandle<()>)>,
+    flusher: Option<(SyncSender<()>, JoinHandle<std::io::Result<()>>)>,
     flushed: u64,
 }
 
@@ -89,24 +89,33 @@ impl HashedFile {
         Ok(())
     }
 
-    /// So that at the end little is left to wait for. What fails here fails there again.
+    /// So that at the end little is left to wait for. The system tells of a failure once: it is kept for the end.
     fn flush_meanwhile(&mut self) {
         if self.flusher.is_none()
             && let Ok(file) = self.file.get_ref().try_clone()
         {
             let (sender, receiver) = sync_channel(1);
-            let flush = move || receiver.iter().for_each(|()| drop(file.sync_data()));
+            let flush = move || receiver.iter().try_for_each(|()| file.sync_data());
             self.flusher = Some((sender, std::thread::spawn(flush)));
         }
         if let Some((sender, _)) = &self.flusher {
-            // One that is busy will be told again.
+            // One that is busy will be told again, one that failed has stopped.
             let _ = sender.try_send(());
         }
     }
 
+    /// Waits for the flusher, and tells what failed there.
+    fn join_flusher(&mut self) -> std::io::Result<()> {
+        let Some((sender, flusher)) = self.flusher.take() else { return Ok(()) };
+        drop(sender);
+        flusher.join().unwrap_or_else(|_| Err(std::io::Error::other("the flushing thread panicked")))
+    }
+
     /// Takes the file away: no name is left, what was written can be read.
-    pub(crate) fn take_back(self) -> Result<File> {
+    pub(crate) fn take_back(mut self) -> Result<File> {
+        let flushed = self.join_flusher();
         let failed = |e| Error::io("read back", &self.path, e);
+        flushed.map_err(failed)?;
         let file = File::open(&self.path).map_err(failed)?;
         self.file.into_inner().map_err(|e| failed(e.into_error()))?;
         std::fs::remove_file(&self.path).map_err(failed)?;
@@ -114,7 +123,8 @@ impl HashedFile {
     }
 
     /// Flushes to the disk.
-    pub(crate) fn finish(self) -> Result<FileEntry> {
+    pub(crate) fn finish(mut self) -> Result<FileEntry> {
+        self.join_flusher().map_err(|e| Error::io("write", &self.path, e))?;
         let file = self.file.into_inner().map_err(|e| Error::io("write", &self.path, e.into_error()))?;
         file.sync_all().map_err(|e| Error::io("write", &self.path, e))?;
         Ok(self.hasher.finish())

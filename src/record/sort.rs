@@ -1,7 +1,7 @@
 //! Sorting more result lines than fit in memory, by dataset and id.
 //!
-//! Lines gather in a buffer of bounded size; a full buffer is sorted and spilled to an unnamed temporary
-//! file (nothing is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line per spill.
+//! Lines gather in a buffer of bounded size; a full buffer is sorted and spilled to an unnamed temporary file (nothing
+//! is left behind by a crash); at the end all spills are merged. Memory is the buffer plus one line per spill.
 
 use std::borrow::Cow;
 use std::cmp::{Ordering, Reverse};

@@ -130,12 +130,12 @@ fn resampled_sum(differences: &Differences, mut rng: CounterRng) -> f64 {
 const RARE: f64 = 0.25;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::stats::mean;
     use ndarray::aview1;
 
-    fn differences(values: impl IntoIterator<Item = f64>) -> Differences {
+    pub fn differences(values: impl IntoIterator<Item = f64>) -> Differences {
         let mut differences = Differences::default();
         values.into_iter().for_each(|value| differences.push(value));
         differences

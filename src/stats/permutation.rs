@@ -46,15 +46,10 @@ pub fn sign_flip(differences: &Differences, permutations: u32, seed: u64) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use super::super::bootstrap::tests::differences;
     use super::*;
     use crate::stats::mcnemar_exact;
     use proptest::prelude::*;
-
-    fn differences(values: impl IntoIterator<Item = f64>) -> Differences {
-        let mut differences = Differences::default();
-        values.into_iter().for_each(|value| differences.push(value));
-        differences
-    }
 
     /// scipy.stats.permutation_test((x,), numpy.mean, permutation_type="samples", n_resamples=numpy.inf).
     #[test]
