@@ -6,7 +6,7 @@ use super::{Exit, terminal};
 use crate::compare::{CompareOptions, Comparison, GatePolicy, GateRule, Side, Verdict, compare, judge};
 use crate::error::{Error, Result};
 use crate::history::Store;
-use crate::record::{Manifest, Phase, REPORT, RunReader, Summary};
+use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary};
 use crate::report::{Report, markdown, terminal as page};
 use crate::run::Finished;
 use crate::suite::{GatePlan, Plan};
@@ -20,8 +20,8 @@ pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store)
     let began = Instant::now();
     let comparison = match baseline {
         Some(baseline) => {
-            let base = Side { manifest: baseline.manifest(), lines: baseline.lines()? };
-            let candidate = Side { manifest: &manifest, lines: sealed.lines()? };
+            let base = side(baseline)?;
+            let candidate = Side { manifest: &manifest, lines: sealed.lines()?, prompts: sealed.prompts()? };
             Some(compare(base, candidate, CompareOptions::default())?)
         }
         None => None,
@@ -88,11 +88,7 @@ pub fn exit(verdict: &Verdict, manifest: &Manifest, summary: &Summary) -> Exit {
 /// Files that cannot be read.
 pub fn judged(base: Option<&RunReader>, candidate: &RunReader) -> Result<Judged> {
     let comparison = match base {
-        Some(base) => {
-            let base = Side { manifest: base.manifest(), lines: base.lines()? };
-            let side = Side { manifest: candidate.manifest(), lines: candidate.lines()? };
-            Some(compare(base, side, CompareOptions::default())?)
-        }
+        Some(base) => Some(compare(side(base)?, side(candidate)?, CompareOptions::default())?),
         None => None,
     };
     let summary = candidate.summary()?;
@@ -100,6 +96,11 @@ pub fn judged(base: Option<&RunReader>, candidate: &RunReader) -> Result<Judged>
     let verdict = judge(&policy(manifest)?, manifest, &summary, comparison.as_ref());
     let exit = exit(&verdict, manifest, &summary);
     Ok(Judged { comparison, summary, verdict, exit })
+}
+
+/// A saved run as a comparison sees it.
+fn side(run: &RunReader) -> Result<Side<'_, Lines>> {
+    Ok(Side { manifest: run.manifest(), lines: run.lines()?, prompts: run.prompts()? })
 }
 
 /// What [`judged`] found.

@@ -29,6 +29,9 @@ pub struct Args {
     /// Another seed of the random numbers.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Answer each case this many times; statistics count cases, not answers.
+    #[arg(long, value_name = "N")]
+    repeat: Option<u32>,
     #[command(flatten)]
     overrides: OverrideArgs,
     #[command(flatten)]
@@ -54,7 +57,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     let path = suite_path(args.suite.as_deref(), "run")?;
     let engine = args.engine.apply()?;
-    let overrides = Overrides { generator: args.model, seed: args.seed, ..args.overrides.overrides()? };
+    let overrides =
+        Overrides { generator: args.model, seed: args.seed, repeat: args.repeat, ..args.overrides.overrides()? };
     let suite = Suite::load(&path, &overrides, Purpose::Run)?;
     let store = args.store.store();
     let baseline = args.baseline.open(&store, &suite.plan.name, &suite.plan.baseline)?;

@@ -78,6 +78,8 @@ pub struct CaseChange {
     pub dataset: String,
     /// Case id.
     pub id: String,
+    /// Which of the case's answers, from 0.
+    pub repeat: u32,
     /// What the dataset is for; danger where either run says so.
     pub class: Kind,
     /// What became of it.
@@ -97,6 +99,8 @@ pub struct CaseChange {
 pub struct CaseView {
     /// Whether it passed.
     pub passed: bool,
+    /// What was asked, where it was kept and is not the same on both sides.
+    pub prompt: Option<String>,
     /// The answer, where it was kept.
     pub output: Option<String>,
     /// Why it could not be answered or scored.
@@ -177,11 +181,22 @@ impl CaseChange {
             }
             _ => (Vec::new(), None),
         };
-        let (dataset, id) = base.as_ref().or(candidate.as_ref()).map(ResultLine::key).unwrap_or_default();
+        let (dataset, id, repeat) = base.as_ref().or(candidate.as_ref()).map(ResultLine::key).unwrap_or_default();
         let (dataset, id) = (dataset.to_owned(), id.to_owned());
-        let view = |line: ResultLine| CaseView { passed: line.passed, output: line.output, error: line.error };
+        let view =
+            |line: ResultLine| CaseView { passed: line.passed, prompt: None, output: line.output, error: line.error };
         let (base, candidate) = (base.map(view), candidate.map(view));
-        Self { dataset, id, class, change, prompt_changed, scorers, base, candidate }
+        Self { dataset, id, repeat, class, change, prompt_changed, scorers, base, candidate }
+    }
+
+    /// Adds what was asked on either side.
+    pub(crate) fn with_prompts(mut self, base: Option<String>, candidate: Option<String>) -> Self {
+        for (view, prompt) in [(&mut self.base, base), (&mut self.candidate, candidate)] {
+            if let Some(view) = view {
+                view.prompt = prompt;
+            }
+        }
+        self
     }
 
     /// Place in lists: bad news of danger cases, bad news of golden cases, then the rest.

@@ -9,7 +9,7 @@ use super::danger::DangerChanges;
 use super::tally::{DatasetComparison, DatasetTally};
 use super::{Cause, LISTED_CASES, Pair, causes, pairs};
 use crate::error::Result;
-use crate::record::{CaseRef, Manifest, ResultLine};
+use crate::record::{CaseRef, Manifest, PromptCursor, Prompts, ResultLine};
 use crate::stats::Resampling;
 
 /// How to compare.
@@ -34,6 +34,8 @@ pub struct Side<'a, L> {
     pub manifest: &'a Manifest,
     /// The cases in order ([`crate::record::Lines`]).
     pub lines: L,
+    /// What was asked, where the run kept it.
+    pub prompts: Option<Prompts>,
 }
 
 /// What changed between two runs, whether it is real, and why.
@@ -121,6 +123,7 @@ where
     let mut danger = DangerChanges::default();
     let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
     let mut unchanged = 0;
+    let (mut before, mut after) = (PromptCursor::new(base.prompts), PromptCursor::new(candidate.prompts));
     for pair in pairs(base.lines, candidate.lines) {
         let pair = pair?;
         let name = match &pair {
@@ -139,7 +142,13 @@ where
         *counts.entry(kind).or_insert(0) += 1;
         let bucket = kept.entry(severity(kind, class(&pair))).or_default();
         if bucket.len() < options.cap {
-            bucket.push(CaseChange::new(kind, pair));
+            let mut case = CaseChange::new(kind, pair);
+            if case.prompt_changed == Some(true) {
+                let name = (case.dataset.as_str(), case.id.as_str());
+                let (before, after) = (before.find(name)?, after.find(name)?);
+                case = case.with_prompts(before, after);
+            }
+            bucket.push(case);
         }
     }
     let name = |manifest: &Manifest| RunRef { suite: manifest.suite.clone(), run_id: manifest.run_id.to_string() };
@@ -174,7 +183,11 @@ pub(crate) mod tests {
             dataset: dataset.into(),
             id: id.into(),
             kind: if dataset.starts_with("danger") { Kind::Danger } else { Kind::Golden },
+            repeat: 0,
             tags: vec![],
+            metadata: BTreeMap::new(),
+            group: None,
+            timestamp: None,
             prompt_hash: Some("ab".into()),
             output: Some(format!("answer {passed}")),
             output_ids: None,
@@ -204,7 +217,8 @@ pub(crate) mod tests {
         for lines in [&mut base, &mut candidate] {
             lines.sort_by(|a, b| a.key().cmp(&b.key()));
         }
-        let side = |manifest, lines: Vec<ResultLine>| Side { manifest, lines: lines.into_iter().map(Ok) };
+        let side =
+            |manifest, lines: Vec<ResultLine>| Side { manifest, lines: lines.into_iter().map(Ok), prompts: None };
         compare(side(&one, base), side(&two, candidate), CompareOptions::default()).unwrap()
     }
 
@@ -270,7 +284,7 @@ pub(crate) mod tests {
         assert_eq!((comparison.changed(), comparison.unchanged), (0, 2));
         let one = manifest(0);
         let other = vec![lines[0].clone(), line("a", "2", true)];
-        let side = |lines: Vec<ResultLine>| Side { manifest: &one, lines: lines.into_iter().map(Ok) };
+        let side = |lines: Vec<ResultLine>| Side { manifest: &one, lines: lines.into_iter().map(Ok), prompts: None };
         assert!(compare(side(lines), side(other), CompareOptions::default()).unwrap().unexplained());
     }
 
@@ -278,8 +292,9 @@ pub(crate) mod tests {
     fn the_cap_limits_lists_and_never_counts() {
         let run = |passed| (0..20).map(move |i| Ok(line("a", &format!("{i:02}"), passed)));
         let (one, two) = (manifest(0), manifest(1));
+        let side = |manifest, passed| Side { manifest, lines: run(passed), prompts: None };
         let options = CompareOptions { cap: 3, ..CompareOptions::default() };
-        let sides = (Side { manifest: &one, lines: run(true) }, Side { manifest: &two, lines: run(false) });
+        let sides = (side(&one, true), side(&two, false));
         let comparison = compare(sides.0, sides.1, options).unwrap();
         assert_eq!(comparison.count(ChangeKind::Regressed), 20);
         assert_eq!(comparison.changes.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["00", "01", "02"]);

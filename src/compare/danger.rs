@@ -37,11 +37,11 @@ impl DangerChanges {
             && base.passed
             && !candidate.is_some_and(|candidate| candidate.passed)
         {
-            self.lost.push(base.key());
+            self.lost.push(base.case());
         }
         match (base, candidate) {
-            (_, Some(candidate)) if candidate.error.is_some() => self.errored.push(candidate.key()),
-            (Some(base), None) => self.missing.push(base.key()),
+            (_, Some(candidate)) if candidate.error.is_some() => self.errored.push(candidate.case()),
+            (Some(base), None) => self.missing.push(base.case()),
             _ => {}
         }
     }

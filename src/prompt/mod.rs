@@ -11,7 +11,9 @@ mod spec;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transcript;
 
 pub use builder::{Builder, lint};
 pub use finding::{Finding, Severity};
 pub use spec::{Chat, FewShot, PromptSpec, portable, portable_path};
+pub use transcript::transcript;

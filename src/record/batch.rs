@@ -1,13 +1,14 @@
 //! Cases on their way into the record: their lines as they will stand there, and their figures.
 
 use super::sort::Buffer;
-use super::{ResultLine, SummaryBuilder, Totals};
+use super::{PromptLine, ResultLine, SummaryBuilder, Totals};
 use crate::error::{Error, Result};
 
 /// Some cases, settled and written down; any thread can make one, [`super::RunWriter::push`] takes them.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) lines: Buffer,
+    pub(super) prompts: Buffer,
     pub(super) summary: SummaryBuilder,
 }
 
@@ -20,7 +21,17 @@ impl Batch {
         line.settle()?;
         self.summary.add(&line);
         let failed = |e| Error::internal("write a result line").caused_by(e);
-        self.lines.push(&line.dataset, &line.id, |bytes| line.write(bytes).map_err(failed))
+        self.lines.push(line.key(), |bytes| line.write(bytes).map_err(failed))
+    }
+
+    /// Takes in what a case was asked.
+    ///
+    /// # Errors
+    /// None but those of running out of bounds.
+    pub fn push_prompt(&mut self, prompt: &PromptLine) -> Result<()> {
+        let failed = |e| Error::internal("write a prompt").caused_by(e);
+        let key = (prompt.dataset.as_str(), prompt.id.as_str(), 0);
+        self.prompts.push(key, |bytes| serde_json::to_writer(bytes, prompt).map_err(failed))
     }
 
     /// How many cases there are.

@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 pub const MANIFEST: &str = "manifest.json";
 /// A line per case, sorted by dataset and id.
 pub const RESULTS: &str = "results.jsonl";
+/// What was asked; runs with a generator keep it beside their answers.
+pub const PROMPTS: &str = "prompts.jsonl";
 /// Counts, rates and the verdict.
 pub const SUMMARY: &str = "summary.json";
 /// Everything that may differ between two equal runs.

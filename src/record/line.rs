@@ -9,8 +9,9 @@ use crate::engine::Finish;
 use crate::error::{Error, Result};
 use crate::score::Score;
 
-/// One case: what was asked, answered and scored. Keys are written in this order; what does not exist (the token ids of
-/// a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys.
+/// One answer to one case: what was asked, answered and scored. Keys are written in this order; what does not exist (the
+/// token ids of a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys. Only
+/// what a suite has to ask for (repeats, groups, metadata) and timestamps have no key where there are none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResultLine {
@@ -18,10 +19,22 @@ pub struct ResultLine {
     pub dataset: String,
     /// Case id, unique within its dataset.
     pub id: String,
+    /// Which of the case's answers this is, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub repeat: u32,
     /// What the dataset is for.
     pub kind: Kind,
     /// Labels to slice by.
     pub tags: Vec<String>,
+    /// The metadata that the suite slices by, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Cases of one group hang together (questions on one text, turns of one conversation): statistics count groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// When recorded traffic was answered, RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
     /// SHA-256 (hex) over the prompt's token ids; for recorded responses, which were never tokenized, over the prompt's text
     /// or messages. None where there is no prompt.
     pub prompt_hash: Option<String>,
@@ -49,17 +62,34 @@ impl ResultLine {
     }
 
     /// What lines are sorted and paired by.
-    pub fn key(&self) -> (&str, &str) {
+    pub fn key(&self) -> (&str, &str, u32) {
+        (&self.dataset, &self.id, self.repeat)
+    }
+
+    /// Dataset and id: all repeats of a case have one.
+    pub fn case(&self) -> (&str, &str) {
         (&self.dataset, &self.id)
     }
 
     /// Writes the line as serde does: most of the time that takes goes into keys, which are known.
     pub(super) fn write(&self, to: &mut Vec<u8>) -> serde_json::Result<()> {
-        let Self { dataset, id, kind, tags, prompt_hash, output, output_ids, finish, .. } = self;
+        let Self { dataset, id, repeat, kind, tags, prompt_hash, output, output_ids, finish, .. } = self;
         put(to, "{\"dataset\":", dataset)?;
         put(to, ",\"id\":", id)?;
+        if !is_first(repeat) {
+            put(to, ",\"repeat\":", repeat)?;
+        }
         put(to, ",\"kind\":", kind)?;
         put(to, ",\"tags\":", tags)?;
+        if !self.metadata.is_empty() {
+            put(to, ",\"metadata\":", &self.metadata)?;
+        }
+        if let Some(group) = &self.group {
+            put(to, ",\"group\":", group)?;
+        }
+        if let Some(timestamp) = &self.timestamp {
+            put(to, ",\"timestamp\":", timestamp)?;
+        }
         put(to, ",\"prompt_hash\":", prompt_hash)?;
         put(to, ",\"output\":", output)?;
         put(to, ",\"output_ids\":", output_ids)?;
@@ -91,6 +121,11 @@ impl ResultLine {
         self.passed = self.earned();
         Ok(())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_first(repeat: &u32) -> bool {
+    *repeat == 0
 }
 
 fn put(to: &mut Vec<u8>, key: &str, value: &impl Serialize) -> serde_json::Result<()> {
@@ -128,8 +163,12 @@ pub(crate) mod tests {
         ResultLine {
             dataset: dataset.into(),
             id: id.into(),
+            repeat: 0,
             kind: Kind::Golden,
             tags: vec![],
+            metadata: BTreeMap::new(),
+            group: None,
+            timestamp: None,
             prompt_hash: Some("ab".into()),
             output: Some("out".into()),
             output_ids: Some(vec![1, 2]),
@@ -186,7 +225,7 @@ pub(crate) mod tests {
             output in any::<Option<String>>(),
             ids in any::<Option<Vec<u32>>>(),
             scores in proptest::collection::btree_map(any::<String>(), (any::<bool>(), -1e9..1e9, any::<String>()), 0..3),
-            rest in any::<(bool, bool, Option<u64>)>(),
+            rest in any::<(bool, bool, Option<u64>, bool)>(),
         ) {
             let mut case = line(&texts[0], &texts[1], rest.0);
             case.scores = scores
@@ -194,6 +233,11 @@ pub(crate) mod tests {
                 .map(|(name, (passed, value, explanation))| (name, Score { passed, value, explanation }))
                 .collect();
             (case.tags, case.output, case.output_ids, case.prompt_tokens) = (tags, output, ids, rest.2);
+            if rest.3 {
+                case.repeat = u32::try_from(texts[3].len()).unwrap();
+                case.metadata.insert(texts[3].clone(), texts[2].clone());
+                (case.group, case.timestamp) = (Some(texts[2].clone()), Some(texts[3].clone()));
+            }
             if rest.1 {
                 (case.kind, case.finish, case.prompt_hash) = (Kind::Danger, None, None);
                 case.error = Some(texts[2].clone());

@@ -14,7 +14,7 @@ pub struct Lines {
     reader: BufReader<File>,
     buffer: Vec<u8>,
     number: u64,
-    last: Option<(String, String)>,
+    last: Option<(String, String, u32)>,
     done: bool,
 }
 
@@ -40,8 +40,8 @@ impl Lines {
         if self.buffer.last() != Some(&b'\n') {
             return Err(self.wrong("find the line break at the end", "the file was cut off"));
         }
-        if let Some((dataset, id)) = &self.last
-            && (dataset.as_str(), id.as_str()) >= line.key()
+        if let Some((dataset, id, repeat)) = &self.last
+            && (dataset.as_str(), id.as_str(), *repeat) >= line.key()
         {
             let fragment = format!("keep the results sorted: case `{}` of `{}` stands here", line.id, line.dataset);
             return Err(self.wrong(&fragment, "lines are sorted by dataset and id, each case once"));
@@ -50,7 +50,7 @@ impl Lines {
             let fragment = format!("trust `passed` of case `{}`: its scores and error say otherwise", line.id);
             return Err(self.wrong(&fragment, "the file was changed by hand; repeat the run"));
         }
-        self.last = Some((line.dataset.clone(), line.id.clone()));
+        self.last = Some((line.dataset.clone(), line.id.clone(), line.repeat));
         Ok(Some(line))
     }
 

@@ -1,8 +1,8 @@
 //! The saved run: a versioned folder of plain files, written so that a crash leaves nothing half-written.
 //!
 //! `runs/<suite>/<run-id>/` holds `manifest.json` (what ran: plan, hashes, numerics fingerprint, SHA-256 of every other
-//! file), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `summary.json`
-//! (counts and intervals), `performance.json` (everything that may differ between two equal runs) and `report.md`. Run
+//! file), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `prompts.jsonl` (what was
+//! asked, where a generator ran), `summary.json` (counts and intervals), `performance.json` (everything that may differ between two equal runs) and `report.md`. Run
 //! id and time stand in the manifest, never in `results.jsonl`.
 //!
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
@@ -14,6 +14,7 @@ mod line;
 mod lines;
 mod manifest;
 mod performance;
+mod prompts;
 mod reader;
 mod run_id;
 mod sort;
@@ -22,11 +23,12 @@ mod verdict;
 mod writer;
 
 pub use batch::Batch;
-pub use files::{MANIFEST, PERFORMANCE, REPORT, RESULTS, SUMMARY};
+pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY};
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
-pub use performance::{Performance, Phase};
+pub use performance::{Performance, Phase, Probe, ProbedCase};
+pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};

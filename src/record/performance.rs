@@ -29,6 +29,31 @@ pub struct Performance {
     pub settings: BTreeMap<String, Value>,
     /// Counts that depend on them (steps, pages, deduplicated needs, cache and draft hits, truncated texts, …).
     pub counters: BTreeMap<String, u64>,
+    /// Cases answered once more, one at a time, where the suite asks for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+}
+
+/// Latency: cases answered one at a time, without a batch, a cache or drafts beside them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// In the order in which they were asked.
+    pub cases: Vec<ProbedCase>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbedCase {
+    /// Dataset name.
+    pub dataset: String,
+    /// Case id.
+    pub id: String,
+    /// Seconds to the first generated token.
+    pub first_token_seconds: f64,
+    /// Seconds to the last.
+    pub total_seconds: f64,
+    /// Generated tokens.
+    pub tokens: u64,
 }
 
 /// One phase of a run.

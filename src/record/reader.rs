@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;
-use super::{Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, SUMMARY, Summary};
+use super::{Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Prompts, RESULTS, SUMMARY, Summary};
 use crate::error::{Error, Result};
 
 /// A saved run whose files are the ones its manifest names.
@@ -63,6 +63,12 @@ impl RunReader {
     /// The cases in order.
     pub fn lines(&self) -> Result<Lines> {
         Lines::open(&self.folder.join(RESULTS))
+    }
+
+    /// What was asked, where the run kept it.
+    pub fn prompts(&self) -> Result<Option<Prompts>> {
+        let kept = self.manifest.files.contains_key(PROMPTS);
+        kept.then(|| Prompts::open(&self.folder.join(PROMPTS))).transpose()
     }
 
     /// The figures.

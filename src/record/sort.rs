@@ -51,6 +51,15 @@ impl Entry {
     }
 }
 
+/// Writes an id as it is sorted by, behind what there is: repeats follow the first answer, in front of every longer id.
+fn extend_id(to: &mut Vec<u8>, id: &str, repeat: u32) {
+    to.extend_from_slice(id.as_bytes());
+    if repeat > 0 {
+        to.push(0);
+        to.extend_from_slice(&repeat.to_be_bytes());
+    }
+}
+
 /// The names in a line.
 #[derive(Deserialize)]
 struct Names<'a> {
@@ -58,6 +67,8 @@ struct Names<'a> {
     dataset: Cow<'a, str>,
     #[serde(borrow)]
     id: Cow<'a, str>,
+    #[serde(default)]
+    repeat: u32,
 }
 
 /// Collects lines in any order and gives them back sorted.
@@ -103,17 +114,26 @@ impl Buffer {
     ///
     /// # Errors
     /// That of `write`; a name of 4 GiB.
-    pub fn push(&mut self, dataset: &str, id: &str, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
-        let length =
-            |text: &str| u32::try_from(text.len()).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
+    pub fn push(
+        &mut self,
+        (dataset, id, repeat): (&str, &str, u32),
+        write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let length = |len: usize| u32::try_from(len).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
         let (key, line) = (self.keys.len(), self.lines.len());
         write(&mut self.lines)?;
         self.lines.push(b'\n');
         self.keys.extend_from_slice(dataset.as_bytes());
-        self.keys.extend_from_slice(id.as_bytes());
-        let len = self.lines.len() - line;
-        self.spans.push(Span { key, line, len, dataset: length(dataset)?, id: length(id)? });
+        let start = self.keys.len();
+        extend_id(&mut self.keys, id, repeat);
+        let (len, id) = (self.lines.len() - line, self.keys.len() - start);
+        self.spans.push(Span { key, line, len, dataset: length(dataset.len())?, id: length(id)? });
         Ok(())
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
     }
 
     /// Takes in the lines of another buffer.
@@ -315,8 +335,16 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, entry: &mut Entry) -
     if reader.read_until(b'\n', line)? == 0 {
         return Ok(false);
     }
-    let Names { dataset, id } = serde_json::from_slice(line)?;
-    entry.set((dataset.as_bytes(), id.as_bytes()), line);
+    let Names { dataset, id, repeat } = serde_json::from_slice(line)?;
+    let mut key = Vec::new();
+    let id = match repeat {
+        0 => id.as_bytes(),
+        _ => {
+            extend_id(&mut key, &id, repeat);
+            &key
+        }
+    };
+    entry.set((dataset.as_bytes(), id), line);
     Ok(true)
 }
 
@@ -341,7 +369,7 @@ mod tests {
                     bytes.extend(line.bytes());
                     Ok(())
                 };
-                buffer.push(dataset, id, write)?;
+                buffer.push((dataset, id, 0), write)?;
             }
             sort.push(&buffer)?;
         }

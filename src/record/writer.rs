@@ -7,11 +7,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::early::EarlyResults;
 use super::files::HashedFile;
+use super::prompts::FrontCoder;
 use super::reader::pretty;
 use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
-    Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, Performance, RESULTS, RunId, SUMMARY, Summary,
-    SummaryBuilder, Verdict, check_name, sync_folder,
+    Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Prompts, RESULTS, RunId, SUMMARY,
+    Summary, SummaryBuilder, Verdict, check_name, sync_folder,
 };
 use crate::error::{Error, Result};
 
@@ -27,6 +28,9 @@ pub struct RunWriter {
     early: Option<EarlyResults>,
     /// What can only be written at the end.
     sort: ExternalSort,
+    /// What was asked, once there is any of it.
+    prompts: Option<ExternalSort>,
+    limit: usize,
     summary: SummaryBuilder,
     run_id: RunId,
     target: PathBuf,
@@ -82,7 +86,8 @@ impl RunWriter {
                 let sort = ExternalSort::new(&partial.path, limit);
                 let early = Some(EarlyResults::create(&partial.path.join(RESULTS))?);
                 let summary = SummaryBuilder::default();
-                return Ok(Self { partial, early, sort, summary, run_id, target });
+                let prompts = None;
+                return Ok(Self { partial, early, sort, prompts, limit, summary, run_id, target });
             }
         }
         Err(Error::input(format!("find a free folder for run `{run_id}`")).at(&folder))
@@ -100,8 +105,12 @@ impl RunWriter {
 
     /// Takes in some cases.
     pub fn push(&mut self, batch: Batch) -> Result<()> {
-        let Batch { lines, summary } = batch;
+        let Batch { lines, prompts, summary } = batch;
         self.summary.merge(summary);
+        if !prompts.is_empty() {
+            let sort = || ExternalSort::new(&self.partial.path, self.limit);
+            self.prompts.get_or_insert_with(sort).push(&prompts)?;
+        }
         match self.early.take() {
             Some(mut early) if early.precedes(&lines) => {
                 early.append(&lines)?;
@@ -116,18 +125,30 @@ impl RunWriter {
 
     /// Brings the cases in order in `results.jsonl`, and adds them up.
     pub fn seal(self) -> Result<SealedRun> {
-        let Self { partial, early, sort, summary, run_id, target } = self;
+        let Self { partial, early, sort, prompts, limit: _, summary, run_id, target } = self;
         let entry = match early {
             Some(early) => early.finish()?,
-            None => merge(sort, &partial.path.join(RESULTS))?,
+            None => merge(sort, &partial.path.join(RESULTS), |line, piece| {
+                piece.extend_from_slice(line);
+                Ok(())
+            })?,
         };
-        let files = BTreeMap::from([(RESULTS.to_owned(), entry)]);
+        let mut files = BTreeMap::from([(RESULTS.to_owned(), entry)]);
+        if let Some(prompts) = prompts {
+            let mut coder = FrontCoder::default();
+            let entry = merge(prompts, &partial.path.join(PROMPTS), |line, piece| coder.code(line, piece))?;
+            files.insert(PROMPTS.to_owned(), entry);
+        }
         Ok(SealedRun { partial, run_id, target, files, summary: summary.finish() })
     }
 }
 
-/// Writes what was sorted to the file.
-fn merge(sort: ExternalSort, path: &Path) -> Result<FileEntry> {
+/// Writes what was sorted to the file, each line as `code` has it.
+fn merge(
+    sort: ExternalSort,
+    path: &Path,
+    mut code: impl FnMut(&[u8], &mut Vec<u8>) -> Result<()>,
+) -> Result<FileEntry> {
     let file = HashedFile::create(path)?;
     std::thread::scope(|scope| {
         // In here, so that an error below closes the channel.
@@ -135,7 +156,7 @@ fn merge(sort: ExternalSort, path: &Path) -> Result<FileEntry> {
         let entry = scope.spawn(move || write(sorted, file));
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let sorted = sort.finish(|line| {
-            piece.extend_from_slice(line);
+            code(line, &mut piece)?;
             if piece.len() >= PIECE_BYTES {
                 // Whoever writes stops only at an error, which is told below.
                 let _ = sender.send(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES)));
@@ -173,6 +194,12 @@ impl SealedRun {
     /// The cases in order, for the comparison with a baseline before the run is committed.
     pub fn lines(&self) -> Result<Lines> {
         Lines::open(&self.partial.path.join(RESULTS))
+    }
+
+    /// What was asked, where that is kept.
+    pub fn prompts(&self) -> Result<Option<Prompts>> {
+        let kept = self.files.contains_key(PROMPTS);
+        kept.then(|| Prompts::open(&self.partial.path.join(PROMPTS))).transpose()
     }
 
     /// The run's folder once it is committed.

@@ -12,7 +12,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use crate::compare::{Comparison, Verdict};
-use crate::record::{Manifest, Summary};
+use crate::record::{Manifest, Performance, Summary};
 
 /// What there is to report. A run has a summary, a bare comparison has none; both may have a verdict.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +27,10 @@ pub struct Report<'a> {
     pub comparison: Option<&'a Comparison>,
     /// What the gates said.
     pub verdict: Option<&'a Verdict>,
+    /// How the run went.
+    pub performance: Option<&'a Performance>,
+    /// How the base run went.
+    pub base_performance: Option<&'a Performance>,
     /// Selected cases without a result, by dataset: the run is incomplete.
     pub missing: Option<&'a BTreeMap<String, u64>>,
 }

@@ -4,27 +4,37 @@ use super::check::Checked;
 use crate::dataset::{Sample, Samples};
 use crate::error::{Error, Result};
 
-/// A case and the index of its dataset in the plan.
+/// A case, the index of its dataset in the plan, and which of its answers is asked for.
 pub(super) struct Case {
     pub dataset: usize,
     pub sample: Sample,
+    pub repeat: u32,
 }
 
-/// Streams all cases. A dataset that no longer has as many cases as when it was checked ends the stream with an error:
+/// Streams all cases, each as often as the plan repeats it. A dataset that no longer has as many cases as when it was checked ends the stream with an error:
 /// the record would say something else than what ran. An id that came up twice meanwhile fails when the record is sorted.
 pub(super) struct Cases<'a> {
     checked: &'a Checked,
     dataset: usize,
     samples: Option<Samples>,
     seen: usize,
+    /// The last case, where it is to be answered again, and which of its answers comes next.
+    again: Option<(Sample, u32)>,
 }
 
 impl<'a> Cases<'a> {
     pub fn new(checked: &'a Checked) -> Self {
-        Self { checked, dataset: 0, samples: None, seen: 0 }
+        Self { checked, dataset: 0, samples: None, seen: 0, again: None }
     }
 
     fn read(&mut self) -> Result<Option<Case>> {
+        let repeats = self.checked.repeats();
+        if let Some((sample, repeat)) = self.again.take() {
+            if repeat + 1 < repeats {
+                self.again = Some((sample.clone(), repeat + 1));
+            }
+            return Ok(Some(Case { dataset: self.dataset, sample, repeat }));
+        }
         while self.dataset < self.checked.sources.len() {
             let source = &self.checked.sources[self.dataset];
             let samples = match &mut self.samples {
@@ -33,7 +43,11 @@ impl<'a> Cases<'a> {
             };
             if let Some(sample) = samples.next() {
                 self.seen += 1;
-                return Ok(Some(Case { dataset: self.dataset, sample: sample? }));
+                let sample = sample?;
+                if repeats > 1 {
+                    self.again = Some((sample.clone(), 1));
+                }
+                return Ok(Some(Case { dataset: self.dataset, sample, repeat: 0 }));
             }
             let expected = self.checked.surveys[self.dataset].cases;
             if self.seen != expected {

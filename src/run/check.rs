@@ -2,7 +2,7 @@
 
 use super::event::{Event, Phase, Watch};
 use super::meter::Meter;
-use super::recorded::Recorded;
+use super::recorded::{Known, Recorded};
 use crate::dataset::{Sample, Source};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Builder;
@@ -33,9 +33,14 @@ pub struct Answers {
 }
 
 impl Checked {
-    /// Number of cases of the run.
+    /// Number of answers of the run: cases times repeats.
     pub fn cases(&self) -> u64 {
-        self.surveys.iter().map(|survey| survey.cases as u64).sum()
+        self.surveys.iter().map(|survey| survey.cases as u64).sum::<u64>() * u64::from(self.repeats())
+    }
+
+    /// How many times each case is answered.
+    pub(super) fn repeats(&self) -> u32 {
+        self.suite.plan.generation.repeat
     }
 }
 
@@ -64,6 +69,7 @@ pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result
 
 fn survey(suite: &Suite, mut recorded: Option<&mut Recorded>, watch: Watch<'_>) -> Result<Vec<Survey>> {
     let (mut surveys, mut empty, mut read) = (Vec::new(), Vec::new(), 0u64);
+    let repeats = suite.plan.generation.repeat;
     for dataset in &suite.plan.datasets {
         let visit = |sample: &Sample| {
             read += 1;
@@ -71,7 +77,9 @@ fn survey(suite: &Suite, mut recorded: Option<&mut Recorded>, watch: Watch<'_>) 
                 watch.check()?;
             }
             match &mut recorded {
-                Some(recorded) => recorded.claim(&dataset.name, &sample.id),
+                Some(recorded) => {
+                    (0..repeats).try_for_each(|repeat| recorded.claim((&dataset.name, &sample.id, repeat)))
+                }
                 None => Ok(()),
             }
         };
@@ -99,7 +107,8 @@ fn refuse_unknown(suite: &Suite, recorded: &mut Recorded, allow: bool, watch: Wa
     let known: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
     let limited = datasets.iter().filter(|dataset| dataset.limit.is_some());
     let limited: Vec<&str> = limited.map(|dataset| dataset.name.as_str()).collect();
-    let unused = recorded.unclaimed(&known, &limited, allow)?;
+    let known = Known { datasets: &known, limited: &limited, repeats: suite.plan.generation.repeat };
+    let unused = recorded.unclaimed(known, allow)?;
     if unused > 0 {
         let text = format!("{unused} recorded answers belong to no selected case and are left out");
         watch.tell(Event::Noted { text });

@@ -11,7 +11,7 @@ use super::manifest;
 use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, LARGEST, Outbox};
 use super::recorded::Recorded;
-use super::scoring::{Scoring, Tools};
+use super::scoring::{PromptForm, Scoring, Tools};
 use crate::engine::Generator;
 use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
@@ -73,7 +73,9 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
     let (encoders, mut generator) = loaded?;
     let recorded = checked.recorded.take();
     manifest::add_fingerprints(&mut manifest, generator.as_ref(), &encoders)?;
-    let scoring = Scoring::new(&checked, Tools { encoders, keep_outputs, meter: &meter, watch })?;
+    let asked = generator.as_ref().filter(|_| keep_outputs && recorded.is_none());
+    let prompts = asked.map(|generator| PromptForm { has_chat_template: generator.has_chat_template() });
+    let scoring = Scoring::new(&checked, Tools { encoders, keep_outputs, prompts, meter: &meter, watch })?;
     let answers = match (&mut generator, recorded) {
         (_, Some(recorded)) => Answers::Recorded(Box::new(recorded)),
         (Some(generator), None) => Answers::Generated(generator, drafts.map(Box::new)),
@@ -127,9 +129,9 @@ fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
     let Desk { checked, sender, meter: _, watch } = desk;
     let mut outbox = Outbox::new(sender, LARGEST);
     for (number, case) in (1..).zip(Cases::new(checked)) {
-        let Case { dataset, sample } = case?;
-        let line = recorded.line(&checked.sources[dataset].name, &sample.id)?;
-        outbox.push(Answered { dataset, sample, answer: Answer::Recorded(line) })?;
+        let Case { dataset, sample, repeat } = case?;
+        let line = recorded.line((&checked.sources[dataset].name, &sample.id, repeat))?;
+        outbox.push(Answered { dataset, sample, repeat, answer: Answer::Recorded(line) })?;
         if number % 256 == 0 {
             watch.check()?;
             watch.tell(Event::Answered { cases: number, cached: 0, prompt_tokens: 0, generated_tokens: 0 });

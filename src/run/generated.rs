@@ -75,16 +75,17 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
         let prompt = match checked.prompt.build(&case.sample, has_chat) {
             Ok(prompt) => prompt,
             Err(error) => {
-                let Case { dataset, sample } = case;
-                let answered = Answered { dataset, sample, answer: Answer::Unasked(error.chain()) };
+                let Case { dataset, sample, repeat } = case;
+                let answered = Answered { dataset, sample, repeat, answer: Answer::Unasked(error.chain()) };
                 // One at a time: they are rare, and waiting here is what bounds memory where they are not.
                 let sent = unasked.send(vec![answered]);
                 return sent.is_err().then(|| Err(Error::internal("hand over a case that was not asked")));
             }
         };
         let dataset = checked.sources[case.dataset].name.clone();
-        let draft = drafts.as_mut().map(|drafts| drafts.output_ids(&dataset, &case.sample.id)).unwrap_or_default();
-        let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: 0 };
+        let earlier = |drafts: &mut Recorded| drafts.output_ids((&dataset, &case.sample.id, case.repeat));
+        let draft = drafts.as_mut().map(earlier).unwrap_or_default();
+        let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: case.repeat };
         match asked.lock() {
             Ok(mut asked) => asked.push_back(case),
             Err(_) => return Some(Err(Error::internal("note a case"))),
@@ -93,10 +94,10 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     });
     let mut sink = |response: Response| {
         let case = asked.lock().ok().and_then(|mut asked| asked.pop_front());
-        let Some(Case { dataset, sample }) = case else {
+        let Some(Case { dataset, sample, repeat }) = case else {
             return Err(Error::internal("find the case of an answer"));
         };
-        outbox.push(Answered { dataset, sample, answer: Answer::Generated(response) })
+        outbox.push(Answered { dataset, sample, repeat, answer: Answer::Generated(response) })
     };
     let tell = |totals: &Totals| {
         watch.tell(Event::Answered {

@@ -21,7 +21,7 @@ pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
     manifest.git_commit = commit(checked.suite.path());
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
         manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());
-        let selected = Selected { kind: source.kind, cases: survey.cases as u64 };
+        let selected = Selected { kind: source.kind, cases: survey.cases as u64 * u64::from(checked.repeats()) };
         manifest.selected.insert(source.name.clone(), selected);
     }
     if let Some(recorded) = &checked.recorded {

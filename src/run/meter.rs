@@ -94,6 +94,7 @@ impl Meter {
             threads: rayon::current_num_threads() as u64,
             settings: settings(engine),
             counters: sums.counters,
+            probe: None,
         }
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct Answered {
     /// Index of the dataset in the plan.
     pub dataset: usize,
     pub sample: Sample,
+    /// Which of the case's answers.
+    pub repeat: u32,
     pub answer: Answer,
 }
 

@@ -211,12 +211,13 @@ impl Recorded {
     ///
     /// # Errors
     /// Two lines answer one case, or an answer without a dataset could belong to two cases.
-    pub(super) fn claim(&mut self, dataset: &str, id: &str) -> Result<()> {
+    pub(super) fn claim(&mut self, case: Wanted<'_>) -> Result<()> {
+        let (dataset, id, repeat) = case;
         if self.bare && self.first.get_or_insert_with(|| dataset.to_owned()) != dataset {
             // Two answers of one id must not pass for those of two datasets.
             self.sort()?;
         }
-        let (named, bare) = (self.find(Some(dataset), id)?, self.find(None, id)?);
+        let (named, bare) = (self.find((Some(dataset), id, repeat))?, self.find((None, id, repeat))?);
         let at = match (named, bare) {
             (None, None) => return Ok(()),
             (Some(one), Some(two)) => {
@@ -240,7 +241,8 @@ impl Recorded {
     ///
     /// # Errors
     /// An answer for a case that does not exist, or two for one case.
-    pub(super) fn unclaimed(&mut self, known: &[&str], limited: &[&str], allow: bool) -> Result<u64> {
+    pub(super) fn unclaimed(&mut self, known: Known<'_>, allow: bool) -> Result<u64> {
+        let Known { datasets: known, limited, repeats } = known;
         if self.entries.iter().any(|entry| !entry.is_claimed()) {
             // Some of them may answer a case twice.
             self.sort()?;
@@ -254,8 +256,13 @@ impl Recorded {
         }
         offsets.sort_unstable();
         for offset in &offsets {
-            let (dataset, id) = self.names(Entry::new(0, *offset))?;
+            let (dataset, id, repeat) = self.names(Entry::new(0, *offset))?;
             let unknown = match &dataset {
+                _ if repeat >= repeats => {
+                    let fragment = format!("read the answer of `{id}`: its `repeat` is {repeat}");
+                    Error::input(fragment)
+                        .with_hint("repeats count from 0; --repeat N says how many answers a case has")
+                }
                 Some(dataset) if !known.contains(&dataset.as_str()) => {
                     let fragment = format!("read the answer of `{id}`: there is no dataset `{dataset}`");
                     Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
@@ -277,10 +284,10 @@ impl Recorded {
     }
 
     /// The line that answers a case, if there is one.
-    pub(super) fn line(&mut self, dataset: &str, id: &str) -> Result<Option<String>> {
-        let at = match self.find(Some(dataset), id)? {
+    pub(super) fn line(&mut self, (dataset, id, repeat): Wanted<'_>) -> Result<Option<String>> {
+        let at = match self.find((Some(dataset), id, repeat))? {
             Some(at) => at,
-            None => match self.find(None, id)? {
+            None => match self.find((None, id, repeat))? {
                 Some(at) => at,
                 None => return Ok(None),
             },
@@ -289,17 +296,18 @@ impl Recorded {
     }
 
     /// The recorded tokens of a case; none where there is no such answer or it cannot be read.
-    pub(super) fn output_ids(&mut self, dataset: &str, id: &str) -> Vec<u32> {
-        let line = self.line(dataset, id).ok().flatten();
+    pub(super) fn output_ids(&mut self, case: Wanted<'_>) -> Vec<u32> {
+        let line = self.line(case).ok().flatten();
         line.and_then(|line| RecordedLine::parse(&line).ok()?.output_ids).unwrap_or_default()
     }
 
-    /// Index of the entry of exactly this dataset and id. Where two lines have one hash, the lines themselves decide.
-    fn find(&mut self, dataset: Option<&str>, id: &str) -> Result<Option<usize>> {
+    /// Index of the entry of exactly this answer. Where two lines have one hash, the lines themselves decide.
+    fn find(&mut self, named: Named<&str>) -> Result<Option<usize>> {
+        let (dataset, id, repeat) = named;
         if !(if dataset.is_some() { self.named } else { self.bare }) {
             return Ok(None);
         }
-        let hash = hash(dataset, id);
+        let hash = hash(named);
         if let Some(next) = self.next {
             // In a file that names datasets on some lines only, the next line is not the only one that may answer the case.
             if !(self.named && self.bare) && self.entries.get(next).is_some_and(|entry| entry.hash() == hash) {
@@ -316,20 +324,20 @@ impl Recorded {
             return Ok((count == 1).then_some(first));
         }
         for at in first..first + count {
-            let (found, its) = self.names(self.entries[at])?;
-            if found.as_deref() == dataset && its == id {
+            let (found, its, of) = self.names(self.entries[at])?;
+            if found.as_deref() == dataset && its == id && of == repeat {
                 return Ok(Some(at));
             }
         }
         Ok(None)
     }
 
-    /// Dataset and id of a line.
-    fn names(&mut self, entry: Entry) -> Result<(Option<String>, String)> {
+    /// Whose answer a line is.
+    fn names(&mut self, entry: Entry) -> Result<Named<String>> {
         let line = self.read(entry.offset())?;
         let changed = |(error, _): Wrong| error.at(&self.path).with_hint(CHANGED);
-        let RecordedLine { dataset, id, .. } = RecordedLine::parse(&line).map_err(changed)?;
-        Ok((dataset.map(Cow::into_owned), id.into_owned()))
+        let RecordedLine { dataset, id, repeat, .. } = RecordedLine::parse(&line).map_err(changed)?;
+        Ok((dataset.map(Cow::into_owned), id.into_owned(), repeat))
     }
 
     fn read(&mut self, offset: u64) -> Result<String> {
@@ -368,6 +376,20 @@ impl Recorded {
     }
 }
 
+/// Which answers there can be: the datasets, those of them of which not all cases are selected, and the answers to each case.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub datasets: &'a [&'a str],
+    pub limited: &'a [&'a str],
+    pub repeats: u32,
+}
+
+/// A case by dataset and id, and which of its answers.
+pub(super) type Wanted<'a> = (&'a str, &'a str, u32);
+
+/// The same as a line says it: the dataset may be left out.
+type Named<T> = (Option<T>, T, u32);
+
 /// What is wrong with a line, and the column where it is known.
 type Wrong = (Error, Option<u64>);
 
@@ -378,8 +400,8 @@ fn note(line: &[u8], offset: u64) -> Result<Option<(Entry, bool)>, Wrong> {
     if text.is_empty() {
         return Ok(None);
     }
-    let RecordedLine { dataset, id, .. } = RecordedLine::parse(text)?;
-    Ok(Some((Entry::new(hash(dataset.as_deref(), &id), offset), dataset.is_some())))
+    let RecordedLine { dataset, id, repeat, .. } = RecordedLine::parse(text)?;
+    Ok(Some((Entry::new(hash((dataset.as_deref(), &id, repeat)), offset), dataset.is_some())))
 }
 
 /// The line without byte-order mark, line break and white space around.
@@ -388,10 +410,10 @@ fn content(line: &[u8], offset: u64) -> &[u8] {
     line.trim_ascii()
 }
 
-/// 48 bits over dataset and id. Lives as long as the process: where two lines have one, the lines themselves decide.
-fn hash(dataset: Option<&str>, id: &str) -> u64 {
+/// 48 bits over dataset, id and repeat. Lives as long as the process: where two lines have one, the lines themselves decide.
+fn hash(named: Named<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (dataset, id).hash(&mut hasher);
+    named.hash(&mut hasher);
     hasher.finish() >> (u64::BITS - HASH_BITS)
 }
 
@@ -416,6 +438,10 @@ mod tests {
         Recorded::open(file.path(), WATCH)
     }
 
+    fn known<'a>(datasets: &'a [&'a str], limited: &'a [&'a str]) -> Known<'a> {
+        Known { datasets, limited, repeats: 1 }
+    }
+
     fn error(result: Result<impl Sized>) -> String {
         let error = result.err().expect("an error");
         format!("{}: {}", error.location().and_then(|at| at.line).unwrap_or(0), error.fragment())
@@ -428,47 +454,47 @@ mod tests {
     fn finds_every_line_in_any_order() {
         let mut recorded = open(FOUR).unwrap();
         for (dataset, id, output) in [("a", "3", "a3"), ("b", "1", "b1"), ("b", "2", "2"), ("a", "1", "a1")] {
-            recorded.claim(dataset, id).unwrap();
-            let line = recorded.line(dataset, id).unwrap().expect(output);
+            recorded.claim((dataset, id, 0)).unwrap();
+            let line = recorded.line((dataset, id, 0)).unwrap().expect(output);
             assert_eq!(RecordedLine::parse(&line).unwrap().output.as_deref(), Some(output));
         }
-        assert_eq!(recorded.line("a", "4").unwrap(), None);
-        assert_eq!(recorded.unclaimed(&["a", "b"], &[], false).unwrap(), 0);
-        assert!(error(recorded.claim("a", "2")).starts_with("4: tell which case"));
+        assert_eq!(recorded.line(("a", "4", 0)).unwrap(), None);
+        assert_eq!(recorded.unclaimed(known(&["a", "b"], &[]), false).unwrap(), 0);
+        assert!(error(recorded.claim(("a", "2", 0))).starts_with("4: tell which case"));
     }
 
     #[test]
     fn unknown_and_doubled_answers_name_their_lines() {
         let mut recorded = open(FOUR).unwrap();
         for (dataset, id) in [("a", "1"), ("b", "1"), ("a", "3")] {
-            recorded.claim(dataset, id).unwrap();
+            recorded.claim((dataset, id, 0)).unwrap();
         }
         assert_eq!(
-            error(recorded.unclaimed(&["a", "b"], &[], false)),
+            error(recorded.unclaimed(known(&["a", "b"], &[]), false)),
             "4: read the answer of `2`: no dataset has such a case"
         );
-        assert_eq!(recorded.unclaimed(&["a", "b"], &["a"], false).unwrap(), 1);
-        assert_eq!(recorded.unclaimed(&["a", "b"], &[], true).unwrap(), 1);
+        assert_eq!(recorded.unclaimed(known(&["a", "b"], &["a"]), false).unwrap(), 1);
+        assert_eq!(recorded.unclaimed(known(&["a", "b"], &[]), true).unwrap(), 1);
         let mut recorded = open(FOUR).unwrap();
-        recorded.claim("a", "1").unwrap();
-        assert!(error(recorded.unclaimed(&["a"], &[], false)).contains("there is no dataset `b`"));
+        recorded.claim(("a", "1", 0)).unwrap();
+        assert!(error(recorded.unclaimed(known(&["a"], &[]), false)).contains("there is no dataset `b`"));
         let text = "{\"id\":1,\"output\":\"\"}\n{\"id\":2,\"output\":\"\"}\n{\"id\":\"1\",\"output\":\"\"}\n";
         let doubled = "3: read the answers: case `1` is answered on line 1 and on line 3";
         let mut recorded = open(text).unwrap();
-        assert_eq!(error(recorded.claim("a", "3")), doubled);
+        assert_eq!(error(recorded.claim(("a", "3", 0))), doubled);
         // In the order of the file, the second comes out at the end or where another dataset begins.
         for other in [None, Some("b")] {
             let mut recorded = open(text).unwrap();
-            recorded.claim("a", "1").unwrap();
-            recorded.claim("a", "2").unwrap();
+            recorded.claim(("a", "1", 0)).unwrap();
+            recorded.claim(("a", "2", 0)).unwrap();
             let result = match other {
-                None => recorded.unclaimed(&["a"], &["a"], true).map(|_| ()),
-                Some(other) => recorded.claim(other, "1"),
+                None => recorded.unclaimed(known(&["a"], &["a"]), true).map(|_| ()),
+                Some(other) => recorded.claim((other, "1", 0)),
             };
             assert_eq!(error(result), doubled);
         }
         let mut recorded = open("{\"id\":1,\"output\":\"\"}\n{\"dataset\":\"a\",\"id\":1,\"output\":\"\"}\n").unwrap();
-        assert!(error(recorded.claim("a", "1")).contains("on line 1 and on line 2"));
+        assert!(error(recorded.claim(("a", "1", 0))).contains("on line 1 and on line 2"));
         assert!(error(open("{\"id\":1,\"output\":\"\"}\n{\"id\":\n")).starts_with("2: parse"));
     }
 }

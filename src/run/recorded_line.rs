@@ -1,7 +1,7 @@
 //! One line of a file of recorded answers.
 //!
-//! `{"dataset", "id", "output", "output_ids", "finish", "error"}`: `dataset` may be left out where ids are unique in the
-//! suite, all but `id` and one of `output` and `error` may be left out. Lines of `karat generate` (`text`, `ids`) and of a
+//! `{"dataset", "id", "repeat", "output", "output_ids", "finish", "timestamp", "error"}`: `dataset` may be left out where ids
+//! are unique in the suite, all but `id` and one of `output` and `error` may be left out. Lines of `karat generate` (`text`, `ids`) and of a
 //! saved run's `results.jsonl` are such lines too. Other keys are ignored.
 
 use std::borrow::Cow;
@@ -18,10 +18,13 @@ use crate::error::{Error, Result};
 pub(super) struct RecordedLine<'a> {
     pub dataset: Option<Cow<'a, str>>,
     pub id: Cow<'a, str>,
+    pub repeat: u32,
     pub output: Option<Cow<'a, str>>,
     pub output_ids: Option<Vec<u32>>,
     pub finish: Option<Finish>,
     pub prompt_tokens: Option<u64>,
+    /// When it was answered, RFC 3339 in UTC.
+    pub timestamp: Option<String>,
     pub error: Option<String>,
 }
 
@@ -31,6 +34,7 @@ struct Keys<'a> {
     dataset: Option<Text<'a>>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
+    repeat: Option<u32>,
     #[serde(borrow)]
     output: Option<Text<'a>>,
     #[serde(borrow)]
@@ -40,6 +44,7 @@ struct Keys<'a> {
     ids: Option<&'a RawValue>,
     finish: Option<Finish>,
     prompt_tokens: Option<u64>,
+    timestamp: Option<String>,
     error: Option<String>,
 }
 
@@ -73,10 +78,20 @@ impl<'a> RecordedLine<'a> {
                 None,
             ));
         }
-        let Keys { dataset, finish, prompt_tokens, .. } = keys;
-        let dataset = dataset.map(|Text(dataset)| dataset);
-        Ok(Self { dataset, id, output, output_ids, finish, prompt_tokens, error })
+        let timestamp = keys.timestamp.map(|text| timestamp(&text)).transpose().map_err(|error| (error, None))?;
+        let Keys { dataset, repeat, finish, prompt_tokens, .. } = keys;
+        let (dataset, repeat) = (dataset.map(|Text(dataset)| dataset), repeat.unwrap_or_default());
+        Ok(Self { dataset, id, repeat, output, output_ids, finish, prompt_tokens, timestamp, error })
     }
+}
+
+/// A time as records hold it.
+fn timestamp(text: &str) -> Result<String> {
+    let time = text.parse::<jiff::Timestamp>().map_err(|e| {
+        let error = Error::input(format!("read the `timestamp` of a recorded answer, `{text}`")).caused_by(e);
+        error.with_hint("write it like 2026-01-01T00:00:00Z")
+    })?;
+    Ok(time.to_string())
 }
 
 fn text(value: &RawValue) -> Option<Text<'_>> {

@@ -14,7 +14,8 @@ use super::outbox::Answered;
 use super::settle::Settled;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
-use crate::record::{Batch, ResultLine};
+use crate::prompt::transcript;
+use crate::record::{Batch, PromptLine, ResultLine};
 use crate::score::{Answer, CompileContext, Need, Score, Scorer};
 use crate::suite::parse_check;
 
@@ -30,14 +31,22 @@ pub(super) struct Scoring<'a> {
     checks: Mutex<HashMap<String, Arc<Scorer>>>,
     encoders: Encoders,
     keep_outputs: bool,
+    prompts: Option<PromptForm>,
     meter: &'a Meter,
     watch: Watch<'a>,
+}
+
+/// Whether the model that prompts are recorded for takes conversations.
+pub(super) struct PromptForm {
+    pub has_chat_template: bool,
 }
 
 /// What a scoring needs to know beside the checked suite.
 pub(super) struct Tools<'a> {
     pub encoders: Encoders,
     pub keep_outputs: bool,
+    /// Prompts are recorded where a generator was asked.
+    pub prompts: Option<PromptForm>,
     pub meter: &'a Meter,
     pub watch: Watch<'a>,
 }
@@ -46,6 +55,8 @@ pub(super) struct Tools<'a> {
 struct Work {
     dataset: usize,
     sample: Sample,
+    repeat: u32,
+    prompt: Option<PromptLine>,
     settled: Settled,
     /// Scorers of the case itself, behind those of its dataset.
     checks: Vec<Arc<Scorer>>,
@@ -70,9 +81,9 @@ impl<'a> Scoring<'a> {
             specs.map(|spec| Ok(Arc::new(spec.compile(&context)?))).collect::<Result<Vec<_>>>()
         };
         let scorers = suite.plan.datasets.iter().map(compile).collect::<Result<Vec<_>>>()?;
-        let Tools { encoders, keep_outputs, meter, watch } = tools;
-        let scoring =
-            Self { checked, scorers, context, checks: Mutex::default(), encoders, keep_outputs, meter, watch };
+        let Tools { encoders, keep_outputs, prompts, meter, watch } = tools;
+        let checks = Mutex::default();
+        let scoring = Self { checked, scorers, context, checks, encoders, keep_outputs, prompts, meter, watch };
         scoring.try_labels()?;
         Ok(scoring)
     }
@@ -135,8 +146,9 @@ impl<'a> Scoring<'a> {
     }
 
     fn prepare(&self, answered: Answered) -> Work {
-        let Answered { dataset, sample, answer } = answered;
+        let Answered { dataset, sample, repeat, answer } = answered;
         let mut settled = Settled::new(answer, &sample, &self.checked.prompt);
+        let prompt = self.prompt(dataset, &sample).filter(|_| repeat == 0);
         let (mut checks, mut needs) = (Vec::new(), Vec::new());
         if let (Some(output), None) = (&settled.output, &settled.error) {
             match sample.checks.iter().map(|check| self.check(check)).collect() {
@@ -148,7 +160,14 @@ impl<'a> Scoring<'a> {
                 Err(error) => settled.error = Some(error.chain()),
             }
         }
-        Work { dataset, sample, settled, checks, needs }
+        Work { dataset, sample, repeat, prompt, settled, checks, needs }
+    }
+
+    /// What the case was asked, where that is recorded; a prompt that cannot be built is the case's error.
+    fn prompt(&self, dataset: usize, sample: &Sample) -> Option<PromptLine> {
+        let form = self.prompts.as_ref()?;
+        let prompt = transcript(&self.checked.prompt.build(sample, form.has_chat_template).ok()?);
+        Some(PromptLine { dataset: self.checked.sources[dataset].name.clone(), id: sample.id.clone(), prompt })
     }
 
     fn check(&self, check: &Value) -> Result<Arc<Scorer>> {
@@ -166,16 +185,25 @@ impl<'a> Scoring<'a> {
         Ok(scorer)
     }
 
-    fn finish(&self, work: Work, answers: &Answers) -> ResultLine {
-        let Work { dataset, sample, settled, checks, needs } = work;
+    fn finish(&self, work: Work, answers: &Answers) -> Recordable {
+        let Work { dataset, sample, repeat, prompt, settled, checks, needs } = work;
         let scorers = self.scorers[dataset].iter().chain(&checks).map(|scorer| &**scorer);
         let (scores, failed) = scored(scorers.zip(&needs), &sample, settled.output.as_deref(), answers);
         let source = &self.checked.sources[dataset];
+        let plan = &self.checked.suite.plan.datasets[dataset];
         let mut line = ResultLine {
             dataset: source.name.clone(),
             id: sample.id,
+            repeat,
             kind: source.kind,
             tags: sample.tags,
+            metadata: plan
+                .slices
+                .iter()
+                .filter_map(|key| Some((key.clone(), word(sample.metadata.get(key)?)?)))
+                .collect(),
+            group: plan.group.as_ref().and_then(|key| word(sample.metadata.get(key)?)),
+            timestamp: settled.timestamp.or_else(|| timestamp(sample.metadata.get("timestamp")?)),
             prompt_hash: settled.prompt_hash,
             output: settled.output,
             output_ids: settled.output_ids,
@@ -190,13 +218,33 @@ impl<'a> Scoring<'a> {
             // They quote the answer.
             line.scores.values_mut().for_each(|score| score.explanation.clear());
         }
-        line
+        (line, prompt)
     }
 }
 
+/// A value of metadata in a word: texts, numbers and truth values; a list or a map is nothing to slice by.
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A time as records hold it, where metadata say one.
+fn timestamp(value: &Value) -> Option<String> {
+    Some(value.as_str()?.parse::<jiff::Timestamp>().ok()?.to_string())
+}
+
+/// A scored answer and, where it is the first one to its case, what was asked.
+type Recordable = (ResultLine, Option<PromptLine>);
+
 /// Lines in batches, in their order.
-fn batches(lines: impl IndexedParallelIterator<Item = ResultLine>) -> Result<Vec<Batch>> {
-    let push = |mut batch: Batch, line| batch.push(line).map(|()| batch);
+fn batches(lines: impl IndexedParallelIterator<Item = Recordable>) -> Result<Vec<Batch>> {
+    let push = |mut batch: Batch, (line, prompt): Recordable| {
+        batch.push(line)?;
+        prompt.iter().try_for_each(|prompt| batch.push_prompt(prompt)).map(|()| batch)
+    };
     lines.with_min_len(BATCH).try_fold(Batch::default, push).collect()
 }
 

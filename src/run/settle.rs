@@ -16,6 +16,7 @@ pub(super) struct Settled {
     pub output_ids: Option<Vec<u32>>,
     pub finish: Option<Finish>,
     pub prompt_tokens: Option<u64>,
+    pub timestamp: Option<String>,
     pub error: Option<String>,
 }
 
@@ -42,6 +43,7 @@ impl Settled {
             output_ids: (!failed).then_some(ids),
             finish: Some(finish),
             prompt_tokens: Some(prompt_tokens as u64).filter(|tokens| *tokens > 0),
+            timestamp: None,
             error: failed.then(|| error.unwrap_or_else(|| "the answer ended in an error".into())),
         }
     }
@@ -58,15 +60,16 @@ impl Settled {
             Some(Ok(line)) if line.id == sample.id => line,
             None | Some(Ok(_)) => return Self { prompt_hash, ..Self::failed("no recorded answer".into()) },
         };
-        let RecordedLine { output, output_ids, finish, prompt_tokens, error, .. } = line;
+        let RecordedLine { output, output_ids, finish, prompt_tokens, timestamp, error, .. } = line;
         match error {
-            Some(error) => Self { prompt_hash, prompt_tokens, ..Self::failed(error) },
+            Some(error) => Self { prompt_hash, prompt_tokens, timestamp, ..Self::failed(error) },
             None => Self {
                 prompt_hash,
                 output: output.map(Cow::into_owned),
                 output_ids,
                 finish,
                 prompt_tokens,
+                timestamp,
                 error: None,
             },
         }

@@ -108,7 +108,7 @@ fn encoders() -> Encoders {
 fn lines(folder: &Path, window: usize, watch: Watch<'_>) -> Result<Vec<ResultLine>> {
     let (checked, meter) = (checked(folder, None), Meter::default());
     let mut writer = RunWriter::create(&folder.join("runs"), "s", &RunId::parse("r").unwrap()).unwrap();
-    let tools = Tools { encoders: encoders(), keep_outputs: true, meter: &meter, watch };
+    let tools = Tools { encoders: encoders(), keep_outputs: true, prompts: None, meter: &meter, watch };
     let scoring = Scoring::new(&checked, tools).unwrap();
     stream(&checked, Source::Generated(&mut Echo { window }, None), scoring, &mut writer)?;
     writer.seal()?.lines()?.collect()
@@ -191,11 +191,11 @@ fn recorded_answers_take_the_place_of_a_generator() {
     let recorded = Box::new(checked.recorded.take().unwrap());
     let meter = Meter::default();
     let mut writer = RunWriter::create(&folder.path().join("runs"), "s", &RunId::parse("r").unwrap()).unwrap();
-    let tools = Tools { encoders: encoders(), keep_outputs: false, meter: &meter, watch: QUIET };
+    let tools = Tools { encoders: encoders(), keep_outputs: false, prompts: None, meter: &meter, watch: QUIET };
     let scoring = Scoring::new(&checked, tools).unwrap();
     stream(&checked, Source::Recorded(recorded), scoring, &mut writer).unwrap();
     let lines: Vec<ResultLine> = writer.seal().unwrap().lines().unwrap().map(Result::unwrap).collect();
-    let get = |dataset: &str, id: &str| lines.iter().find(|line| line.key() == (dataset, id)).unwrap();
+    let get = |dataset: &str, id: &str| lines.iter().find(|line| line.case() == (dataset, id)).unwrap();
     assert!(get("danger", "1").passed && get("golden", "0").passed);
     assert_eq!(get("danger", "2").error.as_deref(), Some("no recorded answer"));
     assert_eq!(get("golden", "0").output, None, "outputs are not kept");
@@ -210,7 +210,7 @@ fn a_dataset_that_changes_meanwhile_ends_the_run() {
     std::fs::write(folder.path().join("danger.jsonl"), "{\"id\":1,\"context\":\"x\",\"input\":\"y\"}\n").unwrap();
     let meter = Meter::default();
     let mut writer = RunWriter::create(&folder.path().join("runs"), "s", &RunId::parse("r").unwrap()).unwrap();
-    let tools = Tools { encoders: encoders(), keep_outputs: true, meter: &meter, watch: QUIET };
+    let tools = Tools { encoders: encoders(), keep_outputs: true, prompts: None, meter: &meter, watch: QUIET };
     let scoring = Scoring::new(&checked, tools).unwrap();
     let error = stream(&checked, Source::Generated(&mut Echo { window: 3 }, None), scoring, &mut writer).unwrap_err();
     assert!(error.hint().unwrap().contains("changed"), "{error:?}");

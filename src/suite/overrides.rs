@@ -17,6 +17,8 @@ pub struct Overrides {
     pub limit: Option<usize>,
     /// Another seed (`--seed`).
     pub seed: Option<u64>,
+    /// Another number of answers to each case (`--repeat`).
+    pub repeat: Option<u32>,
     /// Dotted keys and YAML values (`--set generation.max_new_tokens=32`), in order, after all others. Entries of lists
     /// go by name or position: `datasets.golden.limit`, `scorers.close.min`, `gates.0.min`.
     pub set: Vec<(String, String)>,
@@ -44,6 +46,11 @@ impl Overrides {
         }
         if let Some(seed) = self.seed {
             set(root, "generation.seed", Content::Unsigned(seed), &words(format!("--seed {seed}")))
+                .map_err(|error| error.at(path))?;
+        }
+        if let Some(repeat) = self.repeat {
+            let content = Content::Unsigned(u64::from(repeat));
+            set(root, "generation.repeat", content, &words(format!("--repeat {repeat}")))
                 .map_err(|error| error.at(path))?;
         }
         if let Some(limit) = self.limit {

@@ -117,6 +117,12 @@ pub struct DatasetPlan {
     /// Only this many cases from the start of the file.
     #[serde(default)]
     pub limit: Option<usize>,
+    /// Metadata keys by which results are sliced, beside tags; their values are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<String>,
+    /// The metadata key that says which cases hang together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// How answers are generated.
@@ -137,13 +143,21 @@ pub struct Generation {
     pub stop: Vec<String>,
     /// Do not stop at the model's end-of-sequence tokens.
     pub ignore_eos: bool,
+    /// How many times each case is answered.
+    #[serde(skip_serializing_if = "is_one")]
+    pub repeat: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_one(repeat: &u32) -> bool {
+    *repeat == 1
 }
 
 impl Default for Generation {
     fn default() -> Self {
         let GenerateOptions { max_new_tokens, ignore_eos, sampling, seed, stop } = GenerateOptions::default();
         let Sampling { temperature, top_p, top_k } = sampling;
-        Self { max_new_tokens, temperature, top_p, top_k, seed, stop, ignore_eos }
+        Self { max_new_tokens, temperature, top_p, top_k, seed, stop, ignore_eos, repeat: 1 }
     }
 }
 

@@ -227,6 +227,9 @@ impl Problems<'_> {
             let fragment = format!("use top_p {}: it must be above 0 and at most 1", generation.top_p);
             self.say("generation.top_p", fragment);
         }
+        if generation.repeat == 0 {
+            self.say("generation.repeat", "read the repeats: 0 answers nothing");
+        }
         if let Some(index) = generation.stop.iter().position(String::is_empty) {
             self.say(&format!("generation.stop.{index}"), "use an empty stop string");
         }
