@@ -8,6 +8,7 @@
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 
 mod batch;
+mod dependence;
 mod early;
 mod files;
 mod line;
@@ -23,6 +24,7 @@ mod verdict;
 mod writer;
 
 pub use batch::Batch;
+pub use dependence::Repeats;
 pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY};
 pub use line::{ResultLine, round};
 pub use lines::Lines;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ResultLine, Verdict, round};
+use super::{Repeats, ResultLine, Verdict, round};
 use crate::dataset::Kind;
 use crate::stats::{CONFIDENCE, Interval, wilson};
 
@@ -54,8 +54,11 @@ pub struct DatasetSummary {
     pub errored: u64,
     /// `passed / cases`, rounded.
     pub rate: Option<f64>,
-    /// Wilson's interval of the rate at 95 %.
+    /// Wilson's interval of the rate at 95 %; over cases where they have several answers, over groups where they have groups.
     pub interval: Option<Interval>,
+    /// What several answers to each case say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
     /// The first errored cases.
     pub errored_ids: Vec<String>,
     /// By scorer, sorted by name.
@@ -102,6 +105,8 @@ impl DatasetSummary {
 #[derive(Debug, Default)]
 pub struct SummaryBuilder {
     datasets: BTreeMap<String, DatasetTally>,
+    /// Some lines hang together.
+    dependent: bool,
 }
 
 #[derive(Debug)]
@@ -130,10 +135,17 @@ impl SummaryBuilder {
             None => self.datasets.entry(line.dataset.clone()).or_insert_with(|| DatasetTally::new(line.kind)),
         };
         tally.add(line);
+        self.dependent |= line.repeat > 0 || line.group.is_some();
+    }
+
+    /// Whether some lines hang together, so that intervals need the lines in order ([`super::dependence`]).
+    pub(super) fn is_dependent(&self) -> bool {
+        self.dependent
     }
 
     /// Adds what another has added up.
     pub fn merge(&mut self, other: Self) {
+        self.dependent |= other.dependent;
         for (name, tally) in other.datasets {
             self.datasets.entry(name).or_insert_with(|| DatasetTally::new(tally.kind)).merge(tally);
         }
@@ -207,7 +219,8 @@ impl DatasetTally {
         let scorers = self.scorers.into_iter().map(|(name, tally)| tally.finish(name, errored)).collect();
         let (rate, interval) = rate(self.passed, self.cases);
         let (kind, cases, passed, errored_ids) = (self.kind, self.cases, self.passed, self.errored_ids.0);
-        DatasetSummary { dataset, kind, cases, passed, errored, rate, interval, errored_ids, scorers }
+        let repeats = None;
+        DatasetSummary { dataset, kind, cases, passed, errored, rate, interval, repeats, errored_ids, scorers }
     }
 }
 

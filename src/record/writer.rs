@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::dependence::Dependence;
 use super::early::EarlyResults;
 use super::files::HashedFile;
 use super::prompts::FrontCoder;
@@ -139,7 +140,16 @@ impl RunWriter {
             let entry = merge(prompts, &partial.path.join(PROMPTS), |line, piece| coder.code(line, piece))?;
             files.insert(PROMPTS.to_owned(), entry);
         }
-        Ok(SealedRun { partial, run_id, target, files, summary: summary.finish() })
+        let dependent = summary.is_dependent();
+        let mut sealed = SealedRun { partial, run_id, target, files, summary: summary.finish() };
+        if dependent {
+            let mut dependence = Dependence::default();
+            for line in sealed.lines()? {
+                dependence.add(&line?);
+            }
+            dependence.apply(&mut sealed.summary);
+        }
+        Ok(sealed)
     }
 }
 

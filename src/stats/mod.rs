@@ -25,7 +25,7 @@ pub use agreement::{Scale, cohen_kappa, krippendorff_alpha};
 pub use bootstrap::{Differences, Resampling, bootstrap_mean};
 pub use calibration::{Bin, Calibration, calibration};
 pub use cluster::clustered_error;
-pub use interval::{Interval, wilson};
+pub use interval::{ClusterCounts, Interval, wilson, wilson_clustered};
 pub use mcnemar::mcnemar_exact;
 pub use moments::{mean, variance};
 pub use normal::normal_quantile;
