@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use super::change::{CaseChange, ChangeKind, change, class, severity};
 use super::danger::DangerChanges;
+use super::slice::{self, SliceComparison, SliceTallies};
 use super::tally::{DatasetComparison, DatasetTally};
 use super::{Cause, LISTED_CASES, Pair, causes, pairs};
+use crate::dataset::Kind;
 use crate::error::Result;
 use crate::record::{CaseRef, Manifest, PromptCursor, Prompts, ResultLine};
 use crate::stats::Resampling;
@@ -49,6 +51,14 @@ pub struct Comparison {
     pub causes: Vec<Cause>,
     /// By dataset, sorted by name.
     pub datasets: Vec<DatasetComparison>,
+    /// By class, all its datasets together: `golden` and `danger`, as far as there are cases.
+    pub classes: Vec<DatasetComparison>,
+    /// The same by tag and metadata, corrected for the number of slices: significant ones first, then by size of the change.
+    pub slices: Vec<SliceComparison>,
+    /// There are more slices than are followed.
+    pub slices_left_out: bool,
+    /// Tokens of both sides.
+    pub tokens: Tokens,
     /// Number of cases by kind of change; kinds without cases are absent.
     pub counts: BTreeMap<ChangeKind, u64>,
     /// Cases in which nothing differs that both runs kept.
@@ -68,6 +78,54 @@ pub struct RunRef {
     pub suite: String,
     /// Run id.
     pub run_id: String,
+}
+
+/// Tokens of two runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// Of the base run.
+    pub base: TokenSums,
+    /// Of the candidate.
+    pub candidate: TokenSums,
+}
+
+/// Tokens of the cases whose record knows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TokenSums {
+    /// Cases with known tokens.
+    pub cases: u64,
+    /// Their prompts' tokens.
+    pub prompt: u64,
+    /// Their answers' tokens.
+    pub generated: u64,
+}
+
+impl TokenSums {
+    fn add(&mut self, line: &ResultLine) {
+        if let (Some(prompt), Some(ids)) = (line.prompt_tokens, &line.output_ids) {
+            self.cases += 1;
+            self.prompt += prompt;
+            self.generated += ids.len() as u64;
+        }
+    }
+
+    /// Tokens of prompt and answer per case; none where no case knows them.
+    pub fn per_case(&self) -> Option<f64> {
+        (self.cases > 0).then(|| (self.prompt + self.generated) as f64 / self.cases as f64)
+    }
+}
+
+impl Tokens {
+    fn add(&mut self, pair: &Pair) {
+        match pair {
+            Pair::Both(base, candidate) => {
+                self.base.add(base);
+                self.candidate.add(candidate);
+            }
+            Pair::Removed(base) => self.base.add(base),
+            Pair::Added(candidate) => self.candidate.add(candidate),
+        }
+    }
 }
 
 /// Some cases by name: how many, and the first [`LISTED_CASES`].
@@ -95,6 +153,11 @@ impl Comparison {
         self.counts.get(&kind).copied().unwrap_or(0)
     }
 
+    /// All datasets of a class, where they have cases.
+    pub fn class(&self, name: &str) -> Option<&DatasetComparison> {
+        self.classes.iter().find(|class| class.dataset == name)
+    }
+
     /// Number of changed cases of all kinds.
     pub fn changed(&self) -> u64 {
         self.counts.values().sum()
@@ -118,7 +181,9 @@ where
     B: Iterator<Item = Result<ResultLine>>,
     C: Iterator<Item = Result<ResultLine>>,
 {
-    let mut datasets: BTreeMap<String, DatasetTally> = BTreeMap::new();
+    let mut datasets: BTreeMap<String, (DatasetTally, SliceTallies)> = BTreeMap::new();
+    let mut classes: BTreeMap<Kind, DatasetTally> = BTreeMap::new();
+    let mut tokens = Tokens::default();
     let mut counts = BTreeMap::new();
     let mut danger = DangerChanges::default();
     let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
@@ -129,11 +194,14 @@ where
         let name = match &pair {
             Pair::Both(line, _) | Pair::Removed(line) | Pair::Added(line) => &line.dataset,
         };
-        let tally = match datasets.get_mut(name) {
-            Some(tally) => tally,
-            None => datasets.entry(name.clone()).or_insert_with(DatasetTally::new),
+        let (tally, slices) = match datasets.get_mut(name) {
+            Some(tallies) => tallies,
+            None => datasets.entry(name.clone()).or_insert_with(|| (DatasetTally::new(), SliceTallies::default())),
         };
         tally.add(&pair);
+        slices.add(&pair);
+        tokens.add(&pair);
+        classes.entry(class(&pair)).or_insert_with(DatasetTally::new).add(&pair);
         danger.add(&pair);
         let Some(kind) = change(&pair) else {
             unchanged += 1;
@@ -152,11 +220,25 @@ where
         }
     }
     let name = |manifest: &Manifest| RunRef { suite: manifest.suite.clone(), run_id: manifest.run_id.to_string() };
+    let (mut compared, mut slices, mut slices_left_out) = (Vec::new(), Vec::new(), false);
+    for (name, (tally, tallies)) in datasets {
+        let (found, left_out) = tallies.finish(&name, options.resampling);
+        slices.extend(found);
+        slices_left_out |= left_out;
+        compared.push(tally.finish(name, options.resampling));
+    }
     Ok(Comparison {
         base: name(base.manifest),
         candidate: name(candidate.manifest),
         causes: causes(base.manifest, candidate.manifest),
-        datasets: datasets.into_iter().map(|(name, tally)| tally.finish(name, options.resampling)).collect(),
+        datasets: compared,
+        classes: classes
+            .into_iter()
+            .map(|(kind, tally)| tally.finish(kind.name().into(), options.resampling))
+            .collect(),
+        slices: slice::corrected(slices),
+        slices_left_out,
+        tokens,
         counts,
         unchanged,
         danger,
@@ -169,7 +251,6 @@ where
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::dataset::Kind;
     use crate::engine::Finish;
     use crate::record::{RunId, SummaryBuilder};
     use crate::score::Score;

@@ -3,12 +3,21 @@
 use serde::Serialize;
 
 use super::PairedCounts;
-use crate::stats::{ALPHA, Differences, Interval, Resampling, bootstrap_mean, mcnemar_exact};
+use crate::stats::{
+    ALPHA, Differences, Interval, Resampling, bootstrap_mean, mcnemar_exact, sign_flip, smallest_detectable,
+};
+
+/// The chance with which the smallest detectable difference is found.
+const POWER: f64 = 0.8;
+/// Draws of a permutation test, and how many signs they may take together.
+const PERMUTATIONS: u32 = 9_999;
+const SIGNS: usize = 200_000_000;
 
 /// Could the change of paired outcomes be chance?
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Significance {
-    /// McNemar's exact two-sided p-value.
+    /// Two-sided p-value: of McNemar's exact test for outcomes, of a paired permutation for means and for units of several
+    /// answers.
     pub p_value: f64,
     /// Whether it is below 5 %.
     pub significant: bool,
@@ -21,6 +30,9 @@ pub struct Magnitude {
     pub difference: f64,
     /// Its paired bootstrap interval at 95 %; none below two pairs.
     pub interval: Option<Interval>,
+    /// The smallest true difference that as many such pairs show as significant with a chance of 80 %; none where no pair
+    /// differs.
+    pub detectable: Option<f64>,
 }
 
 /// McNemar's exact test over the pairs; `None` where there are none.
@@ -32,10 +44,22 @@ pub fn significance(counts: &PairedCounts) -> Option<Significance> {
     Some(Significance { p_value, significant: p_value < ALPHA })
 }
 
+/// The paired permutation test of a mean difference; `None` where there are no pairs.
+pub fn permuted(differences: &Differences) -> Option<Significance> {
+    // So many draws that the p-value is sharp near 5 %, fewer where each is long.
+    let draws = (SIGNS / differences.changed().len().max(1)).clamp(499, PERMUTATIONS as usize) as u32;
+    let p_value = sign_flip(differences, draws, 0)?;
+    Some(Significance { p_value, significant: p_value < ALPHA })
+}
+
 /// The mean difference with its interval; `None` where there are no pairs.
 pub fn magnitude(differences: &Differences, how: Resampling) -> Option<Magnitude> {
     let difference = differences.mean()?;
-    Some(Magnitude { difference, interval: bootstrap_mean(differences, how) })
+    let detectable = differences
+        .variance()
+        .filter(|variance| *variance > 0.0)
+        .and_then(|variance| smallest_detectable(variance, differences.pairs(), ALPHA, POWER));
+    Some(Magnitude { difference, interval: bootstrap_mean(differences, how), detectable })
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Metric {
                 |scope: &str| self.path.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')) == Some(scorer);
             if is(dataset) {
                 by_name.push(row);
-            } else if is(kind_name(kind)) {
+            } else if is(kind.name()) {
                 by_kind.push(row);
             }
         }
@@ -177,14 +177,6 @@ impl Metric {
 /// Scope and scorer, both there.
 fn well_formed(path: &str) -> bool {
     path.split_once('.').is_some_and(|(scope, scorer)| !scope.is_empty() && !scorer.is_empty())
-}
-
-/// The kind as gates spell it.
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Golden => "golden",
-        Kind::Danger => "danger",
-    }
 }
 
 /// Several datasets as one: counts add up, means weigh by their scored cases.

@@ -17,16 +17,21 @@ mod gate;
 mod gate_tests;
 mod metric;
 mod pair;
+mod ranking;
+mod slice;
 mod tally;
+mod units;
 
 pub use causes::{Cause, CauseKind, causes};
 pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
-pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, compare};
+pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
 pub use danger::DangerChanges;
-pub use effect::{Magnitude, Significance, magnitude, significance};
+pub use effect::{Magnitude, Significance, magnitude, permuted, significance};
 pub use gate::{GatePolicy, GateRule, LISTED_CASES, judge};
 pub use metric::{Metric, MetricValue, Statistic};
 pub use pair::{Pair, pairs};
+pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
+pub use slice::{Slice, SliceComparison};
 pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts};
 
 #[cfg(test)]

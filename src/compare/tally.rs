@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::effect::{Magnitude, Significance, magnitude, significance};
+use super::effect::{Magnitude, Significance};
+use super::units::{Unit, Units};
 use super::{Pair, change};
 use crate::dataset::Kind;
 use crate::record::ResultLine;
 use crate::score::Score;
-use crate::stats::{CONFIDENCE, Differences, Interval, Resampling, wilson};
+use crate::stats::{CONFIDENCE, Interval, Resampling, wilson};
 
 /// One dataset in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +46,8 @@ pub struct MetricComparison {
     pub rate_difference: Option<Magnitude>,
     /// Difference of the mean values over the pairs; none for whole cases.
     pub mean_difference: Option<Magnitude>,
+    /// Could the change of the mean be chance? None for whole cases.
+    pub mean_significance: Option<Significance>,
 }
 
 /// A metric over the cases of one run.
@@ -167,11 +170,12 @@ struct MetricTally {
     common_base: Sums,
     common_candidate: Sums,
     pairs: PairedCounts,
-    differences: Differences,
+    outcomes: Units,
+    values: Units,
 }
 
 impl MetricTally {
-    fn both(&mut self, base: Seen, candidate: Seen) {
+    fn both(&mut self, unit: Unit<'_>, base: Seen, candidate: Seen) {
         self.base.add(base);
         self.candidate.add(candidate);
         if !matches!(base, Seen::Absent) && !matches!(candidate, Seen::Absent) {
@@ -180,13 +184,14 @@ impl MetricTally {
         }
         if let (Seen::Scored(before, x), Seen::Scored(after, y)) = (base, candidate) {
             self.pairs.add(before, after);
-            self.differences.push(y - x);
+            self.outcomes.push(unit, f64::from(u8::from(after)) - f64::from(u8::from(before)));
+            self.values.push(unit, y - x);
         }
     }
 
     fn finish(self, metric: String, with_mean: bool, how: Resampling) -> MetricComparison {
         let counts = self.pairs;
-        let outcomes = Differences::of_outcomes(counts.regressed, counts.improved, counts.pairs());
+        let (outcomes, values) = (self.outcomes.finish(), self.values.finish());
         MetricComparison {
             metric,
             base: self.base.finish(with_mean),
@@ -194,9 +199,10 @@ impl MetricTally {
             common_base: self.common_base.finish(with_mean),
             common_candidate: self.common_candidate.finish(with_mean),
             pairs: counts,
-            significance: significance(&counts),
-            rate_difference: magnitude(&outcomes, how),
-            mean_difference: if with_mean { magnitude(&self.differences, how) } else { None },
+            significance: outcomes.outcome_significance(&counts),
+            rate_difference: outcomes.outcome_magnitude(&counts, how),
+            mean_difference: if with_mean { values.mean_magnitude(how) } else { None },
+            mean_significance: if with_mean { values.mean_significance() } else { None },
         }
     }
 }
@@ -205,6 +211,7 @@ impl MetricTally {
 #[derive(Debug)]
 pub(super) struct DatasetTally {
     kind: Kind,
+    seen: u64,
     cases: MetricTally,
     scorers: BTreeMap<String, MetricTally>,
     /// Cases errored in one run that said nothing about any scorer yet to be seen: added to every scorer at the end.
@@ -215,6 +222,7 @@ impl DatasetTally {
     pub(super) fn new() -> Self {
         Self {
             kind: Kind::Golden,
+            seen: 0,
             cases: MetricTally::default(),
             scorers: BTreeMap::new(),
             silent: MetricTally::default(),
@@ -223,23 +231,25 @@ impl DatasetTally {
 
     pub(super) fn add(&mut self, pair: &Pair) {
         self.kind = self.kind.max(change::class(pair));
+        self.seen += 1;
+        let unit = Unit::of(pair);
         match pair {
             Pair::Both(base, candidate) => {
-                self.cases.both(Seen::whole(base), Seen::whole(candidate));
+                self.cases.both(unit, Seen::whole(base), Seen::whole(candidate));
                 for name in base.scores.keys().chain(candidate.scores.keys().filter(|n| !base.scores.contains_key(*n)))
                 {
-                    self.scorer(name, (Some(base), Some(candidate)));
+                    self.scorer(name, unit, (Some(base), Some(candidate)));
                 }
                 self.silence((Some(base), Some(candidate)));
             }
             Pair::Removed(base) => {
                 self.cases.base.add(Seen::whole(base));
-                base.scores.keys().for_each(|name| self.scorer(name, (Some(base), None)));
+                base.scores.keys().for_each(|name| self.scorer(name, unit, (Some(base), None)));
                 self.silence((Some(base), None));
             }
             Pair::Added(candidate) => {
                 self.cases.candidate.add(Seen::whole(candidate));
-                candidate.scores.keys().for_each(|name| self.scorer(name, (None, Some(candidate))));
+                candidate.scores.keys().for_each(|name| self.scorer(name, unit, (None, Some(candidate))));
                 self.silence((None, Some(candidate)));
             }
         }
@@ -247,7 +257,7 @@ impl DatasetTally {
 
     /// One scorer's view of a case that has a score by it on at least one side. Errored sides are left to
     /// [`Self::silence`], except that a side errs in common with the other's score.
-    fn scorer(&mut self, name: &str, (base, candidate): (Option<&ResultLine>, Option<&ResultLine>)) {
+    fn scorer(&mut self, name: &str, unit: Unit<'_>, (base, candidate): (Option<&ResultLine>, Option<&ResultLine>)) {
         let tally = match self.scorers.get_mut(name) {
             Some(tally) => tally,
             None => self.scorers.entry(name.to_owned()).or_default(),
@@ -268,7 +278,7 @@ impl DatasetTally {
                 tally.common_base.add(before);
                 tally.common_candidate.add(after);
             }
-            (Seen::Scored(..) | Seen::Absent, Seen::Scored(..) | Seen::Absent) => tally.both(before, after),
+            (Seen::Scored(..) | Seen::Absent, Seen::Scored(..) | Seen::Absent) => tally.both(unit, before, after),
         }
     }
 
@@ -281,6 +291,11 @@ impl DatasetTally {
         silent.candidate.errored += u64::from(after);
         silent.common_base.errored += u64::from(before && after);
         silent.common_candidate.errored += u64::from(before && after);
+    }
+
+    /// Pairs seen, with one side or both.
+    pub(super) fn pairs(&self) -> u64 {
+        self.seen
     }
 
     pub(super) fn finish(self, dataset: String, how: Resampling) -> DatasetComparison {

@@ -13,6 +13,16 @@ pub enum Kind {
     Danger,
 }
 
+impl Kind {
+    /// The kind as suites and gates spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Golden => "golden",
+            Self::Danger => "danger",
+        }
+    }
+}
+
 /// What the model is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {

@@ -4,7 +4,57 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayView1;
 
-use super::mean;
+use super::{Differences, mean};
+
+/// Paired differences by what was drawn: cases with several answers, groups of cases. In the order they were added.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Clusters {
+    /// Sum and number of the differences of each.
+    sums: Vec<(f64, u64)>,
+    pairs: u64,
+}
+
+impl Clusters {
+    /// Adds a cluster of `n` pairs whose differences have this sum; one without pairs is none.
+    pub fn push(&mut self, sum: f64, n: u64) {
+        if n > 0 {
+            self.sums.push((sum, n));
+            self.pairs += n;
+        }
+    }
+
+    /// The mean difference over all pairs; `None` for no pairs.
+    pub fn mean(&self) -> Option<f64> {
+        let mut sum = 0.0;
+        for (own, _) in &self.sums {
+            sum += own;
+        }
+        (self.pairs > 0).then(|| sum / self.pairs as f64).filter(|mean| mean.is_finite())
+    }
+
+    /// One difference for each cluster: the mean, and how far the cluster moves it (its influence, scaled by their number).
+    /// Their mean is the mean over all pairs, and the standard error of that mean is [`clustered_error`]; clusters of one pair
+    /// each are their own differences. Empty where there are no pairs.
+    pub fn differences(&self) -> Differences {
+        let mut differences = Differences::default();
+        let Some(mean) = self.mean() else { return differences };
+        let scale = self.sums.len() as f64 / self.pairs as f64;
+        let even = self.sums.iter().all(|(_, n)| *n == self.sums[0].1);
+        for (sum, n) in &self.sums {
+            // Of clusters of one size the mean drops out; a zero stays a zero then.
+            let moved = if even { sum / *n as f64 } else { mean + (sum - mean * *n as f64) * scale };
+            differences.push(moved);
+        }
+        differences
+    }
+
+    /// The sums of the clusters, for tests that flip the sign of what was drawn.
+    pub fn sums(&self) -> Differences {
+        let mut differences = Differences::default();
+        self.sums.iter().for_each(|(sum, _)| differences.push(*sum));
+        differences
+    }
+}
 
 /// The standard error of the mean where values of one group may be alike (K.-Y. Liang and S. L. Zeger, 1986; as statsmodels'
 /// `OLS(values, 1).fit(cov_type="cluster")`): groups are what was drawn, not values.
@@ -50,6 +100,40 @@ mod tests {
         let (values, groups) = (values(40), (0..40).collect::<Vec<i32>>());
         let plain = (variance(values.view()).unwrap() / 40.0).sqrt();
         assert!((clustered_error(values.view(), &groups).unwrap() - plain).abs() < 1e-15);
+    }
+
+    #[test]
+    fn differences_of_clusters_have_their_error() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i * 37 % 101 - 47) / 100.0).collect();
+        let groups: Vec<i32> = (0..60).map(|i| i * i % 7).collect();
+        let mut sums = BTreeMap::<i32, (f64, u64)>::new();
+        for (value, group) in values.iter().zip(&groups) {
+            let (sum, n) = sums.entry(*group).or_default();
+            (*sum, *n) = (*sum + value, *n + 1);
+        }
+        let mut clusters = Clusters::default();
+        sums.values().for_each(|(sum, n)| clusters.push(*sum, *n));
+        let differences = clusters.differences();
+        let direct = mean(ndarray::aview1(&values)).unwrap();
+        assert!((clusters.mean().unwrap() - direct).abs() < 1e-15);
+        assert!((differences.mean().unwrap() - direct).abs() < 1e-15);
+        let error = clustered_error(ndarray::aview1(&values), &groups).unwrap();
+        let own = (differences.variance().unwrap() / differences.pairs() as f64).sqrt();
+        assert!((own - error).abs() < 1e-15, "{own} {error}");
+    }
+
+    #[test]
+    fn clusters_of_one_are_their_differences() {
+        let (mut clusters, mut plain) = (Clusters::default(), Differences::default());
+        for value in [0.5, 0.0, -1.0] {
+            clusters.push(value, 1);
+            plain.push(value);
+        }
+        clusters.push(9.0, 0);
+        assert_eq!((clusters.differences(), clusters.sums()), (plain.clone(), plain));
+        assert_eq!((Clusters::default().mean(), Clusters::default().differences().pairs()), (None, 0));
+        clusters.push(f64::NAN, 1);
+        assert_eq!(clusters.differences(), Differences::default());
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod two_sample;
 pub use agreement::{Scale, cohen_kappa, krippendorff_alpha};
 pub use bootstrap::{Differences, Resampling, bootstrap_mean};
 pub use calibration::{Bin, Calibration, calibration};
-pub use cluster::clustered_error;
+pub use cluster::{Clusters, clustered_error};
 pub use interval::{ClusterCounts, Interval, wilson, wilson_clustered};
 pub use mcnemar::mcnemar_exact;
 pub use moments::{mean, variance};
