@@ -1,4 +1,4 @@
-//! `karat compare`: two saved runs, case by case.
+//! `karat compare`: two saved runs case by case, or several candidates ranked against the first.
 
 use std::path::PathBuf;
 
@@ -8,17 +8,22 @@ use super::conclude::{Judged, judged};
 use super::lines::Output;
 use super::store_args::StoreArgs;
 use super::{Exit, terminal};
+use crate::compare::{Candidate, First, Ranking, rank};
 use crate::error::Result;
 use crate::record::RunReader;
-use crate::report::{Report, json, markdown, terminal as page};
+use crate::report::{Report, json, markdown, ranking, terminal as page};
 
 /// Arguments of `karat compare`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The run to compare against: a run folder, a run id, `latest`, or the name of a baseline.
     base: String,
-    /// The run in question, named in the same ways. The gates of its own plan apply.
-    candidate: String,
+    /// The run in question, named in the same ways; the gates of its own plan apply. Several are ranked.
+    #[arg(required = true)]
+    candidates: Vec<String>,
+    /// Rank by this scorer instead of by cases that pass all scorers.
+    #[arg(long, value_name = "SCORER")]
+    by: Option<String>,
     /// The suite, where a name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
@@ -56,18 +61,39 @@ impl FormArgs {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, report: &Report<'_>) -> Result<()> {
-        let to_terminal = self.out.as_os_str() == "-";
-        let text = match self.format {
-            Format::Terminal if to_terminal => page::render(report, terminal::style()),
-            Format::Terminal => page::render(report, page::Style::default()),
-            Format::Markdown => markdown::render(report),
-            Format::Json => String::from_utf8_lossy(&json::render(report)?).into_owned(),
-        };
-        if to_terminal {
-            return terminal::show(&text);
+        self.put(match self.format {
+            Format::Terminal => page::render(report, self.style()).into_bytes(),
+            Format::Markdown => markdown::render(report).into_bytes(),
+            Format::Json => json::render(report)?,
+        })
+    }
+
+    /// Writes a ranking.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn write_ranking(&self, ranked: &Ranking) -> Result<()> {
+        self.put(match self.format {
+            Format::Terminal => ranking::terminal(ranked, self.style()).into_bytes(),
+            Format::Markdown => ranking::markdown(ranked).into_bytes(),
+            Format::Json => ranking::json(ranked)?,
+        })
+    }
+
+    fn to_terminal(&self) -> bool {
+        self.out.as_os_str() == "-"
+    }
+
+    fn style(&self) -> page::Style {
+        if self.to_terminal() { terminal::style() } else { page::Style::default() }
+    }
+
+    fn put(&self, bytes: Vec<u8>) -> Result<()> {
+        if self.to_terminal() {
+            return terminal::show(&String::from_utf8_lossy(&bytes));
         }
         let mut output = Output::open(&self.out)?;
-        output.bytes(text.as_bytes())?;
+        output.bytes(&bytes)?;
         output.close()
     }
 }
@@ -75,13 +101,23 @@ impl FormArgs {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let store = args.store.store();
-    let open = |reference: &str| RunReader::open(&store.resolve(args.suite.as_deref(), reference)?);
-    let (base, candidate) = (open(&args.base)?, open(&args.candidate)?);
-    let (one, two) = (&base.manifest().suite, &candidate.manifest().suite);
-    if one != two {
-        eprintln!("note: the runs belong to different suites, `{one}` and `{two}`");
+    let open = |reference: &String| RunReader::open(&store.resolve(args.suite.as_deref(), reference)?);
+    let base = open(&args.base)?;
+    let candidates = args.candidates.iter().map(open).collect::<Result<Vec<_>>>()?;
+    for candidate in &candidates {
+        let (one, two) = (&base.manifest().suite, &candidate.manifest().suite);
+        if one != two {
+            eprintln!("note: the runs belong to different suites, `{one}` and `{two}`");
+        }
     }
-    let Judged { comparison, summary, verdict, exit } = judged(Some(&base), &candidate)?;
+    match candidates.as_slice() {
+        [candidate] if args.by.is_none() => one(&base, candidate, &args.form),
+        several => many(&base, several, &args),
+    }
+}
+
+fn one(base: &RunReader, candidate: &RunReader, form: &FormArgs) -> Result<Exit> {
+    let Judged { comparison, summary, verdict, exit } = judged(Some(base), candidate)?;
     let missing = candidate.manifest().missing(&summary);
     let report = Report {
         comparison: comparison.as_ref(),
@@ -89,6 +125,25 @@ pub fn run(args: Args) -> Result<Exit> {
         missing: Some(&missing),
         ..Report::of_run(candidate.manifest(), &summary)
     };
-    args.form.write(&report)?;
+    form.write(&report)?;
     Ok(exit)
+}
+
+/// Each candidate against the base run; the exit code is the worst of them.
+fn many(base: &RunReader, candidates: &[RunReader], args: &Args) -> Result<Exit> {
+    let judged = candidates.iter().map(|candidate| judged(Some(base), candidate)).collect::<Result<Vec<_>>>()?;
+    let performances = candidates.iter().map(RunReader::performance).collect::<Result<Vec<_>>>()?;
+    let all = candidates.iter().zip(&judged).zip(&performances).filter_map(|((run, judged), performance)| {
+        let Judged { comparison, verdict, .. } = judged;
+        Some(Candidate { comparison: comparison.as_ref()?, performance, verdict, model: model(run) })
+    });
+    let performance = base.performance()?;
+    let first = First { performance: &performance, model: model(base) };
+    args.form.write_ranking(&rank(&first, &all.collect::<Vec<_>>(), args.by.as_deref())?)?;
+    Ok(judged.iter().map(|judged| judged.exit).max_by_key(|exit| exit.weight()).unwrap_or(Exit::Passed))
+}
+
+/// The generator that a run's plan names.
+fn model(run: &RunReader) -> Option<String> {
+    run.manifest().plan.pointer("/models/generator/model")?.as_str().map(str::to_owned)
 }

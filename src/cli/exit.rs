@@ -43,6 +43,18 @@ impl Exit {
         }
     }
 
+    /// Where several hold, the one of the greatest weight counts.
+    pub fn weight(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Nothing => 1,
+            Self::Incomplete => 2,
+            Self::GateFailed => 3,
+            Self::Interrupted => 4,
+            Self::BadInput => 5,
+        }
+    }
+
     /// What an error ends with.
     pub fn of(error: &Error) -> Self {
         match error.kind() {

@@ -21,6 +21,7 @@ mod ranking;
 mod slice;
 mod tally;
 mod units;
+mod words;
 
 pub use causes::{Cause, CauseKind, causes};
 pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
@@ -33,6 +34,7 @@ pub use pair::{Pair, pairs};
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
 pub use slice::{Slice, SliceComparison};
 pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts};
+pub use words::{Piece, Side as TextSide, word_diff};
 
 #[cfg(test)]
 pub(crate) use comparison::tests as tests_support;

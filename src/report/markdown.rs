@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::Report;
 use super::rows::rows;
-use super::text::{count, number, one_line, p_value, visible};
-use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, Verdict};
+use super::text::{count, detectable, number, one_line, p_value, visible};
+use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Outcome, TextSide, Verdict, word_diff};
 
 /// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around.
 const LIMIT: usize = 60_000;
@@ -16,6 +16,8 @@ const LIMIT: usize = 60_000;
 const LISTED: usize = 60;
 /// Characters of an output or an explanation.
 const OUTPUT: usize = 600;
+/// Characters of what stayed to show beside what changed.
+const AROUND: usize = 120;
 
 /// The report.
 pub fn render(report: &Report<'_>) -> String {
@@ -40,6 +42,7 @@ pub fn render(report: &Report<'_>) -> String {
     table(&mut out, report);
     if let Some(comparison) = report.comparison {
         changes(&mut out, comparison);
+        slices(&mut out, comparison);
         cases(&mut out, comparison);
     }
     out
@@ -47,7 +50,7 @@ pub fn render(report: &Report<'_>) -> String {
 
 /// Text from data on one line, as code. Punctuation becomes character references where Markdown or HTML could read it
 /// as anything but text; a dot only where it would make a link of `www.`.
-fn code(text: &str, width: usize) -> String {
+pub(super) fn code(text: &str, width: usize) -> String {
     let mut shown = String::from("<code>");
     let mut before = ' ';
     for c in one_line(text, width).chars() {
@@ -68,8 +71,60 @@ fn code(text: &str, width: usize) -> String {
 fn block(text: &str) -> String {
     let cut: String = text.chars().take(OUTPUT).collect();
     let more = if cut.len() < text.len() { "…" } else { "" };
+    let mut shown = escaped(&cut);
+    shown.truncate(shown.trim_end().len());
+    format!("<pre>\n{shown}{more}\n</pre>\n")
+}
+
+/// Two texts in one block: what is gone struck out, what is new underlined, long stretches that stayed cut.
+fn difference(before: &str, after: &str) -> String {
     let mut shown = String::from("<pre>\n");
-    for part in cut.split('\n') {
+    let (mut left, pieces) = (OUTPUT, word_diff(before, after));
+    for (at, (side, text)) in pieces.iter().enumerate() {
+        let (tag, room) = match side {
+            TextSide::Both => ("", left.min(if at == 0 || at + 1 == pieces.len() { AROUND } else { 2 * AROUND })),
+            TextSide::Before => ("del", left),
+            TextSide::After => ("ins", left),
+        };
+        let count = text.chars().count();
+        left = left.saturating_sub(count.min(room));
+        let kept = match (count <= room, side) {
+            (true, _) => escaped(text),
+            (false, TextSide::Both) => {
+                let (head, tail) = match (at == 0, at + 1 == pieces.len()) {
+                    (true, _) => (0, room),
+                    (_, true) => (room, 0),
+                    _ => (room / 2, room / 2),
+                };
+                let start: String = text.chars().take(head).collect();
+                let end: String = text.chars().skip(count - tail).collect();
+                format!("{}…{}", escaped(&start), escaped(&end))
+            }
+            (false, _) => escaped(&text.chars().take(room).collect::<String>()) + "…",
+        };
+        match tag {
+            "" => shown.push_str(&kept),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "<{tag}>{kept}</{tag}>");
+            }
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    shown.truncate(shown.trim_end().len());
+    shown.push_str("\n</pre>\n");
+    shown
+}
+
+/// Text as it may stand in a `<pre>` block.
+fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (at, part) in text.split('\n').enumerate() {
+        if at > 0 {
+            shown.push('\n');
+        }
         for c in visible(part.trim_end_matches('\r')).chars() {
             match c {
                 '&' | '<' | '>' | '"' | '@' | '#' | '`' | '[' | ']' => {
@@ -78,11 +133,7 @@ fn block(text: &str) -> String {
                 _ => shown.push(c),
             }
         }
-        shown.push('\n');
     }
-    shown.truncate(shown.trim_end().len());
-    shown.push_str(more);
-    shown.push_str("\n</pre>\n");
     shown
 }
 
@@ -121,9 +172,9 @@ fn table(out: &mut String, report: &Report<'_>) {
     let rows = rows(report);
     let compared = report.comparison.is_some();
     out.push_str("| dataset | scorer | cases | passed | errors | rate | 95 % | mean |");
-    line(out, if compared { " baseline | change | 95 % | p |" } else { "" });
+    line(out, if compared { " baseline | change | 95 % | p | detectable |" } else { "" });
     out.push_str("|---|---|--:|--:|--:|--:|--:|--:|");
-    line(out, if compared { "--:|--:|--:|--:|" } else { "" });
+    line(out, if compared { "--:|--:|--:|--:|--:|" } else { "" });
     for row in rows.iter().take(LISTED) {
         let f = &row.figures;
         let interval = f.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high));
@@ -143,7 +194,8 @@ fn table(out: &mut String, report: &Report<'_>) {
             let interval = row.difference.and_then(|d| d.interval);
             let interval = interval.map_or("–".into(), |i| format!("{:+.4}, {:+.4}", i.low, i.high));
             let p = row.significance.map_or("–".into(), |s| p_value(s.p_value));
-            let _ = write!(out, " {} | {change} | {interval} | {p} |", number(row.base_rate));
+            let detectable = detectable(row.detectable());
+            let _ = write!(out, " {} | {change} | {interval} | {p} | {detectable} |", number(row.base_rate));
         }
         line(out, "");
     }
@@ -172,6 +224,30 @@ fn changes(out: &mut String, comparison: &Comparison) {
     }
     if comparison.causes.len() > LISTED {
         line(out, &format!("\n{} more differences.", comparison.causes.len() - LISTED));
+    }
+    line(out, "");
+}
+
+/// Slices that changed beyond chance, and how many were looked at.
+fn slices(out: &mut String, comparison: &Comparison) {
+    let total = comparison.slices.len();
+    if total == 0 {
+        return;
+    }
+    let real: Vec<_> = comparison.slices.iter().filter(|s| s.significance.is_some_and(|s| s.significant)).collect();
+    let more = if comparison.slices_left_out { "; there are more than are looked at" } else { "" };
+    line(out, &format!("Slices: {} of {total} differ beyond chance (corrected for their number{more}).\n", real.len()));
+    if real.is_empty() {
+        return;
+    }
+    line(out, "| dataset | slice | scorer | cases | regressed | improved | baseline | rate | p |");
+    line(out, "|---|---|---|--:|--:|--:|--:|--:|--:|");
+    for slice in real.iter().take(LISTED) {
+        let names = [&slice.dataset, &slice.slice.to_string(), &slice.metric].map(|name| code(name, 60)).join(" | ");
+        let (base, rate) = (number(slice.base_rate), number(slice.candidate_rate));
+        let p = slice.significance.map_or("–".into(), |s| p_value(s.p_value));
+        let counts = format!("{} | {} | {}", slice.cases, slice.regressed, slice.improved);
+        line(out, &format!("| {names} | {counts} | {base} | {rate} | {p} |"));
     }
     line(out, "");
 }
@@ -221,7 +297,12 @@ fn case(case: &CaseChange) -> String {
         line(&mut out, &format!("- {}: {} → {}", code(&scorer.scorer, 60), say(&scorer.base), say(&scorer.candidate)));
     }
     line(&mut out, "");
-    let text = |view: &crate::compare::CaseView| match (&view.error, &view.output) {
+    if let (Some(base), Some(candidate)) = (&case.base, &case.candidate)
+        && let (Some(before), Some(after)) = (&base.prompt, &candidate.prompt)
+    {
+        line(&mut out, &format!("Prompt:\n\n{}", difference(before, after)));
+    }
+    let text = |view: &CaseView| match (&view.error, &view.output) {
         (Some(error), _) => format!("Error:\n\n{}", block(error)),
         (None, Some(output)) => block(output),
         (None, None) => "(output not kept)\n".into(),
@@ -229,6 +310,12 @@ fn case(case: &CaseChange) -> String {
     match (&case.base, &case.candidate) {
         (Some(base), Some(candidate)) if (&base.output, &base.error) == (&candidate.output, &candidate.error) => {
             line(&mut out, &format!("Same output:\n\n{}", text(base)));
+        }
+        (
+            Some(CaseView { output: Some(before), error: None, .. }),
+            Some(CaseView { output: Some(after), error: None, .. }),
+        ) => {
+            line(&mut out, &format!("Output:\n\n{}", difference(before, after)));
         }
         (base, candidate) => {
             for (label, view) in [("Before", base), ("After", candidate)] {

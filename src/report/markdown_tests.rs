@@ -15,12 +15,23 @@ fn hostile_output_is_text() {
     for forbidden in ["<script", "<b>", "](", "@all", "\u{202e}", "`", " #1"] {
         assert!(!page.contains(forbidden), "{forbidden} in {page}");
     }
-    assert_eq!(page.matches("</pre>").count(), 2);
+    assert_eq!(page.matches("</pre>").count(), 1);
     assert_eq!(page.matches("</details>").count(), 1);
     // Every table row keeps its columns.
     for row in page.lines().filter(|line| line.starts_with("| <code>gold")) {
-        assert_eq!(row.matches('|').count(), 13, "{row}");
+        assert_eq!(row.matches('|').count(), 14, "{row}");
     }
+}
+
+#[test]
+fn changed_words_are_marked_and_stretches_cut() {
+    let page =
+        difference(&format!("{0}old <b>{0}", "same ".repeat(100)), &format!("{0}new @x{0}", "same ".repeat(100)));
+    assert!(page.contains("<del>old</del><ins>new</ins> <del>&#60;b&#62;same</del><ins>&#64;xsame</ins>"), "{page}");
+    assert!(page.starts_with("<pre>\n…") && page.ends_with("…\n</pre>\n"), "{page}");
+    let long = difference(&"a ".repeat(4000), &"b ".repeat(4000));
+    assert!(long.chars().count() < 2 * OUTPUT + 100, "{}", long.len());
+    assert_eq!(difference("same", "same"), "<pre>\nsame\n</pre>\n");
 }
 
 #[test]
@@ -50,9 +61,9 @@ fn a_small_page() {
 
 Run <code>20261120T110000Z-68652a</code> against <code>20261120T110000Z-53561f</code>.
 
-| dataset | scorer | cases | passed | errors | rate | 95 % | mean | baseline | change | 95 % | p |
-|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
-| <code>golden</code> | <code>match</code> | 1 | 0 | 0 | 0.0000 | 0.0000–0.7935 | 0.0000 | 1.0000 | -1.0000 | – | 1.0000 |
+| dataset | scorer | cases | passed | errors | rate | 95 % | mean | baseline | change | 95 % | p | detectable |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+| <code>golden</code> | <code>match</code> | 1 | 0 | 0 | 0.0000 | 0.0000–0.7935 | 0.0000 | 1.0000 | -1.0000 | – | 1.0000 | – |
 
 Cases: 1 regressed, 0 unchanged.
 
@@ -66,16 +77,10 @@ Cases: 1 regressed, 0 unchanged.
 
 - <code>match</code>: pass 1.0000 <code>because</code> → fail 0.0000 <code>because</code>
 
-Before:
+Output:
 
 <pre>
-answer true
-</pre>
-
-After:
-
-<pre>
-answer false
+answer <del>true</del><ins>false</ins>
 </pre>
 
 </details>

@@ -5,6 +5,8 @@
 
 pub mod json;
 pub mod markdown;
+mod page;
+pub mod ranking;
 mod rows;
 pub mod terminal;
 mod text;

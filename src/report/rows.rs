@@ -21,6 +21,14 @@ pub(super) struct Row {
     pub(super) significance: Option<Significance>,
 }
 
+impl Row {
+    /// The smallest difference that would have been found, where none was.
+    pub(super) fn detectable(&self) -> Option<f64> {
+        let found = self.significance.is_some_and(|significance| significance.significant);
+        self.difference.and_then(|difference| difference.detectable).filter(|_| !found)
+    }
+}
+
 /// The candidate's side of a row; all zero where only the base run has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Figures {

@@ -1,41 +1,25 @@
 //! The report on a terminal: table, what changed and why, worst regressions, verdict. Plain text where colour is off.
 
-use std::fmt::Write;
-
 use super::Report;
+use super::page::{Column, Page, Paint, wrap};
 use super::rows::{Row, rows};
-use super::text::{columns, count, number, one_line, p_value};
-use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, RuleResult, Verdict};
+use super::text::{changed_words, count, detectable, number, one_line, p_value};
+use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, RuleResult, SliceComparison, Verdict};
 
-/// How to show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// Columns of the terminal.
-    pub width: usize,
-    /// Whether to colour.
-    pub color: bool,
-    /// How many regressions to show.
-    pub regressions: usize,
-}
-
-impl Default for Style {
-    fn default() -> Self {
-        Self { width: 100, color: false, regressions: 10 }
-    }
-}
+pub use super::page::Style;
 
 /// How many causes and how many cases of a rule to show.
 const LISTED: usize = 12;
 
 /// The report as text with a line break at the end.
 pub fn render(report: &Report<'_>, style: Style) -> String {
-    let mut out = Page { text: String::new(), style };
+    let mut out = Page::new(style);
     out.line(0, &[(Paint::Bold, report.suite), (Paint::Plain, "  "), (Paint::Dim, report.run_id)]);
     if let Some(comparison) = report.comparison {
         out.line(0, &[(Paint::Dim, &format!("compared with {}", comparison.base.run_id))]);
     }
     out.blank();
-    out.table(&rows(report), report.comparison.is_some());
+    out.figures(&rows(report), report.comparison.is_some());
     if report.missing_cases() > 0 {
         out.blank();
         let text = format!("incomplete: {} of the plan without a result", count(report.missing_cases(), "case"));
@@ -43,6 +27,7 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     }
     if let Some(comparison) = report.comparison {
         out.changes(comparison);
+        out.slices(comparison);
         out.regressions(comparison);
     }
     if let Some(verdict) = report.verdict {
@@ -51,105 +36,48 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     out.text
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Paint {
-    Plain,
-    Bold,
-    Dim,
-    Good,
-    Bad,
-}
-
-struct Page {
-    text: String,
-    style: Style,
-}
-
-/// A table column: title, cells, whether numbers (to the right), and in which order columns give way (0 never).
-struct Column {
-    title: &'static str,
-    cells: Vec<(Paint, String)>,
-    right: bool,
-    gives_way: u8,
-}
-
-impl Column {
-    fn width(&self) -> usize {
-        self.cells.iter().map(|(_, cell)| columns(cell)).fold(columns(self.title), usize::max)
-    }
-}
-
+/// The sections of the report.
 impl Page {
-    fn blank(&mut self) {
-        self.text.push('\n');
-    }
-
-    /// A line of painted pieces, cut at the width.
-    fn line(&mut self, indent: usize, pieces: &[(Paint, &str)]) {
-        self.text.push_str(&" ".repeat(indent));
-        let mut left = self.style.width.saturating_sub(indent);
-        for (paint, piece) in pieces {
-            let shown = if columns(piece) <= left && !piece.contains(char::is_control) {
-                (*piece).to_owned()
-            } else {
-                one_line(piece, left)
-            };
-            left -= columns(&shown).min(left);
-            self.paint(*paint, &shown);
-        }
-        self.text.push('\n');
-    }
-
-    fn paint(&mut self, paint: Paint, text: &str) {
-        let code = match paint {
-            Paint::Plain => "",
-            Paint::Bold => "1",
-            Paint::Dim => "2",
-            Paint::Good => "32",
-            Paint::Bad => "31",
-        };
-        if code.is_empty() || !self.style.color || text.is_empty() {
-            self.text.push_str(text);
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(self.text, "\u{1b}[{code}m{text}\u{1b}[0m");
+    fn figures(&mut self, rows: &[Row], compared: bool) {
+        match rows.is_empty() {
+            true => self.line(0, &[(Paint::Dim, "no cases")]),
+            false => self.table(columns_of(rows, compared)),
         }
     }
 
-    fn table(&mut self, rows: &[Row], compared: bool) {
-        if rows.is_empty() {
-            return self.line(0, &[(Paint::Dim, "no cases")]);
+    /// Slices that changed for sure, and where none did, that so many were looked at.
+    fn slices(&mut self, comparison: &Comparison) {
+        let slices = &comparison.slices;
+        if slices.is_empty() {
+            return;
         }
-        let mut table = columns_of(rows, compared);
-        // The widest names may take a third of the width each.
-        let most = (self.style.width / 3).max(8);
-        for column in table.iter_mut().filter(|column| !column.right) {
-            column.cells.iter_mut().for_each(|(_, cell)| *cell = one_line(cell, most));
+        self.blank();
+        let real: Vec<&SliceComparison> =
+            slices.iter().filter(|slice| slice.significance.is_some_and(|s| s.significant)).collect();
+        let more = if comparison.slices_left_out { " (there are more than are looked at)" } else { "" };
+        let looked = format!(
+            "slices: {} of {} differ beyond chance, corrected for their number{more}",
+            real.len(),
+            slices.len()
+        );
+        self.line(0, &[(Paint::Bold, &looked)]);
+        let shown = &real[..real.len().min(LISTED)];
+        if shown.is_empty() {
+            return;
         }
-        let total = |table: &[Column]| table.iter().map(|column| column.width() + 2).sum::<usize>().saturating_sub(2);
-        while total(&table) > self.style.width {
-            let first = table.iter().enumerate().filter(|(_, c)| c.gives_way > 0).max_by_key(|(_, c)| c.gives_way);
-            let Some((place, _)) = first else { break };
-            table.remove(place);
-        }
-        let titles: Vec<_> = table.iter().map(|column| (Paint::Dim, column.title.to_owned())).collect();
-        self.cells(&table, &titles);
-        for row in 0..rows.len() {
-            let cells: Vec<_> = table.iter().map(|column| column.cells[row].clone()).collect();
-            self.cells(&table, &cells);
-        }
-    }
-
-    fn cells(&mut self, table: &[Column], cells: &[(Paint, String)]) {
-        let mut gap = 0;
-        for (column, (paint, cell)) in table.iter().zip(cells) {
-            let pad = column.width() - columns(cell);
-            let before = gap + if column.right { pad } else { 0 };
-            self.text.push_str(&" ".repeat(before));
-            self.paint(*paint, cell);
-            gap = 2 + if column.right { 0 } else { pad };
-        }
-        self.text.push('\n');
+        let plain = |text: String| (Paint::Plain, text);
+        let table = vec![
+            Column::left("dataset", shown, |row| plain(row.dataset.clone())),
+            Column::left("slice", shown, |row| plain(row.slice.to_string())),
+            Column::left("scorer", shown, |row| plain(row.metric.clone())),
+            Column::right("cases", 0, shown, |row| plain(row.cases.to_string())),
+            Column::right("regressed", 2, shown, |row| plain(row.regressed.to_string())),
+            Column::right("improved", 2, shown, |row| plain(row.improved.to_string())),
+            Column::right("baseline", 1, shown, |row| plain(number(row.base_rate))),
+            Column::right("rate", 0, shown, |row| plain(number(row.candidate_rate))),
+            Column::right("p", 0, shown, |row| plain(row.significance.map_or("–".into(), |s| p_value(s.p_value)))),
+        ];
+        self.table(table);
     }
 
     fn changes(&mut self, comparison: &Comparison) {
@@ -194,6 +122,12 @@ impl Page {
         let name = format!("{}/{}", case.dataset, case.id);
         let what = format!("  {}  {}", case.change.label(), scorers.join(", "));
         self.line(2, &[(Paint::Bad, &name), (Paint::Dim, what.trim_end())]);
+        if let (Some(base), Some(candidate)) = (&case.base, &case.candidate)
+            && let (Some(before), Some(after)) = (&base.prompt, &candidate.prompt)
+        {
+            let shown = changed_words(before, after, self.style.width.saturating_sub(12));
+            self.line(4, &[(Paint::Dim, "prompt  "), (Paint::Plain, &shown)]);
+        }
         for (label, view) in [("before  ", &case.base), ("after   ", &case.candidate)] {
             let Some(view) = view else { continue };
             let shown = match (&view.error, &view.output) {
@@ -243,50 +177,29 @@ fn rule_cases(rule: &RuleResult) -> String {
     }
 }
 
-/// Breaks text between words.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if columns(line) + 1 + columns(word) <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
-    let column = |title, right, gives_way, cell: &dyn Fn(&Row) -> (Paint, String)| Column {
-        title,
-        right,
-        gives_way,
-        cells: rows.iter().map(cell).collect(),
-    };
     let plain = |text: String| (Paint::Plain, text);
     let mut table = vec![
-        column("dataset", false, 0, &|row| plain(row.dataset.clone())),
-        column("scorer", false, 0, &|row| plain(row.scorer.clone())),
-        column("cases", true, 0, &|row| plain(row.figures.cases.to_string())),
-        column("passed", true, 3, &|row| plain(row.figures.passed.to_string())),
+        Column::left("dataset", rows, |row| plain(row.dataset.clone())),
+        Column::left("scorer", rows, |row| plain(row.scorer.clone())),
+        Column::right("cases", 0, rows, |row| plain(row.figures.cases.to_string())),
+        Column::right("passed", 5, rows, |row| plain(row.figures.passed.to_string())),
     ];
     if rows.iter().any(|row| row.figures.errored > 0) {
-        table.push(column("errors", true, 0, &|row| {
+        table.push(Column::right("errors", 0, rows, |row| {
             let paint = if row.figures.errored > 0 { Paint::Bad } else { Paint::Plain };
             (paint, row.figures.errored.to_string())
         }));
     }
-    table.push(column("rate", true, 0, &|row| plain(number(row.figures.rate))));
-    table.push(column("95 %", true, 4, &|row| {
+    table.push(Column::right("rate", 0, rows, |row| plain(number(row.figures.rate))));
+    table.push(Column::right("95 %", 6, rows, |row| {
         let interval = row.figures.interval.map(|i| format!("{:.4}–{:.4}", i.low, i.high));
         plain(interval.unwrap_or_else(|| "–".into()))
     }));
-    table.push(column("mean", true, 6, &|row| plain(number(row.figures.mean))));
+    table.push(Column::right("mean", 7, rows, |row| plain(number(row.figures.mean))));
     if compared {
-        table.push(column("baseline", true, 2, &|row| plain(number(row.base_rate))));
-        table.push(column("change", true, 0, &|row| {
+        table.push(Column::right("baseline", 2, rows, |row| plain(number(row.base_rate))));
+        table.push(Column::right("change", 0, rows, |row| {
             let Some(difference) = row.difference else { return plain("–".into()) };
             let real = row.significance.is_some_and(|significance| significance.significant);
             let paint = match difference.difference {
@@ -296,11 +209,15 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
             };
             (paint, format!("{:+.4}", difference.difference))
         }));
-        table.push(column("95 %", true, 5, &|row| {
+        table.push(Column::right("95 %", 3, rows, |row| {
             let interval = row.difference.and_then(|d| d.interval).map(|i| format!("{:+.4}, {:+.4}", i.low, i.high));
             plain(interval.unwrap_or_else(|| "–".into()))
         }));
-        table.push(column("p", true, 1, &|row| plain(row.significance.map_or("–".into(), |s| p_value(s.p_value)))));
+        table.push(Column::right("p", 1, rows, |row| {
+            plain(row.significance.map_or("–".into(), |s| p_value(s.p_value)))
+        }));
+        // What "not significant" could have overlooked.
+        table.push(Column::right("detectable", 4, rows, |row| plain(detectable(row.detectable()))));
     }
     table
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::compare::tests_support::{broken, compared, line, manifest};
 use crate::compare::{GatePolicy, GateRule, judge};
 use crate::record::SummaryBuilder;
+use crate::report::text::columns;
 
 fn page(width: usize, color: bool) -> String {
     let base = vec![line("danger", "1", true), line("golden", "1", true), line("golden", "2", false)];
@@ -26,9 +27,9 @@ fn the_whole_page() {
     let expected = r"desk  20261120T110000Z-68652a
 compared with 20261120T110000Z-53561f
 
-dataset  scorer  cases  passed  errors    rate           95 %  baseline   change              95 %       p
-danger   match       1       0       1  0.0000  0.0000–0.7935    1.0000        –                 –       –
-golden   match       2       0       0  0.0000  0.0000–0.6576    0.5000  -0.5000  -1.0000, +0.0000  1.0000
+dataset  scorer  cases  passed  errors    rate           95 %  baseline   change              95 %       p  detectable
+danger   match       1       0       1  0.0000  0.0000–0.7935    1.0000        –                 –       –           –
+golden   match       2       0       0  0.0000  0.0000–0.6576    0.5000  -0.5000  -1.0000, +0.0000  1.0000        none
 
 cases: 1 regressed, 1 errored, 1 unchanged
 not the same parameters: generation.seed: 0 -> 1
@@ -52,7 +53,7 @@ gates failed against 20261120T110000Z-53561f
         0 over 2 cases, 95 % 0 to 0.6576
         golden/1, golden/2
 ";
-    assert_eq!(page(110, false), expected);
+    assert_eq!(page(122, false), expected);
 }
 
 #[test]

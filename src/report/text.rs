@@ -1,5 +1,7 @@
 //! Making any text safe and short enough to show on one line.
 
+use crate::compare::{TextSide, word_diff};
+
 /// Replaces what a terminal or a reader's eye would obey instead of showing: control characters, escape sequences,
 /// direction marks and invisible characters, as `\u{1b}`; line breaks and tabs as `\n`, `\r`, `\t`.
 pub(super) fn visible(text: &str) -> String {
@@ -38,6 +40,35 @@ fn cut(text: &str, width: usize, whole: bool) -> String {
     kept
 }
 
+/// What changed between two texts, on one line: `[-gone-]` and `{+new+}` with a few words around, as `git diff --word-diff`
+/// has it.
+pub(super) fn changed_words(before: &str, after: &str, width: usize) -> String {
+    /// Characters of what did not change to show on either side of what did.
+    const AROUND: usize = 16;
+    let pieces = word_diff(before, after);
+    let mut shown = String::new();
+    for (at, (side, text)) in pieces.iter().enumerate() {
+        match side {
+            TextSide::Before => shown.push_str(&format!("[-{text}-]")),
+            TextSide::After => shown.push_str(&format!("{{+{text}+}}")),
+            TextSide::Both => {
+                let count = text.chars().count();
+                let (first, last) = (at == 0, at + 1 == pieces.len());
+                let head = if first { 0 } else { AROUND };
+                let tail = if last { 0 } else { AROUND };
+                if count <= head + tail + 1 {
+                    shown.push_str(text);
+                } else {
+                    shown.extend(text.chars().take(head));
+                    shown.push('…');
+                    shown.extend(text.chars().skip(count - tail));
+                }
+            }
+        }
+    }
+    one_line(&shown, width)
+}
+
 /// Columns of text on a terminal.
 pub(super) fn columns(text: &str) -> usize {
     text.chars().map(char_columns).sum()
@@ -70,6 +101,15 @@ pub(super) fn p_value(p: f64) -> String {
     if p >= 1e-4 { format!("{p:.4}") } else { format!("{p:.0e}") }
 }
 
+/// The smallest difference of rates that a sample would have shown; of no size where it shows none.
+pub(super) fn detectable(effect: Option<f64>) -> String {
+    match effect {
+        Some(effect) if effect <= 1.0 => format!("±{effect:.4}"),
+        Some(_) => "none".into(),
+        None => "–".into(),
+    }
+}
+
 /// A count with a noun: `1 case`, `2 cases`.
 pub(super) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
@@ -87,6 +127,12 @@ mod tests {
         assert_eq!(one_line("abcd", 4), "abcd");
         assert_eq!(one_line("日本語", 5), "日本…");
         assert_eq!(one_line("x", 0), "");
+        let prompt = "You are the support desk of an invented shop. Answer briefly.";
+        let other = "You are the help desk of an invented shop. Answer briefly, please.";
+        assert_eq!(
+            changed_words(prompt, other, 120),
+            "You are the [-support-]{+help+} desk of an inve…ed shop. Answer [-briefly.-]{+briefly, please.+}"
+        );
         assert_eq!(p_value(0.25), "0.2500");
         assert_eq!(p_value(4.43e-6), "4e-6");
     }

@@ -1,0 +1,156 @@
+//! A page of text for a terminal: painted lines that fit its width, and tables whose columns give way.
+
+use std::fmt::Write;
+
+use super::text::{columns, one_line};
+
+/// How to show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether to colour.
+    pub color: bool,
+    /// How many regressions to show.
+    pub regressions: usize,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { width: 100, color: false, regressions: 10 }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paint {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Bad,
+}
+
+pub(super) struct Page {
+    pub(super) text: String,
+    pub(super) style: Style,
+}
+
+/// A table column: title, cells, whether numbers (to the right), and in which order columns give way (0 never).
+pub(super) struct Column {
+    title: &'static str,
+    cells: Vec<(Paint, String)>,
+    right: bool,
+    gives_way: u8,
+}
+
+impl Column {
+    /// A column of words, to the left.
+    pub(super) fn left<T>(title: &'static str, rows: &[T], cell: impl Fn(&T) -> (Paint, String)) -> Self {
+        Self { title, cells: rows.iter().map(cell).collect(), right: false, gives_way: 0 }
+    }
+
+    /// A column of numbers, to the right; the one with the highest `gives_way` goes first where the page is narrow.
+    pub(super) fn right<T>(
+        title: &'static str,
+        gives_way: u8,
+        rows: &[T],
+        cell: impl Fn(&T) -> (Paint, String),
+    ) -> Self {
+        Self { title, cells: rows.iter().map(cell).collect(), right: true, gives_way }
+    }
+
+    fn width(&self) -> usize {
+        self.cells.iter().map(|(_, cell)| columns(cell)).fold(columns(self.title), usize::max)
+    }
+}
+
+impl Page {
+    /// An empty page.
+    pub(super) fn new(style: Style) -> Self {
+        Self { text: String::new(), style }
+    }
+
+    pub(super) fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A line of painted pieces, cut at the width.
+    pub(super) fn line(&mut self, indent: usize, pieces: &[(Paint, &str)]) {
+        self.text.push_str(&" ".repeat(indent));
+        let mut left = self.style.width.saturating_sub(indent);
+        for (paint, piece) in pieces {
+            let shown = if columns(piece) <= left && !piece.contains(char::is_control) {
+                (*piece).to_owned()
+            } else {
+                one_line(piece, left)
+            };
+            left -= columns(&shown).min(left);
+            self.paint(*paint, &shown);
+        }
+        self.text.push('\n');
+    }
+
+    fn paint(&mut self, paint: Paint, text: &str) {
+        let code = match paint {
+            Paint::Plain => "",
+            Paint::Bold => "1",
+            Paint::Dim => "2",
+            Paint::Good => "32",
+            Paint::Bad => "31",
+        };
+        if code.is_empty() || !self.style.color || text.is_empty() {
+            self.text.push_str(text);
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(self.text, "\u{1b}[{code}m{text}\u{1b}[0m");
+        }
+    }
+
+    /// A table that fits the width: names are cut at a third of it, then columns give way.
+    pub(super) fn table(&mut self, mut table: Vec<Column>) {
+        // The widest names may take a third of the width each.
+        let most = (self.style.width / 3).max(8);
+        for column in table.iter_mut().filter(|column| !column.right) {
+            column.cells.iter_mut().for_each(|(_, cell)| *cell = one_line(cell, most));
+        }
+        let total = |table: &[Column]| table.iter().map(|column| column.width() + 2).sum::<usize>().saturating_sub(2);
+        while total(&table) > self.style.width {
+            let first = table.iter().enumerate().filter(|(_, c)| c.gives_way > 0).max_by_key(|(_, c)| c.gives_way);
+            let Some((place, _)) = first else { break };
+            table.remove(place);
+        }
+        let titles: Vec<_> = table.iter().map(|column| (Paint::Dim, column.title.to_owned())).collect();
+        self.cells(&table, &titles);
+        for row in 0..table.first().map_or(0, |column| column.cells.len()) {
+            let cells: Vec<_> = table.iter().map(|column| column.cells[row].clone()).collect();
+            self.cells(&table, &cells);
+        }
+    }
+
+    fn cells(&mut self, table: &[Column], cells: &[(Paint, String)]) {
+        let mut gap = 0;
+        for (column, (paint, cell)) in table.iter().zip(cells) {
+            let pad = column.width() - columns(cell);
+            let before = gap + if column.right { pad } else { 0 };
+            self.text.push_str(&" ".repeat(before));
+            self.paint(*paint, cell);
+            gap = 2 + if column.right { 0 } else { pad };
+        }
+        self.text.push('\n');
+    }
+}
+
+/// Breaks text between words.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if columns(line) + 1 + columns(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,194 @@
+//! A ranking of several runs: on a terminal, as Markdown, as JSON.
+
+use super::markdown::code;
+use super::page::{Column, Page, Paint, Style};
+use super::text::{detectable, number, p_value};
+use crate::compare::{Cost, RankedRun, Ranking};
+use crate::error::{Error, Result};
+
+/// What there is to say about the figures of every ranking.
+const NOTE: &str =
+    "change: against the first run, over the cases that both hold; p is corrected for the number of candidates";
+
+/// The ranking as text with a line break at the end.
+pub fn terminal(ranking: &Ranking, style: Style) -> String {
+    let mut page = Page::new(style);
+    page.line(0, &[(Paint::Bold, "ranked by "), (Paint::Plain, &ranking.by)]);
+    page.blank();
+    let runs = &ranking.runs;
+    let plain = |text: String| (Paint::Plain, text);
+    page.table(vec![
+        Column::left("run", runs, |run| (if run.first { Paint::Bold } else { Paint::Plain }, name(run))),
+        Column::left("model", runs, |run| plain(run.model.clone().unwrap_or_else(|| "–".into()))),
+        Column::right("rate", 0, runs, |run| plain(number(run.quality))),
+        Column::right("95 %", 8, runs, |run| plain(interval(run))),
+        Column::right("change", 0, runs, |run| (paint(run), change(run))),
+        Column::right("95 %", 7, runs, |run| plain(change_interval(run))),
+        Column::right("p", 3, runs, |run| plain(p(run))),
+        Column::right("detectable", 9, runs, |run| plain(overlooked(run))),
+        Column::right("danger", 4, runs, |run| plain(number(run.danger))),
+        Column::right("lost", 4, runs, |run| lost(run)),
+        Column::right("gates", 2, runs, |run| gates(run)),
+        Column::right("tokens/case", 5, runs, |run| plain(cost(run, Cost::Tokens))),
+        Column::right("seconds", 6, runs, |run| plain(cost(run, Cost::Seconds))),
+        Column::right("MiB", 6, runs, |run| plain(cost(run, Cost::Memory))),
+    ]);
+    page.blank();
+    page.line(0, &[(Paint::Dim, NOTE)]);
+    page.line(0, &[(Paint::Dim, "*: no other run is as good for less of it (the frontier)")]);
+    if runs.iter().any(|run| run.costs.cached > 0) {
+        page.line(0, &[(Paint::Dim, "c: some answers came from the cache, so these seconds do not compare")]);
+    }
+    page.text
+}
+
+/// The ranking as GitHub-flavoured Markdown.
+pub fn markdown(ranking: &Ranking) -> String {
+    let mut out = format!("## karat: ranked by {}\n\n", code(&ranking.by, 120));
+    out.push_str("| run | model | rate | 95 % | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
+    out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
+    for run in &ranking.runs {
+        let model = run.model.as_ref().map_or("–".into(), |model| code(model, 60));
+        let change = match run.significance.is_some_and(|significance| significance.significant) {
+            true => format!("**{}**", change(run)),
+            false => change(run),
+        };
+        let costs = Cost::ALL.map(|which| cost(run, which).replace('*', "\\*")).join(" | ");
+        let cells = [
+            code(&name(run), 60),
+            model,
+            number(run.quality),
+            interval(run),
+            change,
+            change_interval(run),
+            p(run),
+            overlooked(run),
+            number(run.danger),
+            lost(run).1,
+            gates(run).1,
+            costs,
+        ];
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    out.push_str(&format!("\n{NOTE}. \\*: no other run is as good for less of it (the frontier)."));
+    if ranking.runs.iter().any(|run| run.costs.cached > 0) {
+        out.push_str(" c: some answers came from the cache.");
+    }
+    out.push('\n');
+    out
+}
+
+/// The ranking as JSON, indented, with a line break at the end.
+pub fn json(ranking: &Ranking) -> Result<Vec<u8>> {
+    let document = serde_json::json!({"format": "karat-ranking/1", "ranking": ranking});
+    let mut bytes = serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("write JSON").caused_by(e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn name(run: &RankedRun) -> String {
+    let first = if run.first { " (first)" } else { "" };
+    format!("{}{first}", run.run.run_id)
+}
+
+fn interval(run: &RankedRun) -> String {
+    run.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high))
+}
+
+fn paint(run: &RankedRun) -> Paint {
+    let real = run.significance.is_some_and(|significance| significance.significant);
+    match run.difference.map(|difference| difference.difference) {
+        Some(difference) if real && difference < 0.0 => Paint::Bad,
+        Some(difference) if real && difference > 0.0 => Paint::Good,
+        _ => Paint::Plain,
+    }
+}
+
+fn change(run: &RankedRun) -> String {
+    run.difference.map_or("–".into(), |difference| format!("{:+.4}", difference.difference))
+}
+
+fn change_interval(run: &RankedRun) -> String {
+    let interval = run.difference.and_then(|difference| difference.interval);
+    interval.map_or("–".into(), |i| format!("{:+.4}, {:+.4}", i.low, i.high))
+}
+
+fn p(run: &RankedRun) -> String {
+    run.significance.map_or("–".into(), |significance| p_value(significance.p_value))
+}
+
+fn overlooked(run: &RankedRun) -> String {
+    let found = run.significance.is_some_and(|significance| significance.significant);
+    detectable(run.difference.and_then(|difference| difference.detectable).filter(|_| !found))
+}
+
+fn lost(run: &RankedRun) -> (Paint, String) {
+    match run.danger_lost {
+        None => (Paint::Plain, "–".into()),
+        Some(0) => (Paint::Plain, "0".into()),
+        Some(lost) => (Paint::Bad, lost.to_string()),
+    }
+}
+
+fn gates(run: &RankedRun) -> (Paint, String) {
+    match run.passed {
+        None => (Paint::Plain, "–".into()),
+        Some(true) => (Paint::Good, "passed".into()),
+        Some(false) => (Paint::Bad, "failed".into()),
+    }
+}
+
+fn cost(run: &RankedRun, cost: Cost) -> String {
+    let value = match cost {
+        Cost::Tokens => run.costs.tokens_per_case.map(|tokens| format!("{tokens:.1}")),
+        Cost::Seconds => {
+            let cached = if run.costs.cached > 0 { "c" } else { "" };
+            run.costs.seconds.map(|seconds| format!("{seconds:.1}{cached}"))
+        }
+        Cost::Memory => run.costs.memory_bytes.map(|bytes| format!("{:.0}", bytes as f64 / f64::from(1 << 20))),
+    };
+    let mark = if run.frontier.contains(&cost) { "*" } else { "" };
+    value.map_or("–".into(), |value| value + mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Costs, Magnitude, RunRef, Significance};
+
+    fn ranking() -> Ranking {
+        let run = |id: &str, quality| RankedRun {
+            run: RunRef { suite: "desk".into(), run_id: id.into() },
+            model: Some("m|`x`".into()),
+            first: false,
+            quality: Some(quality),
+            interval: crate::stats::wilson((quality * 100.0) as u64, 100, 0.95),
+            difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Some(0.1) }),
+            significance: Some(Significance { p_value: 0.001, significant: true }),
+            danger: None,
+            danger_lost: Some(2),
+            passed: Some(false),
+            costs: Costs { tokens_per_case: Some(12.0), seconds: Some(3.0), cached: 1, memory_bytes: None },
+            frontier: vec![Cost::Tokens],
+        };
+        let first = RankedRun { first: true, difference: None, significance: None, passed: None, ..run("base", 0.4) };
+        Ranking { by: "golden.match".into(), runs: vec![run("better", 0.6), first] }
+    }
+
+    #[test]
+    fn a_row_for_each_run() {
+        let text = terminal(&ranking(), Style { width: 160, ..Style::default() });
+        assert!(text.contains("better") && text.contains("+0.2000") && text.contains("12.0*"), "{text}");
+        assert!(text.contains("base (first)") && text.contains("3.0c"), "{text}");
+        let narrow = terminal(&ranking(), Style { width: 60, ..Style::default() });
+        assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
+        assert!(narrow.contains("change"));
+        let text = markdown(&ranking());
+        assert!(text.contains("**+0.2000**") && !text.contains("m|`"), "{text}");
+        let rows: Vec<usize> =
+            text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
+        assert_eq!(rows, [15; 4]);
+        let value: serde_json::Value = serde_json::from_slice(&json(&ranking()).unwrap()).unwrap();
+        assert_eq!(value["ranking"]["runs"][0]["frontier"][0], "tokens");
+    }
+}
