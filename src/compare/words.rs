@@ -21,8 +21,9 @@ pub enum Side {
 /// A piece of text and where it stands.
 pub type Piece<'a> = (Side, &'a str);
 
-/// The words of two texts (E. W. Myers, "An O(ND) difference algorithm", 1986), neighbours of one side joined. All pieces
-/// that are not [`Side::After`] make the text before, all that are not [`Side::Before`] the text after.
+/// The words of two texts (E. W. Myers, "An O(ND) difference algorithm", 1986): what changed between two stretches that
+/// stayed is one piece before and one after, white space between changed words included. All pieces that are not
+/// [`Side::After`] make the text before, all that are not [`Side::Before`] the text after.
 pub fn word_diff<'a>(before: &'a str, after: &'a str) -> Vec<Piece<'a>> {
     let mut config = TextDiff::configure();
     config.algorithm(Algorithm::Myers);
@@ -30,24 +31,51 @@ pub fn word_diff<'a>(before: &'a str, after: &'a str) -> Vec<Piece<'a>> {
         true => config.diff_lines(before, after),
         false => config.diff_words(before, after),
     };
-    let mut pieces: Vec<Piece<'a>> = Vec::new();
-    // Where the last piece of each side ends, so that neighbours join without a copy.
-    let (mut old, mut new) = (0, 0);
-    for change in diff.iter_all_changes() {
+    // Where each side has been told to, and how far it has been read.
+    let (mut told, mut read) = ((0, 0), (0, 0));
+    let mut pieces = Vec::new();
+    let mut changes = diff.iter_all_changes().peekable();
+    while let Some(change) = changes.next() {
         let length = change.value().len();
-        let (side, text, start) = match change.tag() {
-            ChangeTag::Equal => (Side::Both, after, new),
-            ChangeTag::Delete => (Side::Before, before, old),
-            ChangeTag::Insert => (Side::After, after, new),
-        };
-        old += if side == Side::After { 0 } else { length };
-        new += if side == Side::Before { 0 } else { length };
-        match pieces.last_mut() {
-            Some((last, joined)) if *last == side => *joined = &text[start - joined.len()..start + length],
-            _ => pieces.push((side, &text[start..start + length])),
+        match change.tag() {
+            ChangeTag::Delete => read.0 += length,
+            ChangeTag::Insert => read.1 += length,
+            ChangeTag::Equal => {
+                let again = changes.peek().is_some_and(|next| next.tag() != ChangeTag::Equal);
+                let inside = told != read && again && change.value().chars().all(|c| c == ' ');
+                if !inside {
+                    push(&mut pieces, (Side::Before, &before[told.0..read.0]));
+                    push(&mut pieces, (Side::After, &after[told.1..read.1]));
+                    push(&mut pieces, (Side::Both, &after[read.1..read.1 + length]));
+                    told = (read.0 + length, read.1 + length);
+                }
+                read = (read.0 + length, read.1 + length);
+            }
         }
     }
-    pieces
+    push(&mut pieces, (Side::Before, &before[told.0..]));
+    push(&mut pieces, (Side::After, &after[told.1..]));
+    joined(pieces, after)
+}
+
+fn push<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
+    if !piece.1.is_empty() {
+        pieces.push(piece);
+    }
+}
+
+/// Joins neighbours that stayed; they lie one behind the other in the text after.
+fn joined<'a>(pieces: Vec<Piece<'a>>, after: &'a str) -> Vec<Piece<'a>> {
+    let mut found: Vec<Piece<'a>> = Vec::new();
+    let mut end = 0;
+    for (side, text) in pieces {
+        end += if side == Side::Before { 0 } else { text.len() };
+        match found.last_mut() {
+            Some((Side::Both, last)) if side == Side::Both => *last = &after[end - text.len() - last.len()..end],
+            _ => found.push((side, text)),
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -65,6 +93,8 @@ mod tests {
             (Side::Both, " support desk."),
         ];
         assert_eq!(pieces, expected);
+        let words = word_diff("a b c d", "x y z d");
+        assert_eq!(words, [(Side::Before, "a b c"), (Side::After, "x y z"), (Side::Both, " d")]);
         assert_eq!(word_diff("", ""), []);
         assert_eq!(word_diff("a", ""), [(Side::Before, "a")]);
     }

@@ -27,7 +27,7 @@ fn hostile_output_is_text() {
 fn changed_words_are_marked_and_stretches_cut() {
     let page =
         difference(&format!("{0}old <b>{0}", "same ".repeat(100)), &format!("{0}new @x{0}", "same ".repeat(100)));
-    assert!(page.contains("<del>old</del><ins>new</ins> <del>&#60;b&#62;same</del><ins>&#64;xsame</ins>"), "{page}");
+    assert!(page.contains("<del>old &#60;b&#62;same</del><ins>new &#64;xsame</ins>"), "{page}");
     assert!(page.starts_with("<pre>\n…") && page.ends_with("…\n</pre>\n"), "{page}");
     let long = difference(&"a ".repeat(4000), &"b ".repeat(4000));
     assert!(long.chars().count() < 2 * OUTPUT + 100, "{}", long.len());
