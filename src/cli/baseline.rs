@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::compare::FormArgs;
+use super::form::{FormArgs, Told};
 use super::store_args::StoreArgs;
 use super::{Exit, terminal};
 use crate::error::Result;
@@ -109,7 +109,8 @@ fn show(args: &ShowArgs, store: &Store) -> Result<Exit> {
     let run = RunReader::open(&folder)?;
     let (manifest, summary) = (run.manifest(), run.summary()?);
     let missing = manifest.missing(&summary);
-    args.form.write(&Report { missing: Some(&missing), ..Report::of_run(manifest, &summary) })?;
+    let report = Report { missing: Some(&missing), ..Report::of_run(manifest, &summary) };
+    args.form.write(&Told { report, run: &run, base: None })?;
     let entries = store.baseline(&manifest.suite, &args.name)?.entries;
     eprintln!("accepted: {}", folder.display());
     for entry in entries.iter().filter(|entry| entry.run_id != manifest.run_id.as_str()) {

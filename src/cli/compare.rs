@@ -1,17 +1,13 @@
 //! `karat compare`: two saved runs case by case, or several candidates ranked against the first.
 
-use std::path::PathBuf;
-
-use clap::ValueEnum;
-
+use super::Exit;
 use super::conclude::{Judged, judged};
-use super::lines::Output;
+use super::form::{FormArgs, Told};
 use super::store_args::StoreArgs;
-use super::{Exit, terminal};
-use crate::compare::{Candidate, First, Ranking, rank};
+use crate::compare::{Candidate, First, rank};
 use crate::error::Result;
 use crate::record::RunReader;
-use crate::report::{Report, json, markdown, ranking, terminal as page};
+use crate::report::Report;
 
 /// Arguments of `karat compare`.
 #[derive(clap::Args)]
@@ -31,71 +27,6 @@ pub struct Args {
     form: FormArgs,
     #[command(flatten)]
     store: StoreArgs,
-}
-
-/// How a report is written and where to.
-#[derive(clap::Args)]
-pub struct FormArgs {
-    /// How to write the report.
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    format: Format,
-    /// Where to write it; - is standard output.
-    #[arg(long, default_value = "-", value_name = "FILE")]
-    out: PathBuf,
-}
-
-/// The forms of a report.
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// Text for a terminal.
-    Terminal,
-    /// Markdown for a comment.
-    Markdown,
-    /// Everything, as JSON.
-    Json,
-}
-
-impl FormArgs {
-    /// Writes a report.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&self, report: &Report<'_>) -> Result<()> {
-        self.put(match self.format {
-            Format::Terminal => page::render(report, self.style()).into_bytes(),
-            Format::Markdown => markdown::render(report).into_bytes(),
-            Format::Json => json::render(report)?,
-        })
-    }
-
-    /// Writes a ranking.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    fn write_ranking(&self, ranked: &Ranking) -> Result<()> {
-        self.put(match self.format {
-            Format::Terminal => ranking::terminal(ranked, self.style()).into_bytes(),
-            Format::Markdown => ranking::markdown(ranked).into_bytes(),
-            Format::Json => ranking::json(ranked)?,
-        })
-    }
-
-    fn to_terminal(&self) -> bool {
-        self.out.as_os_str() == "-"
-    }
-
-    fn style(&self) -> page::Style {
-        if self.to_terminal() { terminal::style() } else { page::Style::default() }
-    }
-
-    fn put(&self, bytes: Vec<u8>) -> Result<()> {
-        if self.to_terminal() {
-            return terminal::show(&String::from_utf8_lossy(&bytes));
-        }
-        let mut output = Output::open(&self.out)?;
-        output.bytes(&bytes)?;
-        output.close()
-    }
 }
 
 /// Runs the command.
@@ -125,7 +56,7 @@ fn one(base: &RunReader, candidate: &RunReader, form: &FormArgs) -> Result<Exit>
         missing: Some(&missing),
         ..Report::of_run(candidate.manifest(), &summary)
     };
-    form.write(&report)?;
+    form.write(&Told { report, run: candidate, base: Some(base) })?;
     Ok(exit)
 }
 

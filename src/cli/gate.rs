@@ -1,8 +1,8 @@
 //! `karat gate`: may a run that was made before pass?
 
 use super::Exit;
-use super::compare::FormArgs;
 use super::conclude::{Judged, judged, plan};
+use super::form::{FormArgs, Told};
 use super::store_args::{BaselineArgs, StoreArgs};
 use crate::error::Result;
 use crate::record::RunReader;
@@ -39,6 +39,6 @@ pub fn run(args: Args) -> Result<Exit> {
         missing: Some(&missing),
         ..Report::of_run(manifest, &summary)
     };
-    args.form.write(&report)?;
+    args.form.write(&Told { report, run: &run, base: baseline.as_ref() })?;
     Ok(exit)
 }

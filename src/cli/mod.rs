@@ -14,6 +14,7 @@ mod conclude;
 mod embed;
 mod engine_args;
 mod exit;
+mod form;
 mod gate;
 mod generate;
 mod lines;
@@ -30,6 +31,7 @@ mod signals;
 mod store_args;
 mod suite_args;
 mod terminal;
+mod view;
 
 use std::process::ExitCode;
 
@@ -57,6 +59,8 @@ enum Command {
     Compare(compare::Args),
     /// Judge a run that was made before.
     Gate(gate::Args),
+    /// Look at a run in a browser.
+    View(view::Args),
     /// Accept, list and show baselines.
     Baseline(baseline::Args),
     /// Check suite, templates and datasets without loading a model.
@@ -104,6 +108,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Score(args) => score::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Gate(args) => gate::run(args),
+        Command::View(args) => view::run(args),
         Command::Baseline(args) => baseline::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Models(args) => models::run(args),

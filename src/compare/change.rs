@@ -199,6 +199,11 @@ impl CaseChange {
         self
     }
 
+    /// The place that a pair with this change would have in lists.
+    pub fn place(change: ChangeKind, pair: &Pair) -> u8 {
+        severity(change, class(pair))
+    }
+
     /// Place in lists: bad news of danger cases, bad news of golden cases, then the rest.
     pub fn severity(&self) -> u8 {
         severity(self.change, self.class)

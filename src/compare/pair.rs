@@ -17,6 +17,15 @@ pub enum Pair {
     Added(ResultLine),
 }
 
+impl Pair {
+    /// Dataset and id.
+    pub fn case(&self) -> (&str, &str) {
+        match self {
+            Self::Both(line, _) | Self::Removed(line) | Self::Added(line) => line.case(),
+        }
+    }
+}
+
 /// Merges two runs in the order of dataset and id. Both must be sorted and free of duplicates, which
 /// [`crate::record::Lines`] guarantees.
 pub fn pairs<B, C>(base: B, candidate: C) -> impl Iterator<Item = Result<Pair>>

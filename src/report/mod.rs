@@ -1,8 +1,9 @@
 //! A run or a comparison to bytes, one file per format. Pure: nothing is read, written or printed here.
 //!
 //! Whatever a model answered is hostile until shown to be text: terminals get no control characters, Markdown gets no
-//! markup. HTML and JUnit will stand beside these files.
+//! markup, HTML gets data that only its own script reads.
 
+pub mod html;
 pub mod json;
 pub mod markdown;
 mod page;
@@ -29,6 +30,10 @@ pub struct Report<'a> {
     pub comparison: Option<&'a Comparison>,
     /// What the gates said.
     pub verdict: Option<&'a Verdict>,
+    /// What ran.
+    pub manifest: Option<&'a Manifest>,
+    /// What ran as the base run.
+    pub base_manifest: Option<&'a Manifest>,
     /// How the run went.
     pub performance: Option<&'a Performance>,
     /// How the base run went.
@@ -42,7 +47,7 @@ impl<'a> Report<'a> {
     pub fn of_run(manifest: &'a Manifest, summary: &'a Summary) -> Self {
         let verdict = summary.verdict.as_ref();
         let (suite, run_id) = (manifest.suite.as_str(), manifest.run_id.as_str());
-        Self { suite, run_id, summary: Some(summary), verdict, ..Self::default() }
+        Self { suite, run_id, summary: Some(summary), verdict, manifest: Some(manifest), ..Self::default() }
     }
 
     /// A bare comparison.

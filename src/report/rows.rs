@@ -16,6 +16,7 @@ pub(super) struct Row {
     pub(super) figures: Figures,
     /// Pass rate of the base run over all its cases.
     pub(super) base_rate: Option<f64>,
+    pub(super) base_interval: Option<Interval>,
     /// Difference of the pass rates over the pairs.
     pub(super) difference: Option<Magnitude>,
     pub(super) significance: Option<Significance>,
@@ -67,6 +68,7 @@ fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option
         scorer: scorer.to_owned(),
         figures,
         base_rate: compared.and_then(|metric| metric.base.rate),
+        base_interval: compared.and_then(|metric| metric.base.interval),
         difference: compared.and_then(|metric| metric.rate_difference),
         significance: compared.and_then(|metric| metric.significance),
     };
