@@ -53,7 +53,7 @@ pub struct Comparison {
     pub datasets: Vec<DatasetComparison>,
     /// By class, all its datasets together: `golden` and `danger`, as far as there are cases.
     pub classes: Vec<DatasetComparison>,
-    /// The same by tag and metadata, corrected for the number of slices: significant ones first, then by size of the change.
+    /// The same by tag and metadata, corrected for the number of slices, the least likely change first.
     pub slices: Vec<SliceComparison>,
     /// There are more slices than are followed.
     pub slices_left_out: bool,

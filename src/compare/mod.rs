@@ -33,7 +33,7 @@ pub use metric::{Metric, MetricValue, Statistic};
 pub use pair::{Pair, pairs};
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
 pub use slice::{Slice, SliceComparison};
-pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts};
+pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts, WHOLE};
 pub use words::{Piece, Side as TextSide, word_diff};
 
 #[cfg(test)]

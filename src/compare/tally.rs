@@ -12,6 +12,9 @@ use crate::record::ResultLine;
 use crate::score::Score;
 use crate::stats::{CONFIDENCE, Interval, Resampling, wilson};
 
+/// How the metric of whole cases is called.
+pub const WHOLE: &str = "passed";
+
 /// One dataset in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DatasetComparison {
@@ -28,7 +31,7 @@ pub struct DatasetComparison {
 /// One pass/fail metric, with its values, in both runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MetricComparison {
-    /// Scorer name; `passed` for whole cases.
+    /// Scorer name; [`WHOLE`] for whole cases.
     pub metric: String,
     /// All cases of the base run.
     pub base: MetricSide,
@@ -308,6 +311,6 @@ impl DatasetTally {
             tally.finish(name, true, how)
         });
         let scorers = scorers.collect();
-        DatasetComparison { dataset, kind: self.kind, cases: self.cases.finish("passed".into(), false, how), scorers }
+        DatasetComparison { dataset, kind: self.kind, cases: self.cases.finish(WHOLE.into(), false, how), scorers }
     }
 }

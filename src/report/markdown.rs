@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::rows::rows;
+use super::rows::{rows, scorer_name};
 use super::text::{count, detectable, number, one_line, p_value, visible};
 use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Outcome, TextSide, Verdict, word_diff};
 
@@ -243,7 +243,9 @@ fn slices(out: &mut String, comparison: &Comparison) {
     line(out, "| dataset | slice | scorer | cases | regressed | improved | baseline | rate | p |");
     line(out, "|---|---|---|--:|--:|--:|--:|--:|--:|");
     for slice in real.iter().take(LISTED) {
-        let names = [&slice.dataset, &slice.slice.to_string(), &slice.metric].map(|name| code(name, 60)).join(" | ");
+        let names = [&*slice.dataset, &slice.slice.to_string(), scorer_name(&slice.metric)]
+            .map(|name| code(name, 60))
+            .join(" | ");
         let (base, rate) = (number(slice.base_rate), number(slice.candidate_rate));
         let p = slice.significance.map_or("–".into(), |s| p_value(s.p_value));
         let counts = format!("{} | {} | {}", slice.cases, slice.regressed, slice.improved);

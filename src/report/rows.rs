@@ -1,6 +1,6 @@
 //! The table that every format shows: a row per dataset and scorer, from a summary, a comparison or both.
 
-use crate::compare::{DatasetComparison, Magnitude, MetricComparison, MetricSide, Significance};
+use crate::compare::{DatasetComparison, Magnitude, MetricComparison, MetricSide, Significance, WHOLE};
 use crate::dataset::Kind;
 use crate::record::DatasetSummary;
 use crate::stats::Interval;
@@ -43,6 +43,11 @@ pub(super) struct Figures {
 
 /// How the row over all scorers of a dataset is called.
 pub(super) const ALL_SCORERS: &str = "(all scorers)";
+
+/// A metric of a slice as tables call it.
+pub(super) fn scorer_name(metric: &str) -> &str {
+    if metric == WHOLE { ALL_SCORERS } else { metric }
+}
 
 /// The rows in order of dataset and scorer. A dataset with one scorer needs no row over all.
 pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {

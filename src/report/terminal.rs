@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::page::{Column, Page, Paint, wrap};
-use super::rows::{Row, rows};
+use super::rows::{Row, rows, scorer_name};
 use super::text::{changed_words, count, detectable, number, one_line, p_value};
 use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, RuleResult, SliceComparison, Verdict};
 
@@ -69,7 +69,7 @@ impl Page {
         let table = vec![
             Column::left("dataset", shown, |row| plain(row.dataset.clone())),
             Column::left("slice", shown, |row| plain(row.slice.to_string())),
-            Column::left("scorer", shown, |row| plain(row.metric.clone())),
+            Column::left("scorer", shown, |row| plain(scorer_name(&row.metric).to_owned())),
             Column::right("cases", 0, shown, |row| plain(row.cases.to_string())),
             Column::right("regressed", 2, shown, |row| plain(row.regressed.to_string())),
             Column::right("improved", 2, shown, |row| plain(row.improved.to_string())),

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::compare::Comparison;
 use crate::record::{Performance, ProbedCase};
-use crate::report::rows::{ALL_SCORERS, Row};
+use crate::report::rows::{ALL_SCORERS, Row, scorer_name};
 use crate::stats::quantile;
 
 /// Slices to show; they come with the significant ones first.
-const SLICES: usize = 40;
+const SLICES: usize = 16;
 /// Bars of a histogram.
 const BARS: usize = 32;
 
@@ -91,7 +91,7 @@ pub(super) fn slices(comparison: &Comparison) -> Vec<SliceRow<'_>> {
     let rows = changed.take(SLICES).map(|slice| SliceRow {
         dataset: &slice.dataset,
         slice: slice.slice.to_string(),
-        scorer: &slice.metric,
+        scorer: scorer_name(&slice.metric),
         cases: slice.cases,
         base_rate: slice.base_rate,
         rate: slice.candidate_rate,
@@ -108,8 +108,11 @@ pub(super) fn slices_note(comparison: &Comparison) -> String {
     let slices = &comparison.slices;
     let real = slices.iter().filter(|slice| slice.significance.is_some_and(|s| s.significant)).count();
     let changed = slices.iter().filter(|slice| slice.regressed + slice.improved > 0).count();
-    let shown =
-        if changed > SLICES { format!(" The {SLICES} largest of {changed} changes are shown.") } else { String::new() };
+    let shown = if changed > SLICES {
+        format!(" The {SLICES} least likely of {changed} changes are shown.")
+    } else {
+        String::new()
+    };
     let more = if comparison.slices_left_out { " There are more slices than are looked at." } else { "" };
     format!("{real} of {} slices differ beyond chance, corrected for their number.{shown}{more}", slices.len())
 }

@@ -12,7 +12,7 @@ function node(tag, attributes, ...children) {
     else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else made.setAttribute(key, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return made;
 }
 function drawn(tag, attributes, text) {
@@ -65,15 +65,15 @@ function changeText(metric) {
 for (const metric of data.cards) {
   $("cards").append(node("div", { class: "card" },
     node("div", { class: "name" }, `${metric.dataset} · ${metric.scorer}`),
-    node("div", { class: "figure" }, percent(metric.rate),
-      metric.rate_low === null ? null : node("small", {}, `${percent(metric.rate_low)} to ${percent(metric.rate_high)}`)),
+    node("div", { class: "figure" }, percent(metric.rate)),
+    metric.rate_low === null ? null : node("div", { class: "quiet" }, `95 %: ${percent(metric.rate_low)} to ${percent(metric.rate_high)}`),
     node("div", { class: "quiet" }, `${metric.passed} of ${metric.cases} cases` + (metric.errored ? `, ${metric.errored} errored` : "")),
     changeText(metric)));
 }
 
 function table(place, titles, rows) {
   const head = node("tr", {}, titles.map(([title, number]) => node("th", { scope: "col", class: number ? "number" : null }, title)));
-  $(place).append(node("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": place },
+  $(place).append(node("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": $(place + "-section").querySelector("h2").textContent },
     node("table", {}, node("thead", {}, head), node("tbody", {}, rows))));
 }
 const section = (id, there) => { $(id + "-section").hidden = !there; return there; };
@@ -84,7 +84,7 @@ function caseLink(dataset, id) {
 if (section("gates", data.verdict && data.verdict.rules.length)) {
   const order = { failed: 0, skipped: 1, passed: 2 };
   const rules = data.verdict.rules.map((rule, at) => [rule, at]).sort((a, b) => order[a[0].outcome] - order[b[0].outcome] || a[1] - b[1]);
-  table("gates", [["gate"], [""], ["figures"], ["cases"]], rules.map(([rule]) => {
+  table("gates", [["gate"], ["outcome"], ["figures"], ["cases"]], rules.map(([rule]) => {
     const word = { failed: ["✗ failed", "bad word"], skipped: ["– skipped", "quiet word"], passed: ["✓ passed", "good word"] }[rule.outcome];
     const links = rule.cases.slice(0, 12).map((one) => caseLink(one.dataset, one.id));
     const more = rule.cases_total - links.length;
@@ -108,17 +108,19 @@ if (section("causes", data.base)) {
 
 // ---- plots ---------------------------------------------------------------------------------------------------------
 function dumbbells(metrics) {
-  const width = 860, left = 240, right = 70, step = 30, top = 22, height = top + step * metrics.length + 8;
+  // As wide as the place it has, so that its text keeps its size.
+  const width = Math.max(300, Math.min(1100, $("metrics").clientWidth - 32)), left = Math.min(240, width * .36), right = 66;
+  const step = 30, top = 22, height = top + step * metrics.length + 8, letters = Math.floor((left - 14) / 6.4);
   const x = (value) => left + (width - left - right) * value;
   const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Pass rates before and after, with 95 % intervals" });
-  for (let tick = 0; tick <= 4; tick++) {
+  for (let tick = 0; tick <= 4; tick += width < 480 ? 2 : 1) {
     picture.append(drawn("line", { class: "axis", x1: x(tick / 4), x2: x(tick / 4), y1: top - 4, y2: height }));
     picture.append(drawn("text", { class: "label", x: x(tick / 4), y: 12, "text-anchor": "middle" }, 25 * tick + " %"));
   }
   metrics.forEach((metric, at) => {
     const y = top + step * at + step / 2;
     const name = `${metric.dataset} · ${metric.scorer}`;
-    const shown = name.length > 36 ? name.slice(0, 35) + "…" : name;
+    const shown = name.length > letters ? name.slice(0, letters - 1) + "…" : name;
     picture.append(drawn("text", { x: left - 14, y: y + 4, "text-anchor": "end" }, shown));
     const whisker = (from, to, dy, kind) => {
       if (from !== null) picture.append(drawn("line", { class: kind, x1: x(from), x2: x(to), y1: y + dy, y2: y + dy, "stroke-width": 2 }));
@@ -141,7 +143,9 @@ function dumbbells(metrics) {
 }
 if (section("metrics", data.metrics.length)) {
   if (!data.base) $("metrics-key").hidden = true;
-  $("metrics").append(dumbbells(data.metrics));
+  const paint = () => $("metrics").replaceChildren(dumbbells(data.metrics));
+  paint();
+  addEventListener("resize", paint);
 }
 function bars(histogram) {
   const width = 280, height = 110, floor = height - 18, count = histogram.after.length;
@@ -252,7 +256,7 @@ function filter() {
   $("status").textContent = `${shown.length} of ${cases.length} cases${rest}`;
   $("body").scrollTop = chosen > 0 ? Math.max(0, chosen * ROW - $("body").clientHeight / 2) : 0;
   $("spacer").style.height = shown.length * ROW + "px";
-  $("list").setAttribute("aria-rowcount", String(shown.length + 1));
+  $("body").setAttribute("aria-rowcount", String(shown.length));
   draw();
   document.documentElement.dataset.filtered = (performance.now() - began).toFixed(1);
 }
@@ -274,11 +278,13 @@ function draw() {
     }
   }
   for (const [key, made] of pool) if (!wanted.has(key)) { made.remove(); pool.delete(key); }
+  if (chosen >= first && chosen < last) body.setAttribute("aria-activedescendant", "row-" + chosen);
+  else body.removeAttribute("aria-activedescendant");
 }
 function row(at) {
   const one = cases[shown[at]];
   const made = node("div", { class: "row" + (at === chosen ? " chosen" : ""), role: "row", id: "row-" + at,
-    "aria-rowindex": String(at + 2), "aria-selected": String(at === chosen), onclick: () => choose(at, true) },
+    "aria-rowindex": String(at + 1), "aria-selected": String(at === chosen), onclick: () => choose(at, true) },
     node("span", { role: "gridcell", class: changeClass(one) }, label(one)),
     node("span", { role: "gridcell" }, title(one)),
     node("span", { role: "gridcell", class: "tags" }, tags(one)),
@@ -296,7 +302,6 @@ function choose(at, open) {
   const body = $("body"), top = chosen * ROW;
   if (top < body.scrollTop) body.scrollTop = top;
   if (top + ROW > body.scrollTop + body.clientHeight) body.scrollTop = top + ROW - body.clientHeight;
-  body.setAttribute("aria-activedescendant", "row-" + chosen);
   if (open || state.open) state.open = title(cases[shown[chosen]]);
   draw();
   detail();
