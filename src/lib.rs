@@ -17,15 +17,16 @@
 //! | `yaml` | YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
 //! | `dataset` | verified files -> stream of `Sample` | error |
 //! | `engine` | `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error, yaml |
+//! | `rule` | what gates ask: bounds, filters, expressions, prices; data and its parsing | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
 //! | `record` | the saved run: versioned format, data only; its summary holds intervals, hence `stats` | error, stats, dataset, engine, score |
-//! | `suite` | layered YAML -> one validated `Plan` | error, yaml, dataset, engine, prompt, score |
-//! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, score, record |
+//! | `suite` | layered YAML -> one validated `Plan` | error, yaml, dataset, engine, rule, prompt, score |
+//! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, rule, score, record |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |
 //! | `history` | where runs and baselines live: list, accept, show | error, record, stats |
 //! | `run` | the driver: streams all stages, emits `Event`s | error, stats, dataset, engine, prompt, score, record, suite |
-//! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, prompt, score, record, suite, compare, report, history, run |
+//! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, rule, prompt, score, record, suite, compare, report, history, run |
 
 pub mod compare;
 pub mod dataset;
@@ -35,6 +36,7 @@ pub mod history;
 pub mod prompt;
 pub mod record;
 pub mod report;
+pub mod rule;
 pub mod run;
 pub mod score;
 pub mod stats;

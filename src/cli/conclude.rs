@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::{Exit, terminal};
-use crate::compare::{CompareOptions, Comparison, GatePolicy, GateRule, Side, Verdict, compare, judge};
+use crate::compare::{Cases, CompareOptions, Comparison, GatePolicy, Side, Subject, Verdict, compare, judge};
 use crate::error::{Error, Result};
 use crate::history::Store;
-use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary};
+use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary, VERDICT, VerdictFile};
 use crate::report::{Report, markdown, terminal as page};
 use crate::run::Finished;
-use crate::suite::{GatePlan, Plan};
+use crate::suite::Plan;
 
 /// Judges a finished run, writes its reports, commits it and shows it.
 ///
@@ -20,13 +20,22 @@ pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store)
     let began = Instant::now();
     let comparison = match baseline {
         Some(baseline) => {
-            let base = side(baseline)?;
             let candidate = Side { manifest: &manifest, lines: sealed.lines()?, prompts: sealed.prompts()? };
-            Some(compare(base, candidate, CompareOptions::default())?)
+            Some(compare(side(baseline)?, candidate, CompareOptions::default())?)
         }
         None => None,
     };
-    let verdict = judge(&policy(&manifest)?, &manifest, sealed.summary(), comparison.as_ref());
+    let base_performance = baseline.map(RunReader::performance).transpose()?;
+    let subject = Subject {
+        manifest: &manifest,
+        summary: sealed.summary(),
+        comparison: comparison.as_ref(),
+        performance: Some(&performance),
+        base_performance: base_performance.as_ref(),
+        cases: &sealed,
+        base_cases: baseline.map(|baseline| baseline as &dyn Cases),
+    };
+    let verdict = judge(&policy(&manifest)?, &subject)?;
     let seconds = began.elapsed().as_secs_f64();
     performance.phases.push(Phase { name: "compare".into(), seconds });
     let missing = manifest.missing(sealed.summary());
@@ -38,6 +47,8 @@ pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store)
     };
     let (shown, written) = (page::render(&report, terminal::style()), markdown::render(&report));
     let exit = exit(&verdict, &manifest, sealed.summary());
+    let file = VerdictFile::new(&manifest.suite, manifest.run_id.as_str(), verdict.clone());
+    sealed.write(VERDICT, &file.to_bytes()?)?;
     sealed.set_verdict(verdict);
     sealed.write(REPORT, written.as_bytes())?;
     let folder = sealed.commit(manifest, &performance)?;
@@ -54,11 +65,7 @@ pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store)
 /// A plan that this karat does not understand.
 pub fn policy(manifest: &Manifest) -> Result<GatePolicy> {
     let plan = plan(manifest)?;
-    let rule = |gate: GatePlan| {
-        let GatePlan { metric, min, max, max_drop, max_rise } = gate;
-        GateRule { metric, min, max, max_drop, max_rise }
-    };
-    Ok(GatePolicy { gates: plan.gates.into_iter().map(rule).collect() })
+    Ok(GatePolicy { gates: plan.gates, prices: plan.prices })
 }
 
 /// The plan in a manifest.
@@ -93,7 +100,17 @@ pub fn judged(base: Option<&RunReader>, candidate: &RunReader) -> Result<Judged>
     };
     let summary = candidate.summary()?;
     let manifest = candidate.manifest();
-    let verdict = judge(&policy(manifest)?, manifest, &summary, comparison.as_ref());
+    let (performance, base_performance) = (candidate.performance()?, base.map(RunReader::performance).transpose()?);
+    let subject = Subject {
+        manifest,
+        summary: &summary,
+        comparison: comparison.as_ref(),
+        performance: Some(&performance),
+        base_performance: base_performance.as_ref(),
+        cases: candidate,
+        base_cases: base.map(|base| base as &dyn Cases),
+    };
+    let verdict = judge(&policy(manifest)?, &subject)?;
     let exit = exit(&verdict, manifest, &summary);
     Ok(Judged { comparison, summary, verdict, exit })
 }

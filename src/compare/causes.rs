@@ -106,7 +106,7 @@ impl Found {
                 "prompt" => CauseKind::Prompt,
                 "datasets" => CauseKind::Data,
                 "scorers" => CauseKind::Scorers,
-                "version" | "name" | "gates" | "danger" | "baseline" => continue,
+                "version" | "name" | "gates" | "danger" | "baseline" | "prices" | "probe" => continue,
                 _ => CauseKind::Parameters,
             };
             self.values(kind, &key, base, candidate);

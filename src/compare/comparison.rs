@@ -101,7 +101,7 @@ pub struct TokenSums {
 }
 
 impl TokenSums {
-    fn add(&mut self, line: &ResultLine) {
+    pub(super) fn add(&mut self, line: &ResultLine) {
         if let (Some(prompt), Some(ids)) = (line.prompt_tokens, &line.output_ids) {
             self.cases += 1;
             self.prompt += prompt;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::change::class;
 use super::comparison::CaseList;
+use super::gate::failed;
 use super::{Comparison, Pair};
 use crate::dataset::Kind;
 use crate::record::{CaseRef, Manifest, Outcome, RuleResult, Summary};
@@ -114,14 +115,10 @@ fn result(rule: String, outcome: Outcome, reason: String, observed: Option<u64>,
     let mut cases: Vec<CaseRef> = list.cases.clone();
     cases.truncate(super::LISTED_CASES);
     RuleResult {
-        rule,
         outcome,
-        reason,
         observed: observed.map(|n| n as f64),
-        limit: Some(0.0),
-        baseline: None,
-        evidence: None,
         cases,
         cases_total: list.total,
+        ..failed(rule, Some(0.0), reason)
     }
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::PairedCounts;
 use crate::stats::{
-    ALPHA, Differences, Interval, Resampling, bootstrap_mean, mcnemar_exact, sign_flip, smallest_detectable,
+    ALPHA, Differences, Interval, Resampling, bootstrap_mean, mcnemar_exact, normal_quantile, sign_flip,
+    smallest_detectable,
 };
 
 /// The chance with which the smallest detectable difference is found.
@@ -21,6 +22,18 @@ pub struct Significance {
     pub p_value: f64,
     /// Whether it is below 5 %.
     pub significant: bool,
+    /// Which test it is of.
+    pub test: TestKind,
+}
+
+/// A test of paired differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestKind {
+    /// McNemar's exact test of outcomes.
+    McNemar,
+    /// The permutation of signs: of means, and of units of several answers.
+    Permutation,
 }
 
 /// How large is a difference (candidate minus base)?
@@ -41,7 +54,7 @@ pub fn significance(counts: &PairedCounts) -> Option<Significance> {
         return None;
     }
     let p_value = mcnemar_exact(counts.regressed, counts.improved);
-    Some(Significance { p_value, significant: p_value < ALPHA })
+    Some(Significance { p_value, significant: p_value < ALPHA, test: TestKind::McNemar })
 }
 
 /// The paired permutation test of a mean difference; `None` where there are no pairs.
@@ -49,7 +62,7 @@ pub fn permuted(differences: &Differences) -> Option<Significance> {
     // So many draws that the p-value is sharp near 5 %, fewer where each is long.
     let draws = (SIGNS / differences.changed().len().max(1)).clamp(499, PERMUTATIONS as usize) as u32;
     let p_value = sign_flip(differences, draws, 0)?;
-    Some(Significance { p_value, significant: p_value < ALPHA })
+    Some(Significance { p_value, significant: p_value < ALPHA, test: TestKind::Permutation })
 }
 
 /// The mean difference with its interval; `None` where there are no pairs.
@@ -60,6 +73,12 @@ pub fn magnitude(differences: &Differences, how: Resampling) -> Option<Magnitude
         .filter(|variance| *variance > 0.0)
         .and_then(|variance| smallest_detectable(variance, differences.pairs(), ALPHA, POWER));
     Some(Magnitude { difference, interval: bootstrap_mean(differences, how), detectable })
+}
+
+/// The same for two samples that share no cases, from the interval of their difference at 95 %.
+pub fn detectable_unpaired(interval: &Interval) -> Option<f64> {
+    let error = (interval.high - interval.low) / 2.0 / normal_quantile(1.0 - ALPHA / 2.0)?;
+    smallest_detectable(error * error, 1, ALPHA, POWER)
 }
 
 #[cfg(test)]

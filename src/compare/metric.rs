@@ -1,11 +1,10 @@
 //! Names of metrics, `<dataset or kind>.<scorer>[.pass_rate|.mean]`, and their values in summaries and comparisons.
 
-use super::effect::magnitude;
-use super::{Comparison, DatasetComparison, MetricComparison, MetricSide, PairedCounts};
+use super::{Comparison, DatasetComparison, MetricSide, PairedCounts, TestKind};
 use crate::dataset::Kind;
 use crate::error::{Error, Result, nearest};
 use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
-use crate::stats::{Differences, Interval, Resampling, mcnemar_exact, wilson};
+use crate::stats::{Interval, wilson};
 
 /// Which figure of a scorer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +44,8 @@ pub(super) struct PairedValue {
     pub(super) base: f64,
     pub(super) candidate: f64,
     pub(super) evidence: Evidence,
+    pub(super) detectable: Option<f64>,
+    pub(super) test: TestKind,
     pub(super) regressed: Vec<CaseRef>,
 }
 
@@ -105,21 +106,60 @@ impl Metric {
 
     /// The values on the shared cases of a comparison; `None` where there are none.
     pub(super) fn paired(&self, comparison: &Comparison) -> Option<PairedValue> {
-        let rows = self.select(comparison.datasets.iter().flat_map(|dataset| {
-            let row = move |scorer| (dataset, scorer);
-            dataset.scorers.iter().map(move |s| (&*dataset.dataset, dataset.kind, &*s.metric, row(s)))
-        }));
-        let base = pooled(rows.iter().map(|(_, scorer)| scorer.common_base));
-        let candidate = pooled(rows.iter().map(|(_, scorer)| scorer.common_candidate));
-        let regressed =
-            rows.iter().flat_map(|(dataset, scorer)| comparison.regressed(&dataset.dataset, &scorer.metric));
+        let rows = |datasets: &'_ [DatasetComparison]| {
+            let rows = datasets.iter().flat_map(|dataset| {
+                let row = move |scorer| (dataset, scorer);
+                dataset.scorers.iter().map(move |s| (&*dataset.dataset, dataset.kind, &*s.metric, row(s)))
+            });
+            let row = self.select(rows).into_iter().next();
+            row.map(|(dataset, scorer)| (dataset.dataset.clone(), scorer.clone()))
+        };
+        // A dataset of that name, or else all datasets of that class together.
+        let named = |dataset: &DatasetComparison| {
+            dataset.scorers.iter().any(|scorer| self.scorer_in(&dataset.dataset) == Some(&*scorer.metric))
+        };
+        let has = comparison.datasets.iter().any(named);
+        let (scope, scorer) = rows(if has { &comparison.datasets } else { &comparison.classes })?;
+        let inside = |dataset: &&DatasetComparison| match has {
+            true => dataset.dataset == scope,
+            false => dataset.kind.name() == scope,
+        };
+        let datasets = comparison.datasets.iter().filter(inside);
+        let regressed = datasets.flat_map(|dataset| comparison.regressed(&dataset.dataset, &scorer.metric));
         let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();
+        let (significance, magnitude) = match self.statistic {
+            Statistic::PassRate => (scorer.significance, scorer.rate_difference),
+            Statistic::Mean => (scorer.mean_significance, scorer.mean_difference),
+        };
+        let PairedCounts { regressed: worse, improved, .. } = scorer.pairs;
         Some(PairedValue {
-            base: self.of(&base)?,
-            candidate: self.of(&candidate)?,
-            evidence: self.evidence(&rows),
+            base: self.of(&scorer.common_base)?,
+            candidate: self.of(&scorer.common_candidate)?,
+            evidence: Evidence {
+                pairs: scorer.pairs.pairs(),
+                regressed: worse,
+                improved,
+                p_value: significance.map(|significance| significance.p_value),
+                interval: magnitude.and_then(|magnitude| magnitude.interval),
+            },
+            detectable: magnitude.and_then(|magnitude| magnitude.detectable),
+            test: significance.map_or(TestKind::McNemar, |significance| significance.test),
             regressed,
         })
+    }
+
+    /// The scorer that this metric names, if its scope is this name.
+    fn scorer_in(&self, scope: &str) -> Option<&str> {
+        self.path.strip_prefix(scope)?.strip_prefix('.')
+    }
+
+    /// Datasets and scorers that the metric covers in a run.
+    pub(super) fn covers(&self, summary: &Summary) -> Vec<(String, String)> {
+        let rows = summary.datasets.iter().flat_map(|dataset| {
+            let name = |scorer: &str| (dataset.dataset.clone(), scorer.to_owned());
+            dataset.scorers.iter().map(move |s| (&*dataset.dataset, dataset.kind, &*s.scorer, name(&s.scorer)))
+        });
+        self.select(rows)
     }
 
     /// What to ask instead, where there are no data.
@@ -146,8 +186,7 @@ impl Metric {
     fn select<'a, T>(&self, rows: impl Iterator<Item = (&'a str, Kind, &'a str, T)>) -> Vec<T> {
         let (mut by_name, mut by_kind) = (Vec::new(), Vec::new());
         for (dataset, kind, scorer, row) in rows {
-            let is =
-                |scope: &str| self.path.strip_prefix(scope).and_then(|rest| rest.strip_prefix('.')) == Some(scorer);
+            let is = |scope: &str| self.scorer_in(scope) == Some(scorer);
             if is(dataset) {
                 by_name.push(row);
             } else if is(kind.name()) {
@@ -155,22 +194,6 @@ impl Metric {
             }
         }
         if by_name.is_empty() { by_kind } else { by_name }
-    }
-
-    fn evidence(&self, rows: &[(&DatasetComparison, &MetricComparison)]) -> Evidence {
-        let counts = rows.iter().fold(PairedCounts::default(), |sum, (_, scorer)| sum.plus(&scorer.pairs));
-        let interval = match (self.statistic, rows) {
-            (Statistic::PassRate, _) => {
-                let outcomes = Differences::of_outcomes(counts.regressed, counts.improved, counts.pairs());
-                magnitude(&outcomes, Resampling::default()).and_then(|m| m.interval)
-            }
-            (Statistic::Mean, [(_, scorer)]) => scorer.mean_difference.and_then(|m| m.interval),
-            // The single differences are gone: several datasets have an interval each, but none together.
-            (Statistic::Mean, _) => None,
-        };
-        let p_value = (counts.pairs() > 0).then(|| mcnemar_exact(counts.regressed, counts.improved));
-        let (regressed, improved) = (counts.regressed, counts.improved);
-        Evidence { pairs: counts.pairs(), regressed, improved, p_value, interval }
     }
 }
 

@@ -7,33 +7,38 @@
 //!
 //! Nothing is shown here (that is `report`'s) and nothing is read from disk but through `record`.
 
+mod bounds;
 mod causes;
 mod change;
 mod comparison;
 mod danger;
 mod effect;
 mod gate;
+mod gate_expression;
 #[cfg(test)]
 mod gate_tests;
 mod metric;
+mod operational;
 mod pair;
 mod ranking;
 mod slice;
 mod tally;
 mod units;
+mod view;
 mod words;
 
 pub use causes::{Cause, CauseKind, causes};
 pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
 pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
 pub use danger::DangerChanges;
-pub use effect::{Magnitude, Significance, magnitude, permuted, significance};
-pub use gate::{GatePolicy, GateRule, LISTED_CASES, judge};
+pub use effect::{Magnitude, Significance, TestKind, magnitude, permuted, significance};
+pub use gate::{GatePolicy, LISTED_CASES, Subject, judge};
 pub use metric::{Metric, MetricValue, Statistic};
 pub use pair::{Pair, pairs};
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
 pub use slice::{Slice, SliceComparison};
 pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts, WHOLE};
+pub use view::{CaseLines, Cases};
 pub use words::{Piece, Side as TextSide, word_diff};
 
 #[cfg(test)]

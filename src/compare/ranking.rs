@@ -165,7 +165,7 @@ pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str
             quality: metric.candidate.rate,
             interval: metric.candidate.interval,
             difference: metric.rate_difference,
-            significance: metric.significance.map(|_| Significance { p_value, significant: p_value < ALPHA }),
+            significance: metric.significance.map(|raw| Significance { p_value, significant: p_value < ALPHA, ..raw }),
             danger: danger(comparison).and_then(|(_, candidate)| candidate.rate),
             danger_lost: danger(comparison).map(|_| comparison.danger.lost.total),
             passed: Some(candidate.verdict.passed),

@@ -141,7 +141,7 @@ pub(super) fn corrected(mut slices: Vec<SliceComparison>) -> Vec<SliceComparison
         slices.iter().filter_map(|slice| slice.significance).map(|significance| significance.p_value).collect();
     let tested = slices.iter_mut().filter_map(|slice| slice.significance.as_mut());
     for (significance, p_value) in tested.zip(holm(&p_values)) {
-        *significance = Significance { p_value, significant: p_value < ALPHA };
+        *significance = Significance { p_value, significant: p_value < ALPHA, ..*significance };
     }
     slices
 }

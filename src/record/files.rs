@@ -20,6 +20,8 @@ pub const RESULTS: &str = "results.jsonl";
 pub const PROMPTS: &str = "prompts.jsonl";
 /// Counts, rates and the verdict.
 pub const SUMMARY: &str = "summary.json";
+/// What the gates said.
+pub const VERDICT: &str = "verdict.json";
 /// Everything that may differ between two equal runs.
 pub const PERFORMANCE: &str = "performance.json";
 /// The report for people.

@@ -24,8 +24,8 @@ mod verdict;
 mod writer;
 
 pub use batch::Batch;
-pub use dependence::Repeats;
-pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY};
+pub use dependence::{Repeats, summarise};
+pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDICT};
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
@@ -34,7 +34,7 @@ pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
-pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
+pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, VERDICT_FORMAT, Verdict, VerdictFile};
 pub use writer::{RunWriter, SealedRun};
 
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};

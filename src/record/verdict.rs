@@ -1,4 +1,4 @@
-//! What the gates said, as the summary keeps it. The judging itself is `compare`'s.
+//! What the gates said, as the summary and `verdict.json` keep it. The judging itself is `compare`'s.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,12 @@ pub struct RuleResult {
     pub baseline: Option<f64>,
     /// Paired statistics, where runs were compared.
     pub evidence: Option<Evidence>,
+    /// For significance rules, the p-value corrected for their number in this verdict (Holm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected_p_value: Option<f64>,
+    /// The smallest true difference that this sample shows as significant with a chance of 80 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detectable: Option<f64>,
     /// Cases behind the outcome, the first of them where there are many.
     pub cases: Vec<CaseRef>,
     /// How many there are in all.
@@ -76,6 +82,38 @@ pub struct CaseRef {
     pub dataset: String,
     /// Case id.
     pub id: String,
+}
+
+/// The format of `verdict.json`; `docs/verdict.schema.json` describes it.
+pub const VERDICT_FORMAT: &str = "karat-verdict/1";
+
+/// `verdict.json`: a verdict and the run that it is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerdictFile {
+    /// [`VERDICT_FORMAT`].
+    pub format: String,
+    /// Suite name.
+    pub suite: String,
+    /// Run id.
+    pub run_id: String,
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+impl VerdictFile {
+    /// The file of a verdict over a run.
+    pub fn new(suite: &str, run_id: &str, verdict: Verdict) -> Self {
+        Self { format: VERDICT_FORMAT.into(), suite: suite.into(), run_id: run_id.into(), verdict }
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// None but a bug.
+    pub fn to_bytes(&self) -> crate::error::Result<Vec<u8>> {
+        super::reader::pretty(self)
+    }
 }
 
 impl CaseRef {

@@ -154,7 +154,7 @@ fn cost(run: &RankedRun, cost: Cost) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{Costs, Magnitude, RunRef, Significance};
+    use crate::compare::{Costs, Magnitude, RunRef, Significance, TestKind};
 
     fn ranking() -> Ranking {
         let run = |id: &str, quality| RankedRun {
@@ -164,7 +164,7 @@ mod tests {
             quality: Some(quality),
             interval: crate::stats::wilson((quality * 100.0) as u64, 100, 0.95),
             difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Some(0.1) }),
-            significance: Some(Significance { p_value: 0.001, significant: true }),
+            significance: Some(Significance { p_value: 0.001, significant: true, test: TestKind::McNemar }),
             danger: None,
             danger_lost: Some(2),
             passed: Some(false),

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::compare::tests_support::{broken, compared, line, manifest};
-use crate::compare::{GatePolicy, GateRule, judge};
+use crate::compare::{GatePolicy, Subject, judge};
 use crate::record::SummaryBuilder;
 use crate::report::text::columns;
+use crate::rule::Gate;
 
 fn page(width: usize, color: bool) -> String {
     let base = vec![line("danger", "1", true), line("golden", "1", true), line("golden", "2", false)];
@@ -14,10 +15,19 @@ fn page(width: usize, color: bool) -> String {
     let mut builder = SummaryBuilder::default();
     candidate.iter().for_each(|line| builder.add(line));
     let mut summary = builder.finish();
-    let comparison = compared(base, candidate);
-    let rule = GateRule { metric: "golden.match".into(), min: Some(0.5), ..GateRule::default() };
+    let comparison = compared(base, candidate.clone());
+    let rule = Gate { metric: "golden.match".into(), min: Some(0.5), ..Gate::default() };
     let manifest = manifest(1);
-    summary.verdict = Some(judge(&GatePolicy { gates: vec![rule] }, &manifest, &summary, Some(&comparison)));
+    let subject = Subject {
+        manifest: &manifest,
+        summary: &summary,
+        comparison: Some(&comparison),
+        performance: None,
+        base_performance: None,
+        cases: &candidate,
+        base_cases: None,
+    };
+    summary.verdict = Some(judge(&GatePolicy { gates: vec![rule], prices: None }, &subject).unwrap());
     let report = Report { comparison: Some(&comparison), ..Report::of_run(&manifest, &summary) };
     render(&report, Style { width, color, regressions: 10 })
 }

@@ -22,5 +22,5 @@ pub use lint::{has_errors, lint};
 pub use load::{Purpose, Suite, parse_check};
 pub use metric::{Metric, Scope, Statistic};
 pub use overrides::Overrides;
-pub use plan::{DangerPolicy, DatasetPlan, GatePlan, Generation, ModelPlan, Models, Plan, ToxicityPlan};
+pub use plan::{DangerPolicy, DatasetPlan, Generation, ModelPlan, Models, Plan, ProbePlan, ToxicityPlan};
 pub use survey::Survey;

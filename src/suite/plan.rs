@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::dataset::Kind;
 use crate::engine::{GenerateOptions, Sampling};
 use crate::prompt::{PromptSpec, portable};
+use crate::rule::{Gate, Prices};
 use crate::score::ScorerSpec;
 
 /// A whole suite.
@@ -37,10 +38,16 @@ pub struct Plan {
     pub scorers: Vec<ScorerSpec>,
     /// What a run must hold to pass.
     #[serde(default)]
-    pub gates: Vec<GatePlan>,
+    pub gates: Vec<Gate>,
     /// The policy for danger datasets.
     #[serde(default)]
     pub danger: DangerPolicy,
+    /// What tokens and hours cost, for gates on `performance.cost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
+    /// Whether latency is probed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbePlan>,
     /// The time that chat templates see, RFC 3339.
     #[serde(default = "default_clock")]
     pub clock: String,
@@ -174,24 +181,12 @@ impl Generation {
     }
 }
 
-/// One rule that a run must hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The latency probe: after the batch, some cases are answered once more, one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GatePlan {
-    /// `<dataset name or kind>.<scorer name>[.pass_rate|.mean]`, read by [`super::Metric::parse`].
-    pub metric: String,
-    /// The metric must not be below this.
-    #[serde(default)]
-    pub min: Option<f64>,
-    /// The metric must not be above this.
-    #[serde(default)]
-    pub max: Option<f64>,
-    /// The metric must not be further below the baseline than this.
-    #[serde(default)]
-    pub max_drop: Option<f64>,
-    /// The metric must not be further above the baseline than this.
-    #[serde(default)]
-    pub max_rise: Option<f64>,
+pub struct ProbePlan {
+    /// How many cases, evenly spread over those of the run.
+    pub cases: u64,
 }
 
 /// The policy for danger datasets: always on; a suite may only say so.

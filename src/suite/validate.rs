@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::load::{Purpose, Suite};
 use super::metric::{Metric, Scope, Statistic};
-use super::plan::{DatasetPlan, GatePlan};
+use super::plan::DatasetPlan;
 use crate::dataset::{FieldMap, Format, Kind};
 use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
+use crate::rule::{Expression, Gate, Operational};
 
 /// What is wrong with a suite, each with its place, in the order of the plan.
 pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
@@ -237,16 +238,127 @@ impl Problems<'_> {
 
     fn gates(&mut self) {
         let plan = &self.suite.plan;
-        let names: Vec<&str> = plan.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
         for (index, gate) in plan.gates.iter().enumerate() {
             let place = format!("gates.{index}");
-            match Metric::parse(&gate.metric, &names) {
-                Err(error) => self.add(&format!("{place}.metric"), error),
-                Ok(metric) => {
-                    self.gate_scorer(&metric, &place);
-                    self.gate_bounds(gate, &metric, &place);
+            match (&gate.fail_if, gate.metric.is_empty()) {
+                (Some(text), true) => self.expression(gate, text, &place),
+                (Some(_), false) => {
+                    let error = Error::input("read the gate: it has both a `metric` and `fail_if`");
+                    self.add(&place, error.with_hint("make two gates of it"));
+                }
+                (None, true) => {
+                    let error = Error::input("read the gate: it has neither a `metric` nor `fail_if`");
+                    self.add(&place, error.with_hint("write {metric: golden.correct, min: 0.8}"));
+                }
+                (None, false) => self.gate(gate, &place),
+            }
+            self.filter(gate, &place);
+        }
+        if plan.probe.is_some_and(|probe| probe.cases == 0) {
+            self.say("probe.cases", "read the probe: 0 cases say nothing");
+        }
+        let prices = plan.prices.iter().flat_map(|p| [p.per_1k_prompt_tokens, p.per_1k_generated_tokens, p.per_hour]);
+        if prices.into_iter().any(|price| !(price.is_finite() && price >= 0.0)) {
+            self.say("prices", "read the prices: they are numbers of at least 0");
+        }
+    }
+
+    fn gate(&mut self, gate: &Gate, place: &str) {
+        match Operational::parse(&gate.metric) {
+            Err(error) => self.add(&format!("{place}.metric"), error),
+            Ok(Some(figure)) => {
+                self.operational(figure, &format!("{place}.metric"));
+                self.operational_bounds(gate, figure, place);
+            }
+            Ok(None) => {
+                if let Some(metric) = self.metric(&gate.metric, &format!("{place}.metric")) {
+                    self.gate_bounds(gate, &metric, place);
                 }
             }
+        }
+    }
+
+    /// An expression and every metric in it.
+    fn expression(&mut self, gate: &Gate, text: &str, place: &str) {
+        let at = format!("{place}.fail_if");
+        let bare = Gate {
+            metric: String::new(),
+            fail_if: gate.fail_if.clone(),
+            filter: gate.filter.clone(),
+            ..Gate::default()
+        };
+        if *gate != bare {
+            let error = Error::input("read the gate: bounds beside `fail_if`");
+            self.add(place, error.with_hint("an expression says all; make two gates of it"));
+        }
+        let expression = match Expression::parse(text) {
+            Ok(expression) => expression,
+            Err(error) => return self.add(&at, error),
+        };
+        for term in expression.terms() {
+            match Operational::parse(&term.metric) {
+                Err(error) => self.add(&at, error),
+                Ok(Some(figure)) => self.operational(figure, &at),
+                Ok(None) => drop(self.metric(&term.metric, &at)),
+            }
+        }
+    }
+
+    /// A metric of scores, whose scorer looks at these cases.
+    fn metric(&mut self, text: &str, place: &str) -> Option<Metric> {
+        let names: Vec<&str> = self.suite.plan.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+        match Metric::parse(text, &names) {
+            Err(error) => {
+                self.add(place, error);
+                None
+            }
+            Ok(metric) => {
+                self.gate_scorer(&metric, place);
+                Some(metric)
+            }
+        }
+    }
+
+    /// An operational figure that this suite can have.
+    fn operational(&mut self, figure: Operational, place: &str) {
+        let plan = &self.suite.plan;
+        if figure.needs_probe() && plan.probe.is_none() {
+            let error = Error::input(format!("use the metric `{figure}`: the suite does not probe latency"));
+            self.add(place, error.with_hint("add `probe: {cases: 50}`"));
+        }
+        if figure == Operational::Cost && plan.prices.is_none() {
+            let error = Error::input(format!("use the metric `{figure}`: the suite has no prices"));
+            self.add(place, error.with_hint("add `prices: {per_hour: 2.5}`"));
+        }
+    }
+
+    fn operational_bounds(&mut self, gate: &Gate, figure: Operational, place: &str) {
+        let bounds = [gate.min, gate.max, gate.max_drop, gate.max_rise, gate.max_drop_share, gate.max_rise_share];
+        if bounds.iter().all(Option::is_none) {
+            let error = Error::input(format!("use the gate on `{figure}`: it has no bound"));
+            self.add(place, error.with_hint("add `max`, `max_rise_share`, `min` or `max_drop_share`"));
+        }
+        if bounds.into_iter().flatten().any(|bound| !(bound.is_finite() && bound >= 0.0)) {
+            self.say(place, format!("use the gate on `{figure}`: its bounds must be numbers of at least 0"));
+        }
+        let statistical = gate.no_significant_drop || gate.no_significant_rise || gate.non_inferior.is_some();
+        if statistical || gate.unpaired || !gate.filter.is_empty() {
+            let error = Error::input(format!("use the gate on `{figure}`: a run has one such figure"));
+            self.add(
+                place,
+                error.with_hint("take `min`, `max`, and `max_rise` and `max_drop` with or without `_share`"),
+            );
+        }
+    }
+
+    /// A filter asks for tags and for metadata that the datasets record.
+    fn filter(&mut self, gate: &Gate, place: &str) {
+        let recorded: Vec<&str> =
+            self.suite.plan.datasets.iter().flat_map(|dataset| dataset.slices.iter().map(String::as_str)).collect();
+        for key in gate.filter.0.keys().filter(|key| *key != "tag" && !recorded.contains(&key.as_str())) {
+            let error = Error::input(format!("use `where` with `{key}`: no dataset slices by it"));
+            let hint = format!("write `tag`, or add `slices: [{key}]` to the dataset");
+            self.add(&format!("{place}.where"), error.with_hint(hint));
         }
     }
 
@@ -261,24 +373,44 @@ impl Problems<'_> {
             let error = Error::input(format!("use the metric `{metric}`: no such scorer looks at these cases"));
             let none = "no case of this scope has a scorer".to_owned();
             let hint = if known.is_empty() { none } else { nearest(&metric.scorer, known) };
-            self.add(&format!("{place}.metric"), error.with_hint(hint));
+            self.add(place, error.with_hint(hint));
         }
     }
 
-    fn gate_bounds(&mut self, gate: &GatePlan, metric: &Metric, place: &str) {
-        let bounds = [("min", gate.min), ("max", gate.max), ("max_drop", gate.max_drop), ("max_rise", gate.max_rise)];
-        if bounds.iter().all(|(_, bound)| bound.is_none()) {
+    fn gate_bounds(&mut self, gate: &Gate, metric: &Metric, place: &str) {
+        let bounds = [
+            ("min", gate.min),
+            ("max", gate.max),
+            ("max_drop", gate.max_drop),
+            ("max_rise", gate.max_rise),
+            ("max_drop_share", gate.max_drop_share),
+            ("max_rise_share", gate.max_rise_share),
+            ("non_inferior", gate.non_inferior),
+        ];
+        let flags = gate.no_significant_drop || gate.no_significant_rise;
+        if bounds.iter().all(|(_, bound)| bound.is_none()) && !flags {
             let error = Error::input(format!("use the gate on `{metric}`: it has no bound"));
-            self.add(place, error.with_hint("add `min`, `max`, `max_drop` or `max_rise`"));
+            self.add(
+                place,
+                error.with_hint(
+                    "add `min`, `max`, `max_drop`, `max_rise`, `non_inferior` or `no_significant_drop: true`",
+                ),
+            );
+        }
+        if gate.lower_is_better && gate.non_inferior.is_none() {
+            let error = Error::input("use `lower_is_better`: it turns `non_inferior` round, which is not there");
+            self.add(place, error);
         }
         for (name, bound) in bounds {
             let Some(bound) = bound else { continue };
-            let relative = name.starts_with("max_");
+            let relative = name.starts_with("max_") || name == "non_inferior";
             let share = metric.statistic == Statistic::PassRate;
             let problem = match (bound.is_finite(), relative, share) {
                 (false, _, _) => "it must be a finite number",
                 (true, true, _) if bound < 0.0 => "it must not be negative",
-                (true, _, true) if !(0.0..=1.0).contains(&bound) => "a pass rate lies between 0 and 1",
+                (true, _, true) if !(0.0..=1.0).contains(&bound) && !name.ends_with("_share") => {
+                    "a pass rate lies between 0 and 1"
+                }
                 _ => continue,
             };
             self.say(&format!("{place}.{name}"), format!("use {name} {bound}: {problem}"));

@@ -1,0 +1,109 @@
+//! Passes over cases, for rules that figures of whole datasets do not answer: filters, windows of time, unpaired means.
+
+use std::collections::BTreeSet;
+
+use super::gate::Subject;
+use super::{CompareOptions, Comparison, Metric, Side, compare};
+use crate::error::Result;
+use crate::record::{ResultLine, RunReader, SealedRun, Summary, summarise};
+use crate::rule::Filter;
+
+/// Cases in order of dataset and id.
+pub type CaseLines<'a> = Box<dyn Iterator<Item = Result<ResultLine>> + 'a>;
+
+/// Where cases can be read from, any number of times.
+pub trait Cases {
+    /// All cases, in order.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    fn lines(&self) -> Result<CaseLines<'_>>;
+}
+
+impl Cases for RunReader {
+    fn lines(&self) -> Result<CaseLines<'_>> {
+        Ok(Box::new(Self::lines(self)?))
+    }
+}
+
+impl Cases for SealedRun {
+    fn lines(&self) -> Result<CaseLines<'_>> {
+        Ok(Box::new(Self::lines(self)?))
+    }
+}
+
+impl Cases for Vec<ResultLine> {
+    fn lines(&self) -> Result<CaseLines<'_>> {
+        Ok(Box::new(self.iter().cloned().map(Ok)))
+    }
+}
+
+/// A run and its comparison as if they held only some cases.
+pub(super) struct View {
+    pub summary: Summary,
+    pub comparison: Option<Comparison>,
+}
+
+impl View {
+    /// Through this filter. A case is looked at where the candidate files it so, and is left out of both runs where not; one
+    /// that the candidate lacks goes by the baseline's tags.
+    pub fn new(subject: &Subject<'_>, filter: &Filter) -> Result<Self> {
+        let summary = summarise(some(subject.cases.lines()?, filter))?;
+        let comparison = match subject.base_cases {
+            None => None,
+            Some(base) => {
+                let side = |lines| Side { manifest: subject.manifest, lines, prompts: None };
+                let (base, cases) = (some(base.lines()?, filter), some(subject.cases.lines()?, filter));
+                let mut comparison = compare(side(base), side(cases), CompareOptions::default())?;
+                if let Some(whole) = subject.comparison {
+                    comparison.base = whole.base.clone();
+                }
+                Some(comparison)
+            }
+        };
+        Ok(Self { summary, comparison })
+    }
+}
+
+fn some<'a>(lines: CaseLines<'a>, filter: &'a Filter) -> CaseLines<'a> {
+    let looked_at = |line: &Result<ResultLine>| match line {
+        Ok(line) => filter.holds(&line.tags, &line.metadata),
+        Err(_) => true,
+    };
+    Box::new(lines.filter(looked_at))
+}
+
+/// What a metric's scorer says about one case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Said {
+    /// Seconds since 1970, where the case has a time.
+    pub at: Option<i64>,
+    /// It passed, and did not err.
+    pub passed: bool,
+    /// Its value; none where it erred.
+    pub value: Option<f64>,
+}
+
+/// What a metric's scorer says, case by case, as far as `filter` looks. `summary` tells which datasets it covers.
+pub(super) fn said(cases: &dyn Cases, metric: &Metric, summary: &Summary, filter: &Filter) -> Result<Vec<Said>> {
+    let covered = metric.covers(summary);
+    let scorers: BTreeSet<(&str, &str)> = covered.iter().map(|(dataset, scorer)| (&**dataset, &**scorer)).collect();
+    let mut found = Vec::new();
+    for line in some(cases.lines()?, filter) {
+        let line = line?;
+        for (_, scorer) in scorers.iter().filter(|(dataset, _)| *dataset == line.dataset) {
+            let score = line.scores.get(*scorer);
+            let erred = line.error.is_some();
+            if score.is_none() && !erred {
+                continue;
+            }
+            let at = line.timestamp.as_ref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+            found.push(Said {
+                at: at.map(jiff::Timestamp::as_second),
+                passed: !erred && score.is_some_and(|score| score.passed),
+                value: score.filter(|_| !erred).map(|score| score.value),
+            });
+        }
+    }
+    Ok(found)
+}
