@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -44,6 +45,17 @@ pub struct Generator {
 enum Weights {
     Waiting(DecoderSpec),
     Loaded(Box<Decoder>),
+}
+
+/// How long an answer took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// To its first token; to its end, where it has none.
+    pub first_token: Duration,
+    /// To its end.
+    pub total: Duration,
+    /// Generated tokens.
+    pub tokens: u64,
 }
 
 /// A request on its way to the scheduler, or past it.
@@ -134,6 +146,26 @@ impl Generator {
         let totals = self.run(requests, prepare, answer, progress);
         self.cache = cache;
         totals
+    }
+
+    /// Answers one request alone and computes all of it, whatever the cache holds. Weights that are not loaded yet are loaded
+    /// within that time.
+    ///
+    /// # Errors
+    /// Those of [`Generator::generate`].
+    pub fn timed(&mut self, request: Request) -> Result<Timing> {
+        let cache = self.cache.take();
+        let (began, mut first) = (Instant::now(), None);
+        let progress = |totals: &Totals| {
+            if totals.generated_tokens > 0 {
+                first.get_or_insert_with(|| began.elapsed());
+            }
+            Ok(())
+        };
+        let answered = self.generate(std::iter::once(Ok(request)), |_| Ok(()), progress);
+        self.cache = cache;
+        let (tokens, total) = (answered?.generated_tokens, began.elapsed());
+        Ok(Timing { first_token: first.unwrap_or(total), total, tokens })
     }
 
     /// Writes new answers down in the cache, if there is one.

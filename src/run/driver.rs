@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
 
 use super::cases::{Case, Cases};
 use super::check::Checked;
@@ -10,13 +11,14 @@ use super::generated::{Answerer, Desk, generate};
 use super::manifest;
 use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, LARGEST, Outbox};
+use super::probe::probe;
 use super::recorded::Recorded;
 use super::scoring::{PromptForm, Scoring, Tools};
 use crate::engine::Generator;
 use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
-use crate::record::{Batch, Manifest, Performance, RunWriter, SealedRun};
+use crate::record::{Batch, Manifest, Performance, Phase as RecordedPhase, RunWriter, SealedRun};
 
 /// Chunks that wait for scoring.
 const AHEAD: usize = 1;
@@ -87,10 +89,18 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
         watch.tell(Event::Noted { text: format!("answers were not kept: failed to {}", error.chain()) });
     }
     streamed?;
-    drop(generator);
     manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
     let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
     let mut performance = meter.finish(&engine);
+    // After all that the record says of the run: the probe is no part of it.
+    if let (Some(plan), Some(generator)) = (&checked.suite.plan.probe, &mut generator) {
+        let (began, cases) = (Instant::now(), plan.cases.min(checked.cases()));
+        watch.tell(Event::Began { phase: Phase::Probe, cases: Some(cases) });
+        performance.probe = Some(probe(generator, &checked, cases, watch)?);
+        let seconds = began.elapsed().as_secs_f64();
+        performance.phases.push(RecordedPhase { name: Phase::Probe.name().into(), seconds });
+        watch.tell(Event::Ended { phase: Phase::Probe, seconds });
+    }
     performance.settings.insert("keep_outputs".into(), keep_outputs.into());
     Ok(Finished { sealed, manifest, performance })
 }

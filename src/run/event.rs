@@ -22,12 +22,14 @@ pub enum Phase {
     Score,
     /// Result lines are sorted and added up.
     Sort,
+    /// Some cases are answered once more, one at a time.
+    Probe,
 }
 
 impl Phase {
     /// All phases, in the order in which they begin.
-    pub const ALL: [Self; 7] =
-        [Self::Check, Self::Load, Self::Answer, Self::Embed, Self::Classify, Self::Score, Self::Sort];
+    pub const ALL: [Self; 8] =
+        [Self::Check, Self::Load, Self::Answer, Self::Embed, Self::Classify, Self::Score, Self::Sort, Self::Probe];
 
     /// The name in words and in `performance.json`.
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Phase {
             Self::Embed => "embed",
             Self::Classify => "classify",
             Self::Score => "score",
+            Self::Probe => "probe",
             Self::Sort => "sort",
         }
     }

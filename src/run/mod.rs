@@ -23,6 +23,7 @@ mod manifest;
 mod meter;
 mod models;
 mod outbox;
+mod probe;
 mod recorded;
 mod recorded_line;
 mod scoring;

@@ -4,6 +4,7 @@
 //! answered; the other modules hold the tests, one subject each.
 
 mod checkpoint;
+mod comparison;
 mod default_suite;
 mod project;
 mod random_model;
