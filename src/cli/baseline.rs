@@ -105,6 +105,7 @@ fn list(args: &ListArgs, store: &Store) -> Result<Exit> {
 }
 
 fn show(args: &ShowArgs, store: &Store) -> Result<Exit> {
+    args.form.check()?;
     let folder = store.resolve(args.suite.as_deref(), &format!("baseline:{}", args.name))?;
     let run = RunReader::open(&folder)?;
     let (manifest, summary) = (run.manifest(), run.summary()?);

@@ -31,6 +31,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    args.form.check()?;
     let store = args.store.store();
     let open = |reference: &String| RunReader::open(&store.resolve(args.suite.as_deref(), reference)?);
     let base = open(&args.base)?;

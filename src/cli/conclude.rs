@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::form::{ReportArgs, Told};
 use super::{Exit, terminal};
 use crate::compare::{Cases, CompareOptions, Comparison, GatePolicy, Side, Subject, Verdict, compare, judge};
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::suite::Plan;
 ///
 /// # Errors
 /// Files that cannot be read or written. No run folder is left then.
-pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store) -> Result<Exit> {
+pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store, reports: &ReportArgs) -> Result<Exit> {
     let Finished { mut sealed, manifest, mut performance } = finished;
     let began = Instant::now();
     let comparison = match baseline {
@@ -53,6 +54,14 @@ pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store)
     sealed.write(REPORT, written.as_bytes())?;
     let folder = sealed.commit(manifest, &performance)?;
     terminal::show(&format!("{shown}\nrun folder: {}\n", folder.display()))?;
+    if !reports.is_empty() {
+        let run = RunReader::open(&folder)?;
+        let (manifest, summary) = (run.manifest(), run.summary()?);
+        let missing = manifest.missing(&summary);
+        let comparison = comparison.as_ref();
+        let report = Report { comparison, missing: Some(&missing), ..Report::of_run(manifest, &summary) };
+        reports.write(&Told { report, run: &run, base: baseline })?;
+    }
     if baseline.is_none() && exit == Exit::Passed && store.list_baselines(None)?.is_empty() {
         eprintln!("note: no baseline yet; `karat baseline accept latest` makes this run one");
     }

@@ -1,6 +1,6 @@
 //! How reports are written and where to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -10,7 +10,7 @@ use crate::compare::{Ranking, pairs};
 use crate::error::{Error, Result};
 use crate::record::{PromptCursor, RunReader};
 use crate::report::html::{Page, Shown};
-use crate::report::{Report, json, markdown, ranking, terminal as page};
+use crate::report::{Report, csv, json, junit, markdown, parquet, ranking, terminal as page};
 
 /// How a report is written and where to.
 #[derive(clap::Args)]
@@ -21,6 +21,8 @@ pub struct FormArgs {
     /// Where to write it; - is standard output.
     #[arg(long, default_value = "-", value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    reports: ReportArgs,
 }
 
 /// The forms of a report.
@@ -34,6 +36,72 @@ enum Format {
     Json,
     /// A page for a browser, in one file.
     Html,
+    /// JUnit XML for CI servers.
+    Junit,
+    /// A row per case.
+    Csv,
+    /// A row per case, typed.
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file's name ends in.
+    fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let known = [
+            ("txt", Self::Terminal),
+            ("md", Self::Markdown),
+            ("json", Self::Json),
+            ("html", Self::Html),
+            ("xml", Self::Junit),
+            ("csv", Self::Csv),
+            ("parquet", Self::Parquet),
+        ];
+        match known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(ending)) {
+            Some((_, format)) => Ok(format),
+            None => {
+                let error = Error::input(format!("write a report to `{}`: its ending names no format", path.display()));
+                Err(error.with_hint("known are .txt, .md, .json, .html, .xml (JUnit), .csv and .parquet"))
+            }
+        }
+    }
+}
+
+/// Files that reports are written to as well.
+#[derive(clap::Args)]
+pub struct ReportArgs {
+    /// Write a report to this file too, in the format that its ending names: .html, .md, .json, .xml (JUnit), .csv, .parquet
+    /// or .txt; may be given several times.
+    #[arg(long = "report", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl ReportArgs {
+    /// Whether no file is named.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Refuses endings that name no format, before anything runs.
+    ///
+    /// # Errors
+    /// The first such file.
+    pub fn check(&self) -> Result<()> {
+        self.files.iter().try_for_each(|file| Format::of(file).map(|_| ()))
+    }
+
+    /// Writes the reports; each file appears whole or not at all.
+    ///
+    /// # Errors
+    /// A run that cannot be read, a file that cannot be written.
+    pub fn write(&self, told: &Told<'_>) -> Result<()> {
+        for file in &self.files {
+            let mut output = Output::open(file)?;
+            output.bytes(&bytes(Format::of(file)?, told, page::Style::default())?)?;
+            output.close()?;
+        }
+        Ok(())
+    }
 }
 
 /// A report and the saved runs that it is about.
@@ -52,12 +120,20 @@ impl FormArgs {
     /// # Errors
     /// A run that cannot be read, a file that cannot be written.
     pub fn write(&self, told: &Told<'_>) -> Result<()> {
-        self.put(match self.format {
-            Format::Terminal => page::render(&told.report, self.style()).into_bytes(),
-            Format::Markdown => markdown::render(&told.report).into_bytes(),
-            Format::Json => json::render(&told.report)?,
-            Format::Html => html(told)?,
-        })
+        if matches!(self.format, Format::Parquet) && self.to_terminal() {
+            let error = Error::input("write Parquet to the standard output");
+            return Err(error.with_hint("name a file: --out cases.parquet"));
+        }
+        self.reports.write(told)?;
+        self.put(bytes(self.format, told, self.style())?)
+    }
+
+    /// Refuses what cannot be written, before anything is computed.
+    ///
+    /// # Errors
+    /// An ending that names no format.
+    pub fn check(&self) -> Result<()> {
+        self.reports.check()
     }
 
     /// Writes a ranking.
@@ -69,9 +145,11 @@ impl FormArgs {
             Format::Terminal => ranking::terminal(ranked, self.style()).into_bytes(),
             Format::Markdown => ranking::markdown(ranked).into_bytes(),
             Format::Json => ranking::json(ranked)?,
-            Format::Html => {
-                let error = Error::input("write a ranking of several candidates as HTML");
-                return Err(error.with_hint("a page shows one candidate; rankings are text, Markdown or JSON"));
+            Format::Html | Format::Junit | Format::Csv | Format::Parquet => {
+                let error = Error::input("write a ranking of several candidates in this format");
+                return Err(
+                    error.with_hint("rankings are text, Markdown or JSON; compare with one candidate for the others")
+                );
             }
         })
     }
@@ -94,6 +172,32 @@ impl FormArgs {
     }
 }
 
+/// A report in a format.
+fn bytes(format: Format, told: &Told<'_>, style: page::Style) -> Result<Vec<u8>> {
+    let report = &told.report;
+    Ok(match format {
+        Format::Terminal => page::render(report, style).into_bytes(),
+        Format::Markdown => markdown::render(report).into_bytes(),
+        Format::Json => json::render(report)?,
+        Format::Html => html(told)?,
+        Format::Junit => {
+            let performance = told.run.performance()?;
+            junit::render(&Report { performance: Some(&performance), ..*report }, cases(told)?)?
+        }
+        Format::Csv => csv::render(report, cases(told)?)?,
+        Format::Parquet => parquet::render(report, cases(told)?)?,
+    })
+}
+
+/// The cases of a run, beside those of the run it is compared with.
+fn cases<'a>(told: &Told<'a>) -> Result<Box<dyn Iterator<Item = Result<Shown>> + 'a>> {
+    let lines = told.run.lines()?;
+    Ok(match told.base {
+        None => Box::new(lines.map(|line| line.map(Shown::Alone))),
+        Some(base) => Box::new(pairs(base.lines()?, lines).map(|pair| pair.map(Shown::Compared))),
+    })
+}
+
 /// The page of a run, with its cases.
 ///
 /// # Errors
@@ -108,22 +212,11 @@ pub fn html(told: &Told<'_>) -> Result<Vec<u8>> {
         ..*report
     });
     let mut after = PromptCursor::new(run.prompts()?);
-    match base {
-        None => {
-            for line in run.lines()? {
-                let line = line?;
-                let prompt = after.find(line.case())?;
-                page.add(Shown::Alone(line), (None, prompt));
-            }
-        }
-        Some(base) => {
-            let mut before = PromptCursor::new(base.prompts()?);
-            for pair in pairs(base.lines()?, run.lines()?) {
-                let pair = pair?;
-                let prompts = (before.find(pair.case())?, after.find(pair.case())?);
-                page.add(Shown::Compared(pair), prompts);
-            }
-        }
+    let mut before = PromptCursor::new(base.map(RunReader::prompts).transpose()?.flatten());
+    for shown in cases(told)? {
+        let shown = shown?;
+        let prompts = (before.find(shown.case())?, after.find(shown.case())?);
+        page.add(shown, prompts);
     }
     page.finish()
 }

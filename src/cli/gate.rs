@@ -27,6 +27,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    args.form.check()?;
     let store = args.store.store();
     let run = RunReader::open(&store.resolve(args.suite.as_deref(), &args.run)?)?;
     let manifest = run.manifest();

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::cache_args::{CacheArgs, CacheFolder};
 use super::conclude::conclude;
 use super::engine_args::EngineArgs;
+use super::form::ReportArgs;
 use super::run_progress::RunProgress;
 use super::signals::Signals;
 use super::store_args::{BaselineArgs, StoreArgs};
@@ -48,6 +49,8 @@ pub struct Args {
     cache: CacheArgs,
     #[command(flatten)]
     engine: EngineArgs,
+    #[command(flatten)]
+    reports: ReportArgs,
     /// No progress.
     #[arg(long, short)]
     quiet: bool,
@@ -55,6 +58,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    args.reports.check()?;
     let path = suite_path(args.suite.as_deref(), "run")?;
     let engine = args.engine.apply()?;
     let overrides =
@@ -82,7 +86,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
-    conclude(finished, baseline.as_ref(), &store)
+    conclude(finished, baseline.as_ref(), &store, &args.reports)
 }
 
 /// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::conclude::conclude;
 use super::engine_args::EngineArgs;
+use super::form::ReportArgs;
 use super::run::{encoders, plan};
 use super::run_progress::RunProgress;
 use super::signals::Signals;
@@ -40,6 +41,8 @@ pub struct Args {
     dry_run: bool,
     #[command(flatten)]
     engine: EngineArgs,
+    #[command(flatten)]
+    reports: ReportArgs,
     /// No progress.
     #[arg(long, short)]
     quiet: bool,
@@ -47,6 +50,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    args.reports.check()?;
     let path = suite_path(args.suite.as_deref(), "score --responses FILE")?;
     let engine = args.engine.apply()?;
     let suite = Suite::load(&path, &args.overrides.overrides()?, Purpose::Score)?;
@@ -67,5 +71,5 @@ pub fn run(args: Args) -> Result<Exit> {
     let (drafts, cache) = (None, None);
     let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
-    conclude(finished, baseline.as_ref(), &store)
+    conclude(finished, baseline.as_ref(), &store, &args.reports)
 }

@@ -3,12 +3,16 @@
 //! Whatever a model answered is hostile until shown to be text: terminals get no control characters, Markdown gets no
 //! markup, HTML gets data that only its own script reads.
 
+pub mod csv;
 pub mod html;
 pub mod json;
+pub mod junit;
 pub mod markdown;
 mod page;
+pub mod parquet;
 pub mod ranking;
 mod rows;
+mod table;
 pub mod terminal;
 mod text;
 

@@ -167,7 +167,10 @@ fn a_prompts_own_diff_comes_first() {
     let report: Value =
         serde_json::from_str(&project.karat(["compare", "main", "latest", "--format", "json"]).code(0).stdout).unwrap();
     let case = &report["comparison"]["changes"][0];
-    assert_eq!((&case["prompt_changed"], &case["base"]["prompt"]), (&json!(true), &json!("[user]\nAnswer kindly: Hello?")));
+    assert_eq!(
+        (&case["prompt_changed"], &case["base"]["prompt"]),
+        (&json!(true), &json!("[user]\nAnswer kindly: Hello?"))
+    );
     assert_eq!(case["candidate"]["prompt"], "[user]\nAnswer briefly: Hello?");
     let markdown = project.karat(["compare", "main", "latest", "--format", "markdown"]).code(0).stdout;
     assert!(markdown.contains("Answer <del>kindly:</del><ins>briefly:</ins> Hello?"), "{markdown}");

@@ -36,6 +36,16 @@ pub enum Shown {
     Compared(Pair),
 }
 
+impl Shown {
+    /// Dataset and id.
+    pub fn case(&self) -> (&str, &str) {
+        match self {
+            Self::Alone(line) => line.case(),
+            Self::Compared(pair) => pair.case(),
+        }
+    }
+}
+
 /// What a case was asked, in the base run and in the one in question, where that was kept.
 pub type Prompts = (Option<String>, Option<String>);
 
