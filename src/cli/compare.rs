@@ -3,7 +3,7 @@
 use super::Exit;
 use super::conclude::{Judged, judged};
 use super::form::{FormArgs, Told};
-use super::store_args::StoreArgs;
+use super::store_args::{StoreArgs, open_run};
 use crate::compare::{Candidate, First, rank};
 use crate::error::Result;
 use crate::record::RunReader;
@@ -12,7 +12,7 @@ use crate::report::Report;
 /// Arguments of `karat compare`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run to compare against: a run folder, a run id, `latest`, or the name of a baseline.
+    /// The run to compare against: a run folder, a run id, `latest`, the name of a baseline, or git:REF:PATH.
     base: String,
     /// The run in question, named in the same ways; the gates of its own plan apply. Several are ranked.
     #[arg(required = true)]
@@ -33,7 +33,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     args.form.check()?;
     let store = args.store.store();
-    let open = |reference: &String| RunReader::open(&store.resolve(args.suite.as_deref(), reference)?);
+    let open = |reference: &String| open_run(&store, args.suite.as_deref(), reference);
     let base = open(&args.base)?;
     let candidates = args.candidates.iter().map(open).collect::<Result<Vec<_>>>()?;
     for candidate in &candidates {

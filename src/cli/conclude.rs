@@ -1,5 +1,6 @@
 //! The end of a run: comparison with the baseline, verdict, reports, the folder's final name, the exit code.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::form::{ReportArgs, Told};
@@ -16,7 +17,12 @@ use crate::suite::Plan;
 ///
 /// # Errors
 /// Files that cannot be read or written. No run folder is left then.
-pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store, reports: &ReportArgs) -> Result<Exit> {
+pub fn conclude(
+    finished: Finished,
+    baseline: Option<&RunReader>,
+    store: &Store,
+    reports: &ReportArgs,
+) -> Result<Concluded> {
     let Finished { mut sealed, manifest, mut performance } = finished;
     let began = Instant::now();
     let comparison = match baseline {
@@ -65,7 +71,15 @@ pub fn conclude(finished: Finished, baseline: Option<&RunReader>, store: &Store,
     if baseline.is_none() && exit == Exit::Passed && store.list_baselines(None)?.is_empty() {
         eprintln!("note: no baseline yet; `karat baseline accept latest` makes this run one");
     }
-    Ok(exit)
+    Ok(Concluded { exit, folder: Some(folder) })
+}
+
+/// How a run ended.
+pub struct Concluded {
+    /// The exit code.
+    pub exit: Exit,
+    /// Its folder, where anything ran.
+    pub folder: Option<PathBuf>,
 }
 
 /// What the plan in a manifest asks of a candidate.

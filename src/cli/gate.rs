@@ -3,15 +3,14 @@
 use super::Exit;
 use super::conclude::{Judged, judged, plan};
 use super::form::{FormArgs, Told};
-use super::store_args::{BaselineArgs, StoreArgs};
+use super::store_args::{BaselineArgs, StoreArgs, open_run};
 use crate::error::Result;
-use crate::record::RunReader;
 use crate::report::Report;
 
 /// Arguments of `karat gate`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run: a run folder, a run id, `latest`, or the name of a baseline. The gates of its own plan apply.
+    /// The run: a run folder, a run id, `latest`, the name of a baseline, or git:REF:PATH. The gates of its own plan apply.
     #[arg(default_value = "latest")]
     run: String,
     /// The suite, where a name alone does not tell it.
@@ -29,7 +28,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     args.form.check()?;
     let store = args.store.store();
-    let run = RunReader::open(&store.resolve(args.suite.as_deref(), &args.run)?)?;
+    let run = open_run(&store, args.suite.as_deref(), &args.run)?;
     let manifest = run.manifest();
     let baseline = args.baseline.open(&store, &manifest.suite, &plan(manifest)?.baseline)?;
     let Judged { comparison, summary, verdict, exit } = judged(baseline.as_ref(), &run)?;

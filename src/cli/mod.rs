@@ -17,6 +17,7 @@ mod exit;
 mod form;
 mod gate;
 mod generate;
+mod init;
 mod lines;
 mod lint;
 mod logprob;
@@ -51,6 +52,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a small suite to begin with.
+    Init(init::Args),
     /// Run a suite: answer, score, record, compare with the baseline, judge.
     Run(run::Args),
     /// Score recorded answers of a suite, without a generator.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<Exit> {
     match command {
+        Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),
         Command::Score(args) => score::run(args),
         Command::Compare(args) => compare::run(args),

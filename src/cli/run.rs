@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::cache_args::{CacheArgs, CacheFolder};
-use super::conclude::conclude;
+use super::conclude::{Concluded, conclude};
 use super::engine_args::EngineArgs;
 use super::form::ReportArgs;
 use super::run_progress::RunProgress;
@@ -14,8 +14,10 @@ use super::store_args::{BaselineArgs, StoreArgs};
 use super::suite_args::{OverrideArgs, suite_path};
 use super::{Exit, model, terminal};
 use crate::engine::hash_memo::HashMemo;
+use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
-use crate::record::RESULTS;
+use crate::history::Store;
+use crate::record::{RESULTS, RunReader};
 use crate::run::{Checked, Event, Job, ModelFolders, Recorded, Watch, check, execute};
 use crate::suite::{Overrides, Purpose, Suite};
 
@@ -60,33 +62,70 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     args.reports.check()?;
     let path = suite_path(args.suite.as_deref(), "run")?;
-    let engine = args.engine.apply()?;
     let overrides =
         Overrides { generator: args.model, seed: args.seed, repeat: args.repeat, ..args.overrides.overrides()? };
     let suite = Suite::load(&path, &overrides, Purpose::Run)?;
     let store = args.store.store();
     let baseline = args.baseline.open(&store, &suite.plan.name, &suite.plan.baseline)?;
+    let what =
+        Running { suite, baseline, engine: args.engine.apply()?, cache: &args.cache, keep_outputs: !args.no_outputs };
+    let how = Showing { store: &store, reports: &args.reports, quiet: args.quiet, dry_run: args.dry_run };
+    Ok(carry_out(what, &how)?.exit)
+}
+
+/// What is run.
+pub struct Running<'a> {
+    /// The suite, loaded.
+    pub suite: Suite,
+    /// What the run is compared with.
+    pub baseline: Option<RunReader>,
+    /// How models compute.
+    pub engine: EngineOptions,
+    /// Where answers are kept.
+    pub cache: &'a CacheArgs,
+    /// Whether answers are recorded.
+    pub keep_outputs: bool,
+}
+
+/// Where it goes and what is shown of it.
+pub struct Showing<'a> {
+    /// Runs and baselines.
+    pub store: &'a Store,
+    /// Files that reports are written to.
+    pub reports: &'a ReportArgs,
+    /// No progress.
+    pub quiet: bool,
+    /// Check everything, show the plan and stop.
+    pub dry_run: bool,
+}
+
+/// Runs a suite with its generator.
+///
+/// # Errors
+/// What is wrong with data, models or files; an interrupt.
+pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
+    let Running { suite, baseline, engine, cache, keep_outputs } = what;
     let signals = Signals::listen()?;
-    let progress = RunProgress::start(args.quiet || args.dry_run);
+    let progress = RunProgress::start(how.quiet || how.dry_run);
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
     let watch = Watch { event: &event, stop: &stop };
     let checked = check(suite, None, watch)?;
-    if args.dry_run {
+    if how.dry_run {
         terminal::show(&plan(&checked)?)?;
-        return Ok(Exit::Passed);
+        return Ok(Concluded { exit: Exit::Passed, folder: None });
     }
-    let cache = args.cache.folder();
+    let cache = cache.folder();
     let memo = cache.as_ref().map(CacheFolder::memo);
     let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
     let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
-    let keep_outputs = !args.no_outputs;
     // A baseline without answers gives no drafts; nothing else depends on them.
     let answers = baseline.as_ref().filter(|_| engine.drafts).map(|run| run.folder().join(RESULTS));
     let drafts = answers.and_then(|answers| Recorded::open(&answers, watch).ok());
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
-    let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
+    let runs = how.store.runs();
+    let finished = execute(Job { checked, models, engine, drafts, cache, runs, keep_outputs, watch })?;
     progress.end();
-    conclude(finished, baseline.as_ref(), &store, &args.reports)
+    conclude(finished, baseline.as_ref(), how.store, how.reports)
 }
 
 /// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not

@@ -71,5 +71,5 @@ pub fn run(args: Args) -> Result<Exit> {
     let (drafts, cache) = (None, None);
     let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     progress.end();
-    conclude(finished, baseline.as_ref(), &store, &args.reports)
+    Ok(conclude(finished, baseline.as_ref(), &store, &args.reports)?.exit)
 }

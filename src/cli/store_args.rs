@@ -1,9 +1,9 @@
 //! Where runs and baselines live.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::history::Store;
+use crate::history::{Checkout, Store};
 use crate::record::RunReader;
 
 /// The two folders.
@@ -24,10 +24,21 @@ impl StoreArgs {
     }
 }
 
+/// The run that a reference means, opened and verified: what [`Store::resolve`] knows, or `git:REF:PATH`.
+///
+/// # Errors
+/// Nothing is found, or its files are not what its manifest says.
+pub fn open_run(store: &Store, suite: Option<&str>, reference: &str) -> Result<RunReader> {
+    match Checkout::of(reference, Path::new("."))? {
+        Some(checkout) => Ok(RunReader::open(checkout.folder())?.keeping(checkout)),
+        None => RunReader::open(&store.resolve(suite, reference)?),
+    }
+}
+
 /// Which baseline to compare with.
 #[derive(clap::Args)]
 pub struct BaselineArgs {
-    /// Compare with this baseline, or with this run (default: the suite's baseline, if one was accepted).
+    /// Compare with this baseline, or with this run, or git:REF:PATH (default: the suite's baseline, if one was accepted).
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
     /// Compare with nothing.
@@ -44,13 +55,13 @@ impl BaselineArgs {
         if self.no_baseline {
             return Ok(None);
         }
-        let folder = match &self.baseline {
+        let opened = match &self.baseline {
             Some(name) => match store.current(suite, name) {
-                Ok(Some(folder)) => Some(folder),
-                Ok(None) | Err(_) => Some(store.resolve(Some(suite), name)?),
+                Ok(Some(folder)) => Some(RunReader::open(&folder)),
+                Ok(None) | Err(_) => Some(open_run(store, Some(suite), name)),
             },
-            None => store.current(suite, default)?,
+            None => store.current(suite, default)?.map(|folder| RunReader::open(&folder)),
         };
-        folder.map(|folder| RunReader::open(&folder).map_err(|e| e.context("open the baseline"))).transpose()
+        opened.transpose().map_err(|e| e.context("open the baseline"))
     }
 }

@@ -12,17 +12,16 @@ use super::conclude::{Judged, judged, plan};
 use super::form::{Told, html};
 use super::lines::Output;
 use super::signals::Signals;
-use super::store_args::{BaselineArgs, StoreArgs};
+use super::store_args::{BaselineArgs, StoreArgs, open_run};
 use super::{Exit, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::record::RunReader;
 use crate::report::Report;
 use crate::report::html::policy;
 
 /// Arguments of `karat view`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run: a run folder, a run id, `latest`, or the name of a baseline.
+    /// The run: a run folder, a run id, `latest`, the name of a baseline, or git:REF:PATH.
     #[arg(default_value = "latest")]
     run: String,
     /// The suite, where a name alone does not tell it.
@@ -53,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let store = args.store.store();
-    let run = RunReader::open(&store.resolve(args.suite.as_deref(), &args.run)?)?;
+    let run = open_run(&store, args.suite.as_deref(), &args.run)?;
     let manifest = run.manifest();
     let baseline = args.baseline.open(&store, &manifest.suite, &plan(manifest)?.baseline)?;
     // A run needs no comparison with itself.

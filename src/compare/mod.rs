@@ -45,3 +45,4 @@ pub use words::{Piece, Side as TextSide, word_diff};
 pub(crate) use comparison::tests as tests_support;
 
 pub use crate::record::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
+pub use crate::rule::Gate;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CURRENT, Store};
+use super::{Acceptance, CURRENT, Store, head, identity, log};
 use crate::error::{Error, Kind, Result};
 use crate::record::{FileHasher, MANIFEST, RunReader, check_name, sync_folder, write_atomically};
 
@@ -14,8 +14,10 @@ pub struct Accept<'a> {
     pub run: &'a Path,
     /// The baseline's name.
     pub name: &'a str,
-    /// Accept a run with errored or missing cases.
+    /// Accept a run with errored or missing cases, or of files that are not committed.
     pub force: bool,
+    /// Why, in the words of whoever accepts.
+    pub why: Option<&'a str>,
 }
 
 /// What accepting did.
@@ -32,13 +34,16 @@ pub struct Accepted {
 impl Store {
     /// Copies a run under a baseline's name and points `current` at it.
     ///
-    /// Refused: a run whose files are not its manifest's; one with errored or missing cases, unless forced; an id that
-    /// is there with other content. Every step is atomic: a crash leaves the old baseline in force.
+    /// Refused: a run whose files are not its manifest's; one with errored or missing cases, or of a suite whose files differed
+    /// from their commit, unless forced; an id that is there with other content. Every step is atomic: a crash leaves the old
+    /// baseline in force. Who accepted, when, why and at which commit goes to [`super::ACCEPTED`].
     pub fn accept(&self, accept: Accept<'_>) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = RunReader::open(accept.run)?;
+        let refused = refuse_incomplete(&run).and_then(|()| refuse_dirty(&run));
+        let forced = refused.is_err();
         if !accept.force {
-            refuse_incomplete(&run)?;
+            refused?;
         }
         let manifest = run.manifest();
         let folder = self.baselines.join(&manifest.suite).join(accept.name);
@@ -53,6 +58,18 @@ impl Store {
         }
         let before = fs::read_to_string(folder.join(CURRENT)).ok().map(|text| text.trim().to_owned());
         let replaced = before.filter(|id| id != manifest.run_id.as_str());
+        if !known || replaced.is_some() || accept.why.is_some() {
+            let acceptance = Acceptance {
+                run_id: manifest.run_id.to_string(),
+                replaced: replaced.clone(),
+                by: identity(&folder),
+                at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                why: accept.why.map(str::to_owned),
+                git_commit: head(&folder),
+                forced,
+            };
+            log::append(&folder, &acceptance)?;
+        }
         write_atomically(&folder.join(CURRENT), format!("{}\n", manifest.run_id).as_bytes())?;
         Ok(Accepted { folder: target, replaced, known })
     }
@@ -71,6 +88,15 @@ fn refuse_incomplete(run: &RunReader) -> Result<()> {
     Err(Error::new(Kind::Input, fragment)
         .at(run.folder())
         .with_hint("repeat the run, or accept it as it is with `--force`"))
+}
+
+fn refuse_dirty(run: &RunReader) -> Result<()> {
+    if run.manifest().git_dirty != Some(true) {
+        return Ok(());
+    }
+    let fragment = format!("accept run `{}`: files of its suite were not committed when it ran", run.manifest().run_id);
+    let hint = "commit them and repeat the run, so that others can make it again, or accept it as it is with `--force`";
+    Err(Error::input(fragment).at(run.folder()).with_hint(hint))
 }
 
 /// Equal manifests name equal hashes, and opening the entry verifies those.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{CURRENT, Store};
+use super::{Acceptance, CURRENT, Store, log};
 use crate::error::{Error, Result};
 use crate::record::{MANIFEST, RunId, check_name};
 
@@ -30,6 +30,8 @@ pub struct Baseline {
     pub current: Option<RunEntry>,
     /// All entries, oldest first.
     pub entries: Vec<RunEntry>,
+    /// Who accepted what, oldest first.
+    pub accepted: Vec<Acceptance>,
 }
 
 impl Store {
@@ -93,7 +95,8 @@ impl Store {
                 Some(entry.ok_or_else(missing)?)
             }
         };
-        Ok(Baseline { suite: suite.into(), name: name.into(), current, entries })
+        let accepted = log::read(&folder)?;
+        Ok(Baseline { suite: suite.into(), name: name.into(), current, entries, accepted })
     }
 }
 

@@ -1,17 +1,21 @@
 //! Where runs and baselines live: `runs/<suite>/<run-id>/` and `baselines/<suite>/<name>/<run-id>/` with a file
 //! `current` that names the accepted run.
 //!
-//! Finds, lists, accepts. A baseline entry is a copy of a run and never changes; accepting another run adds an entry
+//! Finds (in folders and in git), lists, accepts. A baseline entry is a copy of a run and never changes; accepting another run adds an entry
 //! and moves `current`. Reading and verifying a run is `record`'s.
 
 mod accept;
+mod git;
 mod list;
+mod log;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
 pub use accept::{Accept, Accepted};
+pub use git::{Checkout, head, identity};
 pub use list::{Baseline, RunEntry};
+pub use log::{ACCEPTED, Acceptance};
 
 use std::path::{Path, PathBuf};
 

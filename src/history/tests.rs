@@ -24,7 +24,7 @@ impl Place {
     }
 
     fn accept(&self, run: &Path, name: &str) -> crate::error::Result<Accepted> {
-        self.store.accept(Accept { run, name, force: false })
+        self.store.accept(Accept { run, name, force: false, why: None })
     }
 }
 
@@ -51,7 +51,7 @@ fn accepting_copies_and_moves_current() {
     assert_eq!(place.store.current("desk", "main").unwrap(), Some(next.folder));
     assert_eq!(place.store.current("desk", "other").unwrap(), None);
     // Nothing unfinished is left, and git is told to leave line ends alone.
-    assert_eq!(fs::read_dir(place.folder.path().join("baselines/desk/main")).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(place.folder.path().join("baselines/desk/main")).unwrap().count(), 4);
     assert!(place.folder.path().join("baselines/.gitattributes").is_file());
 }
 
@@ -67,7 +67,19 @@ fn refusals() {
     assert!(place.accept(&place.run(2, &[]), "main").is_err());
     assert!(place.accept(&errored, "../main").is_err());
     assert_eq!(place.store.list_baselines(None).unwrap(), []);
-    place.store.accept(Accept { run: &errored, name: "main", force: true }).unwrap();
+    // Files that were not committed: nobody else could make this run again.
+    let dirty = place.run(5, &[line("a", "1", true)]);
+    let text = fs::read_to_string(dirty.join(crate::record::MANIFEST)).unwrap();
+    let text = text.replace("\"git_commit\": null,", "\"git_commit\": \"abc\",\n  \"git_dirty\": true,");
+    fs::write(dirty.join(crate::record::MANIFEST), text).unwrap();
+    let error = place.accept(&dirty, "main").unwrap_err();
+    assert!(error.fragment().ends_with("were not committed when it ran"), "{error}");
+    place.store.accept(Accept { run: &errored, name: "main", force: true, why: Some("a known gap") }).unwrap();
+
+    let baseline = place.store.baseline("desk", "main").unwrap();
+    let last = baseline.accepted.last().unwrap();
+    assert_eq!((last.forced, last.why.as_deref(), last.replaced.as_deref()), (true, Some("a known gap"), None));
+    assert_eq!(last.run_id, id(&errored));
 
     // The same id with other content.
     let other = super::tests::place();
@@ -81,7 +93,8 @@ fn refusals() {
     assert!(place.accept(&same_id, "fresh").is_err());
     let entry = place.store.current("desk", "main").unwrap().unwrap();
     fs::write(entry.join(RESULTS), "").unwrap();
-    let error = place.store.accept(Accept { run: &errored, name: "main", force: true }).unwrap_err();
+    let error =
+        place.store.accept(Accept { run: &errored, name: "main", force: true, why: Some("a known gap") }).unwrap_err();
     assert_eq!(error.fragment(), "verify the baseline entry that is there");
 }
 

@@ -29,6 +29,9 @@ pub struct Manifest {
     pub created_at: String,
     /// The commit of the suite's repository, where it has one.
     pub git_commit: Option<String>,
+    /// Whether files of the suite's folder differed from that commit; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirty: Option<bool>,
     /// The numerics fingerprint by part (instruction set, kernels, K-block, types, …). Runs with different fingerprints
     /// may differ in bits without any other cause.
     pub fingerprint: BTreeMap<String, String>,
@@ -85,6 +88,7 @@ impl Manifest {
             run_id,
             created_at: created_at.to_string(),
             git_commit: None,
+            git_dirty: None,
             fingerprint: BTreeMap::new(),
             hashes: Hashes::default(),
             selected: BTreeMap::new(),

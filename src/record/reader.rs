@@ -1,5 +1,6 @@
 //! Opening a saved run and trusting it only after its hashes agree.
 
+use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 pub struct RunReader {
     folder: PathBuf,
     manifest: Manifest,
+    /// What lives as long as the run is read: a temporary folder that holds it.
+    kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl RunReader {
@@ -38,7 +41,14 @@ impl RunReader {
                     .with_hint(hint));
             }
         }
-        Ok(Self { folder: folder.into(), manifest })
+        Ok(Self { folder: folder.into(), manifest, kept: None })
+    }
+
+    /// Keeps a thing as long as the run is read.
+    #[must_use]
+    pub fn keeping(mut self, kept: impl Any + Send + Sync) -> Self {
+        self.kept = Some(Box::new(kept));
+        self
     }
 
     /// Reads the manifest alone, for lists: the files are not verified.

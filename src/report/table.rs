@@ -7,7 +7,6 @@
 use super::Report;
 use super::html::Shown;
 use crate::compare::{Pair, change};
-use crate::engine::Finish;
 use crate::record::ResultLine;
 
 /// What a column holds; every cell may be empty.
@@ -126,16 +125,12 @@ impl Table {
             return;
         };
         let text = |text: &Option<String>| text.clone().map_or(Cell::Empty, Cell::Text);
-        let finish = line.finish.map(|finish| match finish {
-            Finish::Stop => "stop",
-            Finish::Eos => "eos",
-            Finish::Length => "length",
-            Finish::Error => "error",
-        });
+        // As the record spells it.
+        let finish = line.finish.and_then(|finish| serde_json::to_value(finish).ok()?.as_str().map(str::to_owned));
         let tokens = line.prompt_tokens.and_then(|tokens| i64::try_from(tokens).ok());
         row.push(Cell::Flag(line.passed));
         row.push(text(&line.error));
-        row.push(finish.map_or(Cell::Empty, |finish| Cell::Text(finish.into())));
+        row.push(finish.map_or(Cell::Empty, Cell::Text));
         row.push(tokens.map_or(Cell::Empty, Cell::Integer));
         row.push(text(&line.output));
         for scorer in &self.scorers {

@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::compare::tests_support::{broken, compared, line, manifest};
-use crate::compare::{GatePolicy, Subject, judge};
+use crate::compare::{Gate, GatePolicy, Subject, judge};
 use crate::record::SummaryBuilder;
 use crate::report::text::columns;
-use crate::rule::Gate;
 
 fn page(width: usize, color: bool) -> String {
     let base = vec![line("danger", "1", true), line("golden", "1", true), line("golden", "2", false)];

@@ -18,7 +18,11 @@ pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
     let value = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
     let now = jiff::Timestamp::now();
     let mut manifest = Manifest::new(&plan.name, RunId::new(now, &value), now, value);
-    manifest.git_commit = commit(checked.suite.path());
+    manifest.git_commit = git(checked.suite.path(), &["rev-parse", "--verify", "--quiet", "HEAD"]);
+    // Runs and baselines are made from the suite, not the other way round.
+    let status = ["status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude)runs", ":(exclude)baselines"];
+    let status = manifest.git_commit.as_ref().and_then(|_| git(checked.suite.path(), &status));
+    manifest.git_dirty = status.map(|text| !text.is_empty());
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
         manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());
         let selected = Selected { kind: source.kind, cases: survey.cases as u64 * u64::from(checked.repeats()) };
@@ -61,13 +65,11 @@ fn prompts(checked: &Checked) -> Result<BTreeMap<String, String>> {
     files.map(|file| Ok((portable_path(file), sha256_file(&checked.suite.resolve(file))?))).collect()
 }
 
-/// The commit of the working tree that the suite lies in, if it lies in one and git is there.
-fn commit(suite: &Path) -> Option<String> {
+/// What git says in the suite's folder, if that lies in a working tree and git is there.
+fn git(suite: &Path, args: &[&str]) -> Option<String> {
     let folder = suite.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut git = Command::new("git");
-    git.arg("-C").arg(folder).args(["rev-parse", "--verify", "--quiet", "HEAD"]);
-    let output = git.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output = git.arg("-C").arg(folder).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let text = text.trim();
-    (output.status.success() && !text.is_empty()).then(|| text.to_owned())
+    output.status.success().then(|| text.trim().to_owned())
 }

@@ -47,6 +47,33 @@ impl Suite {
         }
     }
 
+    /// The same suite with another plan, that of an earlier run say; its paths start from the same folder. Plans in records
+    /// hold no absolute path: where such a one has become a name that is what this suite's own path becomes, the suite's own is
+    /// taken.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn replanned(self, mut plan: Plan, purpose: Purpose) -> Result<Self> {
+        let generator_base = root_of(&self.path);
+        let own = &self.plan;
+        restore(&mut plan.models.generator, &own.models.generator);
+        restore(&mut plan.models.embedder, &own.models.embedder);
+        restore(&mut plan.models.toxicity, &own.models.toxicity);
+        restore(&mut plan.prompt, &own.prompt);
+        for dataset in &mut plan.datasets {
+            if let Some(same) = own.datasets.iter().find(|same| same.name == dataset.name) {
+                let mut named = DatasetPlan { file: dataset.file.clone(), ..same.clone() };
+                restore(&mut named, same);
+                dataset.file = named.file;
+            }
+        }
+        let suite = Self { plan, generator_base, ..self };
+        match validate::problems(&suite, purpose).into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(suite),
+        }
+    }
+
     /// The suite as read, with nothing but spelling and types checked.
     pub(super) fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
         let bytes =
@@ -150,6 +177,13 @@ impl Suite {
     /// An error about the value at a dotted path of the plan, placed where that value was written.
     pub(super) fn problem(&self, place: &str, error: Error) -> Error {
         self.tree.nearest(place).origin.locate(error, &self.path)
+    }
+}
+
+/// Takes a suite's own value where a record writes both alike.
+fn restore<T: Clone + serde::Serialize>(recorded: &mut T, own: &T) {
+    if serde_json::to_value(&*recorded).ok() == serde_json::to_value(own).ok() {
+        *recorded = own.clone();
     }
 }
 

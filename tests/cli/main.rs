@@ -12,6 +12,7 @@ mod reference;
 
 mod bad_input;
 mod bad_model;
+mod baselines;
 mod cache;
 mod engine;
 mod exit_codes;

@@ -1,0 +1,111 @@
+//! `karat init`: a small suite to begin with.
+
+use std::path::{Path, PathBuf};
+
+use super::{Exit, terminal};
+use crate::engine::{ModelRef, registry};
+use crate::error::{Error, Result};
+
+/// Arguments of `karat init`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The folder of the suite; made if it is not there.
+    #[arg(default_value = "my-suite")]
+    folder: PathBuf,
+    /// The generator: a model folder, name@version of the registry, or org/name[@revision] on the hub (default:
+    /// karat-mini@2, where the registry has it).
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+}
+
+/// The generator where none is named.
+const DEFAULT: (&str, &str) = ("karat-mini", "2");
+
+/// The files of a suite; the generator and the name stand for `{{model}}` and `{{name}}`.
+const FILES: [(&str, &str); 5] = [
+    ("suite.yaml", include_str!("init/suite.yaml")),
+    ("golden.jsonl", include_str!("init/golden.jsonl")),
+    ("danger.jsonl", include_str!("init/danger.jsonl")),
+    ("prompts/answer.md", include_str!("init/answer.md")),
+    ("prompts/system.md", include_str!("init/system.md")),
+];
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit> {
+    let folder = &args.folder;
+    let name = name(folder)?;
+    if let Some(there) = FILES.iter().map(|(file, _)| folder.join(file)).find(|path| path.exists()) {
+        let error = Error::input("write the suite: there is such a file already").at(there);
+        return Err(error.with_hint("name another folder; nothing is ever overwritten"));
+    }
+    let made = !folder.is_dir();
+    let failed = |path: &Path, e| Error::io("write", path, e);
+    std::fs::create_dir_all(folder.join("prompts")).map_err(|e| failed(folder, e))?;
+    let model = match model(&args, folder) {
+        Ok(model) => model,
+        Err(error) => {
+            // Nothing is left of a suite that was not made.
+            let _ = std::fs::remove_dir(folder.join("prompts"));
+            if made {
+                let _ = std::fs::remove_dir(folder);
+            }
+            return Err(error);
+        }
+    };
+    for (file, text) in FILES {
+        let path = folder.join(file);
+        let text = text.replace("{{model}}", &model).replace("{{name}}", &name);
+        std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
+    }
+    let shown = folder.display();
+    terminal::show(&format!(
+        "wrote {shown}: a suite, {} golden and {} danger cases, a prompt\n\nnext:\n\
+         \x20 karat lint {shown}                 look for mistakes, without a model\n\
+         \x20 karat run {shown}                  answer, score, judge\n\
+         \x20 karat baseline accept latest -m \"first run\"\n\
+         then change {shown}/prompts/answer.md, run again, and look:\n\
+         \x20 karat view latest                  what changed, case by case, in a browser\n",
+        cases(FILES[1].1),
+        cases(FILES[2].1),
+    ))?;
+    Ok(Exit::Passed)
+}
+
+fn cases(text: &str) -> usize {
+    text.lines().count()
+}
+
+/// The suite's name: that of its folder, as far as names of suites allow.
+fn name(folder: &Path) -> Result<String> {
+    let whole = std::path::absolute(folder).map_err(|e| Error::io("find", folder, e))?;
+    let text = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let letter = |c: char| if c.is_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
+    let name: String = text.chars().map(letter).collect();
+    match name.trim_matches('-').is_empty() {
+        true => Err(Error::input(format!("name the suite after the folder `{}`", folder.display()))
+            .with_hint("name a folder, as in `karat init my-suite`")),
+        false => Ok(name.trim_matches('-').to_owned()),
+    }
+}
+
+/// The generator as the suite spells it: paths from the working folder become whole ones.
+fn model(args: &Args, folder: &Path) -> Result<String> {
+    let Some(named) = &args.model else {
+        let (name, version) = DEFAULT;
+        return registry::find(folder, name, version).map(|_| format!("{name}@{version}")).map_err(|_| {
+            let error = Error::input(format!(
+                "choose a generator: no registry above `{}` has {name}@{version}",
+                folder.display()
+            ));
+            error.with_hint("name one: --model ./my-model, --model name@version or --model org/name@revision")
+        });
+    };
+    let text = match ModelRef::parse(named, Path::new("."))? {
+        ModelRef::Folder(path) | ModelRef::Gguf(path) => {
+            let whole = std::fs::canonicalize(&path).map_err(|e| Error::io("find the model", &path, e))?;
+            whole.to_string_lossy().into_owned()
+        }
+        ModelRef::Registry { .. } | ModelRef::Hub { .. } => named.clone(),
+    };
+    serde_json::to_string(&text).map_err(|e| Error::internal("write the model's name").caused_by(e))
+}

@@ -1,0 +1,177 @@
+//! Runs that lie in git: `git:REF:PATH` names a run folder, or a baseline's, as it was committed.
+//!
+//! Nothing is checked out: the files are read from the repository into a temporary folder, which lives as long as whoever
+//! asked for it. Git itself is called, so that every kind of reference means what it means there.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::CURRENT;
+use crate::error::{Error, Result, nearest};
+use crate::record::{MANIFEST, RunId, check_name};
+
+/// What references into git begin with.
+const PREFIX: &str = "git:";
+/// What stands in git in place of a file that large-file storage keeps.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// A folder of files that were read from git.
+pub struct Checkout {
+    folder: TempDir,
+}
+
+impl Checkout {
+    /// Where the files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The run that `git:REF:PATH` names, as seen from a folder; none where the text is no such reference.
+    ///
+    /// # Errors
+    /// Git or the repository is missing, there is no such reference or path, or what is there is no run.
+    pub fn of(reference: &str, from: &Path) -> Result<Option<Self>> {
+        let Some(rest) = reference.strip_prefix(PREFIX) else { return Ok(None) };
+        let Some((name, path)) = rest.split_once(':').filter(|(name, path)| !name.is_empty() && !path.is_empty())
+        else {
+            let error = Error::input(format!("read the reference `{reference}`"));
+            return Err(error.with_hint("write git:REF:PATH, as in git:main:baselines/support-desk/main"));
+        };
+        let git = Git { from: from.to_owned() };
+        let commit = git.commit(name)?;
+        let path = path.trim_matches('/');
+        let names = git.list(&commit, path, name)?;
+        let has = |wanted: &str| names.iter().any(|(file, _)| file == wanted);
+        let files = match (has(MANIFEST), has(CURRENT)) {
+            (true, _) => names,
+            (false, true) => {
+                let id = String::from_utf8_lossy(&git.show(&format!("{commit}:{path}/{CURRENT}"))?).trim().to_owned();
+                let id = RunId::parse(&id).map_err(|e| e.at(format!("{name}:{path}/{CURRENT}")))?;
+                git.list(&commit, &format!("{path}/{id}"), name)?
+            }
+            (false, false) => {
+                let error = Error::input(format!("find a run in `{path}` at `{name}`"));
+                return Err(error.with_hint(format!(
+                    "name a run folder (it holds `{MANIFEST}`) or a baseline's (it holds `{CURRENT}`)"
+                )));
+            }
+        };
+        let folder = tempfile::Builder::new().prefix("karat-git-").tempdir();
+        let folder = folder.map_err(|e| Error::io("create", std::env::temp_dir(), e))?;
+        for (file, blob) in files {
+            check_name("file name", &file)?;
+            git.write(&blob, &folder.path().join(&file))
+                .map_err(|e| e.context(format!("read `{path}/{file}` at `{name}`")))?;
+        }
+        Ok(Some(Self { folder }))
+    }
+}
+
+/// Who works here, as git knows them, or else the system.
+pub fn identity(folder: &Path) -> Option<String> {
+    let git = Git { from: folder.to_owned() };
+    let config = |key: &str| git.text(&["config", "--get", key]).ok().filter(|text| !text.is_empty());
+    match (config("user.name"), config("user.email")) {
+        (Some(name), Some(email)) => Some(format!("{name} <{email}>")),
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (None, None) => std::env::var("USER").ok().filter(|name| !name.is_empty()),
+    }
+}
+
+/// The commit that a folder's working tree is at, if it lies in one.
+pub fn head(folder: &Path) -> Option<String> {
+    let git = Git { from: folder.to_owned() };
+    git.text(&["rev-parse", "--verify", "--quiet", "HEAD"]).ok().filter(|text| !text.is_empty())
+}
+
+struct Git {
+    from: PathBuf,
+}
+
+impl Git {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        let folder = if self.from.as_os_str().is_empty() { Path::new(".") } else { &self.from };
+        command.arg("-C").arg(folder).args(args).stdin(Stdio::null());
+        // A repository that another program is at work in must not be the one that is read.
+        command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> Result<Output> {
+        self.command(args).output().map_err(|e| {
+            Error::input("call git").caused_by(e).with_hint("references git:REF:PATH need git on the PATH")
+        })
+    }
+
+    /// What a call prints, without white space around.
+    fn text(&self, args: &[&str]) -> Result<String> {
+        let output = self.output(args)?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+            false => Err(Error::input(format!("call git: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+        }
+    }
+
+    fn commit(&self, name: &str) -> Result<String> {
+        if self.text(&["rev-parse", "--git-dir"]).is_err() {
+            self.output(&["--version"])?;
+            let error = Error::input("find the git repository").at(&self.from);
+            return Err(error.with_hint("run karat inside the repository that the reference is of"));
+        }
+        // What begins with a dash would be an option of git's.
+        let wanted = format!("{name}^{{commit}}");
+        let found = self.text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]);
+        found.or_else(|_| {
+            let known = self.text(&["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
+            Err(Error::input(format!("find `{name}` in git")).with_hint(nearest(name, known.lines())))
+        })
+    }
+
+    /// Names and ids of the files in a folder of a commit.
+    fn list(&self, commit: &str, path: &str, name: &str) -> Result<Vec<(String, String)>> {
+        let place = format!("{commit}:{path}");
+        let output = self.output(&["ls-tree", "-z", &place])?;
+        if !output.status.success() {
+            let error = Error::input(format!("find the folder `{path}` at `{name}`"));
+            return Err(error.with_hint("the path starts from the repository's root"));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let entry = |line: &str| {
+            let (about, file) = line.split_once('\t')?;
+            let mut about = about.split(' ').skip(1);
+            (about.next() == Some("blob")).then(|| Some((file.to_owned(), about.next()?.to_owned())))?
+        };
+        Ok(text.split('\0').filter_map(entry).collect())
+    }
+
+    fn show(&self, object: &str) -> Result<Vec<u8>> {
+        let output = self.output(&["cat-file", "blob", object])?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(Error::input(format!("read `{object}` from git"))),
+        }
+    }
+
+    /// Writes a file as it lies in git.
+    fn write(&self, blob: &str, path: &Path) -> Result<()> {
+        let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
+        let status = self.command(&["cat-file", "blob", blob]).stdout(file).status();
+        let status = status.map_err(|e| Error::input("call git").caused_by(e))?;
+        if !status.success() {
+            return Err(Error::input(format!("read `{blob}` from git")));
+        }
+        let mut start = [0; POINTER.len()];
+        let read = File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
+        if read.is_ok_and(|n| n == POINTER.len()) && start == *POINTER {
+            let error = Error::input("read the file: git holds only a pointer to it");
+            return Err(error.with_hint(
+                "it is kept in large-file storage; check the reference out with `git lfs pull` and name the folder",
+            ));
+        }
+        Ok(())
+    }
+}

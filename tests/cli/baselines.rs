@@ -1,0 +1,206 @@
+//! Baselines: who accepted what and why, what is refused, what lies in git, regeneration; and the suite of `karat init`.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, random_tiny, repository};
+
+/// Git in the project's folder, untouched by the settings of whoever runs the tests.
+#[track_caller]
+fn git(project: &Project, args: &[&str]) {
+    let mut git = Command::new("git");
+    git.args(["-c", "user.name=Ann Example", "-c", "user.email=ann@example.org", "-c", "commit.gpgsign=false"]);
+    let output = git.args(args).current_dir(project.path("")).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn suite() -> Project {
+    let project = Project::new();
+    let case = |i: usize| json!({"id": format!("g{i}"), "input": "x", "target": "yes"});
+    project.write_lines("s/golden.jsonl", &(0..6).map(case).collect::<Vec<_>>());
+    project.write(
+        "s/suite.yaml",
+        "version: 1\nname: small\ndatasets:\n  - {name: golden, kind: golden, file: golden.jsonl, scorers: [exact_match]}\n\
+         scorers: [exact_match]\ngates:\n  - {metric: golden.exact_match, max_drop: 0.2}\n",
+    );
+    answers(&project, 6);
+    project
+}
+
+fn answers(project: &Project, right: usize) {
+    let answer = |i: usize| json!({"id": format!("g{i}"), "output": if i < right { "yes" } else { "no" }});
+    project.write_lines("answers.jsonl", &(0..6).map(answer).collect::<Vec<_>>());
+}
+
+const SCORE: [&str; 4] = ["score", "s", "--responses", "answers.jsonl"];
+
+#[test]
+fn accepting_says_who_when_and_why_and_refuses_what_nobody_can_repeat() {
+    let project = suite();
+    git(&project, &["init", "-q", "-b", "main"]);
+    git(&project, &["config", "user.name", "Ann Example"]);
+    git(&project, &["config", "user.email", "ann@example.org"]);
+    git(&project, &["add", "s"]);
+    git(&project, &["commit", "-q", "-m", "suite"]);
+    project.write("s/notes.txt", "not committed");
+    project.karat(SCORE).code(0);
+    let refused = project.karat(["baseline", "accept", "latest"]).code(2);
+    assert!(refused.stderr.contains("were not committed when it ran"), "{refused}");
+    assert!(refused.stderr.contains("--force"), "{refused}");
+    std::fs::remove_file(project.path("s/notes.txt")).unwrap();
+    project.karat(SCORE).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "the first one"]).code(0);
+    let log = project.read("baselines/small/main/accepted.jsonl");
+    let line: Value = serde_json::from_str(log.trim_end()).unwrap();
+    assert_eq!((&line["by"], &line["why"]), (&json!("Ann Example <ann@example.org>"), &json!("the first one")));
+    assert_eq!((&line["forced"], line["git_commit"].as_str().map(str::len)), (&json!(false), Some(40)));
+    let listed = project.karat(["baseline", "list"]).code(0);
+    assert!(listed.stdout.contains("by Ann Example <ann@example.org>: the first one"), "{listed}");
+    let shown = project.karat(["baseline", "show"]).code(0);
+    assert!(shown.stderr.contains("the first one"), "{shown}");
+}
+
+#[test]
+fn runs_that_lie_in_git_are_read_from_there() {
+    let project = suite();
+    git(&project, &["init", "-q", "-b", "main"]);
+    project.karat(SCORE).code(0);
+    project.karat(["baseline", "accept", "latest", "--force"]).code(0);
+    git(&project, &["add", "baselines", "s"]);
+    git(&project, &["commit", "-q", "-m", "baseline"]);
+    std::fs::remove_dir_all(project.path("baselines")).unwrap();
+    answers(&project, 3);
+    let reference = "git:main:baselines/small/main";
+    let run = project.karat(SCORE.iter().copied().chain(["--baseline", reference])).code(1);
+    assert!(run.stdout.contains("3 regressed"), "{run}");
+    project.karat(["compare", reference, "latest"]).code(1);
+    project.karat(["gate", "latest", "--baseline", reference]).code(1);
+    // The entry itself, by commit.
+    let entry = std::fs::read_dir(project.path("runs/small")).unwrap().map(|e| e.unwrap().file_name()).min().unwrap();
+    let entry = format!("git:HEAD:baselines/small/main/{}", entry.to_string_lossy());
+    project.karat(["compare", &entry, "latest"]).code(1);
+    for (reference, told) in [
+        ("git:mian:baselines/small/main", "did you mean `main`?"),
+        ("git:main:baselines/large", "find the folder `baselines/large` at `main`"),
+        ("git:main:s", "find a run in `s` at `main`"),
+        ("git:main", "write git:REF:PATH"),
+        ("git:--help:s", "find `--help` in git"),
+    ] {
+        let wrong = project.karat(["compare", reference, "latest"]).code(2);
+        assert!(wrong.stderr.contains(told), "{wrong}");
+    }
+    let outside = Project::new();
+    let wrong = outside.karat(["compare", reference, "latest"]).code(2);
+    assert!(wrong.stderr.contains("find the git repository"), "{wrong}");
+}
+
+/// A suite with the random model, in `s`.
+fn generated(project: &Project, tokens: usize) {
+    let model = Value::from(random_tiny().to_string_lossy());
+    let case = |i: usize| json!({"id": format!("g{i}"), "input": format!("Question {i}"), "target": "x"});
+    project.write_lines("s/golden.jsonl", &(0..4).map(case).collect::<Vec<_>>());
+    project.write(
+        "s/suite.yaml",
+        format!(
+            "version: 1\nname: words\nmodels: {{generator: {{model: {model}}}}}\ndatasets:\n\
+             \x20 - {{name: golden, kind: golden, file: golden.jsonl, scorers: [exact_match]}}\n\
+             generation: {{max_new_tokens: {tokens}}}\nscorers: [exact_match]\n"
+        ),
+    );
+}
+
+#[test]
+fn regenerating_runs_the_accepted_plan_and_accepts_on_request() {
+    let project = Project::new();
+    generated(&project, 5);
+    let nothing = project.karat(["baseline", "regenerate", "s"]).code(2);
+    assert!(nothing.stderr.contains("no run was accepted yet"), "{nothing}");
+    project.karat(["run", "s"]).code(0);
+    project.karat(["baseline", "accept", "latest"]).code(0);
+    let current = project.read("baselines/words/main/current");
+    // The suite has moved on; the accepted plan has not.
+    generated(&project, 9);
+    let again = project.karat(["baseline", "regenerate", "s"]).code(0);
+    assert!(again.stdout.contains("4 unchanged") && !again.stdout.contains("not the same"), "{again}");
+    assert!(again.stderr.contains("nothing was accepted"), "{again}");
+    assert_eq!(project.read("baselines/words/main/current"), current);
+    let case = |i: usize| json!({"id": format!("g{i}"), "input": format!("Another {i}"), "target": "x"});
+    project.write_lines("s/golden.jsonl", &(0..4).map(case).collect::<Vec<_>>());
+    let accepted = project.karat(["baseline", "regenerate", "s", "--accept", "-m", "new questions"]).code(0);
+    assert!(accepted.stdout.contains("not the same data"), "{accepted}");
+    assert_ne!(project.read("baselines/words/main/current"), current);
+    assert!(project.read("baselines/words/main/accepted.jsonl").contains("new questions"));
+    project.karat(["baseline", "regenerate", "s", "-m", "why"]).code(2);
+}
+
+#[test]
+fn a_suite_to_begin_with() {
+    let project = Project::new();
+    let model = random_tiny();
+    let args = ["init", "desk", "--model", model.to_str().unwrap()];
+    let made = project.karat(args).code(0);
+    assert!(made.stdout.contains("karat run desk"), "{made}");
+    let lint = project.karat(["lint", "desk"]).code(0);
+    assert!(format!("{}{}", lint.stdout, lint.stderr).contains("0 errors, 0 warnings"), "{lint}");
+    // Random answers: golden cases fail the gate, and the record is whole.
+    project.karat(["run", "desk"]).code(1);
+    project.karat(["baseline", "accept", "latest", "-m", "first run"]).code(0);
+    let text = project.read("desk/prompts/answer.md");
+    project.write("desk/prompts/answer.md", text.replace("{{ input }}", "Question: {{ input }}"));
+    let second = project.karat(["run", "desk"]).code(1);
+    assert!(second.stdout.contains("not the same prompt"), "{second}");
+    project.karat(["view", "--out", "page.html"]).code(0);
+    assert!(project.read("page.html").contains("Question:"));
+    let twice = project.karat(args).code(2);
+    assert!(
+        twice.stderr.contains("desk/suite.yaml") && twice.stderr.contains("nothing is ever overwritten"),
+        "{twice}"
+    );
+    // Nothing is left where no model is to be had.
+    let lost = project.karat(["init", "other"]).code(2);
+    assert!(lost.stderr.contains("--model"), "{lost}");
+    assert!(!project.path("other").exists());
+    // With a registry above, the model of this repository is taken.
+    let entry = repository("models/karat-mini@2.yaml");
+    project.write("models/karat-mini@2.yaml", std::fs::read(entry).unwrap());
+    project.karat(["init", "third"]).code(0);
+    assert!(project.read("third/suite.yaml").contains("{model: karat-mini@2}"));
+}
+
+#[test]
+fn reports_in_every_format() {
+    let project = suite();
+    project.karat(SCORE).code(0);
+    project.karat(["baseline", "accept", "latest"]).code(0);
+    answers(&project, 3);
+    let files = ["r.html", "r.md", "r.json", "r.xml", "r.csv", "r.parquet", "r.txt"];
+    let reports = files.iter().flat_map(|file| ["--report", file]);
+    project.karat(SCORE.iter().copied().chain(reports)).code(1);
+    let begins = [
+        ("r.html", "<!doctype html>"),
+        ("r.md", "## karat"),
+        ("r.json", "{"),
+        ("r.txt", "small  "),
+        ("r.xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"),
+        ("r.csv", "dataset,id,repeat,kind,tags,passed,"),
+    ];
+    for (file, begin) in begins {
+        assert!(project.read(file).starts_with(begin), "{file}: {}", project.read(file));
+    }
+    assert!(std::fs::read(project.path("r.parquet")).unwrap().starts_with(b"PAR1"));
+    assert!(project.read("r.xml").contains("failures=\"3\"") && project.read("r.csv").contains("regressed"));
+    // Wrong endings are told before anything runs.
+    let before = project.files().len();
+    let wrong = project.karat(SCORE.iter().copied().chain(["--report", "r.pdf"])).code(2);
+    assert!(wrong.stderr.contains("known are .txt, .md"), "{wrong}");
+    assert_eq!(project.files().len(), before);
+    for (format, begin) in [("junit", "<?xml"), ("csv", "dataset,"), ("html", "<!doctype")] {
+        let shown = project.karat(["gate", "latest", "--format", format]).code(1);
+        assert!(shown.stdout.starts_with(begin), "{shown}");
+    }
+    project.karat(["gate", "latest", "--format", "parquet"]).code(2);
+    project.karat(["gate", "latest", "--format", "parquet", "--out", "cases.parquet"]).code(1);
+    assert!(Path::new(&project.path("cases.parquet")).is_file());
+}
