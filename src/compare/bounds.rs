@@ -80,7 +80,8 @@ impl Asked<'_> {
             None => String::new(),
         };
         // Failing cases explain a low rate or a high mean of a limit; a rate that is too high has no culprits.
-        let culprits = !holds && !(below && metric.statistic == Statistic::PassRate);
+        let high_rate = below && metric.statistic == Statistic::PassRate;
+        let culprits = !(holds || high_rate);
         let (cases, cases_total) = if culprits { (seen.failed, seen.failed_total) } else { (vec![], 0) };
         RuleResult {
             outcome: outcome(holds),

@@ -114,8 +114,8 @@ fn correct(rules: &mut [Ruled]) {
         let result = &mut ruled.result;
         result.outcome = outcome(!(found && bad));
         result.corrected_p_value = Some(corrected);
-        let rules = if p_values.len() == 1 { "rule".to_owned() } else { format!("{} rules", p_values.len()) };
-        result.reason.push_str(&format!("; corrected for {rules} {}", p_text(corrected)));
+        let rules = if p_values.len() == 1 { "1 rule".to_owned() } else { format!("{} rules", p_values.len()) };
+        result.reason.push_str(&format!("; corrected for {rules}: p = {}", p_text(corrected)));
         match result.detectable {
             Some(effect) if !found => {
                 result.reason.push_str(&format!("; a change of {} would have been found with 80 %", number(effect)));

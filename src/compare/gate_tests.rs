@@ -176,7 +176,7 @@ fn significance_is_corrected_for_all_rules_of_a_verdict() {
     let lost = run(rule(), changed(200, 8, 1));
     assert_eq!((lost.outcome, lost.cases_total), (Outcome::Failed, 8));
     assert_eq!(lost.rule, "golden.match.pass_rate does not drop significantly");
-    assert!(lost.reason.ends_with("McNemar p = 0.0391; corrected for rule 0.0391"), "{}", lost.reason);
+    assert!(lost.reason.ends_with("McNemar p = 0.0391; corrected for 1 rule: p = 0.0391"), "{}", lost.reason);
     // The same change is nothing certain among two questions.
     let policy = GatePolicy {
         gates: vec![rule(), Gate { no_significant_rise: true, ..gate("golden.match.mean") }],

@@ -154,7 +154,7 @@ mod tests {
     fn run(outcome: impl Fn(usize) -> bool) -> Vec<ResultLine> {
         let case = |i: usize| {
             let mut line = line("golden", &format!("{i:03}"), outcome(i));
-            line.tags = vec!["all".into(), if i % 4 == 0 { "refund" } else { "order" }.into()];
+            line.tags = vec!["all".into(), if i.is_multiple_of(4) { "refund" } else { "order" }.into()];
             line.metadata.insert("lang".into(), ["de", "en"][i % 2].into());
             line
         };

@@ -125,9 +125,9 @@ impl Git {
         // What begins with a dash would be an option of git's.
         let wanted = format!("{name}^{{commit}}");
         let found = self.text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]);
-        found.or_else(|_| {
+        found.map_err(|_| {
             let known = self.text(&["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
-            Err(Error::input(format!("find `{name}` in git")).with_hint(nearest(name, known.lines())))
+            Error::input(format!("find `{name}` in git")).with_hint(nearest(name, known.lines()))
         })
     }
 

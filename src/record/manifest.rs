@@ -29,7 +29,7 @@ pub struct Manifest {
     pub created_at: String,
     /// The commit of the suite's repository, where it has one.
     pub git_commit: Option<String>,
-    /// Whether files of the suite's folder differed from that commit; none where there is none.
+    /// Whether files of the suite's folder differed from that commit; none where git does not keep them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_dirty: Option<bool>,
     /// The numerics fingerprint by part (instruction set, kernels, K-block, types, …). Runs with different fingerprints

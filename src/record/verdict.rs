@@ -129,3 +129,52 @@ impl Verdict {
         Self { passed: rules.iter().all(|rule| rule.outcome != Outcome::Failed), baseline, rules }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// Every key that is written is described, and every key that is required is written.
+    fn held(schema: &Value, written: &Value) {
+        let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
+        let properties = schema["properties"].as_object().unwrap();
+        assert!(keys.iter().all(|key| properties.contains_key(*key)), "{keys:?}");
+        for required in schema["required"].as_array().unwrap() {
+            assert!(keys.iter().any(|key| required == key.as_str()), "{required}");
+        }
+    }
+
+    #[test]
+    fn the_published_schema_describes_the_file() {
+        let schema: Value = serde_json::from_str(include_str!("../../docs/verdict.schema.json")).unwrap();
+        let interval = Some(Interval { low: -0.1, high: 0.1 });
+        let evidence = Evidence { pairs: 1, regressed: 1, improved: 0, p_value: Some(1.0), interval };
+        let rule = RuleResult {
+            rule: "r".into(),
+            outcome: Outcome::Failed,
+            reason: "because".into(),
+            observed: Some(0.5),
+            limit: None,
+            baseline: Some(1.0),
+            evidence: Some(evidence),
+            corrected_p_value: Some(1.0),
+            detectable: Some(0.1),
+            cases: vec![CaseRef::new("a", "1")],
+            cases_total: 1,
+        };
+        let bare = RuleResult { corrected_p_value: None, detectable: None, evidence: None, ..rule.clone() };
+        let file = VerdictFile::new("desk", "run", Verdict::of(None, vec![rule, bare]));
+        let written: Value = serde_json::from_slice(&file.to_bytes().unwrap()).unwrap();
+        held(&schema, &written);
+        assert_eq!(schema["properties"]["format"]["const"], VERDICT_FORMAT);
+        let parts = &schema["$defs"];
+        for rule in written["rules"].as_array().unwrap() {
+            held(&parts["rule"], rule);
+        }
+        held(&parts["evidence"], &written["rules"][0]["evidence"]);
+        held(&parts["case"], &written["rules"][0]["cases"][0]);
+        let again: VerdictFile = serde_json::from_value(written).unwrap();
+        assert_eq!(again, file);
+    }
+}

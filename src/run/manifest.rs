@@ -21,7 +21,9 @@ pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
     manifest.git_commit = git(checked.suite.path(), &["rev-parse", "--verify", "--quiet", "HEAD"]);
     // Runs and baselines are made from the suite, not the other way round.
     let status = ["status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude)runs", ":(exclude)baselines"];
-    let status = manifest.git_commit.as_ref().and_then(|_| git(checked.suite.path(), &status));
+    // A suite that git does not keep at all is no more dirty than one outside of a repository.
+    let kept = git(checked.suite.path(), &["ls-files", "--", "."]).is_some_and(|files| !files.is_empty());
+    let status = if kept { git(checked.suite.path(), &status) } else { None };
     manifest.git_dirty = status.map(|text| !text.is_empty());
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
         manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());

@@ -12,7 +12,7 @@ use crate::project::{Project, Run, random_tiny};
 fn recorded(more: &str) -> Project {
     let project = Project::new();
     let case = |i: usize| {
-        let (tag, lang) = (if i % 2 == 0 { "even" } else { "odd" }, if i < 6 { "de" } else { "en" });
+        let (tag, lang) = (if i.is_multiple_of(2) { "even" } else { "odd" }, if i < 6 { "de" } else { "en" });
         json!({"id": format!("g{i:02}"), "input": format!("Is {i} even?"), "target": "yes", "tags": [tag],
                "metadata": {"lang": lang}})
     };
@@ -31,7 +31,7 @@ fn score(project: &Project, right: usize, more: impl Fn(usize) -> Value) -> Run 
     let answer = |i: usize| {
         let mut answer = json!({"id": format!("g{i:02}"), "output": if i < right { "yes" } else { "no <b>" }});
         let extra = more(i);
-        answer.as_object_mut().unwrap().extend(extra.as_object().cloned().unwrap_or_default());
+        answer.as_object_mut().expect("an object").extend(extra.as_object().cloned().unwrap_or_default());
         answer
     };
     project.write_lines("answers.jsonl", &(0..12).map(answer).collect::<Vec<_>>());

@@ -187,11 +187,13 @@ fn seconds(value: f64) -> String {
 
 /// Time to the first token and to the last, of the cases that were probed.
 pub(super) fn latency(after: Option<&Performance>, before: Option<&Performance>) -> Vec<Histogram> {
-    let probed = |performance: Option<&Performance>, time: fn(&ProbedCase) -> f64| {
+    /// What is timed.
+    type Time = fn(&ProbedCase) -> f64;
+    let probed = |performance: Option<&Performance>, time: Time| {
         let probe = performance?.probe.as_ref()?;
         Some(probe.cases.iter().map(time).collect::<Vec<f64>>())
     };
-    let times: [(&str, fn(&ProbedCase) -> f64); 2] =
+    let times: [(&str, Time); 2] =
         [("to the first token", |case| case.first_token_seconds), ("to the last token", |case| case.total_seconds)];
     let histogram = |(title, time)| Histogram::of_seconds(title, probed(before, time), &probed(after, time)?);
     times.into_iter().filter_map(histogram).collect()
