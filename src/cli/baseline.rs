@@ -14,7 +14,7 @@ use super::suite_args::suite_path;
 use super::{Exit, terminal};
 use crate::error::{Error, Result};
 use crate::history::{Accept, Acceptance, Baseline, Store};
-use crate::record::RunReader;
+use crate::record::{RESULTS, RunReader};
 use crate::report::Report;
 use crate::suite::{Overrides, Purpose, Suite};
 
@@ -51,6 +51,9 @@ struct AcceptArgs {
     /// Why: recorded with who accepts, when, and the commit.
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
+    /// Keep results and prompts compressed, for large sets; everything reads them as before.
+    #[arg(long)]
+    compress: bool,
     /// Accept a run with errored or missing cases, or of files that were not committed.
     #[arg(long)]
     force: bool,
@@ -120,7 +123,8 @@ pub fn run(args: Args) -> Result<Exit> {
 fn accept(args: &AcceptArgs, store: &Store) -> Result<Exit> {
     let run = open_run(store, args.suite.as_deref(), &args.run)?;
     let why = args.message.as_deref();
-    let accepted = store.accept(Accept { run: run.folder(), name: &args.name, force: args.force, why })?;
+    let (name, force, compress) = (args.name.as_str(), args.force, args.compress);
+    let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why })?;
     let before = match (&accepted.replaced, accepted.known) {
         (Some(before), _) => format!(" in place of {before}"),
         (None, true) => " (it was already)".into(),
@@ -149,7 +153,10 @@ fn regenerate(args: &RegenerateArgs, store: &Store) -> Result<Exit> {
         eprintln!("nothing was accepted; repeat with --accept to accept what comes out");
         return Ok(exit);
     };
-    let accepted = store.accept(Accept { run: &run, name: &name, force: false, why: args.message.as_deref() })?;
+    // As the entry before it.
+    let compress = !current.folder.join(RESULTS).exists();
+    let why = args.message.as_deref();
+    let accepted = store.accept(Accept { run: &run, name: &name, force: false, compress, why })?;
     terminal::show(&format!("accepted {}\n", accepted.folder.display()))?;
     Ok(exit)
 }

@@ -119,8 +119,8 @@ pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
     let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
     let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
     // A baseline without answers gives no drafts; nothing else depends on them.
-    let answers = baseline.as_ref().filter(|_| engine.drafts).map(|run| run.folder().join(RESULTS));
-    let drafts = answers.and_then(|answers| Recorded::open(&answers, watch).ok());
+    let answers = baseline.as_ref().filter(|_| engine.drafts).and_then(|run| run.plain(RESULTS).ok());
+    let drafts = answers.and_then(|answers| Recorded::open(answers.path(), watch).ok());
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let runs = how.store.runs();
     let finished = execute(Job { checked, models, engine, drafts, cache, runs, keep_outputs, watch })?;

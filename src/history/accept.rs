@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Acceptance, CURRENT, Store, head, identity, log};
 use crate::error::{Error, Kind, Result};
-use crate::record::{FileHasher, MANIFEST, RunReader, check_name, sync_folder, write_atomically};
+use crate::record::{
+    FileHasher, MANIFEST, PROMPTS, RESULTS, RunReader, check_name, compress, packed, sync_folder, write_atomically,
+};
 
 /// What to accept, and how strictly.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,8 @@ pub struct Accept<'a> {
     pub name: &'a str,
     /// Accept a run with errored or missing cases, or of files that are not committed.
     pub force: bool,
+    /// Keep results and prompts compressed, for large sets.
+    pub compress: bool,
     /// Why, in the words of whoever accepts.
     pub why: Option<&'a str>,
 }
@@ -54,7 +58,7 @@ impl Store {
         } else {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
             keep_line_ends(&self.baselines)?;
-            copy(&run, &folder, &target)?;
+            copy(&run, &folder, &target, accept.compress)?;
         }
         let before = fs::read_to_string(folder.join(CURRENT)).ok().map(|text| text.trim().to_owned());
         let replaced = before.filter(|id| id != manifest.run_id.as_str());
@@ -109,7 +113,7 @@ fn refuse_other_content(run: &RunReader, target: &Path) -> Result<()> {
     Err(Error::input(fragment).at(target).with_hint("baseline entries never change; repeat the run to get a new id"))
 }
 
-fn copy(run: &RunReader, folder: &Path, target: &Path) -> Result<()> {
+fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Result<()> {
     let hidden = tempfile::Builder::new().prefix(".").suffix(".partial").tempdir_in(folder);
     let hidden = hidden.map_err(|e| Error::io("create a folder in", folder, e))?;
     // Not into the hidden folder itself: that one is readable by its owner alone.
@@ -118,9 +122,14 @@ fn copy(run: &RunReader, folder: &Path, target: &Path) -> Result<()> {
     let manifest = run.manifest();
     for name in manifest.files.keys().map(String::as_str).chain([MANIFEST]) {
         let (from, to) = (run.folder().join(name), partial.join(name));
-        fs::copy(&from, &to).map_err(|e| Error::io("copy", &from, e))?;
-        let file = fs::File::open(&to).map_err(|e| Error::io("open", &to, e))?;
-        file.sync_all().map_err(|e| Error::io("write", &to, e))?;
+        // What was compressed stays so.
+        if !from.exists() || (compressed && [RESULTS, PROMPTS].contains(&name)) {
+            compress(&from, &packed(&to))?;
+        } else {
+            fs::copy(&from, &to).map_err(|e| Error::io("copy", &from, e))?;
+            let file = fs::File::open(&to).map_err(|e| Error::io("open", &to, e))?;
+            file.sync_all().map_err(|e| Error::io("write", &to, e))?;
+        }
         // The source was verified before; what counts is what arrived.
         if let Some(entry) = manifest.files.get(name)
             && FileHasher::of_file(&to)? != *entry

@@ -24,7 +24,7 @@ impl Place {
     }
 
     fn accept(&self, run: &Path, name: &str) -> crate::error::Result<Accepted> {
-        self.store.accept(Accept { run, name, force: false, why: None })
+        self.store.accept(Accept { run, name, force: false, compress: false, why: None })
     }
 }
 
@@ -56,6 +56,28 @@ fn accepting_copies_and_moves_current() {
 }
 
 #[test]
+fn compressed_entries_read_as_before() {
+    let place = place();
+    let lines: Vec<_> = (0..50).map(|i| line("a", &format!("{i:02}"), i % 3 > 0)).collect();
+    let run = place.run(1, &lines);
+    let how = Accept { run: &run, name: "main", force: false, compress: true, why: None };
+    let entry = place.store.accept(how).unwrap().folder;
+    assert!(!entry.join(RESULTS).exists() && entry.join(format!("{RESULTS}.gz")).exists());
+    let reader = crate::record::RunReader::open(&entry).unwrap();
+    let read: crate::error::Result<Vec<_>> = reader.lines().unwrap().collect();
+    assert_eq!(read.unwrap(), lines);
+    assert_eq!(fs::read(reader.plain(RESULTS).unwrap().path()).unwrap(), fs::read(run.join(RESULTS)).unwrap());
+    // A copy of it stays compressed, a damaged one is refused.
+    let copy = place.accept(&entry, "other").unwrap().folder;
+    let packed = copy.join(format!("{RESULTS}.gz"));
+    let mut bytes = fs::read(&packed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&packed, bytes).unwrap();
+    assert!(crate::record::RunReader::open(&copy).is_err());
+}
+
+#[test]
 fn refusals() {
     let place = place();
     let mut broken = line("a", "1", false);
@@ -74,7 +96,10 @@ fn refusals() {
     fs::write(dirty.join(crate::record::MANIFEST), text).unwrap();
     let error = place.accept(&dirty, "main").unwrap_err();
     assert!(error.fragment().ends_with("were not committed when it ran"), "{error}");
-    place.store.accept(Accept { run: &errored, name: "main", force: true, why: Some("a known gap") }).unwrap();
+    place
+        .store
+        .accept(Accept { run: &errored, name: "main", force: true, compress: false, why: Some("a known gap") })
+        .unwrap();
 
     let baseline = place.store.baseline("desk", "main").unwrap();
     let last = baseline.accepted.last().unwrap();
@@ -93,8 +118,10 @@ fn refusals() {
     assert!(place.accept(&same_id, "fresh").is_err());
     let entry = place.store.current("desk", "main").unwrap().unwrap();
     fs::write(entry.join(RESULTS), "").unwrap();
-    let error =
-        place.store.accept(Accept { run: &errored, name: "main", force: true, why: Some("a known gap") }).unwrap_err();
+    let error = place
+        .store
+        .accept(Accept { run: &errored, name: "main", force: true, compress: false, why: Some("a known gap") })
+        .unwrap_err();
     assert_eq!(error.fragment(), "verify the baseline entry that is there");
 }
 

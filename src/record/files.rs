@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::FileEntry;
+use super::{FileEntry, packed};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result};
 
@@ -46,9 +46,9 @@ impl FileHasher {
         FileEntry { sha256: hex(&self.sha256.finalize()), bytes: self.bytes }
     }
 
-    /// The entry of a whole file on disk, read in pieces.
+    /// The entry of a whole file on disk, or of what it was before it was compressed, read in pieces.
     pub(crate) fn of_file(path: &Path) -> Result<FileEntry> {
-        let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let mut file = packed::open(path)?;
         let mut hasher = Self::default();
         let mut buffer = vec![0; 1 << 16];
         loop {

@@ -1,17 +1,16 @@
 //! Reading `results.jsonl` line by line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use super::ResultLine;
+use super::{ResultLine, packed};
 use crate::error::{Error, Result};
 
 /// The cases of a run in order. Each line is parsed, held against the sort order (pairing relies on it) and its
 /// `passed` against its scores (gates rely on that). After the first error the iterator ends.
 pub struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: Box<dyn BufRead + Send>,
     buffer: Vec<u8>,
     number: u64,
     last: Option<(String, String, u32)>,
@@ -19,10 +18,9 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Opens a result file.
+    /// Opens a result file, or what it is compressed to.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let reader = BufReader::with_capacity(1 << 16, file);
+        let reader = packed::open(path)?;
         Ok(Self { path: path.into(), reader, buffer: Vec::new(), number: 0, last: None, done: false })
     }
 

@@ -14,6 +14,7 @@ mod files;
 mod line;
 mod lines;
 mod manifest;
+mod packed;
 mod performance;
 mod prompts;
 mod reader;
@@ -29,6 +30,7 @@ pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDIC
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
+pub use packed::Plain;
 pub use performance::{Performance, Phase, Probe, ProbedCase};
 pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
@@ -38,6 +40,7 @@ pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, VERDICT_FORMAT, Verdic
 pub use writer::{RunWriter, SealedRun};
 
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};
+pub(crate) use packed::{compress, packed};
 
 #[cfg(test)]
 pub(crate) mod tests_support {

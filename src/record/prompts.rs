@@ -4,12 +4,12 @@
 //! shares with the prompt of the line before, and the rest: front coding (I. H. Witten, A. Moffat and T. C. Bell, "Managing
 //! Gigabytes", 1999). Repeats of a case were asked the same and have one line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::packed;
 use crate::error::{Error, Result};
 
 /// The prompt of a case.
@@ -70,12 +70,11 @@ pub struct Prompts {
 impl Prompts {
     /// Opens a file of prompts.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        Ok(Self::new(path, BufReader::with_capacity(1 << 16, file)))
+        Ok(Self::new(path, packed::open(path)?))
     }
 
-    fn new(path: &Path, reader: impl BufRead + Send + 'static) -> Self {
-        Self { path: path.into(), reader: Box::new(reader), number: 0, last: String::new(), done: false }
+    fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
+        Self { path: path.into(), reader, number: 0, last: String::new(), done: false }
     }
 
     fn read(&mut self) -> Result<Option<PromptLine>> {
@@ -161,7 +160,7 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Prompts {
-        Prompts::new(Path::new("p.jsonl"), std::io::Cursor::new(bytes))
+        Prompts::new(Path::new("p.jsonl"), Box::new(std::io::Cursor::new(bytes)))
     }
 
     fn line(id: &str, prompt: &str) -> PromptLine {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;
-use super::{Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Prompts, RESULTS, SUMMARY, Summary};
+use super::{Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Plain, Prompts, RESULTS, SUMMARY, Summary};
 use crate::error::{Error, Result};
 
 /// A saved run whose files are the ones its manifest names.
@@ -79,6 +79,14 @@ impl RunReader {
     pub fn prompts(&self) -> Result<Option<Prompts>> {
         let kept = self.manifest.files.contains_key(PROMPTS);
         kept.then(|| Prompts::open(&self.folder.join(PROMPTS))).transpose()
+    }
+
+    /// A plain file of the run, to be read in any order.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn plain(&self, name: &str) -> Result<Plain> {
+        Plain::of(&self.folder.join(name))
     }
 
     /// The figures.

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::rows::{rows, scorer_name};
+use super::rows::{repeats, rows, scorer_name};
 use super::text::{count, detectable, number, one_line, p_value, visible};
 use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Outcome, TextSide, Verdict, word_diff};
 
@@ -40,6 +40,9 @@ pub fn render(report: &Report<'_>) -> String {
         rules(&mut out, verdict);
     }
     table(&mut out, report);
+    for (dataset, text) in repeats(report) {
+        line(&mut out, &format!("{}: {}.\n", code(&dataset, 60), text.replace('^', "\\^")));
+    }
     if let Some(comparison) = report.comparison {
         changes(&mut out, comparison);
         slices(&mut out, comparison);

@@ -1,8 +1,10 @@
 //! The table that every format shows: a row per dataset and scorer, from a summary, a comparison or both.
 
+use std::collections::BTreeMap;
+
 use crate::compare::{DatasetComparison, Magnitude, MetricComparison, MetricSide, Significance, WHOLE};
 use crate::dataset::Kind;
-use crate::record::DatasetSummary;
+use crate::record::{DatasetSummary, Repeats};
 use crate::stats::Interval;
 
 use super::Report;
@@ -63,6 +65,25 @@ pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {
         dataset_rows(name, summary, comparison)
     };
     names.into_iter().flat_map(pick).collect()
+}
+
+/// What several answers to each case say, in a line for each dataset that has them.
+pub(super) fn repeats(report: &Report<'_>) -> Vec<(String, String)> {
+    let datasets = report.summary.map_or(&[][..], |summary| &summary.datasets[..]);
+    let line = |dataset: &DatasetSummary| {
+        let Repeats { cases, answers, pass_at, pass_all, within_case_variance, unstable } = dataset.repeats.as_ref()?;
+        let estimates = |name: &str, by_k: &BTreeMap<u64, f64>| {
+            let shown: Vec<String> = by_k.iter().map(|(k, value)| format!("{name}{k} {value:.4}")).collect();
+            shown.join(", ")
+        };
+        let variance = within_case_variance.map_or("–".into(), |variance| format!("{variance:.4}"));
+        let (any, all) = (estimates("pass@", pass_at), estimates("pass^", pass_all));
+        let text = format!(
+            "{answers} answers to each of {cases} cases: {any}; {all}; {unstable} cases pass sometimes, variance within a case {variance}"
+        );
+        Some((dataset.dataset.clone(), text))
+    };
+    datasets.iter().filter_map(line).collect()
 }
 
 fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option<&DatasetComparison>) -> Vec<Row> {

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::page::{Column, Page, Paint, wrap};
-use super::rows::{Row, rows, scorer_name};
+use super::rows::{Row, repeats, rows, scorer_name};
 use super::text::{changed_words, count, detectable, number, one_line, p_value};
 use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, RuleResult, SliceComparison, Verdict};
 
@@ -20,6 +20,12 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     }
     out.blank();
     out.figures(&rows(report), report.comparison.is_some());
+    for (dataset, text) in repeats(report) {
+        out.line(0, &[(Paint::Bold, &dataset), (Paint::Plain, ": ")]);
+        for line in wrap(&text, style.width.saturating_sub(2)) {
+            out.line(2, &[(Paint::Plain, &line)]);
+        }
+    }
     if report.missing_cases() > 0 {
         out.blank();
         let text = format!("incomplete: {} of the plan without a result", count(report.missing_cases(), "case"));

@@ -73,7 +73,9 @@ fn repeats_count_cases() {
         project.write_lines("answers.jsonl", &lines);
         project.karat(["score", "suite.yaml", "--responses", "answers.jsonl"])
     };
-    write(&|_, r| r > 0).code(0);
+    let first = write(&|_, r| r > 0).code(0);
+    let told = "3 answers to each of 12 cases: pass@1 0.6667, pass@2 1.0000, pass@3 1.0000; pass^1 0.6667";
+    assert!(first.stdout.contains(told), "{first}");
     let folder = std::fs::read_dir(project.path("runs/even")).unwrap().next().unwrap().unwrap().path();
     let summary: Value = serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     let repeats = &summary["datasets"][0]["repeats"];
