@@ -184,6 +184,7 @@ where
     let mut datasets: BTreeMap<String, (DatasetTally, SliceTallies)> = BTreeMap::new();
     let mut classes: BTreeMap<Kind, DatasetTally> = BTreeMap::new();
     let mut tokens = Tokens::default();
+    let (mut case, mut last) = (0, (String::new(), String::new()));
     let mut counts = BTreeMap::new();
     let mut danger = DangerChanges::default();
     let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
@@ -198,10 +199,17 @@ where
             Some(tallies) => tallies,
             None => datasets.entry(name.clone()).or_insert_with(|| (DatasetTally::new(), SliceTallies::default())),
         };
-        tally.add(&pair);
-        slices.add(&pair);
+        // Several answers to one case come one behind the other.
+        let (dataset, id) = pair.case();
+        if last.0 != dataset || last.1 != id {
+            case += 1;
+            dataset.clone_into(&mut last.0);
+            id.clone_into(&mut last.1);
+        }
+        tally.add(&pair, case);
+        slices.add(&pair, case);
         tokens.add(&pair);
-        classes.entry(class(&pair)).or_insert_with(DatasetTally::new).add(&pair);
+        classes.entry(class(&pair)).or_insert_with(DatasetTally::new).add(&pair, case);
         danger.add(&pair);
         let Some(kind) = change(&pair) else {
             unchanged += 1;
@@ -221,21 +229,30 @@ where
     }
     let name = |manifest: &Manifest| RunRef { suite: manifest.suite.clone(), run_id: manifest.run_id.to_string() };
     let (mut compared, mut slices, mut slices_left_out) = (Vec::new(), Vec::new(), false);
+    let mut sizes = Vec::new();
     for (name, (tally, tallies)) in datasets {
+        sizes.push(tally.pairs());
         let (found, left_out) = tallies.finish(&name, options.resampling);
         slices.extend(found);
         slices_left_out |= left_out;
         compared.push(tally.finish(name, options.resampling));
     }
+    let classes = classes.into_iter().map(|(kind, tally)| {
+        // Resampling is most of the work: a class of one dataset has its figures.
+        let whole =
+            compared.iter().zip(&sizes).find(|(dataset, pairs)| dataset.kind == kind && **pairs == tally.pairs());
+        match whole {
+            Some((dataset, _)) => DatasetComparison { dataset: kind.name().into(), ..dataset.clone() },
+            None => tally.finish(kind.name().into(), options.resampling),
+        }
+    });
+    let classes = classes.collect();
     Ok(Comparison {
         base: name(base.manifest),
         candidate: name(candidate.manifest),
         causes: causes(base.manifest, candidate.manifest),
         datasets: compared,
-        classes: classes
-            .into_iter()
-            .map(|(kind, tally)| tally.finish(kind.name().into(), options.resampling))
-            .collect(),
+        classes,
         slices: slice::corrected(slices),
         slices_left_out,
         tokens,
@@ -251,6 +268,7 @@ where
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::compare::TestKind;
     use crate::engine::Finish;
     use crate::record::{RunId, SummaryBuilder};
     use crate::score::Score;
@@ -356,6 +374,20 @@ pub(crate) mod tests {
         assert_eq!(golden.significance.map(|s| s.p_value), Some(1.0));
         assert_eq!(comparison.causes.len(), 1);
         assert!(!comparison.unexplained());
+    }
+
+    #[test]
+    fn a_class_is_all_its_datasets() {
+        let base = vec![line("a", "1", true), line("a", "2", true), line("b", "2", true), line("danger", "1", true)];
+        let candidate =
+            vec![line("a", "1", true), line("a", "2", false), line("b", "2", false), line("danger", "1", true)];
+        let comparison = compared(base, candidate);
+        let golden = comparison.class("golden").unwrap();
+        assert_eq!((golden.cases.pairs.regressed, golden.cases.pairs.pairs(), golden.scorers.len()), (2, 3, 1));
+        // The last case of one dataset and the first of the next have one id and are two cases.
+        assert_eq!(golden.scorers[0].significance.map(|s| (s.p_value, s.test)), Some((0.5, TestKind::McNemar)));
+        let danger = comparison.class("danger").unwrap();
+        assert_eq!(danger, &DatasetComparison { dataset: "danger".into(), ..comparison.datasets[2].clone() });
     }
 
     #[test]

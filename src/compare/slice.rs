@@ -77,8 +77,8 @@ pub(super) struct SliceTallies {
 }
 
 impl SliceTallies {
-    /// Looks at one pair of the dataset.
-    pub fn add(&mut self, pair: &Pair) {
+    /// Looks at one pair of the dataset, of the case with this number.
+    pub fn add(&mut self, pair: &Pair, case: u64) {
         self.pairs += 1;
         // As the candidate files it, where it is there.
         let (Pair::Both(_, line) | Pair::Added(line) | Pair::Removed(line)) = pair;
@@ -88,8 +88,8 @@ impl SliceTallies {
         for slice in tags.chain(metadata) {
             let room = self.slices.len() < FOLLOWED;
             match self.slices.get_mut(&slice) {
-                Some(tally) => tally.add(pair),
-                None if room => self.slices.entry(slice).or_insert_with(DatasetTally::new).add(pair),
+                Some(tally) => tally.add(pair, case),
+                None if room => self.slices.entry(slice).or_insert_with(DatasetTally::new).add(pair, case),
                 None => self.left_out = true,
             }
         }

@@ -232,10 +232,10 @@ impl DatasetTally {
         }
     }
 
-    pub(super) fn add(&mut self, pair: &Pair) {
+    pub(super) fn add(&mut self, pair: &Pair, case: u64) {
         self.kind = self.kind.max(change::class(pair));
         self.seen += 1;
-        let unit = Unit::of(pair);
+        let unit = Unit::of(pair, case);
         match pair {
             Pair::Both(base, candidate) => {
                 self.cases.both(unit, Seen::whole(base), Seen::whole(candidate));

@@ -12,16 +12,17 @@ use crate::stats::{Clusters, Differences, Resampling};
 /// Whose difference it is. Pairs come in order of case, so the answers to one case come one behind the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unit<'a> {
+    /// The number of the case: names would have to be kept for every metric.
+    pub case: u64,
     pub dataset: &'a str,
-    pub id: &'a str,
     pub group: Option<&'a str>,
 }
 
 impl<'a> Unit<'a> {
-    /// The unit of a pair: as the candidate has it, where it is there.
-    pub fn of(pair: &'a Pair) -> Self {
+    /// The unit of a pair of this case: as the candidate has it, where it is there.
+    pub fn of(pair: &'a Pair, case: u64) -> Self {
         let (Pair::Both(_, line) | Pair::Added(line) | Pair::Removed(line)) = pair;
-        Self { dataset: &line.dataset, id: &line.id, group: line.group.as_deref() }
+        Self { case, dataset: &line.dataset, group: line.group.as_deref() }
     }
 }
 
@@ -39,10 +40,9 @@ pub(super) struct Units {
 }
 
 /// A case with the sum and the number of its differences.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Open {
-    dataset: String,
-    id: String,
+    case: u64,
     sum: f64,
     n: u64,
 }
@@ -56,12 +56,11 @@ impl Units {
             return;
         }
         match &mut self.open {
-            Some(open) if open.id == unit.id && open.dataset == unit.dataset => {
+            Some(open) if open.case == unit.case => {
                 (open.sum, open.n) = (open.sum + difference, open.n + 1);
             }
             open => {
-                let (dataset, id) = (unit.dataset.to_owned(), unit.id.to_owned());
-                let closed = open.replace(Open { dataset, id, sum: difference, n: 1 });
+                let closed = open.replace(Open { case: unit.case, sum: difference, n: 1 });
                 self.close(closed);
             }
         }
@@ -133,24 +132,24 @@ impl Drawn {
 mod tests {
     use super::*;
 
-    fn drawn(pairs: &[(&str, Option<&str>, f64)]) -> Drawn {
+    fn drawn(pairs: &[(u64, Option<&str>, f64)]) -> Drawn {
         let mut units = Units::default();
-        pairs
-            .iter()
-            .for_each(|(id, group, difference)| units.push(Unit { dataset: "a", id, group: *group }, *difference));
+        pairs.iter().for_each(|(case, group, difference)| {
+            units.push(Unit { case: *case, dataset: "a", group: *group }, *difference)
+        });
         units.finish()
     }
 
     #[test]
     fn single_pairs_stay_what_they_are() {
-        let found = drawn(&[("1", None, 0.5), ("2", None, 0.0), ("3", None, -1.0)]);
+        let found = drawn(&[(1, None, 0.5), (2, None, 0.0), (3, None, -1.0)]);
         assert!(found.sums.is_none());
         assert_eq!((found.differences.pairs(), found.differences.mean()), (3, Some(-0.5 / 3.0)));
     }
 
     #[test]
     fn ten_answers_to_one_case_are_one_unit() {
-        let answers: Vec<_> = (0..10).map(|_| ("1", None, -1.0)).chain([("2", None, 0.0)]).collect();
+        let answers: Vec<_> = (0..10).map(|_| (1, None, -1.0)).chain([(2, None, 0.0)]).collect();
         let found = drawn(&answers);
         assert_eq!(found.differences.pairs(), 2);
         assert!((found.differences.mean().unwrap() + 10.0 / 11.0).abs() < 1e-12);
@@ -163,7 +162,7 @@ mod tests {
 
     #[test]
     fn groups_join_cases() {
-        let found = drawn(&[("1", Some("x"), 1.0), ("2", Some("y"), 0.0), ("3", Some("x"), 1.0), ("4", None, 0.5)]);
+        let found = drawn(&[(1, Some("x"), 1.0), (2, Some("y"), 0.0), (3, Some("x"), 1.0), (4, None, 0.5)]);
         assert_eq!(found.differences.pairs(), 3);
         assert_eq!(found.sums.as_ref().unwrap().changed().to_vec(), [0.5, 2.0]);
     }
