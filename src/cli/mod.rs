@@ -58,13 +58,13 @@ enum Command {
     Run(run::Args),
     /// Score recorded answers of a suite, without a generator.
     Score(score::Args),
-    /// Compare two runs case by case.
+    /// Compare two runs case by case, or rank several.
     Compare(compare::Args),
     /// Judge a run that was made before.
     Gate(gate::Args),
     /// Look at a run in a browser.
     View(view::Args),
-    /// Accept, list and show baselines.
+    /// Accept, regenerate, list and show baselines.
     Baseline(baseline::Args),
     /// Check suite, templates and datasets without loading a model.
     Lint(lint::Args),

@@ -181,6 +181,18 @@ where
     B: Iterator<Item = Result<ResultLine>>,
     C: Iterator<Item = Result<ResultLine>>,
 {
+    let manifests = (base.manifest, candidate.manifest);
+    let prompts = (base.prompts, candidate.prompts);
+    compare_pairs(manifests, prompts, pairs(base.lines, candidate.lines), options)
+}
+
+/// Compares two runs by some of their pairs, which come in order.
+pub(super) fn compare_pairs(
+    (base, candidate): (&Manifest, &Manifest),
+    prompts: (Option<Prompts>, Option<Prompts>),
+    pairs: impl Iterator<Item = Result<Pair>>,
+    options: CompareOptions,
+) -> Result<Comparison> {
     let mut datasets: BTreeMap<String, (DatasetTally, SliceTallies)> = BTreeMap::new();
     let mut classes: BTreeMap<Kind, DatasetTally> = BTreeMap::new();
     let mut tokens = Tokens::default();
@@ -189,8 +201,8 @@ where
     let mut danger = DangerChanges::default();
     let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
     let mut unchanged = 0;
-    let (mut before, mut after) = (PromptCursor::new(base.prompts), PromptCursor::new(candidate.prompts));
-    for pair in pairs(base.lines, candidate.lines) {
+    let (mut before, mut after) = (PromptCursor::new(prompts.0), PromptCursor::new(prompts.1));
+    for pair in pairs {
         let pair = pair?;
         let name = match &pair {
             Pair::Both(line, _) | Pair::Removed(line) | Pair::Added(line) => &line.dataset,
@@ -248,9 +260,9 @@ where
     });
     let classes = classes.collect();
     Ok(Comparison {
-        base: name(base.manifest),
-        candidate: name(candidate.manifest),
-        causes: causes(base.manifest, candidate.manifest),
+        base: name(base),
+        candidate: name(candidate),
+        causes: causes(base, candidate),
         datasets: compared,
         classes,
         slices: slice::corrected(slices),

@@ -241,7 +241,12 @@ fn filters_look_at_some_cases() {
     let drop = Gate { max_drop: Some(0.1), filter: only(&[("tag", "order")]), ..gate("golden.match") };
     let result = one(drop.clone(), Some(tagged([true; 4])), tagged([true, true, false, true]));
     assert_eq!((result.outcome, result.baseline, result.observed), (Outcome::Failed, Some(1.0), Some(0.5)));
-    assert_eq!(one(drop, Some(tagged([true; 4])), tagged([false, false, true, true])).outcome, Outcome::Passed);
+    assert_eq!(one(drop.clone(), Some(tagged([true; 4])), tagged([false, false, true, true])).outcome, Outcome::Passed);
+    // How the baseline filed a case does not matter.
+    let mut untagged = tagged([true; 4]);
+    untagged.iter_mut().for_each(|line| line.tags.clear());
+    let result = one(drop, Some(untagged), tagged([true, true, false, true]));
+    assert_eq!((result.outcome, result.baseline, result.observed), (Outcome::Failed, Some(1.0), Some(0.5)));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::comparison::compare_pairs;
 use super::gate::Subject;
-use super::{CompareOptions, Comparison, Metric, Side, compare};
+use super::{CompareOptions, Comparison, Metric, Pair, pairs};
 use crate::error::Result;
 use crate::record::{ResultLine, RunReader, SealedRun, Summary, summarise};
 use crate::rule::Filter;
@@ -45,16 +46,23 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Through this filter. A case is looked at where the candidate files it so, and is left out of both runs where not; one
-    /// that the candidate lacks goes by the baseline's tags.
+    /// Through this filter. A case is looked at where the candidate files it so, however the baseline filed it; one that the
+    /// candidate lacks goes by the baseline's tags.
     pub fn new(subject: &Subject<'_>, filter: &Filter) -> Result<Self> {
         let summary = summarise(some(subject.cases.lines()?, filter))?;
         let comparison = match subject.base_cases {
             None => None,
             Some(base) => {
-                let side = |lines| Side { manifest: subject.manifest, lines, prompts: None };
-                let (base, cases) = (some(base.lines()?, filter), some(subject.cases.lines()?, filter));
-                let mut comparison = compare(side(base), side(cases), CompareOptions::default())?;
+                let looked_at = |pair: &Result<Pair>| match pair {
+                    Ok(Pair::Both(_, line) | Pair::Added(line) | Pair::Removed(line)) => {
+                        filter.holds(&line.tags, &line.metadata)
+                    }
+                    Err(_) => true,
+                };
+                let some = pairs(base.lines()?, subject.cases.lines()?).filter(looked_at);
+                // What the runs are is said by the comparison of the whole.
+                let manifests = (subject.manifest, subject.manifest);
+                let mut comparison = compare_pairs(manifests, (None, None), some, CompareOptions::default())?;
                 if let Some(whole) = subject.comparison {
                     comparison.base = whole.base.clone();
                 }
