@@ -86,8 +86,12 @@ const HEAD_FLOPS: usize = 2 * HIDDEN * VOCAB;
 /// One decode step of `sequences`, each at position `context`.
 fn decode_step(sequences: usize, context: usize) -> Step {
     let pages = (context + 1).div_ceil(PAGE);
-    let segment =
-        |s: usize| Segment { start: context, len: 1, pages: (0..pages).map(|p| (s * pages + p) as u32).collect() };
+    let segment = |s: usize| Segment {
+        start: context,
+        len: 1,
+        pages: (0..pages).map(|p| (s * pages + p) as u32).collect(),
+        rotation: 0,
+    };
     let want = Want::Next { sampling: Sampling::default(), key: 0, position: 0 };
     Step {
         copies: Vec::new(),
@@ -191,7 +195,7 @@ fn generate(c: &mut Criterion) {
         let step = Step {
             copies: Vec::new(),
             tokens: (0..rows as u32).collect(),
-            segments: vec![Segment { start: 0, len: rows, pages }],
+            segments: vec![Segment { start: 0, len: rows, pages, rotation: 0 }],
             reads: Vec::new(),
         };
         group.throughput(Throughput::Elements(rows as u64));

@@ -28,6 +28,8 @@ pub struct Segment {
     pub len: usize,
     /// The sequence's pages, in order of position; they cover `start + len` tokens.
     pub pages: Vec<u32>,
+    /// The sequence's rotation, see [`Backend::rotation`].
+    pub rotation: usize,
 }
 
 /// What to read from the model's output at one row of the step.
@@ -95,6 +97,13 @@ pub enum Seen {
 pub trait Backend: Send {
     /// Sizes.
     fn shape(&self) -> Shape;
+
+    /// What the rotary angles of a sequence depend on that may come to hold `length` tokens, where the model's depend on
+    /// that. Sequences of unequal rotations have nothing in common.
+    fn rotation(&self, length: usize) -> usize {
+        let _ = length;
+        0
+    }
 
     /// Computes one step; the answers come in the order of `step.reads`.
     ///

@@ -39,6 +39,14 @@ pub struct Lease {
     open: usize,
     /// Tokens of the prompt.
     prompt: usize,
+    /// What stands before its first page.
+    root: Option<u32>,
+}
+
+/// What stands before the first page of sequences that turn alike ([`super::backend::Backend::rotation`]): nothing, or a
+/// number that no page has, so that only they share.
+fn root(rotation: usize) -> Option<u32> {
+    (rotation > 0).then(|| u32::MAX - u32::try_from(rotation).unwrap_or(u32::MAX))
 }
 
 /// All pages of a cache.
@@ -87,9 +95,10 @@ impl Pages {
     }
 
     /// Pages for a sequence of at most `longest` tokens, or `None` where there are too few. `prompt` are the tokens that it
-    /// computes for sure; pages within the first `limit` of them may be lent.
-    pub fn lease(&mut self, prompt: &[u32], limit: usize, longest: usize) -> Option<Lease> {
-        let mut pages = if self.sharing { self.find(&prompt[..limit]) } else { Vec::new() };
+    /// computes for sure; pages within the first `limit` of them may be lent, of sequences of the same `rotation`.
+    pub fn lease(&mut self, prompt: &[u32], limit: usize, longest: usize, rotation: usize) -> Option<Lease> {
+        let root = root(rotation);
+        let mut pages = if self.sharing { self.find(root, &prompt[..limit]) } else { Vec::new() };
         let needed = longest.div_ceil(self.page_tokens) - pages.len();
         let asleep = pages.iter().filter(|page| self.shared[*page].users == 0).count();
         if needed > self.free.len() + self.idle - asleep {
@@ -98,9 +107,9 @@ impl Pages {
         pages.iter().for_each(|page| self.hold(*page));
         let lent = pages.len();
         pages.extend((0..needed).filter_map(|_| self.take()));
-        let open = if self.sharing { self.publish(prompt, &pages, lent) } else { 0 };
+        let open = if self.sharing { self.publish(root, prompt, &pages, lent) } else { 0 };
         self.peak = self.peak.max(self.count - self.free.len() - self.idle);
-        Some(Lease { pages, lent, open, prompt: prompt.len() })
+        Some(Lease { pages, lent, open, prompt: prompt.len(), root })
     }
 
     /// Whether the lent pages are computed.
@@ -113,7 +122,7 @@ impl Pages {
     /// takes, from and to. Its lent pages must be ready.
     pub fn start(&self, lease: &Lease, prompt: &[u32], limit: usize) -> (usize, Option<(u32, u32)>) {
         let known = lease.lent * self.page_tokens;
-        let parent = lease.lent.checked_sub(1).map(|last| lease.pages[last]);
+        let parent = lease.lent.checked_sub(1).map(|last| lease.pages[last]).or(lease.root);
         let rest = &prompt[known..limit.min(known + self.page_tokens)];
         match self.nearest(parent, rest).filter(|_| self.sharing) {
             Some((from, tokens)) => (known + tokens, Some((from, lease.pages[lease.lent]))),
@@ -144,10 +153,10 @@ impl Pages {
     }
 
     /// Pages that hold the beginning of a prompt.
-    fn find(&self, prompt: &[u32]) -> Vec<u32> {
+    fn find(&self, root: Option<u32>, prompt: &[u32]) -> Vec<u32> {
         let mut pages: Vec<u32> = Vec::new();
         for tokens in prompt.chunks_exact(self.page_tokens) {
-            match self.index.get(&(pages.last().copied(), tokens.into())) {
+            match self.index.get(&(pages.last().copied().or(root), tokens.into())) {
                 Some(page) => pages.push(*page),
                 None => break,
             }
@@ -171,9 +180,9 @@ impl Pages {
 
     /// Opens the prompt's own pages to others, up to the first that somebody else has opened already; the number of
     /// leading pages that are open.
-    fn publish(&mut self, prompt: &[u32], pages: &[u32], lent: usize) -> usize {
+    fn publish(&mut self, root: Option<u32>, prompt: &[u32], pages: &[u32], lent: usize) -> usize {
         let own = prompt.chunks(self.page_tokens).zip(pages).enumerate().skip(lent);
-        let mut parent = lent.checked_sub(1).map(|last| pages[last]);
+        let mut parent = lent.checked_sub(1).map(|last| pages[last]).or(root);
         for (at, (tokens, page)) in own {
             let tokens: Box<[u32]> = tokens.into();
             if self.index.contains_key(&(parent, tokens.clone())) {
@@ -242,7 +251,7 @@ mod tests {
     const PAGE: usize = 4;
 
     fn lease(pages: &mut Pages, prompt: &[u32]) -> Lease {
-        pages.lease(prompt, prompt.len() - 1, prompt.len() + 2).unwrap()
+        pages.lease(prompt, prompt.len() - 1, prompt.len() + 2, 0).unwrap()
     }
 
     fn start(pages: &Pages, lease: &Lease, prompt: &[u32]) -> (usize, Option<(u32, u32)>) {
@@ -304,12 +313,29 @@ mod tests {
         let other: Vec<u32> = (100..117).collect();
         let other = lease(&mut pages, &other);
         assert_eq!(other.lent, 0);
-        assert!(pages.lease(&[7; 17], 16, 17).is_none(), "one page is left");
+        assert!(pages.lease(&[7; 17], 16, 17, 0).is_none(), "one page is left");
         let rest = lease(&mut pages, &[0, 1]);
         finish(&mut pages, other, 17);
         finish(&mut pages, rest, 2);
         assert_eq!(pages.peak(), 6);
         assert_eq!(pages.free.len() + pages.idle, 6);
+    }
+
+    #[test]
+    fn sequences_that_turn_otherwise_share_nothing() {
+        let mut pages = Pages::new(100, PAGE, true);
+        let prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let mut lend = |rotation| {
+            let lease = pages.lease(&prompt, 8, 11, rotation).unwrap();
+            let known = pages.start(&lease, &prompt, 8);
+            pages.computed(&lease, 9);
+            (known, lease.lent)
+        };
+        assert_eq!(lend(0), ((0, None), 0));
+        assert_eq!(lend(300), ((0, None), 0));
+        assert_eq!(lend(301), ((0, None), 0));
+        assert_eq!(lend(300), ((8, None), 2));
+        assert_eq!(lend(0), ((8, None), 2));
     }
 
     #[test]

@@ -167,6 +167,7 @@ struct Sequence {
     /// Tokens in the cache.
     cached: usize,
     lease: Lease,
+    rotation: usize,
     goal: Goal,
     logprob: f64,
     scored: usize,
@@ -214,6 +215,14 @@ fn longest(work: &Work) -> usize {
         Goal::Generate { max_new_tokens, .. } => work.tokens.len() + max_new_tokens.saturating_sub(1),
         Goal::Score { .. } => work.tokens.len() - 1,
         Goal::Logits => work.tokens.len(),
+    }
+}
+
+/// Tokens that the sequence may come to have, known and chosen.
+fn grown(work: &Work) -> usize {
+    match &work.goal {
+        Goal::Generate { max_new_tokens, .. } => work.tokens.len() + max_new_tokens,
+        Goal::Score { .. } | Goal::Logits => work.tokens.len(),
     }
 }
 
@@ -394,7 +403,8 @@ impl<'a> Scheduler<'a> {
     fn start_one(&mut self, index: u64) -> bool {
         let Some(work) = self.waiting.get(&index) else { return false };
         let ((computed, unread), longest) = (work.prompt(), longest(work));
-        let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, longest) else { return false };
+        let rotation = self.backend.rotation(grown(work));
+        let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, longest, rotation) else { return false };
         let Some(Work { tokens, goal }) = self.waiting.remove(&index) else { return false };
         self.pending.remove(&(Reverse(longest), index));
         let key = (tokens.into_boxed_slice(), index);
@@ -408,6 +418,7 @@ impl<'a> Scheduler<'a> {
             started: false,
             cached: 0,
             lease,
+            rotation,
             goal,
             logprob: 0.0,
             scored: 0,
@@ -463,7 +474,8 @@ impl<'a> Scheduler<'a> {
             step.tokens.extend_from_slice(guess);
             let len = count + guess.len();
             let pages = (start + len).div_ceil(self.shape.page_tokens);
-            step.segments.push(Segment { start, len, pages: sequence.lease.pages[..pages].to_vec() });
+            let pages = sequence.lease.pages[..pages].to_vec();
+            step.segments.push(Segment { start, len, pages, rotation: sequence.rotation });
             reads(sequence, *count, guess.len(), row, &mut step.reads);
             guesses[index] = guess.to_vec();
             owners.resize(step.reads.len(), index);

@@ -27,11 +27,11 @@ impl Activation {
         match name {
             "silu" | "swish" => Ok(Self::Silu),
             "gelu" => Ok(Self::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Self::GeluTanh),
             "relu" => Ok(Self::Relu),
             "tanh" => Ok(Self::Tanh),
             other => {
-                let known = ["silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh"];
+                let known = ["silu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "tanh"];
                 Err(Error::input(format!("use the activation `{other}`"))
                     .with_hint(crate::error::nearest(other, known)))
             }
@@ -102,6 +102,36 @@ fn erf<L: Lanes>(x: L) -> L {
     x.mul(top).div(bottom)
 }
 
+/// `cap · tanh(x / cap)`: keeps a number within the cap (Gemma 2).
+#[inline(always)]
+pub fn soft_cap<L: Lanes>(x: L, cap: f32) -> L {
+    tanh(x.div(L::splat(cap))).mul(L::splat(cap))
+}
+
+struct SoftCapRow<'a> {
+    row: &'a mut [f32],
+    cap: f32,
+}
+
+impl Kernel for SoftCapRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        simd::map_row::<L>(
+            self.row,
+            0.0,
+            #[inline(always)]
+            |_, x| soft_cap(x, self.cap),
+        );
+    }
+}
+
+/// [`soft_cap`] of a row in place.
+pub fn soft_cap_row(row: &mut [f32], cap: f32) {
+    simd::dispatch(SoftCapRow { row, cap });
+}
+
 struct ActivateRow<'a> {
     activation: Activation,
     row: &'a mut [f32],
@@ -148,6 +178,12 @@ impl Kernel for GatedRow<'_> {
 /// Applies the activation in place.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<()> {
     ops::for_rows("activation", x, |_, row| simd::dispatch(ActivateRow { activation, row }))
+}
+
+/// The activation of a row, written beside it.
+pub fn activate_row(x: &[f32], out: &mut [f32], activation: Activation) {
+    out.copy_from_slice(x);
+    simd::dispatch(ActivateRow { activation, row: out });
 }
 
 /// Gated feed-forward activation (Shazeer, 2020) of a row: gate and up side by side -> act(gate)·up, half as long.

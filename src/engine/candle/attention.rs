@@ -10,6 +10,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use super::activation::soft_cap;
 use super::cache::{self, CacheShape, Kept, KeysValues, LayerCache, PAGE};
 use super::ops;
 use crate::engine::backend::Segment;
@@ -32,6 +33,8 @@ pub struct AttentionShape {
     pub size: usize,
     /// Factor of the scores, usually 1/√size.
     pub scale: f32,
+    /// Scores are `cap · tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
     /// A token sees itself and the `window - 1` tokens before it.
     pub window: Option<usize>,
 }
@@ -58,6 +61,7 @@ struct Tile<'a, E> {
     blocks: Blocks<'a, E>,
     size: usize,
     scale: f32,
+    soft_cap: Option<f32>,
     /// `rows` queries, `[rows][size]`.
     queries: &'a [f32],
     /// Visible keys `from..to` per row, absolute positions.
@@ -168,6 +172,9 @@ impl<E: Kept> Tile<'_, E> {
             let to = L::splat(to.saturating_sub(base).min(PAGE) as f32);
             for (half, score) in score.iter_mut().enumerate() {
                 *score = score.mul(L::splat(self.scale));
+                if let Some(cap) = self.soft_cap {
+                    *score = soft_cap(*score, cap);
+                }
                 if !whole {
                     let slots = L::from_array(std::array::from_fn(
                         #[inline(always)]
@@ -283,7 +290,8 @@ impl Rows<'_> {
                 visible.push((self.visible)(token));
             }
             let (queries, out_rows) = (&queries[..count * size], &mut results[..]);
-            simd::dispatch(Tile { blocks, size, scale: shape.scale, queries, visible: &visible, out: out_rows });
+            let AttentionShape { scale, soft_cap, .. } = *shape;
+            simd::dispatch(Tile { blocks, size, scale, soft_cap, queries, visible: &visible, out: out_rows });
             for (r, row) in (start..start + count).enumerate() {
                 let (token, query_head) = (row / group, head * group + row % group);
                 let at = (self.offset + token) * shape.queries * size + query_head * size;

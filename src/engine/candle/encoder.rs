@@ -121,7 +121,14 @@ impl Encoder {
         let mut x = self.norm.forward(&x)?;
         let size = width / self.spec.heads;
         let scale = (1.0 / (size as f64).sqrt()) as f32;
-        let shape = AttentionShape { queries: self.spec.heads, keys: self.spec.heads, size, scale, window: None };
+        let shape = AttentionShape {
+            queries: self.spec.heads,
+            keys: self.spec.heads,
+            size,
+            scale,
+            soft_cap: None,
+            window: None,
+        };
         for layer in &self.layers {
             let qkv = layer.query_key_value.forward(&x)?;
             layer.output.forward_add(&attention::bidirectional(&qkv, lengths, &shape)?, &x)?;

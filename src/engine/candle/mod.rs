@@ -7,17 +7,21 @@ mod cache;
 mod decoder;
 mod device;
 mod encoder;
+mod experts;
 mod gguf;
+mod layer;
 pub mod linear;
 mod norm;
 mod ops;
 mod rotary;
+mod spec;
 #[cfg(test)]
 mod sweep;
 mod weights;
 
 pub use cache::{CacheShape, PAGE};
-pub use decoder::{Decoder, DecoderSpec};
+pub use decoder::Decoder;
 pub use device::{Fingerprint, NUMERICS_VERSION, available_memory, fingerprint};
 pub use encoder::{Encoder, EncoderSpec, HeadKind};
+pub use spec::DecoderSpec;
 pub use weights::{count_weights, gguf_config, weight_files};

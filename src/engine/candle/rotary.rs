@@ -1,5 +1,8 @@
 //! Rotary position embedding of the query and key heads of a step.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 use rayon::prelude::*;
 
@@ -7,6 +10,79 @@ use super::norm::Norm;
 use super::ops;
 use crate::engine::simd::{self, Kernel, Lanes, WIDTH};
 use crate::error::Result;
+
+/// A rotary embedding: how fast each pair of values turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rope {
+    /// Radians per position, one per pair.
+    pub inverse_frequencies: Vec<f64>,
+    /// Factor of cos and sin (the attention factor of YaRN and LongRoPE).
+    pub factor: f64,
+    /// Whether the speeds depend on how long the sequence may become.
+    pub scaling: Scaling,
+}
+
+/// How the speeds of a [`Rope`] depend on the length of a sequence.
+///
+/// They are chosen once, from the prompt and all tokens that may follow; transformers chooses at every step from the tokens
+/// so far, and so turns a sequence that grows past the limit otherwise in its middle.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scaling {
+    /// Not at all.
+    Fixed,
+    /// Sequences of more than `original` tokens have speeds of their own (LongRoPE, Ding et al., 2024).
+    Long {
+        /// The longest that have the usual ones.
+        original: usize,
+        /// Theirs.
+        inverse_frequencies: Vec<f64>,
+    },
+    /// Sequences of more than `original` tokens have a base that grows with their length (dynamic NTK).
+    Dynamic {
+        /// The longest that have the usual base.
+        original: usize,
+        /// The usual base.
+        theta: f64,
+        /// By how much the base grows.
+        factor: f64,
+    },
+}
+
+impl Rope {
+    /// One of fixed speeds.
+    pub fn fixed(inverse_frequencies: Vec<f64>) -> Self {
+        Self { inverse_frequencies, factor: 1.0, scaling: Scaling::Fixed }
+    }
+
+    /// Values that turn together, in pairs.
+    pub fn pairs(&self) -> usize {
+        self.inverse_frequencies.len()
+    }
+
+    /// What the speeds of a sequence of at most `length` tokens depend on; 0 for the usual ones.
+    pub fn rotation(&self, length: usize) -> usize {
+        match &self.scaling {
+            Scaling::Long { original, .. } if length > *original => 1,
+            Scaling::Dynamic { original, .. } if length > *original => length,
+            _ => 0,
+        }
+    }
+
+    /// The speeds of a rotation.
+    fn speeds(&self, rotation: usize) -> Cow<'_, [f64]> {
+        match &self.scaling {
+            Scaling::Long { inverse_frequencies, .. } if rotation > 0 => Cow::Borrowed(inverse_frequencies),
+            Scaling::Dynamic { original, theta, factor } if rotation > *original => {
+                // transformers' `_compute_dynamic_ntk_parameters`.
+                let size = 2.0 * self.pairs() as f64;
+                let grown = factor * rotation as f64 / *original as f64 - (factor - 1.0);
+                let base = theta * libm::pow(grown, size / (size - 2.0));
+                Cow::Owned((0..self.pairs()).map(|i| libm::pow(base, -((2 * i) as f64) / size)).collect())
+            }
+            _ => Cow::Borrowed(&self.inverse_frequencies),
+        }
+    }
+}
 
 /// cos and sin of the rotary angles of one step: `[tokens, pairs]` each.
 pub struct RopeRows {
@@ -17,19 +93,22 @@ pub struct RopeRows {
 
 impl RopeRows {
     /// Angles are position · inverse frequency, taken in f64 and rounded once; `libm` is plain Rust, so the bits do not
-    /// depend on the C library.
-    pub fn new(positions: &[usize], inverse_frequencies: &[f64]) -> Self {
-        let pairs = inverse_frequencies.len();
+    /// depend on the C library. `rotations` says of each token what its sequence's speeds depend on.
+    pub fn new(positions: &[usize], rotations: &[usize], rope: &Rope) -> Self {
+        let pairs = rope.pairs();
+        let speeds: BTreeMap<usize, Cow<'_, [f64]>> =
+            rotations.iter().map(|rotation| (*rotation, rope.speeds(*rotation))).collect();
         let mut rows = Self { cos: vec![0.0; positions.len() * pairs], sin: vec![0.0; positions.len() * pairs], pairs };
         let per_task = ops::rows_per_task(pairs * 8);
         let cos = rows.cos.par_chunks_mut(per_task * pairs);
         let sin = rows.sin.par_chunks_mut(per_task * pairs);
-        cos.zip(sin).zip(positions.par_chunks(per_task)).for_each(|((cos, sin), positions)| {
-            for (row, position) in positions.iter().enumerate() {
-                for (pair, frequency) in inverse_frequencies.iter().enumerate() {
+        let tokens = positions.par_chunks(per_task).zip(rotations.par_chunks(per_task));
+        cos.zip(sin).zip(tokens).for_each(|((cos, sin), (positions, rotations))| {
+            for (row, (position, rotation)) in positions.iter().zip(rotations).enumerate() {
+                for (pair, frequency) in speeds[rotation].iter().enumerate() {
                     let angle = *position as f64 * frequency;
-                    cos[row * pairs + pair] = libm::cos(angle) as f32;
-                    sin[row * pairs + pair] = libm::sin(angle) as f32;
+                    cos[row * pairs + pair] = (libm::cos(angle) * rope.factor) as f32;
+                    sin[row * pairs + pair] = (libm::sin(angle) * rope.factor) as f32;
                 }
             }
         });
@@ -68,6 +147,26 @@ impl Kernel for RotateHead<'_> {
     }
 }
 
+/// The norm of the heads of one side, queries or keys.
+pub enum HeadNorm {
+    /// Each head by itself: no norm, one for all, or one for each.
+    Each(Vec<Norm>),
+    /// All heads as one row.
+    Whole(Norm),
+}
+
+impl HeadNorm {
+    fn rows(&self, heads: &mut [f32], size: usize) {
+        match self {
+            Self::Each(norms) if norms.is_empty() => {}
+            Self::Each(norms) => {
+                heads.chunks_exact_mut(size).zip(norms.iter().cycle()).for_each(|(head, norm)| norm.row(head));
+            }
+            Self::Whole(norm) => norm.row(heads),
+        }
+    }
+}
+
 /// How the fused q/k/v rows of one layer are laid out and prepared.
 pub struct Heads<'a> {
     /// Query heads.
@@ -76,22 +175,23 @@ pub struct Heads<'a> {
     pub keys: usize,
     /// Values per head.
     pub size: usize,
-    /// Per-head norm of the queries.
-    pub query_norm: Option<&'a Norm>,
-    /// Per-head norm of the keys.
-    pub key_norm: Option<&'a Norm>,
+    /// Norm of the queries.
+    pub query_norm: &'a HeadNorm,
+    /// Norm of the keys.
+    pub key_norm: &'a HeadNorm,
 }
 
-/// Normalises (where the model does) and rotates the query and key heads of `[tokens, (queries + 2·keys)·size]` in place.
-pub fn prepare_heads(qkv: &Tensor, heads: &Heads<'_>, rope: &RopeRows) -> Result<()> {
+/// Normalises and rotates (where the model does) the query and key heads of `[tokens, (queries + 2·keys)·size]` in place.
+pub fn prepare_heads(qkv: &Tensor, heads: &Heads<'_>, rope: Option<&RopeRows>) -> Result<()> {
     let size = heads.size;
     ops::for_rows("rotate heads", qkv, |token, row| {
+        let (queries, rest) = row.split_at_mut(heads.queries * size);
+        heads.query_norm.rows(queries, size);
+        heads.key_norm.rows(&mut rest[..heads.keys * size], size);
+        let Some(rope) = rope else { return };
         let range = token * rope.pairs..(token + 1) * rope.pairs;
         let (cos, sin) = (&rope.cos[range.clone()], &rope.sin[range]);
-        for (index, head) in row[..(heads.queries + heads.keys) * size].chunks_exact_mut(size).enumerate() {
-            if let Some(norm) = if index < heads.queries { heads.query_norm } else { heads.key_norm } {
-                norm.row(head);
-            }
+        for head in row[..(heads.queries + heads.keys) * size].chunks_exact_mut(size) {
             simd::dispatch(RotateHead { head, cos, sin });
         }
     })
@@ -104,12 +204,13 @@ mod tests {
 
     #[test]
     fn rotation_keeps_length_and_starts_at_identity() {
-        let rope = RopeRows::new(&[0, 5], &[1.0, 0.1, 0.01]);
+        let rope = RopeRows::new(&[0, 5], &[0, 0], &Rope::fixed(vec![1.0, 0.1, 0.01]));
         let x = matrix((0..2 * 3 * 8).map(|i| i as f32).collect(), 2, 24).unwrap();
         let before = x.to_vec2::<f32>().unwrap();
         let x = x.copy().unwrap();
-        let heads = Heads { queries: 1, keys: 1, size: 8, query_norm: None, key_norm: None };
-        prepare_heads(&x, &heads, &rope).unwrap();
+        let none = HeadNorm::Each(Vec::new());
+        let heads = Heads { queries: 1, keys: 1, size: 8, query_norm: &none, key_norm: &none };
+        prepare_heads(&x, &heads, Some(&rope)).unwrap();
         let after = x.to_vec2::<f32>().unwrap();
         assert_eq!(before[0], after[0]);
         assert_eq!(before[1][16..], after[1][16..], "values are not rotated");

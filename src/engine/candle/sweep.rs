@@ -12,7 +12,7 @@ use super::cache::{CacheShape, KvCache, PAGE};
 use super::linear::{Kind, Linear, Quantized, Weights};
 use super::norm::{Norm, NormKind};
 use super::ops;
-use super::rotary::{self, Heads, RopeRows};
+use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
 use crate::engine::backend::Segment;
 use crate::engine::sampler;
 
@@ -154,12 +154,15 @@ fn row_operations_do_not_depend_on_their_companions() {
     }
     let frequencies: Vec<f64> = (0..32).map(|i| libm::pow(10_000.0, -f64::from(i) / 32.0)).collect();
     let norm = Norm { kind: NormKind::Rms, weight: values(64, 8), bias: None, eps: 1e-6 };
-    let heads = Heads { queries: 9, keys: 3, size: 64, query_norm: Some(&norm), key_norm: Some(&norm) };
+    let norm = HeadNorm::Each(vec![norm]);
+    let heads = Heads { queries: 9, keys: 3, size: 64, query_norm: &norm, key_norm: &norm };
+    let rope = Rope::fixed(frequencies);
     // Every row at the same position, so that offsets in the sweep do not change what is asked.
     let difference = first_difference(15 * 64, 200, |x| {
         let x = x.copy().unwrap();
-        let rope = RopeRows::new(&vec![1234; x.dims()[0]], &frequencies);
-        rotary::prepare_heads(&x, &heads, &rope).unwrap();
+        let rows = x.dims()[0];
+        let rope = RopeRows::new(&vec![1234; rows], &vec![0; rows], &rope);
+        rotary::prepare_heads(&x, &heads, Some(&rope)).unwrap();
         flat(&x)
     });
     assert_eq!(difference, None, "rotation");
@@ -181,7 +184,7 @@ impl Fed<'_> {
         // Pages come back dirty from other sequences, at worst from one that failed.
         let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
         let all: Vec<u32> = (0..pages as u32).collect();
-        let segment = Segment { start: 0, len: pages * PAGE, pages: all };
+        let segment = Segment { start: 0, len: pages * PAGE, pages: all, rotation: 0 };
         let dirty = ops::matrix(vec![f32::NAN; pages * PAGE * width], pages * PAGE, width).unwrap();
         cache.layers[0].write(&dirty, self.shape.queries, &[segment]).unwrap();
         cache
@@ -200,13 +203,13 @@ impl Fed<'_> {
             for n in 0..neighbours {
                 let count = 1 + (start + n) % 5;
                 rows.extend(values(count * width, 100 + n as u64));
-                segments.push(Segment { start: n % 7, len: count, pages: vec![(own + n) as u32] });
+                segments.push(Segment { start: n % 7, len: count, pages: vec![(own + n) as u32], rotation: 0 });
             }
             let before: usize = segments.iter().map(|s| s.len).sum();
             rows.extend_from_slice(&self.qkv[start * width..(start + len) * width]);
             // Pages in no particular order: where they lie must not matter.
             let pages = (0..(start + len).div_ceil(PAGE)).map(|p| (own - 1 - p) as u32).collect();
-            segments.push(Segment { start, len, pages });
+            segments.push(Segment { start, len, pages, rotation: 0 });
             let qkv = ops::matrix(rows, before + len, width).unwrap();
             cache.layers[0].write(&qkv, self.shape.queries, &segments).unwrap();
             let attended = attention::paged(&qkv, &cache.layers[0], &segments, &self.shape).unwrap();
@@ -225,7 +228,7 @@ fn attention_does_not_depend_on_chunks_neighbours_or_threads() {
         (4, 4, 24, Some(16), 200),
         (2, 1, 128, None, 260),
     ] {
-        let shape = AttentionShape { queries, keys, size, scale: 0.125, window };
+        let shape = AttentionShape { queries, keys, size, scale: 0.125, soft_cap: None, window };
         let qkv = values(len * (queries + 2 * keys) * size, 9);
         // Numbers that bfloat16 holds exactly: kept as such, they must give what they give as f32.
         let exact: Vec<f32> = qkv.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
@@ -281,7 +284,7 @@ fn check_attention(shape: &AttentionShape, qkv: &[f32], len: usize, got: &[f32])
 
 #[test]
 fn packed_encoder_attention_does_not_depend_on_neighbours() {
-    let shape = AttentionShape { queries: 12, keys: 12, size: 32, scale: 0.2, window: None };
+    let shape = AttentionShape { queries: 12, keys: 12, size: 32, scale: 0.2, soft_cap: None, window: None };
     let width = 36 * 32;
     for len in [1, 7, 24, 32, 33, 130] {
         let own = values(len * width, 11);
@@ -331,7 +334,7 @@ fn golden_bits() {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
     let mut add = |values: &[f32]| values.iter().for_each(|x| hash.update(x.to_bits().to_le_bytes()));
-    let shape = AttentionShape { queries: 4, keys: 2, size: 40, scale: 0.158, window: Some(70) };
+    let shape = AttentionShape { queries: 4, keys: 2, size: 40, scale: 0.158, soft_cap: None, window: Some(70) };
     let qkv = values(150 * 8 * 40, 21);
     add(&Fed { shape, qkv: &qkv, len: 150, bf16: false }.run(37, 1));
     let x = ops::matrix(values(5 * 100, 22), 5, 100).unwrap();
@@ -342,9 +345,11 @@ fn golden_bits() {
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
         add(&flat(&gated(&x, activation)));
     }
-    let rope = RopeRows::new(&[0, 3, 77, 4000, 100_000], &[1.0, 0.3, 0.01, 1e-4]);
-    let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: None, key_norm: None };
-    rotary::prepare_heads(&x, &heads, &rope).unwrap();
+    let rope = Rope::fixed(vec![1.0, 0.3, 0.01, 1e-4]);
+    let rope = RopeRows::new(&[0, 3, 77, 4000, 100_000], &[0; 5], &rope);
+    let none = HeadNorm::Each(Vec::new());
+    let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: &none, key_norm: &none };
+    rotary::prepare_heads(&x, &heads, Some(&rope)).unwrap();
     add(&flat(&x));
     let x = ops::matrix(values(5 * 768, 26), 5, 768).unwrap();
     for of in [Of::F32, Of::Bf16, Of::Quantized(Kind::Q8_0), Of::Quantized(Kind::Q4K), Of::Quantized(Kind::Q6K)] {

@@ -76,6 +76,66 @@ impl Entry {
     }
 }
 
+/// A matrix of a layer, by its name without `.weight` and `.bias`.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// The name.
+    pub name: String,
+    /// Number of outputs.
+    pub outputs: usize,
+    /// How it lies in the file.
+    pub order: Order,
+}
+
+impl Matrix {
+    /// One that lies output by output.
+    pub fn new(name: String, outputs: usize) -> Self {
+        Self { name, outputs, order: Order::Rows }
+    }
+}
+
+/// How a matrix lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `[outputs, inputs]`.
+    Rows,
+    /// `[inputs, outputs]`.
+    Columns,
+    /// `[outputs, inputs]`, the query, key and value rows of each of so many heads together; outputs are all queries, then
+    /// all keys, then all values.
+    ByHead(usize),
+    /// The one with this number in a stack of `of`, `[of, outputs, inputs]`, whose name may or may not end in `.weight`.
+    Slice {
+        /// Which one.
+        number: usize,
+        /// How many there are.
+        of: usize,
+    },
+}
+
+impl Order {
+    fn shape(self, outputs: usize, inputs: usize) -> Vec<usize> {
+        match self {
+            Self::Rows | Self::ByHead(_) => vec![outputs, inputs],
+            Self::Columns => vec![inputs, outputs],
+            Self::Slice { of, .. } => vec![of, outputs, inputs],
+        }
+    }
+
+    /// The row in the file of an output.
+    fn row(self, output: usize, outputs: usize) -> usize {
+        match self {
+            Self::Rows | Self::Columns => output,
+            Self::ByHead(heads) => {
+                let size = outputs / heads / 3;
+                let (kind, head, at) = (output / (heads * size), output / size % heads, output % size);
+                (3 * head + kind) * size + at
+            }
+            Self::Slice { number, .. } => number * outputs + output,
+        }
+    }
+}
+
 /// All tensors of a model folder.
 pub struct Checkpoint {
     folder: PathBuf,
@@ -335,33 +395,50 @@ impl Checkpoint {
         Ok(out)
     }
 
-    /// Weights `[outputs, inputs]` side by side as one `inputs × Σ outputs` layer, with their biases if `bias`.
-    ///
-    /// `parts` are names without `.weight`/`.bias` and their numbers of outputs.
+    /// As [`Checkpoint::matrices`], of matrices that lie output by output: names without `.weight`/`.bias` and outputs.
     pub fn linear(&self, parts: &[(&str, usize)], inputs: usize, bias: bool) -> Result<Linear> {
+        let parts: Vec<Matrix> = parts.iter().map(|(name, outputs)| Matrix::new((*name).into(), *outputs)).collect();
+        self.matrices(&parts, inputs, bias)
+    }
+
+    /// Matrices side by side as one `inputs × Σ outputs` layer, with their biases if `bias`.
+    pub fn matrices(&self, parts: &[Matrix], inputs: usize, bias: bool) -> Result<Linear> {
         // Before the memory is taken: a wrong configuration may ask for any amount.
-        for (name, outputs) in parts {
-            self.entry(&format!("{name}.weight"), &[*outputs, inputs])?;
+        for part in parts {
+            self.entry(&self.name(part), &part.order.shape(part.outputs, inputs))?;
         }
-        let packed = parts
-            .iter()
-            .map(|(name, outputs)| Ok((*outputs, self.weights(&format!("{name}.weight"), *outputs, inputs)?)));
+        let packed = parts.iter().map(|part| Ok((part.outputs, self.weights(part, inputs)?)));
         let packed = packed.collect::<Result<_>>()?;
         let mut biases = bias.then(Vec::new);
         if let Some(biases) = &mut biases {
-            for (name, outputs) in parts {
-                biases.extend(self.vector(&format!("{name}.bias"), *outputs)?);
+            for Matrix { name, outputs, order } in parts {
+                let values = self.vector(&format!("{name}.bias"), *outputs)?;
+                biases.extend((0..*outputs).map(|output| values[order.row(output, *outputs)]));
             }
         }
         Ok(Linear::new(packed, inputs, biases))
     }
 
-    /// A matrix `[outputs, inputs]`, packed.
-    fn weights(&self, name: &str, outputs: usize, inputs: usize) -> Result<Weights> {
-        let entry = self.entry(name, &[outputs, inputs])?;
+    /// The name of a matrix in the file: stacks of experts may be parameters of their own.
+    fn name(&self, matrix: &Matrix) -> String {
+        match matrix.order {
+            Order::Slice { .. } if self.contains(&matrix.name) => matrix.name.clone(),
+            _ => format!("{}.weight", matrix.name),
+        }
+    }
+
+    /// A matrix, packed.
+    fn weights(&self, matrix: &Matrix, inputs: usize) -> Result<Weights> {
+        let (name, outputs, order) = (self.name(matrix), matrix.outputs, matrix.order);
+        let entry = self.entry(&name, &order.shape(outputs, inputs))?;
+        let row = |output: usize| match order {
+            Order::Slice { .. } => order.row(output, outputs),
+            _ => entry.row(order.row(output, outputs)),
+        };
         let weights = match &entry.stored {
+            Stored::Quantized(_) if order == Order::Columns => return Err(self.unknown(entry, &name)),
             Stored::Quantized(kind) => {
-                let packed = Quantized::pack(*kind, self.bytes(entry), inputs, outputs, |row| entry.row(row));
+                let packed = Quantized::pack(*kind, self.bytes(entry), inputs, outputs, row);
                 match self.dtype {
                     DtypeChoice::Auto => Weights::Quantized(packed),
                     dtype => {
@@ -371,8 +448,13 @@ impl Checkpoint {
                 }
             }
             _ => {
-                let reader = self.reader(entry, name)?;
-                float(self.dtype, inputs, outputs, |output, input| reader.get(entry.row(output) * inputs + input))
+                let reader = self.reader(entry, &name)?;
+                match order {
+                    Order::Columns => {
+                        float(self.dtype, inputs, outputs, |output, input| reader.get(input * outputs + output))
+                    }
+                    _ => float(self.dtype, inputs, outputs, |output, input| reader.get(row(output) * inputs + input)),
+                }
             }
         };
         self.release(entry);

@@ -62,6 +62,17 @@ impl Config {
         self.value.get(key).filter(|v| !v.is_null())
     }
 
+    /// Whether a key is there, `null` or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.get(key).is_some()
+    }
+
+    /// The configuration of the language model within that of a model of several parts; itself where there is none.
+    pub fn language_model(&self) -> Self {
+        let value = self.get("text_config").unwrap_or(&self.value).clone();
+        Self { path: self.path.clone(), value }
+    }
+
     fn missing(&self, key: &str) -> Error {
         Error::input(format!("find `{key}` in the model configuration")).at(&self.path)
     }

@@ -5,20 +5,48 @@
 
 mod bert;
 mod config;
+mod gemma;
+mod gpt2;
+mod gpt_neox;
+mod granite;
 mod llama;
 mod mistral;
+mod mixtral;
+mod olmo2;
+mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 mod rope;
+mod smollm3;
+mod stablelm;
 
 pub use config::Config;
 
-use super::decoder::DecoderSpec;
 use super::encoder::EncoderSpec;
+use super::spec::DecoderSpec;
 use crate::error::{Error, Result, nearest};
 
 /// `model_type`s that generate.
-pub const DECODERS: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
+pub const DECODERS: [&str; 17] = [
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma3_text",
+    "gpt2",
+    "gpt_neox",
+    "granite",
+    "llama",
+    "mistral",
+    "mixtral",
+    "olmo2",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "qwen3_moe",
+    "smollm3",
+    "stablelm",
+];
 /// `model_type`s that embed and classify.
 pub const ENCODERS: [&str; 1] = ["bert"];
 
@@ -28,10 +56,24 @@ pub const ENCODERS: [&str; 1] = ["bert"];
 /// The family is not supported, or a value is missing or out of range.
 pub fn decoder(config: &Config) -> Result<DecoderSpec> {
     let spec = match config.model_type()? {
+        "gemma" => gemma::first(config)?,
+        "gemma2" => gemma::second(config)?,
+        // With a vision part beside it, which texts do not use.
+        "gemma3" => gemma::third(&config.language_model())?,
+        "gemma3_text" => gemma::third(config)?,
+        "gpt2" => gpt2::spec(config)?,
+        "gpt_neox" => gpt_neox::spec(config)?,
+        "granite" => granite::spec(config)?,
         "llama" => llama::spec(config)?,
         "mistral" => mistral::spec(config)?,
+        "mixtral" => mixtral::spec(config)?,
+        "olmo2" => olmo2::spec(config)?,
+        "phi3" => phi3::spec(config)?,
         "qwen2" => qwen2::spec(config)?,
         "qwen3" => qwen3::spec(config)?,
+        "qwen3_moe" => qwen3_moe::spec(config)?,
+        "smollm3" => smollm3::spec(config)?,
+        "stablelm" => stablelm::spec(config)?,
         other => return Err(unsupported(config, other, &DECODERS, &ENCODERS, "generate with")),
     };
     spec.check().map_err(|e| e.at(config.path()))?;

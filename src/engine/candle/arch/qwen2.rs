@@ -1,14 +1,17 @@
 //! Qwen2 and Qwen2.5: Llama with biases on q, k and v, and optional windows in the upper layers.
 
 use super::{Config, llama};
-use crate::engine::candle::decoder::DecoderSpec;
+use crate::engine::candle::spec::DecoderSpec;
 use crate::error::Result;
 
 /// `Qwen2Config` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let base = llama::spec(config)?;
-    let windows = windows(config, base.windows.len())?;
-    Ok(DecoderSpec { query_key_value_bias: true, output_bias: false, feed_forward_bias: false, windows, ..base })
+    let mut spec = llama::spec(config)?;
+    spec.attention.query_key_value_bias = true;
+    spec.attention.output_bias = false;
+    spec.feed_forward.bias = false;
+    let windows = windows(config, spec.layers.len())?;
+    Ok(llama::with_windows(spec, &windows))
 }
 
 /// Windows of the Qwen families: off unless `use_sliding_window`, and then from layer `max_window_layers` on.

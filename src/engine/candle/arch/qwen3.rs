@@ -1,14 +1,15 @@
 //! Qwen3: Llama with a norm on every query and key head.
 
-use super::{Config, llama, qwen2};
-use crate::engine::candle::decoder::DecoderSpec;
+use super::{Config, llama, qwen2, rope};
+use crate::engine::candle::spec::{DecoderSpec, HeadNorms};
 use crate::error::Result;
 
 /// `Qwen3Config` of transformers; its heads have 128 values unless said otherwise.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
     let head_size = config.optional_count("head_dim")?.unwrap_or(128);
-    let base = llama::spec(config)?;
-    let inverse_frequencies = super::rope::inverse_frequencies(config, head_size, 10_000.0)?;
-    let windows = qwen2::windows(config, base.windows.len())?;
-    Ok(DecoderSpec { head_size, head_norms: true, inverse_frequencies, feed_forward_bias: false, windows, ..base })
+    let mut spec = llama::like(config, head_size, rope::Defaults::theta(10_000.0))?;
+    spec.attention.head_norms = HeadNorms::Shared;
+    spec.feed_forward.bias = false;
+    let windows = qwen2::windows(config, spec.layers.len())?;
+    Ok(llama::with_windows(spec, &windows))
 }
