@@ -24,6 +24,7 @@ import argparse, collections, json, pathlib, random, re, shutil, sys
 import tokenizers, torch, transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 SEED, MARGIN, SENSITIVE, NEW = 20261120, 5e-3, 0.02, 24
@@ -153,6 +154,51 @@ def old_spelling(folder):
     path.write_text(json.dumps(cfg, indent=2, sort_keys=True) + "\n")
 
 
+def flat_spelling(**renamed):
+    """As old_spelling, with a rotary share and other names of the keys where a family had them."""
+    def finish(folder):
+        path = folder / "config.json"
+        cfg = json.loads(path.read_text())
+        rope = cfg.pop("rope_parameters")
+        for key in ("rope_theta", "partial_rotary_factor"):
+            if key in rope: cfg[renamed.get(key, key)] = rope.pop(key)
+        if rope.pop("rope_type") != "default": raise SystemExit(f"{folder}: only default rope has no dictionary")
+        cfg["torch_dtype"] = cfg.pop("dtype")
+        path.write_text(json.dumps(cfg, indent=2, sort_keys=True) + "\n")
+    return finish
+
+
+def long_spelling(folder):
+    """Phi-3 as its makers wrote it: the factors in rope_scaling, called \"type\", the original length at the top."""
+    path = folder / "config.json"
+    cfg = json.loads(path.read_text())
+    rope = cfg.pop("rope_parameters")
+    cfg["rope_theta"], cfg["partial_rotary_factor"] = rope["rope_theta"], rope["partial_rotary_factor"]
+    cfg["original_max_position_embeddings"] = rope["original_max_position_embeddings"]
+    cfg["rope_scaling"] = dict(type="longrope", short_factor=rope["short_factor"], long_factor=rope["long_factor"])
+    path.write_text(json.dumps(cfg, indent=2, sort_keys=True) + "\n")
+
+
+def gemma3_spelling(folder):
+    """Gemma 3 as transformers 4 wrote it: two thetas, rope_scaling of the global layers, a pattern for the layer types."""
+    path = folder / "config.json"
+    cfg = json.loads(path.read_text())
+    rope = cfg.pop("rope_parameters")
+    cfg["rope_theta"], cfg["rope_local_base_freq"] = rope["full_attention"].pop("rope_theta"), rope["sliding_attention"]["rope_theta"]
+    cfg["rope_scaling"] = rope["full_attention"]
+    cfg["sliding_window_pattern"] = cfg.pop("_sliding_window_pattern")
+    del cfg["layer_types"]
+    path.write_text(json.dumps(cfg, indent=2, sort_keys=True) + "\n")
+
+
+def bare_names(folder):
+    """Tensors of the model without its head, as GPT-2 was published, with the masks that it carries."""
+    path = folder / "model.safetensors"
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(path).items()}
+    tensors["h.0.attn.bias"] = torch.ones(1, 1, 4, 4).tril()
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
 def position_ids(folder):
     """Adds the int64 buffer that older BERT checkpoints carry; a loader has to pass over it."""
     path = folder / "model.safetensors"
@@ -206,6 +252,62 @@ def decoders_zoo(t):
             config=decoder_config(t.Qwen3Config, 320, hidden_size=32, intermediate_size=72, num_hidden_layers=3, num_attention_heads=4,
                                   num_key_value_heads=2, head_dim=20, tie_word_embeddings=True, rms_norm_eps=1e-6),
             tokenizer=lambda folder: tokenizer_byte_level(folder, jinja_file=True), dtype=torch.bfloat16),
+        **further_decoders(t),
+    }
+
+
+def further_decoders(t):
+    """Families beside Llama's nearest, and every kind of rope. Shapes differ on purpose."""
+    four_two = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+    def make(cls, **kw): return decoder_config(cls, 320, **{**four_two, **kw})
+    def entry(config, **more): return dict(config=config, tokenizer=tokenizer_byte_level, **more)
+    yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64, beta_fast=16.0, beta_slow=1.0)
+    plain = dict(rope_type="default", rope_theta=10000.0)
+    long = dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, original_max_position_embeddings=57,
+                short_factor=[1.0, 1.1, 1.3], long_factor=[1.5, 3.0, 6.0])
+    return {
+        "gemma": entry(make(t.GemmaConfig, head_dim=12, num_key_value_heads=1, initializer_range=0.2)),
+        # soft-caps, windows in every second layer, scores scaled by another number than the head size
+        "gemma2": entry(make(t.Gemma2Config, head_dim=12, num_hidden_layers=3, sliding_window=8, query_pre_attn_scalar=10, initializer_range=0.2,
+                             attn_logit_softcapping=3.0, final_logit_softcapping=8.0),
+                        undo={"window": dict(sliding_window=200), "attention cap": dict(attn_logit_softcapping=None),
+                              "last cap": dict(final_logit_softcapping=None)}),
+        # old spelling, linear scaling of the global layers' rope
+        "gemma3": entry(make(t.Gemma3TextConfig, head_dim=12, num_hidden_layers=4, sliding_window=8, query_pre_attn_scalar=10, initializer_range=0.2,
+                             sliding_window_pattern=3, rope_parameters=dict(
+                                 full_attention=dict(rope_type="linear", rope_theta=100000.0, factor=8.0),
+                                 sliding_attention=dict(rope_type="default", rope_theta=10000.0))), finish=gemma3_spelling),
+        "gpt2": entry(t.GPT2Config(vocab_size=320, n_embd=36, n_layer=2, n_head=3, n_positions=256, initializer_range=0.3, resid_pdrop=0.0, embd_pdrop=0.0,
+                                   attn_pdrop=0.0, bos_token_id=None, eos_token_id=2, pad_token_id=0), finish=bare_names),
+        "gpt-neox": entry(t.GPTNeoXConfig(vocab_size=320, hidden_size=32, intermediate_size=72, num_hidden_layers=2, num_attention_heads=4,
+                                          max_position_embeddings=256, initializer_range=0.3, hidden_dropout=0.0, attention_dropout=0.0, rotary_pct=0.5,
+                                          bos_token_id=None, eos_token_id=2, pad_token_id=0),
+                          finish=flat_spelling(rope_theta="rotary_emb_base", partial_rotary_factor="rotary_pct")),
+        "granite": entry(make(t.GraniteConfig, embedding_multiplier=3.0, logits_scaling=2.0, residual_multiplier=0.6, attention_multiplier=0.2,
+                              tie_word_embeddings=True),
+                         undo={"multipliers": dict(embedding_multiplier=1.0), "residual": dict(residual_multiplier=1.0),
+                               "scores": dict(attention_multiplier=0.35), "logits": dict(logits_scaling=1.0)}),
+        # experts under YaRN
+        "mixtral": entry(make(t.MixtralConfig, head_dim=8, intermediate_size=40, num_local_experts=4, num_experts_per_tok=2, rope_parameters=yarn, sliding_window=None),
+                         undo={"yarn": dict(rope_parameters=plain)}),
+        "olmo": entry(make(t.OlmoConfig, num_key_value_heads=4), undo={"rope": dict(rope_parameters=dict(rope_type="default", rope_theta=100.0))}),
+        "olmo2": entry(make(t.Olmo2Config, tie_word_embeddings=False)),
+        "phi": entry(make(t.PhiConfig, num_key_value_heads=4, rope_parameters=dict(partial_rotary_factor=0.5, **plain)), finish=flat_spelling()),
+        # fused projections, a window, LongRoPE from 58 tokens on, three quarters of a head rotated
+        "phi3-longrope": entry(make(t.Phi3Config, max_position_embeddings=228, original_max_position_embeddings=57, sliding_window=40, rope_parameters=long),
+                               finish=long_spelling, undo={"window": dict(sliding_window=None)}),
+        "qwen2-moe": entry(make(t.Qwen2MoeConfig, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=24, shared_expert_intermediate_size=40,
+                                norm_topk_prob=False)),
+        # a layer without experts
+        "qwen3-moe": entry(make(t.Qwen3MoeConfig, head_dim=12, num_hidden_layers=3, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24,
+                                norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[1])),
+        # layers without rope, dynamic rope beyond 64 tokens, windows where there is no rope
+        "smollm3": entry(make(t.SmolLM3Config, num_hidden_layers=4, no_rope_layer_interval=2, max_position_embeddings=64, use_sliding_window=True,
+                              sliding_window=24, rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=4.0))),
+        "stablelm": entry(make(t.StableLmConfig, num_hidden_layers=3, use_qkv_bias=True, tie_word_embeddings=False,
+                               rope_parameters=dict(partial_rotary_factor=0.25, **plain)), finish=flat_spelling()),
+        "stablelm-parallel": entry(make(t.StableLmConfig, qk_layernorm=True, use_parallel_residual=True, rope_parameters=dict(partial_rotary_factor=0.5, **plain))),
+        "starcoder2": entry(make(t.Starcoder2Config, sliding_window=16, initializer_range=0.3), undo={"window": dict(sliding_window=None)}),
     }
 
 
@@ -238,7 +340,18 @@ def rounded(values, digits=6):
     return [round(v, digits) for v in values]
 
 
-def logits_of(model, ids, **more):
+def admit(model, length):
+    """Fixes speeds of the rotation that depend on the length, for a sequence that may come to have this many tokens: karat chooses them
+    once, transformers at every step from the tokens so far."""
+    rope = getattr(model.config, "rope_parameters", None) or {}
+    if rope.get("rope_type") not in ("dynamic", "longrope"): return
+    rotary = model.model.rotary_emb
+    rotary.rope_type = "fixed"
+    rotary.inv_freq = ROPE_INIT_FUNCTIONS[rope["rope_type"]](model.config, "cpu", seq_len=length)[0]
+
+
+def logits_of(model, ids, length=None, **more):
+    admit(model, length or len(ids))
     return model(torch.tensor([ids]), use_cache=False, **more).logits[0].double()
 
 
@@ -250,7 +363,7 @@ def log_probability(model, context, continuation):
 def greedy(model, prompt):
     ids, margin = list(prompt), float("inf")
     for _ in range(NEW):
-        top = torch.topk(logits_of(model, ids)[-1], 2)
+        top = torch.topk(logits_of(model, ids, len(prompt) + NEW)[-1], 2)
         margin = min(margin, (top.values[0] - top.values[1]).item())
         ids.append(int(top.indices[0]))
     return ids[len(prompt):], margin
@@ -289,7 +402,11 @@ def decoder(name, spec, folder):
     model.to(spec.get("dtype", torch.float32)).save_pretrained(folder, max_shard_size=spec.get("shard", "1GB"))
     spec.get("finish", lambda f: None)(folder)
 
-    load = lambda **kw: AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **kw).eval()
+    def load(**kw):
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **kw).eval()
+        model.config._experts_implementation = "eager"  # grouped products know no float64
+        return model
+
     model, tok = load(), Tokenizer.from_file(str(folder / "tokenizer.json"))
     rng = random.Random(SEED + len(name))
     ref = dict(prompts=[], greedy=[], greedy_text=[], margin=[], last_logits=[], prompt_logprob=[])

@@ -165,6 +165,37 @@ fn qwen3_generates_the_same_bytes() {
     generate_everywhere("qwen3");
 }
 
+/// The other families: windows shorter and longer than the chunk, experts with one token and with many, rotations that depend
+/// on the length, blocks side by side.
+#[test]
+fn every_family_generates_the_same_bytes() {
+    let families = [
+        "gemma",
+        "gemma2",
+        "gemma3",
+        "gpt-neox",
+        "gpt2",
+        "granite",
+        "mixtral",
+        "olmo",
+        "olmo2",
+        "phi",
+        "phi3-longrope",
+        "qwen2-moe",
+        "qwen3-moe",
+        "smollm3",
+        "stablelm",
+        "stablelm-parallel",
+        "starcoder2",
+    ];
+    for name in families {
+        let model = fixture(name);
+        for (flags, settings) in [(GREEDY, &APART[..]), (SAMPLED, &SETTINGS[1..3])] {
+            Sweep { command: "generate", model: &model, lines: prompts(40, 150, 320), flags }.run(settings);
+        }
+    }
+}
+
 /// Texts of 1 to `longest` words.
 fn texts(count: usize, longest: usize) -> Vec<Value> {
     const WORDS: [&str; 8] = ["gold", "is", "heavier", "than", "lead", "and", "twelve", "karat"];

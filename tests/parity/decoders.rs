@@ -23,7 +23,31 @@ const SHARED: [&str; 14] = [
     "qwen3-moe",
     "smollm3",
 ];
-const DECODERS: [&str; 5] = ["llama", "llama3-rope", "mistral-window", "qwen2", "qwen3"];
+/// The project's own.
+pub const DECODERS: [&str; 22] = [
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gpt-neox",
+    "gpt2",
+    "granite",
+    "llama",
+    "llama3-rope",
+    "mistral-window",
+    "mixtral",
+    "olmo",
+    "olmo2",
+    "phi",
+    "phi3-longrope",
+    "qwen2",
+    "qwen2-moe",
+    "qwen3",
+    "qwen3-moe",
+    "smollm3",
+    "stablelm",
+    "stablelm-parallel",
+    "starcoder2",
+];
 
 /// Holds a checkpoint against its `reference.json`; returns the worst differences of logits and log-probabilities.
 fn check(folder: &Path) -> (f64, f64) {

@@ -12,14 +12,17 @@ mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
+mod olmo;
 mod olmo2;
+mod phi;
 mod phi3;
 mod qwen2;
 mod qwen3;
-mod qwen3_moe;
+mod qwen_moe;
 mod rope;
 mod smollm3;
 mod stablelm;
+mod starcoder2;
 
 pub use config::Config;
 
@@ -28,7 +31,7 @@ use super::spec::DecoderSpec;
 use crate::error::{Error, Result, nearest};
 
 /// `model_type`s that generate.
-pub const DECODERS: [&str; 17] = [
+pub const DECODERS: [&str; 21] = [
     "gemma",
     "gemma2",
     "gemma3",
@@ -39,13 +42,17 @@ pub const DECODERS: [&str; 17] = [
     "llama",
     "mistral",
     "mixtral",
+    "olmo",
     "olmo2",
+    "phi",
     "phi3",
     "qwen2",
+    "qwen2_moe",
     "qwen3",
     "qwen3_moe",
     "smollm3",
     "stablelm",
+    "starcoder2",
 ];
 /// `model_type`s that embed and classify.
 pub const ENCODERS: [&str; 1] = ["bert"];
@@ -67,13 +74,17 @@ pub fn decoder(config: &Config) -> Result<DecoderSpec> {
         "llama" => llama::spec(config)?,
         "mistral" => mistral::spec(config)?,
         "mixtral" => mixtral::spec(config)?,
+        "olmo" => olmo::spec(config)?,
         "olmo2" => olmo2::spec(config)?,
+        "phi" => phi::spec(config)?,
         "phi3" => phi3::spec(config)?,
         "qwen2" => qwen2::spec(config)?,
+        "qwen2_moe" => qwen_moe::second(config)?,
         "qwen3" => qwen3::spec(config)?,
-        "qwen3_moe" => qwen3_moe::spec(config)?,
+        "qwen3_moe" => qwen_moe::third(config)?,
         "smollm3" => smollm3::spec(config)?,
         "stablelm" => stablelm::spec(config)?,
+        "starcoder2" => starcoder2::spec(config)?,
         other => return Err(unsupported(config, other, &DECODERS, &ENCODERS, "generate with")),
     };
     spec.check().map_err(|e| e.at(config.path()))?;
