@@ -8,8 +8,20 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::candle::gguf_vocabulary;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
+
+/// Special tokens as GGUF files call them, and as transformers does.
+const GGUF_NAMES: [(&str, &str); 7] = [
+    ("bos", "bos_token"),
+    ("eos", "eos_token"),
+    ("unknown", "unk_token"),
+    ("padding", "pad_token"),
+    ("seperator", "sep_token"),
+    ("cls", "cls_token"),
+    ("mask", "mask_token"),
+];
 
 /// Special tokens by attribute name, in the order of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +31,8 @@ pub struct SpecialTokens {
 
 impl SpecialTokens {
     /// Reads `tokenizer_config.json` and `special_tokens_map.json`; both may be missing.
+    ///
+    /// Without a `tokenizer.json` a GGUF file names what these do not.
     ///
     /// As in transformers 5 the map file is read only where the configuration has no `added_tokens_decoder`, and then it
     /// wins. Any key ending in `_token` with a string or `{"content": …}` counts (`image_token` as well).
@@ -33,6 +47,15 @@ impl SpecialTokens {
             && let Some(map) = object(&dir.join("special_tokens_map.json"))?
         {
             tokens.extend(&map);
+        }
+        if !dir.join("tokenizer.json").is_file()
+            && let Some((_, vocabulary)) = gguf_vocabulary(dir)?
+        {
+            for (name, attribute) in GGUF_NAMES {
+                if let Some(token) = vocabulary.special(name).filter(|_| tokens.get(attribute).is_none()) {
+                    tokens.set(attribute, token);
+                }
+            }
         }
         Ok(tokens)
     }

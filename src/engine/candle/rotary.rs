@@ -45,6 +45,8 @@ pub enum Scaling {
         theta: f64,
         /// By how much the base grows.
         factor: f64,
+        /// Values that turn.
+        size: usize,
     },
 }
 
@@ -72,9 +74,9 @@ impl Rope {
     fn speeds(&self, rotation: usize) -> Cow<'_, [f64]> {
         match &self.scaling {
             Scaling::Long { inverse_frequencies, .. } if rotation > 0 => Cow::Borrowed(inverse_frequencies),
-            Scaling::Dynamic { original, theta, factor } if rotation > *original => {
+            Scaling::Dynamic { original, theta, factor, size } if rotation > *original => {
                 // transformers' `_compute_dynamic_ntk_parameters`.
-                let size = 2.0 * self.pairs() as f64;
+                let size = *size as f64;
                 let grown = factor * rotation as f64 / *original as f64 - (factor - 1.0);
                 let base = theta * libm::pow(grown, size / (size - 2.0));
                 Cow::Owned((0..self.pairs()).map(|i| libm::pow(base, -((2 * i) as f64) / size)).collect())

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use safetensors::tensor::Dtype;
 
 use super::gguf;
+use super::gguf_vocabulary::Vocabulary;
 use super::linear::{Kind, Linear, Quantized, Weights};
 use crate::engine::options::DtypeChoice;
 use crate::error::{Error, Result, nearest};
@@ -180,6 +181,19 @@ pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>
     let Some(path) = gguf_file(folder)? else { return Ok(None) };
     let config = gguf::read(&path, &map(&path)?)?.config;
     Ok(Some((path, config)))
+}
+
+/// What a folder's GGUF file says of tokens, with the file's path; `None` if it has no such file.
+///
+/// # Errors
+/// The file is broken, or holds no tokenizer.
+pub fn gguf_vocabulary(folder: &Path) -> Result<Option<(PathBuf, Vocabulary)>> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let Some(path) = gguf_file(folder)? else { return Ok(None) };
+    let vocabulary = gguf::vocabulary(&path, &map(&path)?)?;
+    Ok(Some((path, vocabulary)))
 }
 
 fn map(path: &Path) -> Result<Mmap> {

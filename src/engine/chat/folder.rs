@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Origin;
+use crate::engine::candle::gguf_vocabulary;
 use crate::engine::model_json::{read_json, read_text};
 use crate::error::{Error, Result};
 
@@ -29,7 +30,11 @@ pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
         };
         return Ok(Some((source, Origin { path: Some(path), in_json: true })));
     }
-    Ok(None)
+    if dir.join("tokenizer.json").is_file() {
+        return Ok(None);
+    }
+    let found = gguf_vocabulary(dir)?.and_then(|(path, vocabulary)| Some((vocabulary.chat_template?, path)));
+    Ok(found.map(|(source, path)| (source, Origin { path: Some(path), in_json: true })))
 }
 
 /// The entry called `default` of a list of `{"name", "template"}`.

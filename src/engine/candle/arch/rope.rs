@@ -123,11 +123,12 @@ impl Options<'_> {
         };
         let rotated = (head_size as f64 * share) as usize;
         let known = share > 0.0 && share <= 1.0 && theta > 0.0;
-        if !known || !rotated.is_multiple_of(2) {
+        if !known {
             let what = format!("rotate a share of {share} of heads of size {head_size} by powers of {theta}");
             return Err(Error::input(what).at(self.config.path()));
         }
-        let plain = (0..rotated / 2).map(|i| libm::pow(theta, -((2 * i) as f64) / rotated as f64));
+        // An odd number of values turns one more, at speeds of the odd number, as in transformers.
+        let plain = (0..rotated.div_ceil(2)).map(|i| libm::pow(theta, -((2 * i) as f64) / rotated as f64));
         match kind {
             "default" => Ok(Rope::fixed(plain.collect())),
             "linear" => {
@@ -135,12 +136,18 @@ impl Options<'_> {
                 Ok(Rope::fixed(plain.map(|f| f / factor).collect()))
             }
             "llama3" => Ok(Rope::fixed(self.llama3(plain)?)),
+            // As ggml stores Llama 3's and others': what each speed is divided by.
+            "factors" => {
+                let plain: Vec<f64> = plain.collect();
+                let factors = self.list("factors", plain.len())?;
+                Ok(Rope::fixed(plain.iter().zip(factors).map(|(f, factor)| f / factor).collect()))
+            }
             "dynamic" => {
                 let (factor, original) = (self.need("factor")?, self.config.count("max_position_embeddings")?);
                 if rotated <= 2 {
                     return Err(Error::input("scale the rotation of a single pair").at(self.config.path()));
                 }
-                let scaling = Scaling::Dynamic { original, theta, factor };
+                let scaling = Scaling::Dynamic { original, theta, factor, size: rotated };
                 Ok(Rope { inverse_frequencies: plain.collect(), factor: 1.0, scaling })
             }
             "yarn" if text("type") != Some("yarn") || self.value("short_factor").is_none() => {

@@ -1,0 +1,93 @@
+//! candle-transformers as a second opinion on further families, each read from the fixture's own `config.json`.
+//!
+//! Where its implementation departs from transformers, the family is given what makes up for it, or is left out:
+//!
+//! - its windows let a token see one token more than transformers' do, so it is given windows one smaller;
+//! - it knows neither a shared expert's router options nor newer spellings, so rotary options are written flat;
+//! - Granite (no multipliers), Phi-3 with LongRoPE (long factors by the model's maximum, not by the sequence) and Mixtral (no
+//!   YaRN) compute something else there; SmolLM3, GPT-2 and GPT-NeoX are not there in this shape.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models as theirs;
+use karat::engine::candle::weight_files;
+use serde_json::{Value, json};
+
+use crate::reference::{self, distance, ids, json as read, last_logits};
+
+/// A family's logits of a prompt `[1, tokens]` by a configuration and weights.
+type Family = fn(Value, VarBuilder, &Tensor) -> Result<Tensor>;
+
+fn config<C: serde::de::DeserializeOwned>(value: Value) -> C {
+    serde_json::from_value(value).unwrap()
+}
+
+const FAMILIES: [(&str, Family); 10] = [
+    ("gemma", |c, w, x| theirs::gemma::Model::new(false, &config(c), w)?.forward(x, 0)),
+    ("gemma2", |c, w, x| theirs::gemma2::Model::new(false, &config(c), w)?.forward(x, 0)),
+    ("gemma3", |c, w, x| theirs::gemma3::Model::new(false, &config(c), w)?.forward(x, 0)),
+    ("olmo", |c, w, x| theirs::olmo::Model::new(&config(c), w)?.forward(x, 0)),
+    ("olmo2", |c, w, x| theirs::olmo2::Model::new(&config(c), w)?.forward(x, 0)),
+    ("phi", |c, w, x| theirs::phi::Model::new(&config(c), w)?.forward(x)),
+    ("qwen2-moe", |c, w, x| theirs::qwen2_moe::Model::new(&config(c), w)?.forward(x, 0)),
+    ("qwen3-moe", |c, w, x| theirs::qwen3_moe::ModelForCausalLM::new(&config(c), w)?.forward(x, 0)),
+    ("stablelm", |c, w, x| theirs::stable_lm::Model::new(&config(c), w)?.forward(x, 0)),
+    ("starcoder2", |c, w, x| theirs::starcoder2::Model::new(&config(c), w)?.forward(x, 0)),
+];
+
+/// The configuration with flat rotary options and what candle-transformers asks for besides.
+fn flat(folder: &Path) -> Value {
+    let mut config = read(&folder.join("config.json"));
+    let map = config.as_object_mut().unwrap();
+    if let Some(Value::Object(rope)) = map.shift_remove("rope_parameters") {
+        for key in ["rope_theta", "partial_rotary_factor"] {
+            rope.get(key).and_then(|value| map.insert(key.into(), value.clone()));
+        }
+    }
+    let defaults = json!({"attention_bias": false, "clip_qkv": null, "use_cache": true, "sliding_window": 4096,
+        "max_window_layers": 99, "use_sliding_window": false, "hidden_activation": null, "num_experts": map.get("num_local_experts")});
+    for (key, value) in defaults.as_object().unwrap() {
+        match map.get(key) {
+            Some(there) if !there.is_null() => {}
+            _ => drop(map.insert(key.clone(), value.clone())),
+        }
+    }
+    if let Some(window) = map["sliding_window"].as_u64() {
+        map.insert("sliding_window".into(), json!(window - 1));
+    }
+    config
+}
+
+fn weights(folder: &Path) -> VarBuilder<'static> {
+    let mut tensors = std::collections::HashMap::new();
+    for part in weight_files(folder).unwrap() {
+        tensors.extend(candle_core::safetensors::load(part, &Device::Cpu).unwrap());
+    }
+    VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
+}
+
+#[test]
+fn further_families_agree_with_candle_transformers() {
+    let mut wrong = Vec::new();
+    for (name, family) in FAMILIES {
+        let folder = reference::fixture(name);
+        let prompts: Vec<Vec<u32>> =
+            read(&folder.join("reference.json"))["prompts"].as_array().unwrap().iter().map(ids).collect();
+        let ours = last_logits(&mut reference::load(&folder), &prompts);
+        let mut worst = 0.0;
+        for (prompt, ours) in prompts.iter().zip(&ours) {
+            let prompt = Tensor::new(prompt.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let theirs = family(flat(&folder), weights(&folder), &prompt).unwrap().flatten_all().unwrap();
+            let theirs: Vec<f32> = theirs.to_vec1().unwrap();
+            let theirs: Vec<f64> = theirs[theirs.len() - ours.len()..].iter().map(|x| f64::from(*x)).collect();
+            worst = f64::max(worst, distance(ours, &theirs));
+        }
+        println!("{name}: logits within {worst:.1e} of candle-transformers");
+        if worst.is_nan() || worst >= 1e-3 {
+            wrong.push(format!("{name}: {worst}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
