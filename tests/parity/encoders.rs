@@ -83,6 +83,7 @@ fn fixture_logits() {
 #[test]
 fn shared_vectors_and_logits() {
     let Some(shared) = reference::shared() else { return };
-    pooled(&shared.join("reference/models/bert"));
-    logits(&shared.join("reference/models/bert-multilabel"));
+    let model = |name: &str| shared.join("reference/models").join(name);
+    ["bert", "modernbert", "mpnet", "xlm-roberta"].iter().for_each(|name| pooled(&model(name)));
+    ["bert-multilabel", "deberta-v2-cls", "distilbert-cls", "roberta-cls"].iter().for_each(|name| logits(&model(name)));
 }

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 /// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
 fn largest(key: &str) -> u64 {
     match key {
-        "num_hidden_layers" | "num_attention_heads" | "num_key_value_heads" => 1 << 14,
-        "hidden_size" | "head_dim" => 1 << 20,
+        "num_hidden_layers" | "num_attention_heads" | "num_key_value_heads" | "n_layers" | "n_heads" => 1 << 14,
+        "hidden_size" | "head_dim" | "dim" => 1 << 20,
         _ => 1 << 28,
     }
 }
@@ -45,6 +45,11 @@ impl Config {
                 .caused_by(e)
         })?;
         Ok(Self { path, value })
+    }
+
+    /// A part of it that is read as a configuration of its own.
+    pub fn part(&self, value: Value) -> Self {
+        Self { path: self.path.clone(), value }
     }
 
     /// Where it was read.
@@ -158,7 +163,12 @@ mod tests {
                 let loaded = match name {
                     "bert" => arch::encoder(&config)
                         .and_then(|spec| {
-                            Encoder::load(&fixtures.join(name), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean))
+                            Encoder::load(
+                                &fixtures.join(name),
+                                spec,
+                                DtypeChoice::Auto,
+                                HeadKind::Pool(Pooling::Mean, Vec::new()),
+                            )
                         })
                         .err(),
                     _ => arch::decoder(&config)

@@ -5,10 +5,15 @@
 
 mod bert;
 mod config;
+mod deberta_v2;
+mod distilbert;
 mod llama;
 mod mistral;
+mod modernbert;
+mod mpnet;
 mod qwen2;
 mod qwen3;
+mod roberta;
 mod rope;
 
 pub use config::Config;
@@ -20,7 +25,7 @@ use crate::error::{Error, Result, nearest};
 /// `model_type`s that generate.
 pub const DECODERS: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
 /// `model_type`s that embed and classify.
-pub const ENCODERS: [&str; 1] = ["bert"];
+pub const ENCODERS: [&str; 7] = ["bert", "deberta-v2", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta"];
 
 /// The decoder that a configuration describes.
 ///
@@ -45,6 +50,11 @@ pub fn decoder(config: &Config) -> Result<DecoderSpec> {
 pub fn encoder(config: &Config) -> Result<EncoderSpec> {
     match config.model_type()? {
         "bert" => bert::spec(config),
+        "deberta-v2" => deberta_v2::spec(config),
+        "distilbert" => distilbert::spec(config),
+        "modernbert" => modernbert::spec(config),
+        "mpnet" => mpnet::spec(config),
+        "roberta" | "xlm-roberta" => roberta::spec(config),
         other => Err(unsupported(config, other, &ENCODERS, &DECODERS, "embed or classify with")),
     }
 }
