@@ -70,14 +70,18 @@ fn list(value: &Value) -> &[Value] {
 
 #[test]
 fn fixture_vectors() {
-    ["bert", "bert-mean", "bert-cls"].iter().for_each(|name| sentences(&reference::fixture(name)));
-    // The folder of `bert-mean` normalises, which a cosine does not see.
-    ["bert", "bert-mean", "bert-cls"].iter().for_each(|name| pooled(&reference::fixture(name)));
+    let names = ["bert", "bert-mean", "bert-cls", "xlm-roberta", "modernbert", "deberta-v2-conv"];
+    names.iter().for_each(|name| sentences(&reference::fixture(name)));
+    // Some folders normalise, which a cosine does not see.
+    names.iter().for_each(|name| pooled(&reference::fixture(name)));
+    sentences(&reference::fixture("mpnet-dense"));
 }
 
 #[test]
 fn fixture_logits() {
-    ["bert-multilabel", "bert-2class"].iter().for_each(|name| logits(&reference::fixture(name)));
+    let names =
+        ["bert-multilabel", "bert-2class", "distilbert-3class", "roberta-reranker", "modernbert-2class", "deberta-v3"];
+    names.iter().for_each(|name| logits(&reference::fixture(name)));
 }
 
 #[test]

@@ -292,12 +292,14 @@ impl Loader<'_> {
             }
             HeadKind::Classify(labels) => {
                 let spec = &self.spec.classifier;
+                // First: a model without a head is told by what every head has.
+                let output = self.weights.linear(&[(spec.output, labels)], width, true)?;
                 Ok(Head::Classify {
                     pooling: spec.pooling,
                     dense: self.weights.linear(&[(spec.dense, width)], width, spec.dense_bias)?,
                     activation: spec.activation,
                     norm: spec.norm.map(|name| self.norm_at(name)).transpose()?,
-                    output: self.weights.linear(&[(spec.output, labels)], width, true)?,
+                    output,
                 })
             }
         }

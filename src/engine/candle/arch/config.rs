@@ -153,7 +153,8 @@ mod tests {
             "num_key_value_heads",
             "head_dim",
         ];
-        for (name, key) in ["llama3-rope", "qwen3", "bert"].into_iter().flat_map(|name| keys.map(|key| (name, key))) {
+        let names = ["llama3-rope", "qwen3", "bert", "modernbert", "mpnet-dense", "deberta-v2-conv"];
+        for (name, key) in names.into_iter().flat_map(|name| keys.map(|key| (name, key))) {
             for count in [1 << 14, 1 << 20, 1 << 28, 1 << 40, 1 << 62, u64::MAX] {
                 let mut config = Config::read(&fixtures.join(name)).unwrap();
                 if config.value[key].is_null() {
@@ -161,7 +162,7 @@ mod tests {
                 }
                 config.value[key] = count.into();
                 let loaded = match name {
-                    "bert" => arch::encoder(&config)
+                    "bert" | "modernbert" | "mpnet-dense" | "deberta-v2-conv" => arch::encoder(&config)
                         .and_then(|spec| {
                             Encoder::load(
                                 &fixtures.join(name),
