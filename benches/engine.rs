@@ -239,7 +239,8 @@ fn embed(c: &mut Criterion) {
     }
     write_model(folder.path(), &config, &shapes);
     let spec = arch::encoder(&Config::read(folder.path()).unwrap()).unwrap();
-    let mut model = Encoder::load(folder.path(), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean)).unwrap();
+    let mut model =
+        Encoder::load(folder.path(), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())).unwrap();
     let mut group = c.benchmark_group("embed");
     group.sample_size(20);
     let flops = 2 * layers * (4 * width * width + 2 * width * inner);
@@ -249,6 +250,7 @@ fn embed(c: &mut Criterion) {
                 ids: (0..length as u32).map(|i| 1000 + i * 7 + t as u32).collect(),
                 types: vec![0; length],
                 truncated: 0,
+                skipped: 0,
             })
             .collect();
         let texts: Vec<&Encoded> = texts.iter().collect();

@@ -11,7 +11,9 @@ decoders     prompts, greedy (24 ids each, eos not a stop), greedy_text, margin 
              texts (text -> ids with special tokens), pairs (log-probability of a continuation, split as lm-eval does),
              rendered (messages through the chat template), eos (every id that ends a turn)
 embedders    inputs, ids (with special tokens, cut at the model's limit), cut (tokens lost), mean_pooled, cls, and
-             embedding (what the sentence-transformers modules of the folder make of it)
+             embedding (what the sentence-transformers modules of the folder make of it); where the folder has prompts,
+             ids and what follows are those of the text behind its default prompt, and prompted has the embeddings by the
+             name of the prompt, "" for none
 classifiers  inputs (text or [text, text_pair]), ids, cut, logits, probs
 
 Before anything is written the script proves that every norm, bias, window and rope setting matters: undoing any one of
@@ -132,6 +134,20 @@ def tokenizer_wordpiece(folder, limit):
     (folder / "tokenizer_config.json").write_text(json.dumps(cfg, indent=1))
 
 
+def tokenizer_roberta(folder, limit):
+    """Byte-level BPE with RoBERTa's frame: <s> a </s>, and <s> a </s></s> b </s> for a pair."""
+    t = Tokenizer(models.BPE(unk_token="<unk>"))
+    t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    t.train_from_iterator(CORPUS, trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]))
+    t.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    t.save(str(folder / "tokenizer.json"))
+    cfg = {"bos_token": "<s>", "cls_token": "<s>", "sep_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
+           "model_max_length": limit, "tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(cfg, indent=1))
+
+
 # ---- how a folder is written ----------------------------------------------------------------------------------------
 
 def scramble(model):
@@ -217,6 +233,42 @@ def sentence_transformers(folder, hidden, pooling, normalize, limit):
         {"word_embedding_dimension": hidden, "pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean",
          "pooling_mode_max_tokens": False, "pooling_mode_mean_sqrt_len_tokens": False}, indent=1))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit, "do_lower_case": False}, indent=1))
+
+
+def dense_and_prompts(folder):
+    """A Dense module between pooling and Normalize, weights of its own; prompts that the mean leaves out."""
+    path = folder / "modules.json"
+    modules = json.loads(path.read_text())
+    modules.insert(2, {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    modules[3].update(idx=3, name="3", path="3_Normalize")
+    path.write_text(json.dumps(modules, indent=1))
+    pooling = folder / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), "include_prompt": False}, indent=1))
+    hidden = json.loads((folder / "config.json").read_text())["hidden_size"]
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(
+        {"in_features": hidden, "out_features": 20, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}, indent=1))
+    save_file({"linear.weight": torch.randn(20, hidden) * 0.3, "linear.bias": torch.randn(20) * 0.3}, folder / "2_Dense" / "model.safetensors",
+              metadata={"format": "pt"})
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(
+        {"prompts": {"query": "Which gold is meant: ", "passage": "gold: "}, "default_prompt_name": "query", "similarity_fn_name": "cosine"}, indent=1))
+
+
+def modernbert_old(folder):
+    """config.json as transformers 4 wrote it: a theta for each kind of layers, and every how many layers one is global."""
+    path = folder / "config.json"
+    cfg = json.loads(path.read_text())
+    rope = cfg.pop("rope_parameters")
+    cfg.pop("layer_types")
+    cfg["global_rope_theta"], cfg["local_rope_theta"] = rope["full_attention"]["rope_theta"], rope["sliding_attention"]["rope_theta"]
+    cfg["torch_dtype"] = cfg.pop("dtype")
+    path.write_text(json.dumps(cfg, indent=2) + "\n")
+
+
+def bars(folder):
+    """pos_att_type as microsoft/deberta-v3-* spell it."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pos_att_type": "p2c|c2p"}, indent=2) + "\n")
 
 
 # ---- the checkpoints ------------------------------------------------------------------------------------------------
@@ -319,6 +371,13 @@ def encoders_zoo(t):
     six = dict(enumerate(["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]))
     two = {0: "ok", 1: "toxic"}
     names = lambda labels: dict(num_labels=len(labels), id2label=labels, label2id={v: k for k, v in labels.items()})
+    three, one = {0: "ok", 1: "toxic", 2: "severe"}, {0: "relevant"}
+    small = dict(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, initializer_range=0.3,
+                 hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    frame = dict(max_position_embeddings=66, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+    modern = dict(vocab_size=300, num_attention_heads=2, max_position_embeddings=64, initializer_range=0.4, global_attn_every_n_layers=3,
+                  pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3)
+    deberta = dict(relative_attention=True, pooler_dropout=0.0, max_position_embeddings=64, norm_rel_ebd="layer_norm")
     return {
         # plain folder without sentence-transformers files: auto pooling falls back to the mean
         "bert": dict(config=config(hidden_size=32, num_attention_heads=2), cls=t.BertModel, pooling="mean", normalize=False),
@@ -331,6 +390,34 @@ def encoders_zoo(t):
         "bert-multilabel": dict(config=config(hidden_size=32, num_attention_heads=4, problem_type="multi_label_classification", **names(six)),
                                 cls=t.BertForSequenceClassification),
         "bert-2class": dict(config=config(hidden_size=32, num_attention_heads=4, **names(two)), cls=t.BertForSequenceClassification, pairs=True),
+        "distilbert-3class": dict(config=t.DistilBertConfig(vocab_size=300, dim=36, hidden_dim=64, n_layers=2, n_heads=3, max_position_embeddings=64, dropout=0.0,
+                                                            attention_dropout=0.0, seq_classif_dropout=0.0, initializer_range=0.3, **names(three)),
+                                  cls=t.DistilBertForSequenceClassification, pairs=True, zeroed=["position_embeddings"]),
+        # a cross-encoder: one label, pairs, positions after the padding row
+        "roberta-reranker": dict(config=t.RobertaConfig(**small, **frame, type_vocab_size=1, **names(one)), cls=t.RobertaForSequenceClassification, pairs=True,
+                                 tokenizer=tokenizer_roberta, zeroed=["position_embeddings"]),
+        "xlm-roberta": dict(config=t.XLMRobertaConfig(**small, **frame, type_vocab_size=1), cls=t.XLMRobertaModel, pooling="cls", normalize=True, modules=True,
+                            limit=60, tokenizer=tokenizer_roberta, zeroed=["position_embeddings"]),
+        # mean without the prompt, a dense layer with weights of its own, normalised
+        "mpnet-dense": dict(config=t.MPNetConfig(**small, max_position_embeddings=66), cls=t.MPNetModel, pooling="mean", normalize=True, modules=True, limit=60,
+                            finish=dense_and_prompts, tokenizer=tokenizer_roberta, zeroed=["relative_attention_bias", "position_embeddings"]),
+        # the new spelling, a window of 9
+        "modernbert": dict(config=t.ModernBertConfig(**modern, hidden_size=24, intermediate_size=40, num_hidden_layers=5, local_attention=9), cls=t.ModernBertModel,
+                           pooling="mean", normalize=False, undo={"window": dict(local_attention=40)}),
+        # the old spelling, biases everywhere, the mean before the head
+        "modernbert-2class": dict(config=t.ModernBertConfig(**modern, hidden_size=24, intermediate_size=40, num_hidden_layers=4, local_attention=8, norm_bias=True,
+                                                            attention_bias=True, mlp_bias=True, classifier_bias=True, classifier_pooling="mean", **names(two)),
+                                  cls=t.ModernBertForSequenceClassification, pairs=True, finish=modernbert_old, undo={"window": dict(local_attention=40)}),
+        # the options of microsoft/deberta-v3-*, with buckets that texts of 64 tokens fill
+        "deberta-v3": dict(config=t.DebertaV2Config(**small, **deberta, position_buckets=12, pos_att_type=["p2c", "c2p"], share_att_key=True,
+                                                    position_biased_input=False, type_vocab_size=0, **names(three)),
+                           cls=t.DebertaV2ForSequenceClassification, pairs=True, finish=bars, zeroed=["rel_embeddings"]),
+        # those of v2-xlarge and what else there is: convolution, projections of their own, narrow words, segments, positions
+        "deberta-v2-conv": dict(config=t.DebertaV2Config(**small, **deberta, position_buckets=-1, max_relative_positions=20, pos_att_type=["p2c", "c2p"],
+                                                         share_att_key=False, position_biased_input=True, type_vocab_size=2, embedding_size=24,
+                                                         conv_kernel_size=3, conv_act="gelu"),
+                                cls=t.DebertaV2Model, pooling="mean", normalize=False,
+                                zeroed=["rel_embeddings", "conv.conv.weight", "position_embeddings", "pos_query_proj.weight", "pos_key_proj.weight"]),
     }
 
 
@@ -369,18 +456,19 @@ def greedy(model, prompt):
     return ids[len(prompt):], margin
 
 
-def check_sensitivity(name, model, answer, variants):
+def check_sensitivity(name, model, answer, variants, zeroed=()):
     """Undoes every kind of norm and bias, and each variant, and insists that the answers move."""
     base, moved = answer(model), {}
     kinds = {}
     for n, p in model.named_parameters():
-        if p.dim() == 1: kinds.setdefault(re.sub(r"\.\d+\.", ".N.", n), []).append(p)
+        if p.dim() == 1 or any(part in n for part in zeroed): kinds.setdefault(re.sub(r"\.\d+\.", ".N.", n), []).append(p)
     for kind, params in kinds.items():
-        if kind.endswith("key.bias"): continue  # without rope it shifts a whole softmax row: no effect by construction
+        # without rope it shifts a whole softmax row: no effect by construction
+        if kind.endswith(("key.bias", "k_lin.bias", "attn.k.bias", "pos_key_proj.bias")): continue
         if "pooler" in kind and base.shape[-1] == model.config.hidden_size: continue  # not part of an embedding
         kept = [p.detach().clone() for p in params]
         with torch.no_grad():
-            for p in params: p.fill_(0.0 if kind.endswith("bias") else 1.0)
+            for p in params: p.fill_(0.0 if kind.endswith("bias") or p.dim() > 1 else 1.0)
             moved[kind] = (answer(model) - base).abs().max().item()
             for p, k in zip(params, kept): p.copy_(k)
     for what, other in variants.items():
@@ -456,39 +544,58 @@ def encoder(name, spec, folder):
     head = spec["cls"].__name__.endswith("SequenceClassification")
     model = spec["cls"](cfg)
     scramble(model)
-    tokenizer_wordpiece(folder, 64)
+    spec.get("tokenizer", tokenizer_wordpiece)(folder, 64)
     model.save_pretrained(folder)
     if spec.get("modules"): sentence_transformers(folder, cfg.hidden_size, spec["pooling"], spec["normalize"], limit)
     spec.get("finish", lambda f: None)(folder)
 
     auto = AutoModelForSequenceClassification if head else AutoModel
-    model = auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    load = lambda **kw: auto.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", **kw).eval()
+    model = load()
+    segments = getattr(cfg, "type_vocab_size", 0) > 1
     tok = Tokenizer.from_file(str(folder / "tokenizer.json"))
     inputs = CORPUS + ["a", "", "KARAT", CORPUS[4] + " " + CORPUS[7] + " " + CORPUS[6]]
     if spec.get("pairs"): inputs += [[CORPUS[1], CORPUS[3]], ["a", CORPUS[8]]]
-    full = [len(tok.encode(*s).ids if isinstance(s, list) else tok.encode(s).ids) for s in inputs]
+    prompts = folder / "config_sentence_transformers.json"
+    prompts = json.loads(prompts.read_text()) if prompts.exists() else {"prompts": {}}
+    default = prompts["prompts"].get(prompts.get("default_prompt_name"), "")
+    full = [len(tok.encode(*s).ids if isinstance(s, list) else tok.encode(default + s).ids) for s in inputs]
     tok.enable_truncation(limit)
     ref = dict(inputs=inputs, ids=[], cut=[], **(dict(logits=[], probs=[]) if head else dict(mean_pooled=[], cls=[], embedding=[])))
+
+    def made(h, prompt):
+        skipped = len(tok.encode(prompt).ids) - 1 if prompt else 0  # the frame's end does not belong to the prompt
+        vector = h[skipped:].mean(0) if spec["pooling"] == "mean" else h[0]
+        if (folder / "2_Dense").exists():
+            dense = {k: v.double() for k, v in load_file(folder / "2_Dense" / "model.safetensors").items()}
+            vector = torch.tanh(dense["linear.weight"] @ vector + dense["linear.bias"])
+        return vector / vector.norm() if spec["normalize"] else vector
+
     for s, uncut in zip(inputs, full):
-        enc = tok.encode(*s) if isinstance(s, list) else tok.encode(s)
-        o = model(input_ids=torch.tensor([enc.ids]), token_type_ids=torch.tensor([enc.type_ids]), attention_mask=torch.ones(1, len(enc.ids), dtype=torch.long))
+        enc = tok.encode(*s) if isinstance(s, list) else tok.encode(default + s)
+        kinds = dict(token_type_ids=torch.tensor([enc.type_ids])) if segments else {}
+        o = model(input_ids=torch.tensor([enc.ids]), attention_mask=torch.ones(1, len(enc.ids), dtype=torch.long), **kinds)
         ref["ids"].append(enc.ids); ref["cut"].append(uncut - len(enc.ids))
         if head:
-            multi = cfg.problem_type == "multi_label_classification"
+            multi = cfg.problem_type == "multi_label_classification" or cfg.num_labels == 1
             ref["logits"].append(rounded(o.logits[0].tolist()))
             ref["probs"].append(rounded((torch.sigmoid(o.logits[0]) if multi else torch.softmax(o.logits[0], -1)).tolist(), 7))
         else:
             h = o.last_hidden_state[0]
-            vector = h.mean(0) if spec["pooling"] == "mean" else h[0]
-            if spec["normalize"]: vector = vector / vector.norm()
+            vector = made(h, default)
             ref["mean_pooled"].append(rounded(h.mean(0).tolist())); ref["cls"].append(rounded(h[0].tolist()))
             ref["embedding"].append(rounded(vector.tolist(), 7))
+    if prompts["prompts"]:
+        hidden = lambda s: model(input_ids=torch.tensor([tok.encode(s).ids])).last_hidden_state[0]
+        texts = {"": "", **prompts["prompts"]}
+        ref["prompted"] = {name: [rounded(made(hidden(prompt + s), prompt).tolist(), 7) for s in inputs] for name, prompt in texts.items()}
     write_reference(folder, ref)
 
     def answer(m):
         outs = [m(input_ids=torch.tensor([ids])) for ids in ref["ids"][:9]]
         return torch.cat([(o.logits if head else o.last_hidden_state[0]) for o in outs])
-    weakest = check_sensitivity(name, model, answer, {})
+    variants = {what: load(**change) for what, change in spec.get("undo", {}).items()}
+    weakest = check_sensitivity(name, model, answer, variants, spec.get("zeroed", ()))
     print(f"{name}: cut {[c for c in ref['cut'] if c]}, weakest part {weakest[0]} {weakest[1]:.3f}")
 
 

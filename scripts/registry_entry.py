@@ -40,7 +40,10 @@ def model_files(folder):
     names = list(FILES)
     if (folder / "modules.json").is_file():
         modules = json.loads((folder / "modules.json").read_text())
-        names += [f"{module['path']}/config.json" for module in modules if module.get("path")]
+        names += [f"{module['path']}/{name}" for module in modules if module.get("path") for name in ("config.json", "model.safetensors")]
+    prompts = folder / "config_sentence_transformers.json"
+    if prompts.is_file() and isinstance(json.loads(prompts.read_text()).get("default_prompt_name"), str):
+        names.append(prompts.name)
     return sorted({name for name in names if (folder / name).is_file()} | set(weight_files(folder)))
 
 

@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     if let Err(error) = Decoder::load(folder, decoder.clone(), DtypeChoice::Auto, 1) {
         karat_fuzz::shown(&error);
     }
-    if let Err(error) = Encoder::load(folder, encoder, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean)) {
+    if let Err(error) = Encoder::load(folder, encoder, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())) {
         karat_fuzz::shown(&error);
     }
     std::fs::remove_file(weights).expect("remove a file");

@@ -12,7 +12,7 @@ use super::lines::{Identified, Ids, Lines, Output};
 use super::progress::{self, Progress};
 use super::signals::Signals;
 use super::{Exit, model};
-use crate::engine::{Embedder, EncodeTotals, Pooling};
+use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice};
 use crate::error::Result;
 
 /// Arguments of `karat embed`.
@@ -30,6 +30,12 @@ pub struct Args {
     /// Vectors of length one, also where the model folder does not say so.
     #[arg(long)]
     normalize: bool,
+    /// Put the model's prompt of this name before every text; otherwise its default prompt, if it has one.
+    #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
+    prompt_name: Option<String>,
+    /// Put this before every text; an empty text turns the model's default prompt off.
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
     /// No progress and no summary.
     #[arg(long, short)]
     quiet: bool,
@@ -41,6 +47,9 @@ enum PoolingChoice {
     Mean,
     Cls,
     Last,
+    Max,
+    MeanSqrtLen,
+    WeightedMean,
 }
 
 impl PoolingChoice {
@@ -50,6 +59,9 @@ impl PoolingChoice {
             Self::Mean => Some(Pooling::Mean),
             Self::Cls => Some(Pooling::Cls),
             Self::Last => Some(Pooling::Last),
+            Self::Max => Some(Pooling::Max),
+            Self::MeanSqrtLen => Some(Pooling::MeanSqrtLen),
+            Self::WeightedMean => Some(Pooling::WeightedMean),
         }
     }
 }
@@ -86,7 +98,12 @@ pub fn run(args: Args) -> Result<Exit> {
     let signals = Signals::listen()?;
     let loading = Instant::now();
     let folder = model::from_argument(&args.model)?;
-    let mut embedder = Embedder::open(&folder, args.pooling.pooling(), args.normalize, &engine)?;
+    let prompt = match (args.prompt_name, args.prompt) {
+        (Some(name), _) => PromptChoice::Named(name),
+        (None, Some(text)) => PromptChoice::Text(text),
+        (None, None) => PromptChoice::Default,
+    };
+    let mut embedder = Embedder::prompted(&folder, args.pooling.pooling(), args.normalize, &engine, &prompt)?;
     let loaded = loading.elapsed();
     let ids = Ids::default();
     let (mut answered, mut failed) = (0u64, 0u64);

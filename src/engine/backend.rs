@@ -121,6 +121,8 @@ pub struct Encoded {
     pub types: Vec<u32>,
     /// Tokens cut off at the model's limit.
     pub truncated: usize,
+    /// Tokens at the beginning, those of a prompt, that averages leave out.
+    pub skipped: usize,
 }
 
 /// An encoder's arithmetic: packed texts in, one row of values per text out.

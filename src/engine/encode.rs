@@ -4,6 +4,7 @@
 //! steps of a token budget; a text longer than the budget goes whole and alone. Texts beyond the model's limit are cut as
 //! transformers cuts them, and what was lost is counted.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -11,12 +12,13 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::backend::{Encoded, EncoderBackend};
-use super::candle::{self, Encoder, EncoderSpec, Fingerprint, HeadKind, arch};
+use super::candle::{self, Encoder, EncoderSpec, Fingerprint, HeadKind, arch, unit_length};
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::request::{Classification, Embedding, Pooling, TextInput};
+use super::sentence::{self, PromptChoice};
 use super::tokenizer::Tokenizer;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result};
 
 /// An encoder with its tokenizer.
 struct TextEncoder {
@@ -32,6 +34,10 @@ struct Texts {
     tokenizer: Tokenizer,
     cut: Tokenizer,
     limit: usize,
+    /// Stands before every text.
+    prompt: String,
+    /// Tokens of the prompt that averages leave out.
+    skipped: usize,
 }
 
 /// What an encoder did.
@@ -57,21 +63,38 @@ impl Texts {
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let limit = length_limit(folder, spec)?;
-        Ok(Self { cut: tokenizer.cutting_at(limit)?, tokenizer, limit })
+        Ok(Self { cut: tokenizer.cutting_at(limit)?, tokenizer, limit, prompt: String::new(), skipped: 0 })
+    }
+
+    /// Puts a prompt before every text from here on. Its tokens are counted as sentence-transformers counts them: those of
+    /// the prompt alone, without the one that ends a text.
+    fn prompt(&mut self, prompt: String, included: bool) -> Result<()> {
+        if !prompt.is_empty() && !included {
+            let ids = self.cut.encode_segments(&prompt, None)?.0;
+            let plain = self.cut.encode(&prompt, false)?;
+            let ended = plain.is_empty() || !ids.ends_with(&plain);
+            self.skipped = ids.len() - usize::from(ended && !ids.is_empty());
+        }
+        self.prompt = prompt;
+        Ok(())
     }
 
     fn encode(&self, input: &TextInput) -> Result<Encoded> {
         let pair = input.text_pair.as_deref();
-        let (ids, types) = self.cut.encode_segments(&input.text, pair)?;
+        let text = match self.prompt.is_empty() {
+            true => Cow::Borrowed(&*input.text),
+            false => Cow::Owned(format!("{}{}", self.prompt, input.text)),
+        };
+        let (ids, types) = self.cut.encode_segments(&text, pair)?;
         // Only a text of exactly the limit may have been longer.
         let truncated = match ids.len() == self.limit {
-            true => self.tokenizer.encode_segments(&input.text, pair)?.0.len() - ids.len(),
+            true => self.tokenizer.encode_segments(&text, pair)?.0.len() - ids.len(),
             false => 0,
         };
         if ids.is_empty() {
             return Err(Error::input("encode a text without tokens"));
         }
-        Ok(Encoded { ids, types, truncated })
+        Ok(Encoded { ids, types, truncated, skipped: self.skipped })
     }
 }
 
@@ -188,69 +211,6 @@ fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
     Ok(told.or(tokenizer).unwrap_or(usize::MAX).min(spec.positions))
 }
 
-/// What a sentence-transformers folder says about pooling and normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SentenceModules {
-    pooling: Pooling,
-    normalize: bool,
-}
-
-/// Reads `modules.json` and the pooling module's configuration; mean without normalisation where there is none.
-fn sentence_modules(folder: &Path) -> Result<SentenceModules> {
-    let mut modules = SentenceModules { pooling: Pooling::Mean, normalize: false };
-    let path = folder.join("modules.json");
-    let Some(listed) = read_json(&path)? else { return Ok(modules) };
-    for module in listed.as_array().map_or(&[][..], Vec::as_slice) {
-        let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
-        match kind.rsplit('.').next().unwrap_or_default() {
-            "Transformer" => {}
-            "Normalize" => modules.normalize = true,
-            "Pooling" => {
-                let part = module.get("path").and_then(Value::as_str).unwrap_or("1_Pooling");
-                modules.pooling = pooling(&folder.join(part).join("config.json"))?;
-            }
-            other => {
-                let known = ["Transformer", "Pooling", "Normalize"];
-                return Err(Error::input(format!("use the sentence-transformers module `{other}`"))
-                    .at(&path)
-                    .with_hint(nearest(other, known)));
-            }
-        }
-    }
-    Ok(modules)
-}
-
-/// Both spellings of the pooling module: `pooling_mode` of sentence-transformers 5, and one flag per mode before it.
-fn pooling(path: &Path) -> Result<Pooling> {
-    let Some(config) = read_json(path)? else {
-        return Err(Error::input(format!("find the pooling module's `{}`", path.display())).with_hint(
-            "modules.json names it; fetch the whole folder, or give --pooling with a copy without modules.json",
-        ));
-    };
-    let flags = [
-        ("pooling_mode_mean_tokens", "mean"),
-        ("pooling_mode_cls_token", "cls"),
-        ("pooling_mode_lasttoken", "lasttoken"),
-        ("pooling_mode_max_tokens", "max"),
-        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
-        ("pooling_mode_weightedmean_tokens", "weightedmean"),
-    ];
-    let set = flags.iter().filter(|(flag, _)| config.get(*flag).and_then(Value::as_bool) == Some(true));
-    let mut modes: Vec<&str> = set.map(|(_, mode)| *mode).collect();
-    if let Some(mode) = config.get("pooling_mode").and_then(Value::as_str) {
-        modes = vec![mode];
-    }
-    match modes[..] {
-        ["mean"] => Ok(Pooling::Mean),
-        ["cls"] => Ok(Pooling::Cls),
-        ["lasttoken"] => Ok(Pooling::Last),
-        [] => Ok(Pooling::Mean),
-        _ => Err(Error::input(format!("pool by {}", modes.join(" and ")))
-            .at(path)
-            .with_hint("known are mean, cls, last")),
-    }
-}
-
 /// A sentence embedder.
 pub struct Embedder {
     encoder: TextEncoder,
@@ -263,9 +223,25 @@ impl Embedder {
     /// # Errors
     /// Missing, broken or contradicting files; a device that is not there.
     pub fn open(folder: &Path, pooling: Option<Pooling>, normalize: bool, options: &EngineOptions) -> Result<Self> {
-        let modules = sentence_modules(folder)?;
-        let head = HeadKind::Pool(pooling.unwrap_or(modules.pooling));
-        let encoder = TextEncoder::open(folder, options, |_| Ok(head))?;
+        Self::prompted(folder, pooling, normalize, options, &PromptChoice::Default)
+    }
+
+    /// [`Embedder::open`] with a choice of what stands before every text.
+    ///
+    /// # Errors
+    /// As there; a prompt that the folder does not have.
+    pub fn prompted(
+        folder: &Path,
+        pooling: Option<Pooling>,
+        normalize: bool,
+        options: &EngineOptions,
+        prompt: &PromptChoice,
+    ) -> Result<Self> {
+        let modules = sentence::modules(folder)?;
+        let prompt = prompt.text(folder)?;
+        let head = HeadKind::Pool(pooling.unwrap_or(modules.pooling), modules.stages);
+        let mut encoder = TextEncoder::open(folder, options, |_| Ok(head.clone()))?;
+        encoder.texts.prompt(prompt, modules.include_prompt)?;
         Ok(Self { encoder, normalize: normalize || modules.normalize })
     }
 
@@ -296,13 +272,6 @@ impl Embedder {
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.encoder.fingerprint
     }
-}
-
-/// Divides by the Euclidean length, as sentence-transformers' `Normalize` does; a zero vector stays.
-fn unit_length(vector: &mut [f32]) {
-    let square = vector.iter().fold(0.0f64, |sum, x| sum + f64::from(*x) * f64::from(*x));
-    let length = square.sqrt().max(1e-12);
-    vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
 }
 
 /// A sequence classifier.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::candle::weight_files;
 use super::hash_memo::HashMemo;
 use super::model_json::read_json;
+use super::sentence;
 use crate::error::{Error, Result};
 
 /// Files besides the weights that decide what a model answers, where they exist.
@@ -104,11 +105,17 @@ pub fn model_files(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(files)
 }
 
-/// The configurations of the modules that a sentence-transformers folder names.
+/// The files of the modules that a sentence-transformers folder names, and that of its prompts where one is always used.
 fn module_files(folder: &Path) -> Result<Vec<String>> {
     let modules = read_json(&folder.join("modules.json"))?;
     let paths = modules.iter().filter_map(Value::as_array).flatten().filter_map(|module| module.get("path")?.as_str());
-    Ok(paths.filter(|path| !path.is_empty()).map(|path| format!("{path}/config.json")).collect())
+    let paths: Vec<&str> = paths.filter(|path| !path.is_empty()).collect();
+    let of = |name: &'static str| paths.iter().map(move |path| format!("{path}/{name}"));
+    let mut files: Vec<String> = of("config.json").chain(of("model.safetensors")).collect();
+    if sentence::prompts_by_default(folder)? {
+        files.push(sentence::PROMPTS.to_owned());
+    }
+    Ok(files)
 }
 
 /// SHA-256 of files by their names within a folder; what the memo knows is not read.

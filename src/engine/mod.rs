@@ -24,6 +24,7 @@ pub mod sampler;
 pub mod scheduler;
 #[cfg(test)]
 mod scheduler_tests;
+mod sentence;
 pub mod simd;
 pub mod special_tokens;
 pub mod tokenizer;
@@ -35,3 +36,4 @@ pub use request::{
     CaseKey, Classification, Embedding, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
     Sampling, Scored, TextInput,
 };
+pub use sentence::PromptChoice;

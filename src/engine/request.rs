@@ -149,6 +149,12 @@ pub enum Pooling {
     Cls,
     /// The last token.
     Last,
+    /// The largest value over all tokens.
+    Max,
+    /// Sum over all tokens, divided by the square root of their number.
+    MeanSqrtLen,
+    /// Mean in which a token weighs its place, counted from one.
+    WeightedMean,
 }
 
 /// One text for the classifier, with its second half for pair classifiers.

@@ -209,10 +209,12 @@ fn texts(count: usize, longest: usize) -> Vec<Value> {
 
 #[test]
 fn embeddings_and_labels_are_the_same_bytes() {
-    for name in ["bert-mean", "bert-cls"] {
+    for name in ["bert-mean", "bert-cls", "xlm-roberta", "mpnet-dense", "modernbert", "deberta-v2-conv"] {
         Sweep { command: "embed", model: &fixture(name), lines: texts(60, 30), flags: &[] }.run(&SETTINGS);
     }
-    for name in ["bert-multilabel", "bert-2class"] {
+    for name in
+        ["bert-multilabel", "bert-2class", "distilbert-3class", "roberta-reranker", "modernbert-2class", "deberta-v3"]
+    {
         Sweep { command: "classify", model: &fixture(name), lines: texts(60, 30), flags: &[] }.run(&SETTINGS);
     }
 }

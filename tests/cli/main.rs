@@ -14,6 +14,7 @@ mod bad_input;
 mod bad_model;
 mod baselines;
 mod cache;
+mod encoders;
 mod engine;
 mod exit_codes;
 mod gguf;

@@ -70,19 +70,24 @@ fn list(value: &Value) -> &[Value] {
 
 #[test]
 fn fixture_vectors() {
-    ["bert", "bert-mean", "bert-cls"].iter().for_each(|name| sentences(&reference::fixture(name)));
-    // The folder of `bert-mean` normalises, which a cosine does not see.
-    ["bert", "bert-mean", "bert-cls"].iter().for_each(|name| pooled(&reference::fixture(name)));
+    let names = ["bert", "bert-mean", "bert-cls", "xlm-roberta", "modernbert", "deberta-v2-conv"];
+    names.iter().for_each(|name| sentences(&reference::fixture(name)));
+    // Some folders normalise, which a cosine does not see.
+    names.iter().for_each(|name| pooled(&reference::fixture(name)));
+    sentences(&reference::fixture("mpnet-dense"));
 }
 
 #[test]
 fn fixture_logits() {
-    ["bert-multilabel", "bert-2class"].iter().for_each(|name| logits(&reference::fixture(name)));
+    let names =
+        ["bert-multilabel", "bert-2class", "distilbert-3class", "roberta-reranker", "modernbert-2class", "deberta-v3"];
+    names.iter().for_each(|name| logits(&reference::fixture(name)));
 }
 
 #[test]
 fn shared_vectors_and_logits() {
     let Some(shared) = reference::shared() else { return };
-    pooled(&shared.join("reference/models/bert"));
-    logits(&shared.join("reference/models/bert-multilabel"));
+    let model = |name: &str| shared.join("reference/models").join(name);
+    ["bert", "modernbert", "mpnet", "xlm-roberta"].iter().for_each(|name| pooled(&model(name)));
+    ["bert-multilabel", "deberta-v2-cls", "distilbert-cls", "roberta-cls"].iter().for_each(|name| logits(&model(name)));
 }

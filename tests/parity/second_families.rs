@@ -5,7 +5,8 @@
 //! - its windows let a token see one token more than transformers' do, so it is given windows one smaller;
 //! - it knows neither a shared expert's router options nor newer spellings, so rotary options are written flat;
 //! - Granite (no multipliers), Phi-3 with LongRoPE (long factors by the model's maximum, not by the sequence) and Mixtral (no
-//!   YaRN) compute something else there; SmolLM3, GPT-2 and GPT-NeoX are not there in this shape.
+//!   YaRN) compute something else there, its Gemma 3 stops at a tensor that is not contiguous; SmolLM3, GPT-2 and GPT-NeoX are
+//!   not there in this shape.
 
 use std::path::Path;
 
@@ -24,10 +25,9 @@ fn config<C: serde::de::DeserializeOwned>(value: Value) -> C {
     serde_json::from_value(value).unwrap()
 }
 
-const FAMILIES: [(&str, Family); 10] = [
+const FAMILIES: [(&str, Family); 9] = [
     ("gemma", |c, w, x| theirs::gemma::Model::new(false, &config(c), w)?.forward(x, 0)),
     ("gemma2", |c, w, x| theirs::gemma2::Model::new(false, &config(c), w)?.forward(x, 0)),
-    ("gemma3", |c, w, x| theirs::gemma3::Model::new(false, &config(c), w)?.forward(x, 0)),
     ("olmo", |c, w, x| theirs::olmo::Model::new(&config(c), w)?.forward(x, 0)),
     ("olmo2", |c, w, x| theirs::olmo2::Model::new(&config(c), w)?.forward(x, 0)),
     ("phi", |c, w, x| theirs::phi::Model::new(&config(c), w)?.forward(x)),

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::activation::soft_cap;
 use super::cache::{self, CacheShape, Kept, KeysValues, LayerCache, PAGE};
 use super::ops;
+use super::relative::{Bias, HeadBias};
 use crate::engine::backend::Segment;
 use crate::engine::simd::{self, Kernel, Lanes, WIDTH};
 use crate::error::Result;
@@ -66,6 +67,8 @@ struct Tile<'a, E> {
     queries: &'a [f32],
     /// Visible keys `from..to` per row, absolute positions.
     visible: &'a [(usize, usize)],
+    /// Summands of the scaled scores, `[rows][keys, to whole blocks]`, where the model has them.
+    bias: Option<&'a [f32]>,
     /// `[TILE][stride]` results.
     out: &'a mut [f32],
 }
@@ -165,7 +168,8 @@ impl<E: Kept> Tile<'_, E> {
             }
         }
         let hidden = L::splat(f32::NEG_INFINITY);
-        for (score, (from, to)) in scores.iter_mut().zip(self.visible) {
+        for (r, (score, (from, to))) in scores.iter_mut().zip(self.visible).enumerate() {
+            let bias = self.bias.map(|bias| &bias[r * (bias.len() / R) + base..][..PAGE]);
             let whole = *from <= base && base + PAGE <= *to;
             // Slots within the block; f32 holds them exactly.
             let from = L::splat(from.saturating_sub(base).min(PAGE) as f32);
@@ -174,6 +178,9 @@ impl<E: Kept> Tile<'_, E> {
                 *score = score.mul(L::splat(self.scale));
                 if let Some(cap) = self.soft_cap {
                     *score = soft_cap(*score, cap);
+                }
+                if let Some(bias) = bias {
+                    *score = score.add(simd::load_padded::<L>(bias, half * WIDTH, 0.0));
                 }
                 if !whole {
                     let slots = L::from_array(std::array::from_fn(
@@ -268,6 +275,8 @@ struct Rows<'a> {
     offset: usize,
     /// Visible keys of the n-th token of this step.
     visible: &'a (dyn Fn(usize) -> (usize, usize) + Sync),
+    /// Summands of the scores, of models with as many query heads as key heads.
+    bias: Option<&'a HeadBias<'a>>,
 }
 
 impl Rows<'_> {
@@ -279,6 +288,7 @@ impl Rows<'_> {
         let mut queries = vec![0.0f32; TILE * size];
         let mut results = vec![0.0f32; TILE * stride];
         let mut visible = Vec::with_capacity(TILE);
+        let mut summands = vec![0.0f32; self.bias.map_or(0, |bias| TILE * bias.stride())];
         let mut start = rows.start;
         while start < rows.end {
             let count = TILE.min(rows.end - start);
@@ -291,7 +301,12 @@ impl Rows<'_> {
             }
             let (queries, out_rows) = (&queries[..count * size], &mut results[..]);
             let AttentionShape { scale, soft_cap, .. } = *shape;
-            simd::dispatch(Tile { blocks, size, scale, soft_cap, queries, visible: &visible, out: out_rows });
+            let bias = self.bias.map(|bias| {
+                let summands = &mut summands[..count * bias.stride()];
+                bias.fill(start..start + count, queries, summands);
+                &*summands
+            });
+            simd::dispatch(Tile { blocks, size, scale, soft_cap, queries, visible: &visible, bias, out: out_rows });
             for (r, row) in (start..start + count).enumerate() {
                 let (token, query_head) = (row / group, head * group + row % group);
                 let at = (self.offset + token) * shape.queries * size + query_head * size;
@@ -356,7 +371,7 @@ fn over<E: Kept>(
                     let position = segment.start + token;
                     (shape.window.map_or(0, |w| (position + 1).saturating_sub(w)), position + 1)
                 };
-                let rows = Rows { shape, qkv, offset: offsets[task.sequence], visible: &visible };
+                let rows = Rows { shape, qkv, offset: offsets[task.sequence], visible: &visible, bias: None };
                 rows.compute(task.head, task.rows, Blocks { keys, values, pages: &segment.pages }, &out);
             });
         })
@@ -366,7 +381,10 @@ fn over<E: Kept>(
 
 /// Attention of whole sequences in both directions, without a cache. With a window, a token sees the `window / 2` tokens
 /// on either side, as ModernBERT's local layers do.
-pub fn bidirectional(qkv: &Tensor, lengths: &[usize], shape: &AttentionShape) -> Result<Tensor> {
+///
+/// `bias` is added to the scaled scores, in models in which every query head has its own key head.
+pub fn bidirectional(qkv: &Tensor, lengths: &[usize], shape: &AttentionShape, bias: Option<&Bias>) -> Result<Tensor> {
+    debug_assert!(bias.is_none() || shape.queries == shape.keys);
     let tokens = qkv.dims2().map_err(ops::tensor_error)?.0;
     let offsets = offsets(lengths.iter().copied());
     let longest = lengths.iter().copied().max().unwrap_or(0);
@@ -382,13 +400,20 @@ pub fn bidirectional(qkv: &Tensor, lengths: &[usize], shape: &AttentionShape) ->
                     None => (0, len),
                     Some(w) => (token.saturating_sub(w / 2), (token + w / 2 + 1).min(len)),
                 };
-                let rows = Rows { shape, qkv, offset, visible: &visible };
+                let bias = bias.map(|bias| bias.head(task.head, &head_keys(qkv, offset, len, task.head, shape), len));
+                let rows = Rows { shape, qkv, offset, visible: &visible, bias: bias.as_ref() };
                 let blocks = Blocks { keys: &keys, values: &values, pages: &pages };
                 rows.compute(task.head, task.rows, blocks, &out);
             });
         })
     })?;
     ops::matrix(out, tokens, shape.queries * shape.size)
+}
+
+/// Keys of one head of one whole sequence, `[len, size]`.
+fn head_keys(qkv: &[f32], offset: usize, len: usize, head: usize, shape: &AttentionShape) -> Vec<f32> {
+    let rows = qkv[offset * shape.row_width()..].chunks_exact(shape.row_width()).take(len);
+    rows.flat_map(|row| &row[(shape.queries + head) * shape.size..][..shape.size]).copied().collect()
 }
 
 /// Key and value blocks of one head of one whole sequence, in the cache's layout.

@@ -12,6 +12,7 @@ use super::cache::{CacheShape, KvCache, PAGE};
 use super::linear::{Kind, Linear, Quantized, Weights};
 use super::norm::{Norm, NormKind};
 use super::ops;
+use super::relative::{self, Bias, Disentangled, PositionBlocks};
 use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
 use crate::engine::backend::Segment;
 use crate::engine::sampler;
@@ -221,14 +222,15 @@ impl Fed<'_> {
 
 #[test]
 fn attention_does_not_depend_on_chunks_neighbours_or_threads() {
-    for (queries, keys, size, window, len) in [
-        (14, 2, 64, None, 1500),
-        (14, 2, 64, Some(300), 1500),
-        (9, 3, 64, None, 333),
-        (4, 4, 24, Some(16), 200),
-        (2, 1, 128, None, 260),
+    for (queries, keys, size, window, soft_cap, len) in [
+        (14, 2, 64, None, None, 1500),
+        (14, 2, 64, Some(300), None, 1500),
+        (9, 3, 64, None, None, 333),
+        (4, 4, 24, Some(16), None, 200),
+        (4, 2, 256, Some(100), Some(0.5), 300),
+        (2, 1, 128, None, None, 260),
     ] {
-        let shape = AttentionShape { queries, keys, size, scale: 0.125, soft_cap: None, window };
+        let shape = AttentionShape { queries, keys, size, scale: 0.125, soft_cap, window };
         let qkv = values(len * (queries + 2 * keys) * size, 9);
         // Numbers that bfloat16 holds exactly: kept as such, they must give what they give as f32.
         let exact: Vec<f32> = qkv.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
@@ -262,7 +264,8 @@ fn check_attention(shape: &AttentionShape, qkv: &[f32], len: usize, got: &[f32])
             let from = shape.window.map_or(0, |w| (token + 1).saturating_sub(w));
             let dot = |key: usize| -> f64 {
                 let pairs = part(token, head).iter().zip(part(key, key_head));
-                pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * f64::from(shape.scale)
+                let score = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * f64::from(shape.scale);
+                shape.soft_cap.map_or(score, |cap| f64::from(cap) * libm::tanh(score / f64::from(cap)))
             };
             let scores: Vec<f64> = (from..=token).map(dot).collect();
             let highest = scores.iter().fold(f64::MIN, |a, b| a.max(*b));
@@ -290,7 +293,7 @@ fn packed_encoder_attention_does_not_depend_on_neighbours() {
         let own = values(len * width, 11);
         let alone = {
             let qkv = ops::matrix(own.clone(), len, width).unwrap();
-            with_threads(1, || flat(&attention::bidirectional(&qkv, &[len], &shape).unwrap()))
+            with_threads(1, || flat(&attention::bidirectional(&qkv, &[len], &shape, None).unwrap()))
         };
         let others = [5, 64, 1];
         let mut rows = values(others.iter().sum::<usize>() * width, 12);
@@ -298,8 +301,69 @@ fn packed_encoder_attention_does_not_depend_on_neighbours() {
         rows.extend_from_slice(&own);
         let qkv = ops::matrix(rows, before + len, width).unwrap();
         let lengths = [5, 64, 1, len];
-        let packed = with_threads(2, || flat(&attention::bidirectional(&qkv, &lengths, &shape).unwrap()));
+        let packed = with_threads(2, || flat(&attention::bidirectional(&qkv, &lengths, &shape, None).unwrap()));
         assert_eq!(bits(&packed[before * 12 * 32..]), bits(&alone), "{len} tokens");
+    }
+}
+
+/// Rows at any place, with any neighbours and threads, against the definition in f64.
+#[test]
+fn attention_with_summands_does_not_depend_on_neighbours() {
+    let (heads, size, scale) = (4, 24, 0.17);
+    let (width, span) = (heads * size, 40);
+    let vectors = [values(2 * span * width, 31), values(2 * span * width, 32)];
+    let options = Disentangled {
+        content_to_position: true,
+        position_to_content: true,
+        shared: false,
+        norm: false,
+        span,
+        bucketed_to: Some(200),
+    };
+    let [keys, queries] = vectors.each_ref().map(|rows| Some(PositionBlocks::new(rows, heads, size)));
+    let disentangled = Bias::Disentangled { options: options.clone(), keys, queries, scale };
+    let buckets = Bias::Buckets { table: values(32 * heads, 33), heads };
+    for (window, len) in [None, Some(18)].into_iter().flat_map(|w| [1, 7, 31, 32, 33, 150].map(|len| (w, len))) {
+        let shape = AttentionShape { queries: heads, keys: heads, size, scale, soft_cap: None, window };
+        let own = values(len * 3 * width, 34);
+        for bias in [&disentangled, &buckets] {
+            let attend = |rows: Vec<f32>, lengths: &[usize], threads| {
+                let qkv = ops::matrix(rows, lengths.iter().sum(), 3 * width).unwrap();
+                with_threads(threads, || flat(&attention::bidirectional(&qkv, lengths, &shape, Some(bias)).unwrap()))
+            };
+            let alone = attend(own.clone(), &[len], 1);
+            let beside = [values(70 * 3 * width, 35), own.clone()].concat();
+            let packed = attend(beside, &[5, 64, 1, len], 2);
+            assert_eq!(bits(&packed[70 * width..]), bits(&alone), "{len} tokens, window {window:?}");
+            let part = |token: usize, at: usize, head: usize| &own[(token * 3 + at) * width + head * size..][..size];
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            for (token, head) in [0, len / 2, len - 1].into_iter().flat_map(|t| (0..heads).map(move |h| (t, h))) {
+                let query = part(token, 0, head);
+                let score = |key: usize| {
+                    let own = dot(query, part(key, 1, head)) * f64::from(scale);
+                    let place = match bias {
+                        Bias::Buckets { table, .. } => {
+                            f64::from(table[relative::bucket(key as i64 - token as i64) * heads + head])
+                        }
+                        Bias::Disentangled { .. } => {
+                            let at = options.row(token as i64 - key as i64) * width + head * size;
+                            let sum = dot(query, &vectors[0][at..at + size])
+                                + dot(part(key, 1, head), &vectors[1][at..at + size]);
+                            sum * f64::from(scale)
+                        }
+                    };
+                    let near = window.is_none_or(|w| token.abs_diff(key) <= w / 2);
+                    if near { (own + place).exp() } else { 0.0 }
+                };
+                let weights: Vec<f64> = (0..len).map(score).collect();
+                let sum: f64 = weights.iter().sum();
+                for i in 0..size {
+                    let right: f64 = (0..len).map(|key| weights[key] / sum * f64::from(part(key, 2, head)[i])).sum();
+                    let got = f64::from(alone[token * width + head * size + i]);
+                    assert!((got - right).abs() < 2e-5, "token {token} of {len}, head {head}: {got} not {right}");
+                }
+            }
+        }
     }
 }
 

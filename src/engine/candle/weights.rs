@@ -335,6 +335,11 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// The type in which products are computed.
+    pub fn dtype(&self) -> DtypeChoice {
+        self.dtype
+    }
+
     /// Whether a tensor of this name exists.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
@@ -407,6 +412,22 @@ impl Checkpoint {
         });
         self.release(entry);
         Ok(out)
+    }
+
+    /// A tensor of any shape as it lies in the file, widened to f32.
+    pub fn array(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let reader = self.reader(self.entry(name, shape)?, name)?;
+        Ok((0..shape.iter().product()).map(|i| reader.get(i)).collect())
+    }
+
+    /// A layer whose weights, `get(output, input)`, do not lie in a file as a matrix.
+    pub fn made(
+        &self,
+        (outputs, inputs): (usize, usize),
+        bias: Option<Vec<f32>>,
+        get: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Linear {
+        Linear::new(vec![(outputs, float(self.dtype, inputs, outputs, get))], inputs, bias)
     }
 
     /// As [`Checkpoint::matrices`], of matrices that lie output by output: names without `.weight`/`.bias` and outputs.

@@ -35,7 +35,7 @@ const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\
 
 /// Names of `tokenizer.ggml.pre`, the expressions that cut text one after another, and whether a text begins with bos where
 /// the file does not say.
-const CUTS: [(&str, &[&str], bool); 20] = [
+pub(super) const CUTS: [(&str, &[&str], bool); 20] = [
     ("command-r", &[DIGIT, GPT2], false),
     ("dbrx", &[LLAMA3], false),
     ("deepseek-r1-qwen", &[QWEN2], false),

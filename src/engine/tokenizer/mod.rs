@@ -5,6 +5,8 @@
 
 mod cut;
 mod gguf;
+#[cfg(test)]
+mod gguf_tests;
 mod stop;
 mod stream;
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 /// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
 fn largest(key: &str) -> u64 {
     match key {
-        "num_hidden_layers" | "num_attention_heads" | "num_key_value_heads" => 1 << 14,
-        "hidden_size" | "head_dim" => 1 << 20,
+        "num_hidden_layers" | "num_attention_heads" | "num_key_value_heads" | "n_layers" | "n_heads" => 1 << 14,
+        "hidden_size" | "head_dim" | "dim" => 1 << 20,
         _ => 1 << 28,
     }
 }
@@ -159,7 +159,8 @@ mod tests {
             "num_key_value_heads",
             "head_dim",
         ];
-        for (name, key) in ["llama3-rope", "qwen3", "bert"].into_iter().flat_map(|name| keys.map(|key| (name, key))) {
+        let names = ["llama3-rope", "qwen3", "bert", "modernbert", "mpnet-dense", "deberta-v2-conv"];
+        for (name, key) in names.into_iter().flat_map(|name| keys.map(|key| (name, key))) {
             for count in [1 << 14, 1 << 20, 1 << 28, 1 << 40, 1 << 62, u64::MAX] {
                 let mut config = Config::read(&fixtures.join(name)).unwrap();
                 if config.value[key].is_null() {
@@ -167,9 +168,14 @@ mod tests {
                 }
                 config.value[key] = count.into();
                 let loaded = match name {
-                    "bert" => arch::encoder(&config)
+                    "bert" | "modernbert" | "mpnet-dense" | "deberta-v2-conv" => arch::encoder(&config)
                         .and_then(|spec| {
-                            Encoder::load(&fixtures.join(name), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean))
+                            Encoder::load(
+                                &fixtures.join(name),
+                                spec,
+                                DtypeChoice::Auto,
+                                HeadKind::Pool(Pooling::Mean, Vec::new()),
+                            )
                         })
                         .err(),
                     _ => arch::decoder(&config)

@@ -5,6 +5,8 @@
 
 mod bert;
 mod config;
+mod deberta_v2;
+mod distilbert;
 mod gemma;
 mod gpt2;
 mod gpt_neox;
@@ -12,6 +14,8 @@ mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
+mod modernbert;
+mod mpnet;
 mod olmo;
 mod olmo2;
 mod phi;
@@ -19,6 +23,7 @@ mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen_moe;
+mod roberta;
 mod rope;
 mod smollm3;
 mod stablelm;
@@ -55,7 +60,7 @@ pub const DECODERS: [&str; 21] = [
     "starcoder2",
 ];
 /// `model_type`s that embed and classify.
-pub const ENCODERS: [&str; 1] = ["bert"];
+pub const ENCODERS: [&str; 7] = ["bert", "deberta-v2", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta"];
 
 /// The decoder that a configuration describes.
 ///
@@ -98,6 +103,11 @@ pub fn decoder(config: &Config) -> Result<DecoderSpec> {
 pub fn encoder(config: &Config) -> Result<EncoderSpec> {
     match config.model_type()? {
         "bert" => bert::spec(config),
+        "deberta-v2" => deberta_v2::spec(config),
+        "distilbert" => distilbert::spec(config),
+        "modernbert" => modernbert::spec(config),
+        "mpnet" => mpnet::spec(config),
+        "roberta" | "xlm-roberta" => roberta::spec(config),
         other => Err(unsupported(config, other, &ENCODERS, &DECODERS, "embed or classify with")),
     }
 }

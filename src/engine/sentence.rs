@@ -1,0 +1,230 @@
+//! What a sentence-transformers folder says beside the encoder: pooling, the modules after it, and prompts.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::candle::{Activation, StageSpec};
+use super::model_json::read_json;
+use super::request::Pooling;
+use crate::error::{Error, Result, nearest};
+
+/// The file that names prompts.
+pub(super) const PROMPTS: &str = "config_sentence_transformers.json";
+
+/// What `modules.json` lists.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SentenceModules {
+    /// How tokens become one vector.
+    pub pooling: Pooling,
+    /// Whether averages count the tokens of a prompt.
+    pub include_prompt: bool,
+    /// What follows, but for a `Normalize` at the end.
+    pub stages: Vec<StageSpec>,
+    /// Whether a `Normalize` ends the list.
+    pub normalize: bool,
+}
+
+/// Which text stands before every text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PromptChoice {
+    /// The folder's `default_prompt_name`, if it has one.
+    #[default]
+    Default,
+    /// One of the folder's `prompts`.
+    Named(String),
+    /// This text.
+    Text(String),
+}
+
+impl PromptChoice {
+    /// The text itself.
+    ///
+    /// # Errors
+    /// The folder has no prompt of that name, or its file is broken.
+    pub(super) fn text(&self, folder: &Path) -> Result<String> {
+        if let Self::Text(text) = self {
+            return Ok(text.clone());
+        }
+        let path = folder.join(PROMPTS);
+        let config = read_json(&path)?.unwrap_or_default();
+        let name = match self {
+            Self::Named(name) => name.as_str(),
+            _ => match config.get("default_prompt_name").and_then(Value::as_str) {
+                Some(name) => name,
+                None => return Ok(String::new()),
+            },
+        };
+        let prompts = config.get("prompts").and_then(Value::as_object);
+        if let Some(text) = prompts.and_then(|prompts| prompts.get(name)).and_then(Value::as_str) {
+            return Ok(text.to_owned());
+        }
+        let known: Vec<String> = prompts.iter().flat_map(|prompts| prompts.keys()).map(|k| format!("`{k}`")).collect();
+        let hint = match known.is_empty() {
+            true => "the model has no prompts of its own; `--prompt TEXT` gives one".to_owned(),
+            false => format!("known are {}", known.join(", ")),
+        };
+        Err(Error::input(format!("find the prompt `{name}`")).at(path).with_hint(hint))
+    }
+}
+
+/// Whether the folder puts a prompt before every text unasked, so that its file decides answers.
+///
+/// # Errors
+/// The file is broken.
+pub(super) fn prompts_by_default(folder: &Path) -> Result<bool> {
+    let config = read_json(&folder.join(PROMPTS))?;
+    Ok(config.is_some_and(|config| config.get("default_prompt_name").is_some_and(Value::is_string)))
+}
+
+/// Reads `modules.json` and its modules' configurations; mean without normalisation where there is none.
+///
+/// # Errors
+/// A file is missing or broken, or a module is not supported.
+pub(super) fn modules(folder: &Path) -> Result<SentenceModules> {
+    let mut modules =
+        SentenceModules { pooling: Pooling::Mean, include_prompt: true, stages: Vec::new(), normalize: false };
+    let path = folder.join("modules.json");
+    let Some(listed) = read_json(&path)? else { return Ok(modules) };
+    for module in listed.as_array().map_or(&[][..], Vec::as_slice) {
+        let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+        let part = |default: &str| folder.join(module.get("path").and_then(Value::as_str).unwrap_or(default));
+        match kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" | "Dropout" => {}
+            "Normalize" => modules.stages.push(StageSpec::Normalize),
+            "Pooling" => (modules.pooling, modules.include_prompt) = pooling(&part("1_Pooling").join("config.json"))?,
+            "Dense" => modules.stages.push(dense(part("2_Dense"))?),
+            other => {
+                let known = ["Transformer", "Pooling", "Dense", "Normalize"];
+                return Err(Error::input(format!("use the sentence-transformers module `{other}`"))
+                    .at(&path)
+                    .with_hint(nearest(other, known)));
+            }
+        }
+    }
+    modules.normalize = modules.stages.pop_if(|stage| *stage == StageSpec::Normalize).is_some();
+    Ok(modules)
+}
+
+fn module_config(path: &Path) -> Result<Value> {
+    read_json(path)?.ok_or_else(|| {
+        Error::input(format!("find the module's `{}`", path.display())).with_hint(
+            "modules.json names it; fetch the whole folder, or give --pooling with a copy without modules.json",
+        )
+    })
+}
+
+/// Both spellings of the pooling module: `pooling_mode` of sentence-transformers 5, and one flag per mode before it.
+fn pooling(path: &Path) -> Result<(Pooling, bool)> {
+    let config = module_config(path)?;
+    let flags = [
+        ("pooling_mode_mean_tokens", "mean"),
+        ("pooling_mode_cls_token", "cls"),
+        ("pooling_mode_lasttoken", "lasttoken"),
+        ("pooling_mode_max_tokens", "max"),
+        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"),
+        ("pooling_mode_weightedmean_tokens", "weightedmean"),
+    ];
+    let set = flags.iter().filter(|(flag, _)| config.get(*flag).and_then(Value::as_bool) == Some(true));
+    let mut modes: Vec<&str> = set.map(|(_, mode)| *mode).collect();
+    match config.get("pooling_mode") {
+        Some(Value::String(mode)) => modes = vec![mode],
+        Some(Value::Array(several)) => modes = several.iter().filter_map(Value::as_str).collect(),
+        _ => {}
+    }
+    let pooling = match modes[..] {
+        ["mean"] | [] => Pooling::Mean,
+        ["cls"] => Pooling::Cls,
+        ["lasttoken"] => Pooling::Last,
+        ["max"] => Pooling::Max,
+        ["mean_sqrt_len_tokens"] => Pooling::MeanSqrtLen,
+        ["weightedmean"] => Pooling::WeightedMean,
+        _ => {
+            return Err(Error::input(format!("pool by {}", modes.join(" and ")))
+                .at(path)
+                .with_hint("known are mean, cls, lasttoken, max, mean_sqrt_len_tokens, weightedmean, one at a time"));
+        }
+    };
+    Ok((pooling, config.get("include_prompt").and_then(Value::as_bool) != Some(false)))
+}
+
+/// A dense module: sizes, bias and activation; its weights lie beside its configuration.
+fn dense(folder: PathBuf) -> Result<StageSpec> {
+    let path = folder.join("config.json");
+    let config = module_config(&path)?;
+    let size = |key: &str| {
+        let size = config.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
+        size.filter(|size| (1..=1 << 20).contains(size))
+            .ok_or_else(|| Error::input(format!("read `{key}` of the dense module as a size")).at(&path))
+    };
+    let (inputs, outputs) = (size("in_features")?, size("out_features")?);
+    for (key, usual) in [("module_input_name", "sentence_embedding"), ("module_output_name", "sentence_embedding")] {
+        if let Some(name) = config.get(key).and_then(Value::as_str).filter(|name| *name != usual) {
+            return Err(Error::input(format!("use a dense module with a `{key}` of `{name}`")).at(&path));
+        }
+    }
+    let activation = config.get("activation_function").and_then(Value::as_str).unwrap_or("Tanh");
+    let activation = match activation.rsplit('.').next().unwrap_or_default() {
+        "Identity" => None,
+        "Tanh" => Some(Activation::Tanh),
+        "ReLU" => Some(Activation::Relu),
+        "GELU" => Some(Activation::Gelu),
+        "SiLU" => Some(Activation::Silu),
+        other => {
+            let known = ["Identity", "Tanh", "ReLU", "GELU", "SiLU"];
+            return Err(Error::input(format!("use the activation function `{other}`"))
+                .at(&path)
+                .with_hint(nearest(other, known)));
+        }
+    };
+    let bias = config.get("bias").and_then(Value::as_bool) != Some(false);
+    Ok(StageSpec::Dense { folder, inputs, outputs, bias, activation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        folder
+    }
+
+    #[test]
+    fn modules_in_order() {
+        let list = r#"[{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": "1_Pooling"},
+            {"type": "a.Dense", "path": "2_Dense"}, {"type": "a.Normalize", "path": "3_Normalize"}]"#;
+        let dense = r#"{"in_features": 8, "out_features": 4, "bias": false,
+            "activation_function": "torch.nn.modules.linear.Identity"}"#;
+        let pooling = r#"{"pooling_mode_max_tokens": true, "include_prompt": false}"#;
+        let folder =
+            folder(&[("modules.json", list), ("2_Dense/config.json", dense), ("1_Pooling/config.json", pooling)]);
+        let modules = modules(folder.path()).expect("modules");
+        let own = StageSpec::Dense {
+            folder: folder.path().join("2_Dense"),
+            inputs: 8,
+            outputs: 4,
+            bias: false,
+            activation: None,
+        };
+        assert_eq!((modules.pooling, modules.include_prompt), (Pooling::Max, false));
+        assert_eq!((modules.stages, modules.normalize), (vec![own], true));
+    }
+
+    #[test]
+    fn an_unknown_prompt_lists_the_known() {
+        let config = r#"{"prompts": {"query": "query: ", "passage": "passage: "}, "default_prompt_name": "query"}"#;
+        let folder = folder(&[(PROMPTS, config)]);
+        let text = |choice: PromptChoice| choice.text(folder.path());
+        assert_eq!(text(PromptChoice::Default).expect("a prompt"), "query: ");
+        assert_eq!(text(PromptChoice::Named("passage".into())).expect("a prompt"), "passage: ");
+        assert_eq!(text(PromptChoice::Text("x".into())).expect("a prompt"), "x");
+        let error = text(PromptChoice::Named("other".into())).expect_err("unknown");
+        assert!(error.hint().is_some_and(|hint| hint.contains("`query`") && hint.contains("`passage`")));
+    }
+}
