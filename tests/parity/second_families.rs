@@ -25,14 +25,11 @@ fn config<C: serde::de::DeserializeOwned>(value: Value) -> C {
     serde_json::from_value(value).unwrap()
 }
 
-const FAMILIES: [(&str, Family); 9] = [
+const FAMILIES: [(&str, Family); 6] = [
     ("gemma", |c, w, x| theirs::gemma::Model::new(false, &config(c), w)?.forward(x, 0)),
-    ("gemma2", |c, w, x| theirs::gemma2::Model::new(false, &config(c), w)?.forward(x, 0)),
     ("olmo", |c, w, x| theirs::olmo::Model::new(&config(c), w)?.forward(x, 0)),
     ("olmo2", |c, w, x| theirs::olmo2::Model::new(&config(c), w)?.forward(x, 0)),
     ("phi", |c, w, x| theirs::phi::Model::new(&config(c), w)?.forward(x)),
-    ("qwen2-moe", |c, w, x| theirs::qwen2_moe::Model::new(&config(c), w)?.forward(x, 0)),
-    ("qwen3-moe", |c, w, x| theirs::qwen3_moe::ModelForCausalLM::new(&config(c), w)?.forward(x, 0)),
     ("stablelm", |c, w, x| theirs::stable_lm::Model::new(&config(c), w)?.forward(x, 0)),
     ("starcoder2", |c, w, x| theirs::starcoder2::Model::new(&config(c), w)?.forward(x, 0)),
 ];
