@@ -20,4 +20,4 @@ pub use cache::{CacheShape, PAGE};
 pub use decoder::{Decoder, DecoderSpec};
 pub use device::{Fingerprint, NUMERICS_VERSION, available_memory, fingerprint};
 pub use encoder::{Encoder, EncoderSpec, HeadKind};
-pub use weights::{count_weights, gguf_config, weight_files};
+pub use weights::{count_weights, gguf_config, gguf_metadata, weight_files};

@@ -44,7 +44,7 @@ impl Stored {
     }
 
     /// Values of a block and its bytes.
-    fn block(&self) -> (usize, usize) {
+    pub(super) fn block(&self) -> (usize, usize) {
         match self {
             Self::F32 => (1, 4),
             Self::F16 | Self::Bf16 => (1, 2),
@@ -107,7 +107,7 @@ pub fn gguf_file(folder: &Path) -> Result<Option<PathBuf>> {
             second.file_name().unwrap_or_default().display()
         ))
         .at(folder)
-        .with_hint("a model folder holds one GGUF file: give each its own folder, with its tokenizer.json")),
+        .with_hint("a model folder holds one GGUF file: give each its own folder")),
         _ => Ok(files.pop()),
     }
 }
@@ -120,6 +120,17 @@ pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>
     let Some(path) = gguf_file(folder)? else { return Ok(None) };
     let config = gguf::read(&path, &map(&path)?)?.config;
     Ok(Some((path, config)))
+}
+
+/// What a folder's GGUF file says of its tokenizer and chat template (see [`gguf::metadata`]), with the file's path; `None` if
+/// it has no such file.
+///
+/// # Errors
+/// The file is broken, or there are several.
+pub fn gguf_metadata(folder: &Path) -> Result<Option<(PathBuf, serde_json::Map<String, serde_json::Value>)>> {
+    let Some(path) = gguf_file(folder)? else { return Ok(None) };
+    let metadata = gguf::metadata(&path, &map(&path)?)?;
+    Ok(Some((path, metadata)))
 }
 
 fn map(path: &Path) -> Result<Mmap> {
