@@ -28,7 +28,7 @@ pub fn folder(reference: &ModelRef, memo: Option<&HashMemo>) -> Result<ModelFold
     Ok(ModelFolder { path, hashes: None, memo: memo.cloned() })
 }
 
-/// The folder of a GGUF file, which must hold the model's other files and no other weights.
+/// The folder of a GGUF file, which may hold files that go before its metadata, and must hold no other weights.
 fn gguf_folder(path: &Path) -> Result<PathBuf> {
     if !path.is_file() {
         return Err(Error::input(format!("find the GGUF file `{}`", path.display())));
@@ -36,8 +36,9 @@ fn gguf_folder(path: &Path) -> Result<PathBuf> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let weights = weight_files(folder)?;
     if weights.iter().any(|file| file.file_name() != path.file_name()) {
-        return Err(Error::input(format!("use `{}` beside other weights", path.display()))
-            .with_hint("give it its own folder, with its tokenizer.json"));
+        return Err(
+            Error::input(format!("use `{}` beside other weights", path.display())).with_hint("give it its own folder")
+        );
     }
     Ok(folder.into())
 }

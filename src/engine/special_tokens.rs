@@ -1,27 +1,16 @@
 //! The named special tokens of a model folder (`bos_token`, `eos_token`, …), as templates and the tokenizer need them.
 //!
-//! They come from `tokenizer_config.json` and, where transformers still reads it, `special_tokens_map.json`. Tokens are
-//! strings here; ids are the tokenizer's business. Defaults that transformers keeps in its Python classes are not known:
+//! They come from `tokenizer_config.json` and, where transformers still reads it, `special_tokens_map.json`; in a folder that
+//! has neither, from the metadata of a GGUF file. Tokens are strings here; ids are the tokenizer's business. Defaults that transformers keeps in its Python classes are not known:
 //! a token that no file names is absent, and a template sees it as undefined, as transformers' templates do.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::candle::gguf_vocabulary;
+use super::candle::gguf_metadata;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
-
-/// Special tokens as GGUF files call them, and as transformers does.
-const GGUF_NAMES: [(&str, &str); 7] = [
-    ("bos", "bos_token"),
-    ("eos", "eos_token"),
-    ("unknown", "unk_token"),
-    ("padding", "pad_token"),
-    ("seperator", "sep_token"),
-    ("cls", "cls_token"),
-    ("mask", "mask_token"),
-];
 
 /// Special tokens by attribute name, in the order of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,9 +19,19 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// Reads `tokenizer_config.json` and `special_tokens_map.json`; both may be missing.
-    ///
-    /// Without a `tokenizer.json` a GGUF file names what these do not.
+    /// Names in the metadata of GGUF files (`tokenizer.ggml.<name>_token_id`) and the attributes that they stand for. The
+    /// spelling `seperator` is that of the format.
+    pub(crate) const GGUF: [(&str, &str); 7] = [
+        ("bos", "bos_token"),
+        ("eos", "eos_token"),
+        ("unknown", "unk_token"),
+        ("seperator", "sep_token"),
+        ("padding", "pad_token"),
+        ("cls", "cls_token"),
+        ("mask", "mask_token"),
+    ];
+
+    /// Reads `tokenizer_config.json` and `special_tokens_map.json`; where both are missing, what a GGUF file says.
     ///
     /// As in transformers 5 the map file is read only where the configuration has no `added_tokens_decoder`, and then it
     /// wins. Any key ending in `_token` with a string or `{"content": …}` counts (`image_token` as well).
@@ -41,23 +40,51 @@ impl SpecialTokens {
     /// A file that cannot be read or is not a JSON object.
     pub fn from_folder(dir: &Path) -> Result<Self> {
         let mut tokens = Self::default();
-        let config = object(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
-        tokens.extend(&config);
-        if !config.contains_key("added_tokens_decoder")
-            && let Some(map) = object(&dir.join("special_tokens_map.json"))?
+        let config = object(&dir.join("tokenizer_config.json"))?;
+        let map = match &config {
+            Some(config) if config.contains_key("added_tokens_decoder") => None,
+            _ => object(&dir.join("special_tokens_map.json"))?,
+        };
+        if config.is_none()
+            && map.is_none()
+            && dir.is_dir()
+            && let Some((_, metadata)) = gguf_metadata(dir)?
         {
-            tokens.extend(&map);
+            return Ok(Self::from_gguf(&metadata));
         }
-        if !dir.join("tokenizer.json").is_file()
-            && let Some((_, vocabulary)) = gguf_vocabulary(dir)?
-        {
-            for (name, attribute) in GGUF_NAMES {
-                if let Some(token) = vocabulary.special(name).filter(|_| tokens.get(attribute).is_none()) {
-                    tokens.set(attribute, token);
-                }
+        config.iter().chain(&map).for_each(|file| tokens.extend(file));
+        Ok(tokens)
+    }
+
+    /// The tokens that the metadata of a GGUF file names by their ids. Ids that it leaves out are those of llama.cpp
+    /// (`src/llama-vocab.cpp`) for its kind of tokenizer; ids without a token name none.
+    pub(crate) fn from_gguf(metadata: &Map<String, Value>) -> Self {
+        let mut named = Self::default();
+        let key = |name: &str| format!("tokenizer.ggml.{name}");
+        let list = |name: &str| metadata.get(&key(name)).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let (tokens, types) = (list("tokens"), list("token_type"));
+        let model = metadata.get(&key("model")).and_then(Value::as_str).unwrap_or_default();
+        let id = |name: &str| metadata.get(&key(&format!("{name}_token_id"))).and_then(Value::as_u64);
+        for (name, attribute) in Self::GGUF {
+            let id = match (model, name) {
+                ("llama", "bos") => id(name).or(Some(1)),
+                ("llama", "eos") => id(name).or(Some(2)),
+                ("llama", "unknown") => id(name).or(Some(0)),
+                ("bert", "bos" | "eos") => None,
+                ("bert", "cls") => id(name).or(id("bos")).or(Some(101)),
+                ("bert", "seperator") => id(name).or(Some(102)),
+                ("bert", "unknown") => id(name).or(Some(100)),
+                _ => id(name),
+            };
+            let at = id.and_then(|id| usize::try_from(id).ok());
+            let Some(token) = at.and_then(|at| tokens.get(at)).and_then(Value::as_str) else { continue };
+            // Some files pad with a word; it must not become a token that answers leave out.
+            let word = at.and_then(|at| types.get(at)).and_then(Value::as_u64) == Some(1);
+            if matches!(name, "bos" | "eos") || model == "bert" || !word {
+                named.set(attribute, token.strip_prefix('▁').filter(|_| model == "bert").unwrap_or(token));
             }
         }
-        Ok(tokens)
+        named
     }
 
     /// The tokens of a JSON object such as `tokenizer_config.json`.

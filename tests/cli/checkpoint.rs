@@ -122,3 +122,37 @@ fn copy_folder(from: &Path, to: &Path) {
         }
     }
 }
+
+/// transformers 5 can write the experts of a layer as one tensor each for gate and up, and for down.
+#[test]
+fn stacked_experts_give_the_bytes_of_single_ones() {
+    let project = Project::new();
+    let from = crate::project::fixture("qwen3-moe");
+    let lines: Vec<Value> = crate::invariance::prompts(12, 40, 320)
+        .iter()
+        .map(|line| serde_json::json!({"id": line["id"], "ids": line["prompt_ids"]}))
+        .collect();
+    let plain = project.engine_raw("logprob", &from, &lines, &[]);
+    let model = Checkpoint::copy(&project, &from);
+    model.edit_tensors(|tensors| {
+        for layer in 0..3 {
+            let below = format!("model.layers.{layer}.mlp.experts");
+            let mut take = |part: &str, expert: usize| tensors.remove(&format!("{below}.{expert}.{part}.weight"));
+            let (mut ups, mut downs): (Vec<Tensor>, Vec<Tensor>) = (Vec::new(), Vec::new());
+            for expert in 0..8 {
+                ups.extend(take("gate_proj", expert).into_iter().chain(take("up_proj", expert)));
+                downs.extend(take("down_proj", expert));
+            }
+            let Some(first) = downs.first().cloned() else { continue };
+            let (hidden, inner) = (first.shape[0], first.shape[1]);
+            let joined = |parts: &[Tensor], shape: [usize; 3]| Tensor {
+                dtype: first.dtype,
+                shape: shape.to_vec(),
+                data: parts.iter().flat_map(|part| part.data.clone()).collect(),
+            };
+            tensors.insert(format!("{below}.gate_up_proj"), joined(&ups, [8, 2 * inner, hidden]));
+            tensors.insert(format!("{below}.down_proj"), joined(&downs, [8, hidden, inner]));
+        }
+    });
+    assert_eq!(project.engine_raw("logprob", &model.folder, &lines, &[]), plain);
+}

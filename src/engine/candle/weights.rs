@@ -14,7 +14,6 @@ use rayon::prelude::*;
 use safetensors::tensor::Dtype;
 
 use super::gguf;
-use super::gguf_vocabulary::Vocabulary;
 use super::linear::{Kind, Linear, Quantized, Weights};
 use crate::engine::options::DtypeChoice;
 use crate::error::{Error, Result, nearest};
@@ -45,7 +44,7 @@ impl Stored {
     }
 
     /// Values of a block and its bytes.
-    fn block(&self) -> (usize, usize) {
+    pub(super) fn block(&self) -> (usize, usize) {
         match self {
             Self::F32 => (1, 4),
             Self::F16 | Self::Bf16 => (1, 2),
@@ -168,7 +167,7 @@ pub fn gguf_file(folder: &Path) -> Result<Option<PathBuf>> {
             second.file_name().unwrap_or_default().display()
         ))
         .at(folder)
-        .with_hint("a model folder holds one GGUF file: give each its own folder, with its tokenizer.json")),
+        .with_hint("a model folder holds one GGUF file: give each its own folder")),
         _ => Ok(files.pop()),
     }
 }
@@ -183,17 +182,15 @@ pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>
     Ok(Some((path, config)))
 }
 
-/// What a folder's GGUF file says of tokens, with the file's path; `None` if it has no such file.
+/// What a folder's GGUF file says of its tokenizer and chat template (see [`gguf::metadata`]), with the file's path; `None` if
+/// it has no such file.
 ///
 /// # Errors
-/// The file is broken, or holds no tokenizer.
-pub fn gguf_vocabulary(folder: &Path) -> Result<Option<(PathBuf, Vocabulary)>> {
-    if !folder.is_dir() {
-        return Ok(None);
-    }
+/// The file is broken, or there are several.
+pub fn gguf_metadata(folder: &Path) -> Result<Option<(PathBuf, serde_json::Map<String, serde_json::Value>)>> {
     let Some(path) = gguf_file(folder)? else { return Ok(None) };
-    let vocabulary = gguf::vocabulary(&path, &map(&path)?)?;
-    Ok(Some((path, vocabulary)))
+    let metadata = gguf::metadata(&path, &map(&path)?)?;
+    Ok(Some((path, metadata)))
 }
 
 fn map(path: &Path) -> Result<Mmap> {

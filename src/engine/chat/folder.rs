@@ -1,11 +1,11 @@
-//! Where a model folder keeps its chat template.
+//! Where a model folder keeps its chat template: in files of its own, or in the metadata of a GGUF file.
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Origin;
-use crate::engine::candle::gguf_vocabulary;
+use crate::engine::candle::gguf_metadata;
 use crate::engine::model_json::{read_json, read_text};
 use crate::error::{Error, Result};
 
@@ -30,11 +30,26 @@ pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
         };
         return Ok(Some((source, Origin { path: Some(path), in_json: true })));
     }
-    if dir.join("tokenizer.json").is_file() {
-        return Ok(None);
+    let file = if dir.is_dir() { gguf_metadata(dir)? } else { None };
+    let Some((path, metadata)) = file else { return Ok(None) };
+    let source = in_metadata(&metadata).map_err(|error| error.at(&path))?;
+    Ok(source.map(|source| (source, Origin { path: Some(path), in_json: true })))
+}
+
+/// `tokenizer.chat_template`, which is the default where there are several (`tokenizer.chat_templates` lists their names).
+fn in_metadata(metadata: &Map<String, Value>) -> Result<Option<String>> {
+    let key = "tokenizer.chat_template";
+    match metadata.get(key).or_else(|| metadata.get(&format!("{key}.default"))) {
+        Some(Value::String(source)) => return Ok(Some(source.clone())),
+        Some(_) => return Err(Error::input(format!("read the chat template: `{key}` is not a text"))),
+        None => {}
     }
-    let found = gguf_vocabulary(dir)?.and_then(|(path, vocabulary)| Some((vocabulary.chat_template?, path)));
-    Ok(found.map(|(source, path)| (source, Origin { path: Some(path), in_json: true })))
+    let named: Vec<&str> = metadata.keys().filter_map(|name| name.strip_prefix(key)?.strip_prefix('.')).collect();
+    match named.as_slice() {
+        [] => Ok(None),
+        names => Err(Error::input(format!("choose a chat template: none of {} is the default", names.join(", ")))
+            .with_hint("copy the one you want into a file `chat_template.jinja` beside it")),
+    }
 }
 
 /// The entry called `default` of a list of `{"name", "template"}`.

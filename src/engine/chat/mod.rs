@@ -53,8 +53,7 @@ impl ChatTemplate {
     /// The chat template of a model folder, `None` where it has none.
     ///
     /// As in transformers: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or a list of
-    /// named ones of which `default` is taken), else `chat_template` of `chat_template.json`; a GGUF file's own where there is no
-    /// `tokenizer.json`.
+    /// named ones of which `default` is taken), else `chat_template` of `chat_template.json`; else what a GGUF file says.
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template with a syntax error.

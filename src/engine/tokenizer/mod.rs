@@ -1,12 +1,11 @@
 //! Text to token ids and back, through the `tokenizers` crate and the settings that transformers reads beside it.
 //!
-//! Reads `tokenizer.json`, or what a GGUF file says in its place; vocabularies in other forms have to be exported first. Padding and truncation that the
+//! Reads `tokenizer.json`, or in a folder without one the metadata of a GGUF file; vocabularies in other forms have to be
+//! exported first. Padding and truncation that the
 //! file may carry are switched off: the engine packs without padding, and whoever truncates counts what is lost.
 
 mod cut;
 mod gguf;
-#[cfg(test)]
-mod gguf_tests;
 mod stop;
 mod stream;
 #[cfg(test)]
@@ -19,7 +18,7 @@ use serde_json::Value;
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, EncodeInput, Model as _};
 
-use super::candle::gguf_vocabulary;
+use super::candle::gguf_metadata;
 use super::guard::guarded;
 use super::model_json::{json_error, read_json};
 use super::special_tokens::SpecialTokens;
@@ -41,28 +40,20 @@ impl Tokenizer {
     /// add to it.
     ///
     /// As in transformers 5, `add_bos_token` or `add_eos_token` in the configuration replace the post-processor, and the
-    /// named special tokens count as special even where `tokenizer.json` does not say so.
+    /// named special tokens count as special even where `tokenizer.json` does not say so. Without a `tokenizer.json`, what a
+    /// GGUF file of the folder says.
     ///
     /// # Errors
-    /// No `tokenizer.json`, a file that cannot be read, or one that is broken (with line and column).
+    /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
     pub fn from_folder(dir: &Path) -> Result<Self> {
         let path = dir.join("tokenizer.json");
-        if !path.is_file()
-            && let Some((path, vocabulary)) = gguf_vocabulary(dir)?
-        {
-            let placed = |error: Error| match error.location() {
-                Some(_) => error,
-                None => error.at(&path),
-            };
-            let gguf::Built { tokenizer, add_bos, add_eos } = gguf::build(&vocabulary).map_err(placed)?;
-            let flags = match vocabulary.model.as_str() {
-                // Its own tokens stand around a text.
-                "bert" => Value::Null,
-                _ => serde_json::json!({"add_bos_token": add_bos, "add_eos_token": add_eos}),
-            };
-            return Self::assemble(tokenizer, SpecialTokens::from_folder(dir)?, &flags).map_err(placed);
-        }
         if !path.is_file() {
+            if dir.is_dir()
+                && let Some((file, metadata)) = gguf_metadata(dir)?
+            {
+                let build = |(inner, special_tokens, config)| Self::assemble(inner, special_tokens, &config);
+                return gguf::build(&metadata).and_then(build).map_err(|error| error.at(&file));
+            }
             return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.is_dir() {
                 true => {
                     "export it: transformers.AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one also for \

@@ -137,7 +137,7 @@ impl Options<'_> {
             }
             "llama3" => Ok(Rope::fixed(self.llama3(plain)?)),
             // As ggml stores Llama 3's and others': what each speed is divided by.
-            "factors" => {
+            "gguf_factors" => {
                 let plain: Vec<f64> = plain.collect();
                 let factors = self.list("factors", plain.len())?;
                 Ok(Rope::fixed(plain.iter().zip(factors).map(|(f, factor)| f / factor).collect()))
