@@ -43,7 +43,7 @@ pub struct Generator {
 
 /// The weights, loaded when they are needed.
 enum Weights {
-    Waiting(DecoderSpec),
+    Waiting(Box<DecoderSpec>),
     Loaded(Box<Decoder>),
 }
 
@@ -98,7 +98,7 @@ impl Generator {
         options.check()?;
         let fingerprint = candle::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
-        let spec = arch::decoder(&config)?;
+        let spec = Box::new(arch::decoder(&config)?);
         let known = renderer.tokenizer().vocab_size();
         if known > spec.vocab {
             return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
@@ -229,7 +229,7 @@ impl Weights {
     fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut Decoder> {
         if let Self::Waiting(spec) = self {
             let pages = pages(spec, options);
-            *self = Self::Loaded(Box::new(Decoder::load(folder, spec.clone(), options.dtype, pages)?));
+            *self = Self::Loaded(Box::new(Decoder::load(folder, (**spec).clone(), options.dtype, pages)?));
         }
         match self {
             Self::Loaded(decoder) => Ok(decoder),

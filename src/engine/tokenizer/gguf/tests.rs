@@ -280,15 +280,15 @@ fn broken_metadata_is_refused_with_the_key() {
     assert!(refused("model", json!("gpt2")).contains("tokenizer.ggml.pre"));
     let mut found = pieces();
     found.remove(&key("tokens"));
-    let error = build(&found).err().expect("refused");
+    let error = build(&found).expect_err("refused");
     assert!(error.fragment().contains("tokenizer.ggml.tokens"));
     assert!(error.hint().is_some_and(|hint| hint.contains("tokenizer.json")));
     let mut bytes = pieces();
     bytes.insert(key("model"), json!("gpt2"));
     bytes.insert(key("pre"), json!("gpt-2"));
-    assert!(build(&bytes).err().expect("refused").fragment().contains("tokenizer.ggml.merges"));
+    assert!(build(&bytes).expect_err("refused").fragment().contains("tokenizer.ggml.merges"));
     for merge in ["a", "a x", "b a", " ", ""] {
         bytes.insert(key("merges"), json!([merge]));
-        assert!(build(&bytes).err().expect("refused").fragment().contains("merge"), "{merge:?}");
+        assert!(build(&bytes).expect_err("refused").fragment().contains("merge"), "{merge:?}");
     }
 }
