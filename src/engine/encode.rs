@@ -56,7 +56,7 @@ pub struct EncodeTotals {
 impl Texts {
     fn open(folder: &Path, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
-        let known = tokenizer.vocab_size();
+        let known = tokenizer.model_vocab_size();
         if known > spec.vocab {
             return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
                 .at(config.path())

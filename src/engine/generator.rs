@@ -99,7 +99,7 @@ impl Generator {
         let fingerprint = candle::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
         let spec = Box::new(arch::decoder(&config)?);
-        let known = renderer.tokenizer().vocab_size();
+        let known = renderer.tokenizer().model_vocab_size();
         if known > spec.vocab {
             return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
                 .at(folder)

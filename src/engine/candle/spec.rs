@@ -279,6 +279,9 @@ impl DecoderSpec {
         if self.ropes.iter().any(|rope| 2 * rope.pairs() > head_size) {
             return Err(Error::input(format!("rotate more than the {head_size} values of a head")));
         }
+        if self.tied && self.head_bias {
+            return Err(Error::input("share the token vectors with a head that has a bias"));
+        }
         if self.layers.iter().any(|layer| layer.window == Some(0)) {
             return Err(Error::input("use a sliding window of zero tokens"));
         }

@@ -150,6 +150,13 @@ impl Tokenizer {
         self.vocab_size
     }
 
+    /// The same without added tokens, which a model may not know: the text part of Gemma 3 has no row for its image token.
+    pub fn model_vocab_size(&self) -> usize {
+        let added = self.inner.get_added_vocabulary().get_vocab();
+        let own = self.inner.get_vocab(false).into_iter().filter(|(token, _)| !added.contains_key(token));
+        own.map(|(_, id)| id as usize + 1).max().unwrap_or(0)
+    }
+
     /// The id of a token as the vocabulary spells it.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

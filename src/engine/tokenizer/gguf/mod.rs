@@ -197,6 +197,8 @@ impl<'a> Vocabulary<'a> {
             (Some(bos), Some(eos)) if set_apart => {
                 (with(file, "post_processor", self.around((bos, eos), &[eos, eos], 0)), Value::Null)
             }
+            // Without either, texts keep the segments that they have without a post-processor.
+            _ if !begins && !ends => (file, Value::Null),
             _ => (file, json!({"add_bos_token": begins, "add_eos_token": ends})),
         })
     }

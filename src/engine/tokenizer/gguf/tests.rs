@@ -60,7 +60,7 @@ fn metadata(file: &Path, pre: &str) -> Map<String, Value> {
     let id = |token: &str| tokens.iter().find(|(_, (text, _))| text == token).map(|(id, _)| *id);
     let named: &[(&str, &str)] = match kind {
         "bert" => &[("bos", "[CLS]"), ("seperator", "[SEP]"), ("unknown", "[UNK]"), ("padding", "[PAD]")],
-        _ => &[("bos", "<s>"), ("eos", "</s>"), ("eos", "<|im_end|>"), ("eos", "<|endoftext|>")],
+        _ => &[("bos", "<s>"), ("eos", "<|endoftext|>"), ("eos", "<|im_end|>"), ("eos", "</s>")],
     };
     for (name, token) in named {
         if let Some(id) = id(token) {
