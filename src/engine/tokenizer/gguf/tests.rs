@@ -126,8 +126,11 @@ fn compare(name: &str, expected: &Tokenizer, metadata: &Map<String, Value>) -> u
             }
         }
         let pair = (Some("a second text"), "the first");
-        let right = expected.encode_segments(pair.1, pair.0).expect("encodes");
-        assert_eq!(tokenizer.encode_segments(pair.1, pair.0).expect("encodes"), right, "{name}");
+        let (ids, segments) = expected.encode_segments(pair.1, pair.0).expect("encodes");
+        let got = tokenizer.encode_segments(pair.1, pair.0).expect("encodes");
+        assert_eq!(got.0, ids, "{name}");
+        // Segments are the encoders' matter; byte-level files number them by a post-processor that GGUF does not tell of.
+        assert!(metadata[&key("model")] != "bert" || got.1 == segments, "{name}");
     }
     texts.len()
 }
