@@ -36,8 +36,9 @@ fn gguf_folder(path: &Path) -> Result<PathBuf> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let weights = weight_files(folder)?;
     if weights.iter().any(|file| file.file_name() != path.file_name()) {
-        return Err(Error::input(format!("use `{}` beside other weights", path.display()))
-            .with_hint("give it its own folder"));
+        return Err(
+            Error::input(format!("use `{}` beside other weights", path.display())).with_hint("give it its own folder")
+        );
     }
     Ok(folder.into())
 }

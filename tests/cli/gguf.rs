@@ -60,6 +60,22 @@ fn interleaved(tensor: &Tensor, heads: usize) -> Tensor {
 /// A GGUF file in a folder of its own, with the tokenizer of the model that it is made from. `stored` says how the matrices
 /// are stored, by their names in ggml.
 fn convert(project: &Project, from: &Path, stored: impl Fn(&str) -> GgmlDType) -> PathBuf {
+    let folder = convert_alone(project, from, stored, Vec::new());
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        if from.join(name).is_file() {
+            std::fs::copy(from.join(name), folder.join(name)).expect("copy a tokenizer");
+        }
+    }
+    folder
+}
+
+/// A GGUF file in a folder of its own with nothing beside it; `further` is more metadata.
+pub fn convert_alone(
+    project: &Project,
+    from: &Path,
+    stored: impl Fn(&str) -> GgmlDType,
+    further: Vec<(String, Field)>,
+) -> PathBuf {
     let config: Value = serde_json::from_slice(&std::fs::read(from.join("config.json")).expect("read a configuration"))
         .expect("parse a configuration");
     let family = config["model_type"].as_str().expect("a family");
@@ -106,15 +122,11 @@ fn convert(project: &Project, from: &Path, stored: impl Fn(&str) -> GgmlDType) -
     let eps = config["rms_norm_eps"].as_f64().expect("epsilon");
     fields.push((format!("{family}.attention.layer_norm_rms_epsilon"), Field::F32(eps as f32)));
     fields.push(("tokenizer.ggml.eos_token_id".into(), Field::U32(2)));
+    fields.extend(further);
     let path = project.write("gguf/model.gguf", "");
     let fields: Vec<(&str, &Field)> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     gguf_file::write(&mut File::create(&path).expect("create a file"), &fields, &tensors).expect("write a GGUF file");
-    for name in ["tokenizer.json", "tokenizer_config.json"] {
-        if from.join(name).is_file() {
-            std::fs::copy(from.join(name), project.path(format!("gguf/{name}"))).expect("copy a tokenizer");
-        }
-    }
     project.path("gguf")
 }
 

@@ -17,6 +17,7 @@ mod cache;
 mod engine;
 mod exit_codes;
 mod gguf;
+mod gguf_alone;
 mod invariance;
 mod main_job;
 mod registry;

@@ -35,9 +35,8 @@ impl Config {
             return Ok(Self { path, value });
         }
         let text = std::fs::read_to_string(&path).map_err(|e| {
-            Error::io("read", &path, e).with_hint(
-                "a model folder holds config.json, tokenizer.json and safetensors, or a GGUF file",
-            )
+            Error::io("read", &path, e)
+                .with_hint("a model folder holds config.json, tokenizer.json and safetensors, or a GGUF file")
         })?;
         let value: Value = serde_json::from_str(&text).map_err(|e| {
             Error::input("parse the model configuration")

@@ -12,16 +12,8 @@ use crate::error::{Error, Result, nearest};
 const ARCHITECTURES: [&str; 8] = ["llama", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3"];
 
 /// Names of tokens that end a turn, whether or not the metadata says so (`special_eog_ids` of `src/llama-vocab.cpp`).
-const ENDS: [&str; 8] = [
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<EOT>",
-];
+const ENDS: [&str; 8] =
+    ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>"];
 
 /// Control and user-defined tokens in `tokenizer.ggml.token_type`.
 const MARKED: [u64; 2] = [3, 4];
@@ -127,7 +119,8 @@ impl Metadata<'_> {
             config["rope_scaling"] = json!({"rope_type": "gguf_factors", "factors": factors});
             return Ok(());
         }
-        if let (Some(long), Some(short)) = (factors("rope_factors_long.weight")?, factors("rope_factors_short.weight")?) {
+        if let (Some(long), Some(short)) = (factors("rope_factors_long.weight")?, factors("rope_factors_short.weight")?)
+        {
             config["rope_scaling"] = json!({"rope_type": "longrope", "long_factor": long, "short_factor": short});
             config["original_max_position_embeddings"] = json!(original);
             if let Some(factor) = self.own("rope.scaling.attn_factor") {

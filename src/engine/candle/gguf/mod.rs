@@ -3,6 +3,8 @@
 
 mod config;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io::Cursor;

@@ -106,7 +106,10 @@ mod tests {
             assert_eq!(plain(family, name), expected, "{family} {name}");
         }
         let names = stacked("qwen3_moe", "blk.1.ffn_up_exps.weight", 2).expect("stacked");
-        assert_eq!(names, ["model.layers.1.mlp.experts.0.up_proj.weight", "model.layers.1.mlp.experts.1.up_proj.weight"]);
+        assert_eq!(
+            names,
+            ["model.layers.1.mlp.experts.0.up_proj.weight", "model.layers.1.mlp.experts.1.up_proj.weight"]
+        );
         assert_eq!(stacked("mixtral", "blk.1.ffn_up.weight", 2), None);
     }
 }

@@ -5,6 +5,8 @@
 //! tokenizer, this keeps to the latter (see [`pre`]). Does not read files; the metadata comes as plain JSON.
 
 mod pre;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -70,11 +72,13 @@ impl<'a> Vocabulary<'a> {
                 .with_hint("the file holds no tokenizer: put the model's tokenizer.json beside it"));
         };
         if !MODELS.contains(&model) {
-            return Err(Error::input(format!("use the tokenizer `{model}` (`tokenizer.ggml.model`)")).with_hint(format!(
-                "known are {}; {}; a tokenizer.json beside the file goes before what the file says",
-                MODELS.join(", "),
-                nearest(model, MODELS)
-            )));
+            return Err(Error::input(format!("use the tokenizer `{model}` (`tokenizer.ggml.model`)")).with_hint(
+                format!(
+                    "known are {}; {}; a tokenizer.json beside the file goes before what the file says",
+                    MODELS.join(", "),
+                    nearest(model, MODELS)
+                ),
+            ));
         }
         let mut vocabulary =
             Self { metadata, model, tokens: Vec::with_capacity(listed.len()), ids: HashMap::new(), types: Vec::new() };
@@ -172,9 +176,7 @@ impl<'a> Vocabulary<'a> {
             )
         })?;
         let pre = pre::find(name)?;
-        let split = |pattern: &&str| {
-            json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false})
-        };
+        let split = |pattern: &&str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
         let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
         let mut steps: Vec<Value> = pre.splits.iter().map(split).collect();
         steps.push(bytes.clone());
@@ -195,6 +197,8 @@ impl<'a> Vocabulary<'a> {
             (Some(bos), Some(eos)) if set_apart => {
                 (with(file, "post_processor", self.around((bos, eos), &[eos, eos], 0)), Value::Null)
             }
+            // Without either, texts keep the segments that they have without a post-processor.
+            _ if !begins && !ends => (file, Value::Null),
             _ => (file, json!({"add_bos_token": begins, "add_eos_token": ends})),
         })
     }
