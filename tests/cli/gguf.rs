@@ -60,6 +60,22 @@ fn interleaved(tensor: &Tensor, heads: usize) -> Tensor {
 /// A GGUF file in a folder of its own, with the tokenizer of the model that it is made from. `stored` says how the matrices
 /// are stored, by their names in ggml.
 fn convert(project: &Project, from: &Path, stored: impl Fn(&str) -> GgmlDType) -> PathBuf {
+    let folder = convert_alone(project, from, stored, Vec::new());
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        if from.join(name).is_file() {
+            std::fs::copy(from.join(name), folder.join(name)).expect("copy a tokenizer");
+        }
+    }
+    folder
+}
+
+/// A GGUF file in a folder of its own with nothing beside it; `further` is more metadata.
+pub fn convert_alone(
+    project: &Project,
+    from: &Path,
+    stored: impl Fn(&str) -> GgmlDType,
+    further: Vec<(String, Field)>,
+) -> PathBuf {
     let config: Value = serde_json::from_slice(&std::fs::read(from.join("config.json")).expect("read a configuration"))
         .expect("parse a configuration");
     let family = config["model_type"].as_str().expect("a family");
@@ -106,93 +122,12 @@ fn convert(project: &Project, from: &Path, stored: impl Fn(&str) -> GgmlDType) -
     let eps = config["rms_norm_eps"].as_f64().expect("epsilon");
     fields.push((format!("{family}.attention.layer_norm_rms_epsilon"), Field::F32(eps as f32)));
     fields.push(("tokenizer.ggml.eos_token_id".into(), Field::U32(2)));
+    fields.extend(further);
     let path = project.write("gguf/model.gguf", "");
     let fields: Vec<(&str, &Field)> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     gguf_file::write(&mut File::create(&path).expect("create a file"), &fields, &tensors).expect("write a GGUF file");
-    for name in ["tokenizer.json", "tokenizer_config.json"] {
-        if from.join(name).is_file() {
-            std::fs::copy(from.join(name), project.path(format!("gguf/{name}"))).expect("copy a tokenizer");
-        }
-    }
     project.path("gguf")
-}
-
-/// As [`convert`], with the tokenizer and the chat template in the file and nothing beside it.
-fn convert_whole(project: &Project, from: &Path) -> PathBuf {
-    let folder = convert(project, from, |_| GgmlDType::F32);
-    let path = folder.join("model.gguf");
-    let content = gguf_file::Content::read(&mut File::open(&path).expect("open a file")).expect("read a header");
-    let mut file = File::open(&path).expect("open a file");
-    let names: Vec<&String> = content.tensor_infos.keys().collect();
-    let tensor = |name: &&String| content.tensor(&mut file, name, &Device::Cpu).expect("a tensor");
-    let tensors: Vec<QTensor> = names.iter().map(tensor).collect();
-    let mut fields: Vec<(String, Field)> = content.metadata.clone().into_iter().collect();
-    fields.extend(tokenizer_fields(from));
-    let fields: Vec<(&str, &Field)> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    let tensors: Vec<(&str, &QTensor)> = names.iter().map(|name| name.as_str()).zip(&tensors).collect();
-    gguf_file::write(&mut File::create(&path).expect("create a file"), &fields, &tensors).expect("write a GGUF file");
-    for name in ["tokenizer.json", "tokenizer_config.json"] {
-        std::fs::remove_file(folder.join(name)).expect("remove a file");
-    }
-    folder
-}
-
-/// What ggml's converter writes of a byte-level tokenizer.
-fn tokenizer_fields(from: &Path) -> Vec<(String, Field)> {
-    let read = |name: &str| -> Value {
-        serde_json::from_slice(&std::fs::read(from.join(name)).expect("read a file")).expect("parse JSON")
-    };
-    let (file, config) = (read("tokenizer.json"), read("tokenizer_config.json"));
-    let text = |value: &Value| Field::String(value.as_str().expect("a text").to_owned());
-    let mut tokens: Vec<(u64, String)> = Vec::new();
-    for (token, id) in file["model"]["vocab"].as_object().expect("a vocabulary") {
-        tokens.push((id.as_u64().expect("an id"), token.clone()));
-    }
-    tokens.sort();
-    let special: Vec<&str> =
-        file["added_tokens"].as_array().expect("a list").iter().filter_map(|t| t["content"].as_str()).collect();
-    let kind = |token: &String| Field::I32(if special.contains(&token.as_str()) { 3 } else { 1 });
-    let merge = |merge: &Value| match merge {
-        Value::String(text) => Field::String(text.clone()),
-        pair => Field::String(format!("{} {}", pair[0].as_str().expect("a text"), pair[1].as_str().expect("a text"))),
-    };
-    let merges = file["model"]["merges"].as_array().expect("merges").iter().map(merge).collect();
-    let fields = [
-        ("ggml.model", Field::String("gpt2".into())),
-        ("ggml.pre", Field::String("gpt-2".into())),
-        ("ggml.token_type", Field::Array(tokens.iter().map(|(_, token)| kind(token)).collect())),
-        ("ggml.tokens", Field::Array(tokens.into_iter().map(|(_, token)| Field::String(token)).collect())),
-        ("ggml.merges", Field::Array(merges)),
-        ("chat_template", text(&config["chat_template"])),
-    ];
-    fields.into_iter().map(|(name, value)| (format!("tokenizer.{name}"), value)).collect()
-}
-
-#[test]
-fn a_file_alone_is_a_whole_model() {
-    let project = Project::new();
-    let from = fixture("qwen2");
-    let folder = convert_whole(&project, &from);
-    let lines = [
-        json!({"id": 1, "prompt": "Which metal is heavier?"}),
-        json!({"id": 2, "messages": [{"role": "user", "content": " Größe 世界 <|im_end|> "}]}),
-        json!({"id": 3, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}),
-    ];
-    for command in ["render", "generate"] {
-        let plain = project.engine_raw(command, &from, &lines, &[]);
-        assert_eq!(project.engine_raw(command, &folder, &lines, &[]), plain, "{command}");
-    }
-    // A tokenizer that is not known is named, with what helps.
-    let model = Checkpoint::copy(&project, &folder);
-    model.edit_file("model.gguf", |bytes| {
-        let at = bytes.windows(4).position(|w| w == b"gpt2").expect("the model");
-        bytes[at..at + 4].copy_from_slice(b"rwkv");
-    });
-    project.write_lines("in.jsonl", &lines);
-    let run = project.karat(["render", "model", "--in", "in.jsonl", "--out", "out.jsonl"]);
-    assert_eq!(run.code, Some(2), "{}", run.stderr);
-    assert!(run.stderr.contains("rwkv") && run.stderr.contains("tokenizer.json"), "{}", run.stderr);
 }
 
 /// Types as a mixed file has them: several within one fused product.

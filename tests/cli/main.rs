@@ -18,6 +18,7 @@ mod encoders;
 mod engine;
 mod exit_codes;
 mod gguf;
+mod gguf_alone;
 mod invariance;
 mod main_job;
 mod registry;

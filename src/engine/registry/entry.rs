@@ -27,7 +27,7 @@ pub struct Entry {
     pub source: Source,
     /// SHA-256 of every file that inference reads, by its name within the folder.
     pub files: BTreeMap<Inside, Digest>,
-    /// SHA-256 of `tokenizer.json`: equal in all models that share a tokenizer.
+    /// SHA-256 of `tokenizer.json`: equal in all models that share a tokenizer. Of the GGUF file where that alone is the model.
     pub tokenizer: Digest,
     /// How most weights are stored.
     pub dtype: WeightType,
@@ -238,10 +238,11 @@ impl Entry {
             let fragment = format!("it is `{name}@{version}`, its file is `{file}`");
             return Err(at(key, fragment).with_hint("name and version must be those of the file"));
         }
-        match entry.files.get(TOKENIZER) {
+        let alone = || entry.files.iter().find(|(name, _)| name.to_string().to_ascii_lowercase().ends_with(".gguf"));
+        match entry.files.get_key_value(TOKENIZER).or_else(alone) {
             None => return Err(at("files", format!("it lists no `{TOKENIZER}`"))),
-            Some(hash) if *hash != entry.tokenizer => {
-                let fragment = format!("the tokenizer's hash is not that of `{TOKENIZER}` under `files`");
+            Some((name, hash)) if *hash != entry.tokenizer => {
+                let fragment = format!("the tokenizer's hash is not that of `{name}` under `files`");
                 return Err(at("tokenizer", fragment));
             }
             Some(_) => {}
