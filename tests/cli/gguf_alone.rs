@@ -8,9 +8,9 @@ use karat::engine::chat::ChatTemplate;
 use karat::engine::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use crate::gguf::convert_alone;
 use crate::project::{Project, fixture};
 use crate::random_model::Random;
+use crate::to_gguf::convert_alone;
 
 fn parse(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("read a file")).expect("parse a file")

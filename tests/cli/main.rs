@@ -1,7 +1,7 @@
 //! The karat binary as a user meets it: one integration binary, a temporary folder per test, real processes.
 //!
-//! `project` runs commands, `checkpoint` and `random_model` write model folders, `reference` reads what transformers
-//! answered; the other modules hold the tests, one subject each.
+//! `project` runs commands, `checkpoint`, `random_model` and `to_gguf` write model folders, `reference` reads what
+//! transformers answered; the other modules hold the tests, one subject each.
 
 mod checkpoint;
 mod comparison;
@@ -9,6 +9,7 @@ mod default_suite;
 mod project;
 mod random_model;
 mod reference;
+mod to_gguf;
 
 mod bad_input;
 mod bad_model;

@@ -93,7 +93,9 @@ impl Metadata<'_> {
                 config["moe_intermediate_size"] = json!(self.own("expert_feed_forward_length"));
                 config["norm_topk_prob"] = json!(true);
                 config["decoder_sparse_step"] = json!(1);
-                config["mlp_only_layers"] = json!([]);
+                let layers = 0..self.own_u64("block_count").unwrap_or(0).min(1 << 14);
+                let dense = layers.filter(|n| tensors.contains_key(&format!("blk.{n}.ffn_gate.weight")));
+                config["mlp_only_layers"] = dense.collect();
             }
             // A window of zero stands for none.
             "phi3" => config["sliding_window"] = json!(self.own_u64("attention.sliding_window").filter(|n| *n > 0)),
