@@ -55,7 +55,7 @@ def main():
             if figure["cosine"] is not None: parts.append("cosine ≥ 0.999999")
             weights = "safetensors f32, bf16, f16" + ("; GGUF" if kind in GGUF else "")
             rows.append(f"| {NAMES[kind]} (`{kind}`) | {'yes' if decoder else ''} | {'' if decoder else 'yes'} | {weights} | yes | | "
-                        f"{', '.join(parts)} ({len(figure['folders'])} checkpoints) |")
+                        f"{', '.join(parts)} ({len(figure['folders'])} checkpoint{'s' * (len(figure['folders']) > 1)}) |")
     if missing: sys.exit(f"no figure or no name for: {', '.join(missing)}")
     if "--check" in sys.argv: return
     path = ROOT / "README.md"

@@ -38,6 +38,8 @@ struct Texts {
     prompt: String,
     /// Tokens of the prompt that averages leave out.
     skipped: usize,
+    /// Whether texts are turned into lower case first, whatever the tokenizer does.
+    lower_case: bool,
 }
 
 /// What an encoder did.
@@ -63,7 +65,14 @@ impl Texts {
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let limit = length_limit(folder, spec)?;
-        Ok(Self { cut: tokenizer.cutting_at(limit)?, tokenizer, limit, prompt: String::new(), skipped: 0 })
+        Ok(Self {
+            cut: tokenizer.cutting_at(limit)?,
+            tokenizer,
+            limit,
+            prompt: String::new(),
+            skipped: 0,
+            lower_case: false,
+        })
     }
 
     /// Puts a prompt before every text from here on. Its tokens are counted as sentence-transformers counts them: those of
@@ -85,6 +94,7 @@ impl Texts {
             true => Cow::Borrowed(&*input.text),
             false => Cow::Owned(format!("{}{}", self.prompt, input.text)),
         };
+        let text = if self.lower_case { Cow::Owned(text.to_lowercase()) } else { text };
         let (ids, types) = self.cut.encode_segments(&text, pair)?;
         // Only a text of exactly the limit may have been longer.
         let truncated = match ids.len() == self.limit {
@@ -241,6 +251,7 @@ impl Embedder {
         let prompt = prompt.text(folder)?;
         let head = HeadKind::Pool(pooling.unwrap_or(modules.pooling), modules.stages);
         let mut encoder = TextEncoder::open(folder, options, |_| Ok(head.clone()))?;
+        encoder.texts.lower_case = modules.lower_case;
         encoder.texts.prompt(prompt, modules.include_prompt)?;
         Ok(Self { encoder, normalize: normalize || modules.normalize })
     }

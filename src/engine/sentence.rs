@@ -23,6 +23,8 @@ pub(super) struct SentenceModules {
     pub stages: Vec<StageSpec>,
     /// Whether a `Normalize` ends the list.
     pub normalize: bool,
+    /// Whether texts are turned into lower case before anything else.
+    pub lower_case: bool,
 }
 
 /// Which text stands before every text.
@@ -82,8 +84,13 @@ pub(super) fn prompts_by_default(folder: &Path) -> Result<bool> {
 /// # Errors
 /// A file is missing or broken, or a module is not supported.
 pub(super) fn modules(folder: &Path) -> Result<SentenceModules> {
-    let mut modules =
-        SentenceModules { pooling: Pooling::Mean, include_prompt: true, stages: Vec::new(), normalize: false };
+    let mut modules = SentenceModules {
+        pooling: Pooling::Mean,
+        include_prompt: true,
+        stages: Vec::new(),
+        normalize: false,
+        lower_case: false,
+    };
     let path = folder.join("modules.json");
     let Some(listed) = read_json(&path)? else { return Ok(modules) };
     for module in listed.as_array().map_or(&[][..], Vec::as_slice) {
@@ -102,6 +109,8 @@ pub(super) fn modules(folder: &Path) -> Result<SentenceModules> {
             }
         }
     }
+    let transformer = read_json(&folder.join("sentence_bert_config.json"))?;
+    modules.lower_case = transformer.is_some_and(|config| config.get("do_lower_case") == Some(&Value::Bool(true)));
     modules.normalize = modules.stages.pop_if(|stage| *stage == StageSpec::Normalize).is_some();
     Ok(modules)
 }
@@ -213,7 +222,7 @@ mod tests {
             activation: None,
         };
         assert_eq!((modules.pooling, modules.include_prompt), (Pooling::Max, false));
-        assert_eq!((modules.stages, modules.normalize), (vec![own], true));
+        assert_eq!((modules.stages, modules.normalize, modules.lower_case), (vec![own], true, false));
     }
 
     #[test]

@@ -54,6 +54,20 @@ fn an_unknown_prompt_is_refused_with_the_known_ones() {
     }
 }
 
+/// sentence-transformers lowers texts where the folder says so, whatever the tokenizer does.
+#[test]
+fn texts_are_lowered_where_the_folder_says_so() {
+    let project = Project::new();
+    let model = Checkpoint::copy(&project, &fixture("xlm-roberta"));
+    let texts = |text: &str| [json!({"id": 1, "text": text})];
+    let right = project.engine_raw("embed", &model.folder, &texts("the old house"), &[]);
+    let cased = texts("The OLD house");
+    assert_ne!(project.engine_raw("embed", &model.folder, &cased, &[]), right);
+    let config = r#"{"max_seq_length": 64, "do_lower_case": true}"#;
+    std::fs::write(model.file("sentence_bert_config.json"), config).expect("write a file");
+    assert_eq!(project.engine_raw("embed", &model.folder, &cased, &[]), right);
+}
+
 /// Texts and pairs, with and without segments; a single label is a relevance between 0 and 1.
 #[test]
 fn families_classify_as_transformers_does() {

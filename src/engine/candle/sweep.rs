@@ -81,10 +81,15 @@ fn blocks(kind: Kind, count: usize) -> Vec<u8> {
     let half = |x: f32| half::f16::from_f32(x).to_le_bytes();
     for (index, block) in bytes.chunks_exact_mut(kind.bytes()).enumerate() {
         let scale = half((1.0 + (index % 7) as f32) / f32::from(1u16 << if kind.block() == 256 { 10 } else { 6 }));
-        let at = if kind == Kind::Q6K { 208 } else { 0 };
+        let at = match kind {
+            Kind::Q2K => 80,
+            Kind::Q3K => 108,
+            Kind::Q6K => 208,
+            _ => 0,
+        };
         block[at..at + 2].copy_from_slice(&scale);
         if kind.minimum() {
-            block[2..4].copy_from_slice(&half(0.01));
+            block[at + 2..at + 4].copy_from_slice(&half(0.01));
         }
     }
     bytes
@@ -124,7 +129,8 @@ fn products_do_not_depend_on_their_companions() {
         (576, 49152),
     ];
     let types = [Of::F32, Of::Bf16, Of::Quantized(Kind::Q8_0), Of::Quantized(Kind::Q4K), Of::Quantized(Kind::Q6K)];
-    for (of, (inputs, outputs)) in types.into_iter().flat_map(|of| shapes.map(|shape| (of, shape))) {
+    let rare = [Kind::Q2K, Kind::Q3K].map(|kind| (Of::Quantized(kind), (768, 64)));
+    for (of, (inputs, outputs)) in types.into_iter().flat_map(|of| shapes.map(|shape| (of, shape))).chain(rare) {
         if matches!(of, Of::Quantized(kind) if !inputs.is_multiple_of(kind.block())) {
             continue;
         }

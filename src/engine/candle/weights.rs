@@ -60,19 +60,17 @@ struct Entry {
     shape: Vec<usize>,
     /// Byte range in the file.
     range: (usize, usize),
-    /// See [`gguf::Tensor::heads`].
-    heads: usize,
+    /// See [`gguf::Tensor::interleaved`].
+    interleaved: Option<usize>,
 }
 
 impl Entry {
     /// Where output `row` of the model stands among the rows of the file: ggml's converter puts the two halves of a rotated
     /// head side by side (`LlamaModel.permute` of `convert_hf_to_gguf.py`).
     fn row(&self, row: usize) -> usize {
-        let size = self.shape[0] / self.heads;
-        match self.heads {
-            1 => row,
-            _ => row / size * size + row % size % (size / 2) * 2 + row % size / (size / 2),
-        }
+        let Some(heads) = self.interleaved else { return row };
+        let size = self.shape[0] / heads;
+        row / size * size + row % size % (size / 2) * 2 + row % size / (size / 2)
     }
 }
 
@@ -294,7 +292,7 @@ impl Checkpoint {
             };
             self.add(
                 name,
-                Entry { file: self.files.len(), stored, shape: info.shape.clone(), range, heads: 1 },
+                Entry { file: self.files.len(), stored, shape: info.shape.clone(), range, interleaved: None },
                 path,
                 map,
             )?;
@@ -303,11 +301,12 @@ impl Checkpoint {
     }
 
     fn add_gguf(&mut self, path: &Path, map: &[u8]) -> Result<()> {
-        for gguf::Tensor { name, stored, shape, start, heads } in gguf::read(path, map)?.tensors {
+        for gguf::Tensor { name, stored, shape, start, interleaved } in gguf::read(path, map)?.tensors {
             let (values, bytes) = stored.block();
             let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
             let width = shape.last().copied().unwrap_or(1);
-            let halves = shape.first().is_none_or(|rows| heads == 1 || rows.is_multiple_of(2 * heads));
+            let halves =
+                interleaved.is_none_or(|heads| shape.first().is_some_and(|rows| rows.is_multiple_of(2 * heads)));
             let end = count.and_then(|n| (n / values).checked_mul(bytes)).and_then(|len| start.checked_add(len));
             let (true, true, Some(end)) = (width.is_multiple_of(values), halves, end) else {
                 return Err(
@@ -315,7 +314,7 @@ impl Checkpoint {
                 );
             };
             let range = (start, end);
-            self.add(name, Entry { file: self.files.len(), stored, shape, range, heads }, path, map)?;
+            self.add(name, Entry { file: self.files.len(), stored, shape, range, interleaved }, path, map)?;
         }
         Ok(())
     }
@@ -377,7 +376,7 @@ impl Checkpoint {
     fn unknown(&self, entry: &Entry, name: &str) -> Error {
         Error::input(format!("use tensor `{name}` of type {}", entry.stored.name()))
             .at(&self.files[entry.file].0)
-            .with_hint("karat reads f32, f16 and bf16 weights, and from GGUF files q4_0 to q8_0, q4_k, q5_k and q6_k")
+            .with_hint("karat reads f32, f16 and bf16 weights, and from GGUF files q4_0 to q8_0 and q2_k to q6_k")
     }
 
     fn reader<'a>(&'a self, entry: &Entry, name: &str) -> Result<Reader<'a>> {

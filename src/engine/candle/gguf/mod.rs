@@ -29,8 +29,8 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// First byte in the file.
     pub start: usize,
-    /// In how many heads its rows were interleaved for ggml's rotation; 1 for rows in their usual order.
-    pub heads: usize,
+    /// In how many heads its rows were interleaved for ggml's rotation; `None` for rows in their usual order.
+    pub interleaved: Option<usize>,
 }
 
 /// What the header of a file says.
@@ -65,10 +65,10 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Header> {
     let config = metadata.config(family, &content, bytes)?;
     // Only the converter of this architecture interleaves.
     let rotated = matches!(family, "llama" | "mixtral");
-    let heads = |name: &str| match name {
-        name if rotated && name.contains(".q_proj.") => metadata.count("llama.attention.head_count"),
-        name if rotated && name.contains(".k_proj.") => metadata.count("llama.attention.head_count_kv"),
-        _ => Ok(1),
+    let interleaved = |name: &str| match name {
+        name if rotated && name.contains(".q_proj.") => metadata.count("llama.attention.head_count").map(Some),
+        name if rotated && name.contains(".k_proj.") => metadata.key_heads().map(Some),
+        _ => Ok(None),
     };
     let mut tensors = Vec::with_capacity(content.tensor_infos.len());
     for (name, info) in &content.tensor_infos {
@@ -84,13 +84,13 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Header> {
                     let start = skipped.and_then(|skipped| start.checked_add(skipped));
                     let start = start.ok_or_else(|| outside(path, &name))?;
                     let shape = vec![*outputs, *inputs];
-                    tensors.push(Tensor { name, stored: stored.clone(), shape, start, heads: 1 });
+                    tensors.push(Tensor { name, stored: stored.clone(), shape, start, interleaved: None });
                 }
             }
             _ => {
                 let name = names::plain(family, name);
-                let heads = heads(&name)?;
-                tensors.push(Tensor { name, stored, shape, start, heads });
+                let interleaved = interleaved(&name)?;
+                tensors.push(Tensor { name, stored, shape, start, interleaved });
             }
         }
     }
@@ -144,6 +144,8 @@ fn stored(kind: GgmlDType) -> Stored {
         GgmlDType::Q5_0 => Stored::Quantized(Kind::Q5_0),
         GgmlDType::Q5_1 => Stored::Quantized(Kind::Q5_1),
         GgmlDType::Q8_0 => Stored::Quantized(Kind::Q8_0),
+        GgmlDType::Q2K => Stored::Quantized(Kind::Q2K),
+        GgmlDType::Q3K => Stored::Quantized(Kind::Q3K),
         GgmlDType::Q4K => Stored::Quantized(Kind::Q4K),
         GgmlDType::Q5K => Stored::Quantized(Kind::Q5K),
         GgmlDType::Q6K => Stored::Quantized(Kind::Q6K),
@@ -184,6 +186,11 @@ impl<'a> Metadata<'a> {
     fn count(&self, key: &str) -> Result<usize> {
         let count = self.number(key).and_then(|n| n.as_u64()).filter(|n| (1..1 << 28).contains(n));
         count.map(|n| n as usize).ok_or_else(|| self.missing(key))
+    }
+
+    /// Key heads of Llama; as many as there are query heads where that is not said.
+    fn key_heads(&self) -> Result<usize> {
+        self.count("llama.attention.head_count_kv").or_else(|_| self.count("llama.attention.head_count"))
     }
 
     /// The values of a vector of f32; `None` where there is no such tensor.

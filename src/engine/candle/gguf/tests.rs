@@ -115,7 +115,7 @@ fn experts_are_taken_apart() {
     let last = tensor("model.layers.0.block_sparse_moe.experts.2.w2.weight");
     assert_eq!((&first.shape, last.start - first.start), (&vec![32, 8], 2 * 32 * 8 * 4));
     assert_eq!(tensor("model.layers.0.block_sparse_moe.gate.weight").shape, [3, 32]);
-    assert_eq!(tensor("model.layers.0.self_attn.q_proj.weight").heads, 4);
+    assert_eq!(tensor("model.layers.0.self_attn.q_proj.weight").interleaved, Some(4));
     let own = [("expert_count", Field::U32(8)), ("expert_feed_forward_length", Field::U32(16))];
     let qwen = config(&file("qwen3moe", &own, &[], &[]));
     assert_eq!((&qwen["model_type"], &qwen["num_experts"]), (&json!("qwen3_moe"), &json!(8)));

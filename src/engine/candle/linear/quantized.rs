@@ -26,6 +26,10 @@ pub enum Kind {
     Q5_1,
     /// 8 bits, a scale per 32.
     Q8_0,
+    /// 2 bits, scales and minima of 4 bits per 16 under those of 256.
+    Q2K,
+    /// 3 bits, scales of 6 bits per 16 under one of 256.
+    Q3K,
     /// 4 bits, scales and minima of 6 bits per 32 under those of 256.
     Q4K,
     /// 5 bits, as `Q4K`.
@@ -62,11 +66,13 @@ impl Kind {
             Self::Q5_0 => (22, 4, 1, 32, false, 16),
             Self::Q5_1 => (24, 4, 1, 32, true, 0),
             Self::Q8_0 => (34, 8, 0, 32, false, 128),
+            Self::Q2K => (84, 2, 0, 16, true, 0),
+            Self::Q3K => (110, 2, 1, 16, false, 4),
             Self::Q4K => (144, 4, 0, 32, true, 0),
             Self::Q5K => (176, 4, 1, 32, true, 0),
             Self::Q6K => (210, 4, 2, 16, false, 32),
         };
-        let nested = matches!(self, Self::Q4K | Self::Q5K | Self::Q6K);
+        let nested = matches!(self, Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K);
         Layout { block: if nested { 256 } else { 32 }, bytes, low, high, sub, nested, minimum, zero }
     }
 
@@ -106,6 +112,8 @@ impl Kind {
                 (q[i], q[i + apart]) = (byte & 15, byte >> 4);
             }
         };
+        // Four numbers of two bits, 32 inputs apart.
+        let pair = |from: &[u8], i: usize| from[32 * (i / 128) + i % 32] >> (2 * (i % 128 / 32)) & 3;
         to.scale = half(0);
         match self {
             Self::Q4_0 => nibbles(q, &bytes[2..18]),
@@ -121,6 +129,23 @@ impl Kind {
                 (0..32).for_each(|i| q[i] |= ((fifth >> i & 1) << 4) as u8);
             }
             Self::Q8_0 => (0..32).for_each(|i| q[i] = bytes[2 + i] ^ 0x80),
+            Self::Q2K => {
+                (to.scale, to.minimum) = (half(80), half(82));
+                for (j, byte) in bytes[..16].iter().enumerate() {
+                    (to.scales[j], to.minima[j]) = (byte & 15, byte >> 4);
+                }
+                (0..256).for_each(|i| q[i] = pair(&bytes[16..80], i));
+            }
+            Self::Q3K => {
+                to.scale = half(108);
+                let s = &bytes[96..108];
+                for (j, scale) in to.scales.iter_mut().enumerate() {
+                    let low = s[j % 8] >> (4 * (j / 8)) & 15;
+                    let high = s[8 + j % 4] >> (2 * (j / 4)) & 3;
+                    *scale = (low | high << 4).wrapping_sub(32);
+                }
+                (0..256).for_each(|i| q[i] = pair(&bytes[32..96], i) | (bytes[i % 32] >> (i / 32) & 1) << 2);
+            }
             Self::Q4K | Self::Q5K => {
                 to.minimum = half(2);
                 let s = &bytes[4..16];
@@ -155,7 +180,7 @@ struct Block {
     scale: u16,
     minimum: u16,
     scales: [u8; 16],
-    minima: [u8; 8],
+    minima: [u8; 16],
 }
 
 impl Layout {
@@ -238,14 +263,14 @@ pub struct Unpacked {
     pub numbers: [u8; CHUNK * PANEL],
     /// `[sub-blocks, columns]`.
     pub scales: [[f32; PANEL]; CHUNK / 16],
-    /// `[blocks of 32, columns]`.
-    pub minima: [[f32; PANEL]; CHUNK / 32],
+    /// `[sub-blocks, columns]`.
+    pub minima: [[f32; PANEL]; CHUNK / 16],
 }
 
 impl Unpacked {
     /// Zeros.
     pub fn new() -> Self {
-        Self { numbers: [0; CHUNK * PANEL], scales: [[0.0; PANEL]; CHUNK / 16], minima: [[0.0; PANEL]; CHUNK / 32] }
+        Self { numbers: [0; CHUNK * PANEL], scales: [[0.0; PANEL]; CHUNK / 16], minima: [[0.0; PANEL]; CHUNK / 16] }
     }
 }
 
@@ -266,7 +291,7 @@ impl Quantized {
         let [_, high, scale, minimum, scales, minima, size] = layout.offsets();
         let mut data = vec![0u8; outputs.div_ceil(PANEL) * blocks * size];
         data.par_chunks_mut(blocks * size).enumerate().for_each(|(panel, data)| {
-            let mut plain = Block { numbers: [0; CHUNK], scale: 0, minimum: 0, scales: [0; 16], minima: [0; 8] };
+            let mut plain = Block { numbers: [0; CHUNK], scale: 0, minimum: 0, scales: [0; 16], minima: [0; 16] };
             for column in 0..PANEL.min(outputs - panel * PANEL) {
                 let from = row(panel * PANEL + column) * blocks * layout.bytes;
                 let of_row = bytes[from..from + blocks * layout.bytes].chunks_exact(layout.bytes);
@@ -337,7 +362,7 @@ impl Quantized {
             let whole = halves(block, scale);
             match (layout.nested, layout.sub) {
                 (false, _) => to.scales[index] = whole,
-                // Q6_K has signed scales.
+                // Q3_K and Q6_K have signed scales, and Q2_K's are small.
                 (true, 16) => products(whole, &block[scales..minima], &mut to.scales, |byte| f32::from(byte as i8)),
                 (true, _) => products(whole, &block[scales..minima], &mut to.scales, f32::from),
             }
@@ -361,7 +386,7 @@ impl Quantized {
             self.unpack(panel, from, &mut unpacked);
             for i in 0..CHUNK.min(self.blocks * layout.block - from) {
                 let q = i32::from(unpacked.numbers[i / 4 * ROW + 4 * column + i % 4]) - layout.zero;
-                let minimum = if layout.minimum { unpacked.minima[i / 32][column] } else { 0.0 };
+                let minimum = if layout.minimum { unpacked.minima[i / layout.sub][column] } else { 0.0 };
                 values.push(unpacked.scales[i / layout.sub][column] * q as f32 + minimum);
             }
         }

@@ -7,12 +7,14 @@ use half::bf16;
 use super::*;
 use crate::engine::sampler;
 
-const KINDS: [(Kind, GgmlDType); 8] = [
+const KINDS: [(Kind, GgmlDType); 10] = [
     (Kind::Q4_0, GgmlDType::Q4_0),
     (Kind::Q4_1, GgmlDType::Q4_1),
     (Kind::Q5_0, GgmlDType::Q5_0),
     (Kind::Q5_1, GgmlDType::Q5_1),
     (Kind::Q8_0, GgmlDType::Q8_0),
+    (Kind::Q2K, GgmlDType::Q2K),
+    (Kind::Q3K, GgmlDType::Q3K),
     (Kind::Q4K, GgmlDType::Q4K),
     (Kind::Q5K, GgmlDType::Q5K),
     (Kind::Q6K, GgmlDType::Q6K),
@@ -74,7 +76,13 @@ fn packed_weights_take_hardly_more_than_their_blocks() {
     for (kind, dtype) in KINDS {
         let (bytes, _) = quantised(dtype, 1024, 64);
         let packed = Quantized::pack(kind, &bytes, 1024, 64, |row| row);
-        assert!(packed.bytes() as f64 <= 1.03 * bytes.len() as f64, "{kind:?}: {} of {}", packed.bytes(), bytes.len());
+        // A scale of a sub-block takes a byte, whatever it takes in the file: 16 bytes more of 84, 4 more of 110.
+        let most = match kind {
+            Kind::Q2K => 1.2,
+            Kind::Q3K => 1.04,
+            _ => 1.03,
+        };
+        assert!(packed.bytes() as f64 <= most * bytes.len() as f64, "{kind:?}: {} of {}", packed.bytes(), bytes.len());
     }
 }
 
@@ -132,7 +140,8 @@ fn f32_products_are_their_definition() {
 fn parts_stand_side_by_side() {
     let (inputs, rows) = (256, 9);
     let parts = || layers(inputs, 40).into_iter().map(|(_, weights, _)| (40, weights)).collect::<Vec<_>>();
-    let bias = values(400, 6);
+    let outputs = 40 * parts().len();
+    let bias = values(outputs, 6);
     let whole = Linear::new(parts(), inputs, Some(bias.clone()));
     let x = values(rows * inputs, 5);
     let got = product(InstructionSet::detect(), &whole, &x, rows);
@@ -141,10 +150,14 @@ fn parts_stand_side_by_side() {
         let alone = Linear::new(vec![part], inputs, Some(bias[columns.clone()].to_vec()));
         let alone = product(InstructionSet::detect(), &alone, &x, rows);
         for row in 0..rows {
-            assert_eq!(got[row * 400..][columns.clone()], alone[row * 40..(row + 1) * 40], "part {index}, row {row}");
+            assert_eq!(
+                got[row * outputs..][columns.clone()],
+                alone[row * 40..(row + 1) * 40],
+                "part {index}, row {row}"
+            );
         }
     }
-    let tokens: Vec<u32> = vec![0, 39, 40, 399, 85];
+    let tokens: Vec<u32> = vec![0, 39, 40, outputs as u32 - 1, 85];
     let gathered: Vec<f32> = whole.gather(&tokens).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     for (row, token) in gathered.chunks_exact(inputs).zip(tokens) {
         assert_eq!(row, parts()[token as usize / 40].1.output(inputs, token as usize % 40), "{token}");

@@ -158,7 +158,7 @@ pub struct ByteChunk {
     pub input_stride: usize,
     /// `[sub-blocks, PANEL]` scales of the weights.
     pub scales: *const f32,
-    /// `[blocks, PANEL]` summands of the weights, or null.
+    /// `[sub-blocks, PANEL]` summands of the weights, or null.
     pub minima: *const f32,
     /// What is taken from every unsigned weight.
     pub zero: i32,
@@ -237,14 +237,16 @@ unsafe fn byte_tile<L: Dots, const ROWS: usize, const LANES: usize>(chunk: ByteC
                         acc[r][n] = L::from_sums(exact[r][n]).fma(scale.mul(input_scale), acc[r][n]);
                     }
                 }
-            }
-            if !chunk.minima.is_null() {
-                for r in 0..ROWS {
-                    let at = r * chunk.input_stride + block;
-                    let sum = *chunk.input_sums.add(2 * at) + *chunk.input_sums.add(2 * at + 1);
-                    let sum = L::splat(sum as f32 * *chunk.input_scales.add(at));
-                    for n in 0..LANES {
-                        acc[r][n] = L::load(chunk.minima.add(block * PANEL + n * WIDTH)).fma(sum, acc[r][n]);
+                if !chunk.minima.is_null() {
+                    for r in 0..ROWS {
+                        let at = r * chunk.input_stride + block;
+                        let half = chunk.input_sums.add(2 * at);
+                        let sum = if subs == 2 { *half.add(sub) } else { *half + *half.add(1) };
+                        let sum = L::splat(sum as f32 * *chunk.input_scales.add(at));
+                        for n in 0..LANES {
+                            let minimum = L::load(chunk.minima.add((block * subs + sub) * PANEL + n * WIDTH));
+                            acc[r][n] = minimum.fma(sum, acc[r][n]);
+                        }
                     }
                 }
             }
