@@ -23,21 +23,19 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn
     }
     std::thread::scope(|scope| {
         let (reports, received) = channel();
-        let lane = |(number, backend): (usize, &mut Box<dyn Backend>)| {
+        let mut lanes = Vec::with_capacity(backends.len());
+        for (number, backend) in backends.iter_mut().enumerate() {
             let (sender, requests) = channel();
-            let reports = reports.clone();
-            std::thread::Builder::new()
-                .name(format!("card {number}"))
-                .spawn_scoped(scope, move || {
-                    let mut counter = Counter { number, requests, reports };
-                    let totals = Scheduler::new(&mut **backend, limits).run(&mut counter);
-                    // Nobody listens once the run has failed elsewhere.
-                    drop(counter.reports.send((number, Report::Ended(totals))));
-                })
-                .map_err(|e| Error::internal("start a thread for a card").caused_by(e.to_string()))?;
-            Ok(Lane::new(sender))
-        };
-        let lanes = backends.iter_mut().enumerate().map(lane).collect::<Result<Vec<Lane>>>()?;
+            let mut counter = Counter { number, requests, reports: reports.clone() };
+            let work = move || {
+                let totals = Scheduler::new(&mut **backend, limits).run(&mut counter);
+                // Nobody listens once the run has failed elsewhere.
+                drop(counter.reports.send((number, Report::Ended(totals))));
+            };
+            let thread = std::thread::Builder::new().name(format!("card {number}"));
+            thread.spawn_scoped(scope, work).map_err(|e| Error::internal("start a thread for a card").caused_by(e))?;
+            lanes.push(Lane::new(sender));
+        }
         // The schedulers hold what reports there will be: when all have ended, no more can come.
         drop(reports);
         Fleet { lanes, received, window: limits.window.max(1), order: VecDeque::new() }.run(exchange)
