@@ -79,13 +79,19 @@ impl Texts {
     /// the prompt alone, without the one that ends a text.
     fn prompt(&mut self, prompt: String, included: bool) -> Result<()> {
         if !prompt.is_empty() && !included {
-            let ids = self.cut.encode_segments(&prompt, None)?.0;
-            let plain = self.cut.encode(&prompt, false)?;
+            let shown = self.lowered(&prompt);
+            let ids = self.cut.encode_segments(&shown, None)?.0;
+            let plain = self.cut.encode(&shown, false)?;
             let ended = plain.is_empty() || !ids.ends_with(&plain);
             self.skipped = ids.len() - usize::from(ended && !ids.is_empty());
         }
         self.prompt = prompt;
         Ok(())
+    }
+
+    /// A text as the tokenizer gets it.
+    fn lowered<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.lower_case { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) }
     }
 
     fn encode(&self, input: &TextInput) -> Result<Encoded> {
@@ -94,7 +100,7 @@ impl Texts {
             true => Cow::Borrowed(&*input.text),
             false => Cow::Owned(format!("{}{}", self.prompt, input.text)),
         };
-        let text = if self.lower_case { Cow::Owned(text.to_lowercase()) } else { text };
+        let text = self.lowered(&text);
         let (ids, types) = self.cut.encode_segments(&text, pair)?;
         // Only a text of exactly the limit may have been longer.
         let truncated = match ids.len() == self.limit {

@@ -13,17 +13,15 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, Closed};
-use super::backend::Backend;
 use super::candle::{self, Decoder, DecoderSpec, Fingerprint, PAGE, arch};
 use super::draft::Draft;
-use super::fleet;
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
 use super::request::{Finish, LogProb, Request, Response, Scored};
 use super::response_cache::{Key, ResponseCache};
 use super::sampler;
-use super::scheduler::{Exchange, Goal, Limits, Outcome, Totals, Work};
+use super::scheduler::{Exchange, Goal, Limits, Outcome, Scheduler, Totals, Work};
 use crate::error::{Error, Result};
 
 /// Rendered requests that wait for the scheduler.
@@ -46,8 +44,7 @@ pub struct Generator {
 /// The weights, loaded when they are needed.
 enum Weights {
     Waiting(Box<DecoderSpec>),
-    /// One backend for each card.
-    Loaded(Vec<Box<dyn Backend>>),
+    Loaded(Box<Decoder>),
 }
 
 /// How long an answer took.
@@ -219,7 +216,8 @@ impl Generator {
             let mut desk = Desk { receiver, window, first: None, tickets, answer, progress, cached: 0, totals };
             desk.first = desk.next(true)?;
             if desk.first.is_some() {
-                desk.totals = fleet::run(weights.load(folder, options)?, limits(options), &mut desk)?;
+                let decoder = weights.load(folder, options)?;
+                desk.totals = Scheduler::new(decoder, limits(options)).run(&mut desk)?;
             }
             Ok(desk.totals())
         })
@@ -227,15 +225,14 @@ impl Generator {
 }
 
 impl Weights {
-    /// The backends, loaded now if they are not yet.
-    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
+    /// The decoder, loaded now if it is not yet.
+    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut Decoder> {
         if let Self::Waiting(spec) = self {
             let pages = pages(spec, options);
-            let decoder = Decoder::load(folder, (**spec).clone(), options.dtype, pages)?;
-            *self = Self::Loaded(vec![Box::new(decoder)]);
+            *self = Self::Loaded(Box::new(Decoder::load(folder, (**spec).clone(), options.dtype, pages)?));
         }
         match self {
-            Self::Loaded(backends) => Ok(backends),
+            Self::Loaded(decoder) => Ok(decoder),
             Self::Waiting(_) => Err(Error::internal("load the weights")),
         }
     }

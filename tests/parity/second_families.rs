@@ -5,8 +5,8 @@
 //! - its windows let a token see one token more than transformers' do, so it is given windows one smaller;
 //! - rotary options are written flat for it;
 //! - left out: Gemma 2 (windows in all layers there), Gemma 3 (stops at a tensor that is not contiguous), Granite (no multipliers),
-//!   Phi-3 with LongRoPE (long factors by the model's maximum, not by the sequence), Mixtral (no YaRN), and Qwen2-MoE, whose
-//!   answers differ from transformers' for a reason that was not looked into. SmolLM3, GPT-2 and GPT-NeoX are not there.
+//!   Phi-3 with LongRoPE (long factors by the model's maximum, not by the sequence) and Mixtral (no YaRN). SmolLM3, GPT-2 and
+//!   GPT-NeoX are not there.
 
 use std::path::Path;
 
@@ -25,11 +25,12 @@ fn config<C: serde::de::DeserializeOwned>(value: Value) -> C {
     serde_json::from_value(value).unwrap()
 }
 
-const FAMILIES: [(&str, Family); 7] = [
+const FAMILIES: [(&str, Family); 8] = [
     ("gemma", |c, w, x| theirs::gemma::Model::new(false, &config(c), w)?.forward(x, 0)),
     ("olmo", |c, w, x| theirs::olmo::Model::new(&config(c), w)?.forward(x, 0)),
     ("olmo2", |c, w, x| theirs::olmo2::Model::new(&config(c), w)?.forward(x, 0)),
     ("phi", |c, w, x| theirs::phi::Model::new(&config(c), w)?.forward(x)),
+    ("qwen2-moe", |c, w, x| theirs::qwen2_moe::Model::new(&config(c), w)?.forward(x, 0)),
     ("qwen3-moe", |c, w, x| theirs::qwen3_moe::ModelForCausalLM::new(&config(c), w)?.forward(x, 0)),
     ("stablelm", |c, w, x| theirs::stable_lm::Model::new(&config(c), w)?.forward(x, 0)),
     ("starcoder2", |c, w, x| theirs::starcoder2::Model::new(&config(c), w)?.forward(x, 0)),
@@ -52,8 +53,9 @@ fn flat(folder: &Path) -> Value {
             _ => drop(map.insert(key.clone(), value.clone())),
         }
     }
+    // Zero where transformers has written down that there is none.
     if let Some(window) = map["sliding_window"].as_u64() {
-        map.insert("sliding_window".into(), json!(window - 1));
+        map.insert("sliding_window".into(), json!(window.checked_sub(1).unwrap_or(4096)));
     }
     config
 }

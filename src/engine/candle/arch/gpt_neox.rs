@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// `GPTNeoXConfig` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let head_size = config.count("hidden_size")? / config.count("num_attention_heads")?.max(1);
+    let head_size = llama::even_head_size(config)?;
     let defaults =
         rope::Defaults { theta: 10_000.0, share: 0.25, theta_key: "rotary_emb_base", share_key: "rotary_pct" };
     let mut spec = llama::like(config, head_size, defaults)?;

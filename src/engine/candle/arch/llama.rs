@@ -8,9 +8,18 @@ use crate::error::Result;
 
 /// `LlamaConfig` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let heads = config.count("num_attention_heads")?;
-    let head_size = config.optional_count("head_dim")?.unwrap_or(config.count("hidden_size")? / heads.max(1));
-    like(config, head_size, rope::Defaults::theta(10_000.0))
+    with_theta(config, 10_000.0)
+}
+
+/// [`spec`] with another base of the rotary frequencies where the configuration names none.
+pub fn with_theta(config: &Config, theta: f64) -> Result<DecoderSpec> {
+    let head_size = config.optional_count("head_dim")?.map_or_else(|| even_head_size(config), Ok)?;
+    like(config, head_size, rope::Defaults::theta(theta))
+}
+
+/// The size of heads that share the hidden values evenly.
+pub fn even_head_size(config: &Config) -> Result<usize> {
+    Ok(config.count("hidden_size")? / config.count("num_attention_heads")?.max(1))
 }
 
 /// What most families have in common with Llama: names, norms, a gated feed-forward block and one rotary embedding.

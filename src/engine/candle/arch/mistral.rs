@@ -6,7 +6,11 @@ use crate::error::Result;
 
 /// `MistralConfig` of transformers; a `sliding_window` of `null` means none.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let mut spec = llama::spec(config)?;
+    windowed(config, llama::spec(config)?)
+}
+
+/// A Llama without biases, with the window of the configuration in all layers or in those that it lists.
+pub fn windowed(config: &Config, mut spec: DecoderSpec) -> Result<DecoderSpec> {
     spec.attention.query_key_value_bias = false;
     spec.attention.output_bias = false;
     spec.feed_forward.bias = false;

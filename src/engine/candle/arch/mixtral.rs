@@ -1,13 +1,12 @@
 //! Mixtral: Mistral whose feed-forward blocks are mixtures of experts.
 
-use super::{Config, mistral, rope};
+use super::{Config, llama, mistral};
 use crate::engine::candle::spec::{DecoderSpec, ExpertNames, ExpertsSpec};
 use crate::error::Result;
 
 /// `MixtralConfig` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let mut spec = mistral::spec(config)?;
-    spec.ropes = vec![rope::read(config, spec.attention.head_size, rope::Defaults::theta(1_000_000.0))?];
+    let mut spec = mistral::windowed(config, llama::with_theta(config, 1_000_000.0)?)?;
     spec.experts = Some(ExpertsSpec {
         count: config.optional_count("num_local_experts")?.unwrap_or(8),
         chosen: config.optional_count("num_experts_per_tok")?.unwrap_or(2),

@@ -10,7 +10,7 @@ pub fn spec(config: &Config) -> Result<DecoderSpec> {
     if config.flag_or("qk_layernorm", false)? {
         return Err(Error::input("use a Phi model with norms of queries and keys").at(config.path()));
     }
-    let head_size = config.count("hidden_size")? / config.count("num_attention_heads")?.max(1);
+    let head_size = llama::even_head_size(config)?;
     let defaults = rope::Defaults { share: 0.5, ..rope::Defaults::theta(10_000.0) };
     let mut spec = llama::like(config, head_size, defaults)?;
     spec.norm = NormSpec::layer(config.number_or("layer_norm_eps", 1e-5)?);

@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// `Phi3Config` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let head_size = config.count("hidden_size")? / config.count("num_attention_heads")?.max(1);
+    let head_size = llama::even_head_size(config)?;
     let mut spec = llama::like(config, head_size, rope::Defaults::theta(10_000.0))?;
     spec.norm.eps = config.number_or("rms_norm_eps", 1e-5)? as f32;
     spec.attention.query_key_value_bias = false;

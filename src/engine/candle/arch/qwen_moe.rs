@@ -13,11 +13,7 @@ pub fn third(config: &Config) -> Result<DecoderSpec> {
     spec.attention.head_norms = HeadNorms::Shared;
     spec.feed_forward.bias = false;
     let experts = ExpertsSpec {
-        // transformers 5 reads both names and writes the second.
-        count: match config.optional_count("num_experts")? {
-            Some(count) => count,
-            None => config.optional_count("num_local_experts")?.unwrap_or(128),
-        },
+        count: count(config, 128)?,
         chosen: config.optional_count("num_experts_per_tok")?.unwrap_or(8),
         intermediate: config.optional_count("moe_intermediate_size")?.unwrap_or(768),
         normalised: config.flag_or("norm_topk_prob", false)?,
@@ -37,10 +33,7 @@ pub fn second(config: &Config) -> Result<DecoderSpec> {
     let mut spec = qwen2::spec(config)?;
     spec.attention.query_key_value_bias = config.flag_or("qkv_bias", true)?;
     let experts = ExpertsSpec {
-        count: match config.optional_count("num_experts")? {
-            Some(count) => count,
-            None => config.optional_count("num_local_experts")?.unwrap_or(60),
-        },
+        count: count(config, 60)?,
         chosen: config.optional_count("num_experts_per_tok")?.unwrap_or(4),
         intermediate: config.optional_count("moe_intermediate_size")?.unwrap_or(1408),
         normalised: config.flag_or("norm_topk_prob", false)?,
@@ -48,6 +41,14 @@ pub fn second(config: &Config) -> Result<DecoderSpec> {
     };
     mix(config, &mut spec, experts)?;
     Ok(spec)
+}
+
+/// Experts of a layer; transformers 5 reads both names and writes the second.
+fn count(config: &Config, default: usize) -> Result<usize> {
+    match config.optional_count("num_experts")? {
+        Some(count) => Ok(count),
+        None => Ok(config.optional_count("num_local_experts")?.unwrap_or(default)),
+    }
 }
 
 /// Gives every `decoder_sparse_step`-th layer experts, but for those of `mlp_only_layers`.

@@ -2,17 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Config, llama, rope};
+use super::{Config, llama};
 use crate::engine::candle::spec::DecoderSpec;
 use crate::error::{Error, Result};
 
 /// `SmolLM3Config` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let mut spec = llama::spec(config)?;
-    spec.ropes = vec![rope::read(config, spec.attention.head_size, rope::Defaults::theta(2_000_000.0))?];
-    if config.get("num_key_value_heads").is_none() {
-        spec.attention.keys = spec.attention.queries;
-    }
+    let mut spec = llama::with_theta(config, 2_000_000.0)?;
     spec.tied = config.flag_or("tie_word_embeddings", true)?;
     let layers = spec.layers.len();
     let turns: Vec<bool> = match config.get("no_rope_layers").and_then(Value::as_array) {

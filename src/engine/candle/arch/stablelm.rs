@@ -6,7 +6,7 @@ use crate::error::Result;
 
 /// `StableLmConfig` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
-    let head_size = config.count("hidden_size")? / config.count("num_attention_heads")?.max(1);
+    let head_size = llama::even_head_size(config)?;
     let defaults = rope::Defaults { share: 0.25, ..rope::Defaults::theta(10_000.0) };
     let mut spec = llama::like(config, head_size, defaults)?;
     spec.norm = NormSpec::layer(config.number_or("layer_norm_eps", 1e-5)?);
