@@ -198,14 +198,17 @@ impl std::error::Error for Error {
 /// The hint "did you mean `x`?" for the known name nearest to `name`, or a list of what is known.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let best = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), *candidate))
-        .min_by_key(|(distance, _)| *distance);
-    match best {
-        Some((distance, candidate)) if distance <= 2.max(candidate.len() / 3) => format!("did you mean `{candidate}`?"),
-        _ => format!("known are {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
+    match similar(name, &known) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => format!("known are {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
     }
+}
+
+/// The known name that is nearest to `name`, if it is near enough to be meant.
+pub fn similar<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
+    let candidate = known.iter().copied().min_by_key(|known| distance(known))?;
+    (distance(candidate) <= 2.max(candidate.len() / 3)).then_some(candidate)
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ fn a_missing_folder_or_file_is_refused() {
 #[test]
 fn an_unknown_family_is_refused_with_the_known_ones() {
     refused("llama", |m| m.set("model_type", json!("mamba9")), &[&["mamba9"], &["qwen2"]]);
+    refused("llama", |m| m.set("model_type", json!("qwen3moe")), &[&["did you mean `qwen3_moe`?"], &["starcoder2"]]);
     refused("llama", |m| m.set("model_type", Value::Null), &[&["model_type"], &["config.json"]]);
 }
 

@@ -33,7 +33,7 @@ pub use config::Config;
 
 use super::encoder::EncoderSpec;
 use super::spec::DecoderSpec;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, similar};
 
 /// `model_type`s that generate.
 pub const DECODERS: [&str; 21] = [
@@ -117,7 +117,8 @@ fn unsupported(config: &Config, name: &str, supported: &[&str], wrong_side: &[&s
     let hint = if wrong_side.contains(&name) {
         format!("`{name}` is supported for the other commands; here: {list}")
     } else {
-        format!("supported are {list}; {}", nearest(name, supported.iter().copied()))
+        let meant = similar(name, supported).map(|near| format!("did you mean `{near}`? "));
+        format!("{}supported are {list}", meant.unwrap_or_default())
     };
     Error::input(format!("{verb} model type `{name}`")).at(config.path()).with_hint(hint)
 }
