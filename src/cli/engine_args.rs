@@ -2,34 +2,36 @@
 
 use std::path::PathBuf;
 
+use crate::engine::candle;
 use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use crate::error::{Error, Result};
 
 /// How to compute; none of these changes an answer but the device and the type.
 #[derive(clap::Args, Clone)]
 pub struct EngineArgs {
-    /// Where to compute: cpu, cuda or cuda:N.
-    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    /// Where to compute: auto (the first CUDA card where there is one that this build can use, else the CPU), cpu, cuda, cuda:N,
+    /// cuda:N,N for several cards, or cuda:all.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
-    /// Type to compute in: auto (f32, or what a GGUF file holds), f32 or bf16.
+    /// Type to compute in: auto (f32, or what a GGUF file holds; bf16 on a card), f32, bf16, or f16 on a card.
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub dtype: String,
     /// Threads (default: one per core).
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Most tokens in one step, at least 2.
-    #[arg(long, default_value_t = EngineOptions::default().batch_tokens, value_name = "N")]
-    pub batch_tokens: usize,
+    /// Most tokens in one step, at least 2 (default: 512, on a card 2048).
+    #[arg(long, value_name = "N")]
+    pub batch_tokens: Option<usize>,
     /// Most prompt tokens of one sequence in one step (default: no bound of its own).
     #[arg(long, value_name = "N")]
     pub prefill_chunk: Option<usize>,
-    /// Most sequences in flight.
-    #[arg(long, default_value_t = EngineOptions::default().max_seqs, value_name = "N")]
-    pub max_seqs: usize,
+    /// Most sequences in flight (default: 128, on a card 256).
+    #[arg(long, value_name = "N")]
+    pub max_seqs: Option<usize>,
     /// How many requests may be reordered to fill steps; bounds memory.
     #[arg(long, default_value_t = EngineOptions::default().window, value_name = "N")]
     pub window: usize,
-    /// Memory for the KV cache (default: half of what is free).
+    /// Memory for the KV cache (default: half of what is free; on a card what is left beside the model).
     #[arg(long, value_name = "GIB")]
     pub kv_gib: Option<f64>,
     /// Compute equal beginnings of prompts again for every prompt.
@@ -41,17 +43,24 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// Checks the flags and starts the thread pool.
+    /// Checks the flags, finds the device and starts the thread pool.
     ///
     /// # Errors
-    /// A value out of range.
+    /// A value out of range; a card that cannot be used.
     pub fn apply(&self) -> Result<EngineOptions> {
+        let (device, note) = candle::resolve(self.device.parse::<DeviceChoice>()?)?;
+        if let Some(note) = note {
+            eprintln!("note: {note}");
+        }
+        // A card reads its weights for many rows in the time of one.
+        let more = if device == DeviceChoice::Cpu { [1, 1] } else { [4, 2] };
+        let usual = EngineOptions::default();
         let options = EngineOptions {
-            device: self.device.parse::<DeviceChoice>()?,
+            device,
             dtype: self.dtype.parse::<DtypeChoice>()?,
-            batch_tokens: self.batch_tokens,
+            batch_tokens: self.batch_tokens.unwrap_or(more[0] * usual.batch_tokens),
             prefill_chunk: self.prefill_chunk,
-            max_seqs: self.max_seqs,
+            max_seqs: self.max_seqs.unwrap_or(more[1] * usual.max_seqs),
             window: self.window,
             kv_gib: self.kv_gib,
             prefix_sharing: !self.no_prefix_sharing,

@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use serde_json::Value;
 
 use super::backend::{Encoded, EncoderBackend};
-use super::candle::{self, Encoder, EncoderSpec, Fingerprint, HeadKind, arch, unit_length};
+use super::candle::{self, EncoderSpec, Fingerprint, HeadKind, arch, unit_length};
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::request::{Classification, Embedding, Pooling, TextInput};
@@ -22,7 +23,8 @@ use crate::error::{Error, Result};
 
 /// An encoder with its tokenizer.
 struct TextEncoder {
-    backend: Encoder,
+    /// Behind a lock that is never taken, for whoever shares an encoder without computing with it.
+    backend: Mutex<Box<dyn EncoderBackend>>,
     texts: Texts,
     batch_tokens: usize,
     window: usize,
@@ -120,11 +122,12 @@ type Outcome = std::result::Result<(Vec<f32>, usize), String>;
 impl TextEncoder {
     fn open(folder: &Path, options: &EngineOptions, head: impl Fn(&arch::Config) -> Result<HeadKind>) -> Result<Self> {
         options.check()?;
-        let fingerprint = candle::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
         let spec = arch::encoder(&config)?;
+        let options = candle::encoder_options(&spec, options);
+        let fingerprint = candle::fingerprint(folder, &options)?;
         let texts = Texts::open(folder, &config, &spec)?;
-        let backend = Encoder::load(folder, spec, options.dtype, head(&config)?)?;
+        let backend = Mutex::new(candle::encoder(folder, spec, head(&config)?, &options)?);
         let (batch_tokens, window) = (options.batch_tokens, options.window);
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }
@@ -136,7 +139,8 @@ impl TextEncoder {
         mut sink: impl FnMut(Outcome) -> Result<()>,
         mut progress: impl FnMut(&EncodeTotals) -> Result<()>,
     ) -> Result<EncodeTotals> {
-        let (texts, backend) = (&self.texts, &mut self.backend);
+        let backend = self.backend.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let (texts, backend) = (&self.texts, &mut **backend);
         let (batch_tokens, window) = (self.batch_tokens, self.window);
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(1);

@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, Closed};
-use super::candle::{self, Decoder, DecoderSpec, Fingerprint, PAGE, arch};
+use super::backend::Backend;
+use super::candle::{self, DecoderSpec, Fingerprint, arch};
 use super::draft::Draft;
+use super::fleet;
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
 use super::request::{Finish, LogProb, Request, Response, Scored};
 use super::response_cache::{Key, ResponseCache};
 use super::sampler;
-use super::scheduler::{Exchange, Goal, Limits, Outcome, Scheduler, Totals, Work};
+use super::scheduler::{Exchange, Goal, Limits, Outcome, Totals, Work};
 use crate::error::{Error, Result};
 
 /// Rendered requests that wait for the scheduler.
@@ -44,7 +46,8 @@ pub struct Generator {
 /// The weights, loaded when they are needed.
 enum Weights {
     Waiting(Box<DecoderSpec>),
-    Loaded(Box<Decoder>),
+    /// One backend for each card.
+    Loaded(Vec<Box<dyn Backend>>),
 }
 
 /// How long an answer took.
@@ -216,8 +219,7 @@ impl Generator {
             let mut desk = Desk { receiver, window, first: None, tickets, answer, progress, cached: 0, totals };
             desk.first = desk.next(true)?;
             if desk.first.is_some() {
-                let decoder = weights.load(folder, options)?;
-                desk.totals = Scheduler::new(decoder, limits(options)).run(&mut desk)?;
+                desk.totals = fleet::run(weights.load(folder, options)?, limits(options), &mut desk)?;
             }
             Ok(desk.totals())
         })
@@ -225,14 +227,13 @@ impl Generator {
 }
 
 impl Weights {
-    /// The decoder, loaded now if it is not yet.
-    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut Decoder> {
+    /// The backends, loaded now if they are not yet.
+    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
         if let Self::Waiting(spec) = self {
-            let pages = pages(spec, options);
-            *self = Self::Loaded(Box::new(Decoder::load(folder, (**spec).clone(), options.dtype, pages)?));
+            *self = Self::Loaded(candle::decoders(folder, spec, options)?);
         }
         match self {
-            Self::Loaded(decoder) => Ok(decoder),
+            Self::Loaded(backends) => Ok(backends),
             Self::Waiting(_) => Err(Error::internal("load the weights")),
         }
     }
@@ -410,15 +411,4 @@ fn end_tokens(folder: &Path, config: &arch::Config, renderer: &Renderer) -> Resu
     };
     let found = listed.filter(|v| !v.is_null()).or_else(|| config.get("eos_token_id").cloned()).map(|v| ids(&v));
     Ok(found.unwrap_or_else(|| renderer.tokenizer().eos_id().into_iter().collect()))
-}
-
-/// KV pages: as many as the sequences in flight could ever need, bounded by the memory given.
-fn pages(spec: &candle::DecoderSpec, options: &EngineOptions) -> usize {
-    let page = spec.cache_shape(options.dtype).page_bytes() as u64;
-    let useful = (options.max_seqs as u64).saturating_mul(spec.context.div_ceil(PAGE) as u64);
-    let given = match options.kv_gib {
-        Some(gib) => (gib * f64::from(1u32 << 30)) as u64,
-        None => candle::available_memory().map_or(4 << 30, |free| free / 2),
-    };
-    useful.min((given / page).max(1)).min(u64::from(u32::MAX)) as usize
 }

@@ -6,6 +6,7 @@ pub mod candle;
 pub mod chat;
 pub mod draft;
 mod encode;
+mod fleet;
 mod generator;
 pub mod guard;
 pub mod hash_memo;

@@ -5,28 +5,76 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Where to compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The first CUDA card where this build can use one, else the processor.
     #[default]
+    Auto,
+    /// The processor.
     Cpu,
-    /// A CUDA card by number.
-    Cuda(usize),
+    /// CUDA cards.
+    Cuda(Cards),
+    /// All CUDA cards.
+    AllCards,
+}
+
+/// CUDA cards by their numbers: at least one, and none beyond 63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cards(u64);
+
+impl Cards {
+    /// The first card.
+    pub const FIRST: Self = Self(1);
+
+    /// Cards with these numbers; `None` where there are none, or one of them twice or beyond 63.
+    pub fn new(numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
+        let add = |set: u64, number: usize| {
+            let bit = 1u64.checked_shl(u32::try_from(number).ok()?)?;
+            (set & bit == 0).then_some(set | bit)
+        };
+        numbers.into_iter().try_fold(0, add).filter(|set| *set != 0).map(Self)
+    }
+
+    /// Their numbers, in order.
+    pub fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |number| self.0 >> number & 1 == 1)
+    }
 }
 
 impl std::str::FromStr for DeviceChoice {
     type Err = Error;
 
-    /// `cpu`, `cuda` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:N,N…` or `cuda:all`.
     fn from_str(text: &str) -> Result<Self> {
-        let index = match text {
+        let cards = match text {
+            "auto" => return Ok(Self::Auto),
             "cpu" => return Ok(Self::Cpu),
-            "cuda" => Some(0),
-            other => other.strip_prefix("cuda:").and_then(|n| n.parse().ok()),
+            "cuda:all" => return Ok(Self::AllCards),
+            "cuda" => Some(Cards::FIRST),
+            other => other.strip_prefix("cuda:").and_then(|list| {
+                let numbers: Option<Vec<usize>> = list.split(',').map(|number| number.parse().ok()).collect();
+                Cards::new(numbers?)
+            }),
         };
-        index
-            .map(Self::Cuda)
-            .ok_or_else(|| Error::input(format!("use device `{text}`")).with_hint("known are `cpu`, `cuda`, `cuda:N`"))
+        cards.map(Self::Cuda).ok_or_else(|| {
+            Error::input(format!("use device `{text}`"))
+                .with_hint("known are `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:N,N` for several cards, `cuda:all`")
+        })
+    }
+}
+
+impl std::fmt::Display for DeviceChoice {
+    /// As it is parsed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::AllCards => f.write_str("cuda:all"),
+            Self::Cuda(cards) => {
+                let numbers: Vec<String> = cards.numbers().map(|number| number.to_string()).collect();
+                write!(f, "cuda:{}", numbers.join(","))
+            }
+        }
     }
 }
 
@@ -34,7 +82,7 @@ impl std::str::FromStr for DeviceChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DtypeChoice {
-    /// The device's default: f32 on the CPU.
+    /// The device's default: f32 on the CPU, or what a GGUF file holds; bfloat16 on a card.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -93,7 +141,7 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
-            device: DeviceChoice::Cpu,
+            device: DeviceChoice::Auto,
             dtype: DtypeChoice::Auto,
             batch_tokens: 512,
             prefill_chunk: None,
@@ -128,6 +176,23 @@ impl EngineOptions {
         match self.kv_gib {
             Some(gib) if !(gib > 0.0 && gib.is_finite()) => fail("--kv-gib that is not a positive number"),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_shown_as_they_are_parsed() {
+        for text in ["auto", "cpu", "cuda:0", "cuda:7", "cuda:0,1,63", "cuda:all"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(Cards::FIRST));
+        assert_eq!("cuda:2,0".parse::<DeviceChoice>().unwrap().to_string(), "cuda:0,2");
+        for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:64", "cuda:1,", "cuda:1,1", "cuda:one", "CPU"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
         }
     }
 }

@@ -134,6 +134,24 @@ pub struct Totals {
     pub peak_pages: usize,
 }
 
+impl Totals {
+    /// What two schedulers did at once.
+    pub(super) fn beside(&self, other: &Self) -> Self {
+        Self {
+            finished: self.finished + other.finished,
+            cached: self.cached + other.cached,
+            steps: self.steps + other.steps,
+            prefill_tokens: self.prefill_tokens + other.prefill_tokens,
+            shared_tokens: self.shared_tokens + other.shared_tokens,
+            generated_tokens: self.generated_tokens + other.generated_tokens,
+            drafted_tokens: self.drafted_tokens + other.drafted_tokens,
+            accepted_tokens: self.accepted_tokens + other.accepted_tokens,
+            peak_sequences: self.peak_sequences + other.peak_sequences,
+            peak_pages: self.peak_pages + other.peak_pages,
+        }
+    }
+}
+
 /// Where work comes from and answers go.
 pub trait Exchange {
     /// The next sequence, `Ok(None)` if there is none now; with `wait`, `None` means there is none any more. `Err` in the
@@ -576,25 +594,36 @@ impl<'a> Scheduler<'a> {
 /// # Errors
 /// What ends the whole run.
 pub fn run_all(backend: &mut dyn Backend, limits: Limits, work: Vec<Work>) -> Result<Vec<Outcome>> {
-    struct List {
-        work: std::vec::IntoIter<Work>,
-        outcomes: Vec<Outcome>,
-    }
-    impl Exchange for List {
-        fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
-            Ok(self.work.next().map(Ok))
-        }
-        fn done(&mut self, outcome: Outcome) -> Result<()> {
-            self.outcomes.push(outcome);
-            Ok(())
-        }
-        fn stepped(&mut self, _totals: &Totals) -> Result<()> {
-            Ok(())
-        }
-    }
-    let mut list = List { work: work.into_iter(), outcomes: Vec::new() };
+    let mut list = List::new(work);
     Scheduler::new(backend, limits).run(&mut list)?;
     Ok(list.outcomes)
+}
+
+/// Work that is all there from the beginning, and what came of it.
+pub(super) struct List {
+    work: std::vec::IntoIter<Work>,
+    pub outcomes: Vec<Outcome>,
+}
+
+impl List {
+    pub fn new(work: Vec<Work>) -> Self {
+        Self { work: work.into_iter(), outcomes: Vec::new() }
+    }
+}
+
+impl Exchange for List {
+    fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
+        Ok(self.work.next().map(Ok))
+    }
+
+    fn done(&mut self, outcome: Outcome) -> Result<()> {
+        self.outcomes.push(outcome);
+        Ok(())
+    }
+
+    fn stepped(&mut self, _totals: &Totals) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// How a sequence ended.

@@ -1,15 +1,19 @@
 //! The scheduler over a backend whose keys are the tokens themselves: whatever it schedules, shares or copies, every
 //! answer must be the one that the sequence alone would give.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::answer::Closed;
 use super::backend::{Backend, Seen, Shape, Step, Want};
 use super::draft::Draft;
+use super::fleet;
 use super::request::{Finish, Sampling};
-use super::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
-use crate::error::Result;
+use super::scheduler::{Goal, Limits, List, Outcome, Watcher, Work, run_all};
+use crate::error::{Error, Result};
 
 const VOCAB: usize = 5;
 const PAGE: usize = 8;
@@ -194,14 +198,79 @@ proptest! {
     #[test]
     fn every_answer_is_that_of_the_sequence_alone(
         all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..70, max_seqs in 1usize..20,
-        window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(),
+        window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(), cards in 1usize..5,
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window, sharing, drafts };
-        let outcomes = run_all(&mut Paper::new(pages), limits, all.iter().map(Asked::work).collect()).unwrap();
-        for (asked, outcome) in all.iter().zip(&outcomes) {
+        let mut list = List::new(all.iter().map(Asked::work).collect());
+        let mut papers = (0..cards).map(|_| Box::new(Paper::new(pages)) as Box<dyn Backend>).collect::<Vec<_>>();
+        let totals = fleet::run(&mut papers, limits, &mut list).unwrap();
+        prop_assert_eq!((totals.finished, list.outcomes.len()), (all.len() as u64, all.len()));
+        for (asked, outcome) in all.iter().zip(&list.outcomes) {
             prop_assert_eq!(asked.right(), written(outcome), "{:?}", asked);
         }
     }
+}
+
+/// A backend that fails at its third step.
+struct Failing(Paper);
+
+impl Backend for Failing {
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        match self.0.steps {
+            2 => Err(Error::internal("reach the card")),
+            _ => self.0.step(step),
+        }
+    }
+}
+
+#[test]
+fn a_card_that_fails_ends_the_run() {
+    let asked = |first: u32| Asked { tokens: vec![first, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
+    let mut list = List::new((0..200).map(|i| asked(i % 5).work()).collect());
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Failing(Paper::new(200)))];
+    let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
+    let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
+    assert!(error.chain().contains("reach the card"), "{}", error.chain());
+}
+
+/// A backend that counts the rows it computes.
+struct Counted(Paper, Arc<AtomicUsize>);
+
+impl Backend for Counted {
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        self.1.fetch_add(step.tokens.len(), Ordering::Relaxed);
+        self.0.step(step)
+    }
+}
+
+#[test]
+fn cards_get_equal_shares() {
+    let asked = |i: u32| Asked {
+        tokens: (0..20 + i * 7 % 90).map(|at| (i + at) % VOCAB as u32).collect(),
+        goal: 1,
+        number: 0,
+        guess: Guess::Nothing,
+    };
+    let rows: [Arc<AtomicUsize>; 3] = std::array::from_fn(|_| Arc::default());
+    let counted = |rows: &Arc<AtomicUsize>| Box::new(Counted(Paper::new(500), rows.clone())) as Box<dyn Backend>;
+    let mut backends: Vec<_> = rows.iter().map(counted).collect();
+    let mut list = List::new((0..300).map(|i| asked(i).work()).collect());
+    let limits =
+        Limits { batch_tokens: 64, prefill_chunk: 64, max_seqs: 9, window: 1000, sharing: false, drafts: false };
+    fleet::run(&mut backends, limits, &mut list).unwrap();
+    let rows = rows.map(|rows| rows.load(Ordering::Relaxed));
+    let all: usize = (0..300).map(|i| asked(i).tokens.len()).sum();
+    assert_eq!(rows.iter().sum::<usize>(), all);
+    // Whoever has least gets the next: two cards are never apart by more than a request.
+    assert!(rows.iter().all(|rows| rows.abs_diff(all / 3) <= 110), "{rows:?}");
 }
 
 /// Prompts with one beginning of 100 tokens: it is computed once, and each prompt's own rest.

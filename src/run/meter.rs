@@ -131,10 +131,6 @@ fn settings(engine: &EngineOptions) -> BTreeMap<String, Value> {
 
 /// The machine in words: the processor's name where the system tells, and the device.
 fn machine(device: DeviceChoice) -> String {
-    let device = match device {
-        DeviceChoice::Cpu => "cpu".to_owned(),
-        DeviceChoice::Cuda(index) => format!("cuda:{index}"),
-    };
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     match name {

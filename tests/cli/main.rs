@@ -15,6 +15,7 @@ mod bad_input;
 mod bad_model;
 mod baselines;
 mod cache;
+mod devices;
 mod encoders;
 mod engine;
 mod exit_codes;

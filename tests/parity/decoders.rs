@@ -55,18 +55,18 @@ fn check(folder: &Path) -> (f64, f64) {
     let reference = json(&folder.join("reference.json"));
     let prompts: Vec<Vec<u32>> = reference["prompts"].as_array().unwrap().iter().map(ids).collect();
     let work = prompts.iter().map(|p| reference::greedy(p.clone(), 24)).collect();
-    for (index, got) in reference::generate(&mut model, LIMITS, work).into_iter().enumerate() {
+    for (index, got) in reference::generate(&mut *model, LIMITS, work).into_iter().enumerate() {
         if reference["margin"][index].as_f64().unwrap() >= 1e-3 {
             assert_eq!(got, ids(&reference["greedy"][index]), "{}: prompt {index}", folder.display());
         }
     }
     let (mut worst_logit, mut worst_logprob) = (0.0f64, 0.0f64);
-    for (index, got) in reference::last_logits(&mut model, &prompts).iter().enumerate() {
+    for (index, got) in reference::last_logits(&mut *model, &prompts).iter().enumerate() {
         let distance = reference::distance(got, &floats(&reference["last_logits"][index]));
         worst_logit = if distance <= worst_logit { worst_logit } else { distance };
     }
     let scored = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Score { from: 1 } }).collect();
-    for (index, outcome) in run_all(&mut model, LIMITS, scored).unwrap().into_iter().enumerate() {
+    for (index, outcome) in run_all(&mut *model, LIMITS, scored).unwrap().into_iter().enumerate() {
         let Outcome::Scored { logprob, tokens, .. } = outcome else { panic!("no score") };
         assert_eq!(tokens, prompts[index].len() - 1);
         worst_logprob = worst_logprob.max((logprob - reference["prompt_logprob"][index].as_f64().unwrap()).abs());

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use karat::engine::answer::Closed;
+use karat::engine::backend::Backend;
 use karat::engine::candle::arch::{self, Config};
-use karat::engine::candle::{Decoder, PAGE};
+use karat::engine::candle::decoders;
 use karat::engine::draft::Draft;
-use karat::engine::options::{DtypeChoice, EngineOptions};
+use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
 use karat::engine::{Embedder, Embedding, Finish, Pooling, Sampling};
 
@@ -32,11 +33,14 @@ pub fn json(path: &Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-pub fn load(folder: &Path) -> Decoder {
+/// A decoder in f32; on the device that `KARAT_TEST_DEVICE` names, where it is set.
+pub fn load(folder: &Path) -> Box<dyn Backend> {
     let config = Config::read(folder).unwrap();
     let spec = arch::decoder(&config).unwrap();
-    let pages = 16 * spec.context.div_ceil(PAGE).min(64);
-    Decoder::load(folder, spec, DtypeChoice::Auto, pages).unwrap()
+    let device = std::env::var("KARAT_TEST_DEVICE").map_or(DeviceChoice::Cpu, |device| device.parse().unwrap());
+    let options =
+        EngineOptions { device, dtype: DtypeChoice::F32, batch_tokens: 64, max_seqs: 16, ..EngineOptions::default() };
+    decoders(folder, &spec, &options).unwrap().swap_remove(0)
 }
 
 pub const LIMITS: Limits =
@@ -60,7 +64,7 @@ pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Work {
     Work { tokens, goal }
 }
 
-pub fn generate(model: &mut Decoder, limits: Limits, work: Vec<Work>) -> Vec<Vec<u32>> {
+pub fn generate(model: &mut dyn Backend, limits: Limits, work: Vec<Work>) -> Vec<Vec<u32>> {
     let outcomes = run_all(model, limits, work).unwrap();
     outcomes
         .into_iter()
@@ -98,7 +102,7 @@ pub fn cosine(got: &[f32], expected: &[f64]) -> f64 {
 }
 
 /// All logits after each prompt.
-pub fn last_logits(model: &mut Decoder, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
     let work = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Logits }).collect();
     let outcomes = run_all(model, LIMITS, work).unwrap();
     let logits = |outcome| match outcome {

@@ -81,7 +81,7 @@ fn further_families_agree_with_candle_transformers() {
         };
         let prompts: Vec<Vec<u32>> =
             read(&folder.join("reference.json"))["prompts"].as_array().unwrap().iter().map(ids).collect();
-        let ours = last_logits(&mut reference::load(&folder), &prompts);
+        let ours = last_logits(&mut *reference::load(&folder), &prompts);
         let mut worst = 0.0;
         for (prompt, ours) in prompts.iter().zip(&ours) {
             let prompt = Tensor::new(prompt.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();

@@ -175,7 +175,7 @@ fn decoders_agree_with_candle_transformers() {
         let folder = reference::fixture(name);
         let prompts: Vec<Vec<u32>> =
             json(&folder.join("reference.json"))["prompts"].as_array().unwrap().iter().map(ids).collect();
-        let ours = last_logits(&mut reference::load(&folder), &prompts);
+        let ours = last_logits(&mut *reference::load(&folder), &prompts);
         let mut theirs = family(&folder);
         let mut worst = 0.0;
         for (prompt, ours) in prompts.iter().zip(&ours) {

@@ -15,14 +15,14 @@ fn stories260k_tells_its_story() {
     assert_eq!(renderer.tokenizer().encode(reference["prompt"].as_str().unwrap(), true).unwrap(), prompt);
 
     let mut model = reference::load(&folder);
-    let logits = last_logits(&mut model, std::slice::from_ref(&prompt)).remove(0);
+    let logits = last_logits(&mut *model, std::slice::from_ref(&prompt)).remove(0);
     let distance = distance(&logits, &floats(&reference["last_token_logits_f64"]));
     println!("stories260K: logits within {distance:.1e}");
     assert!(distance < 1e-3, "{distance}");
 
     // Recorded with the begin token in front, which is where the story starts from.
     let story = ids(&reference["greedy_from_bos_ids"]);
-    let told = generate(&mut model, reference::LIMITS, vec![greedy(story[..1].to_vec(), story.len() - 1)]).remove(0);
+    let told = generate(&mut *model, reference::LIMITS, vec![greedy(story[..1].to_vec(), story.len() - 1)]).remove(0);
     assert_eq!(told, story[1..]);
     let text = renderer.tokenizer().decode(&told, true).unwrap();
     assert_eq!(text.trim_start(), reference["greedy_from_bos_text"].as_str().unwrap().trim_start());

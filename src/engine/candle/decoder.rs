@@ -142,7 +142,7 @@ impl Decoder {
 }
 
 /// What one read sees in its row of logits.
-fn answer(row: &[f32], read: &Read) -> Seen {
+pub(super) fn answer(row: &[f32], read: &Read) -> Seen {
     let seen = match read.want {
         Want::Next { sampling, key, position } => sampler::choose(row, &sampling, key, position).map(Seen::Next),
         Want::Score { target } => sampler::score(row, target).map(|(logprob, greedy)| Seen::Score { logprob, greedy }),

@@ -4,8 +4,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::cache::PAGE;
+use super::cuda::{self, Card};
+use super::decoder::Decoder;
+use super::encoder::{Encoder, EncoderSpec};
+use super::encoder_weights::HeadKind;
+use super::spec::DecoderSpec;
 use super::weights::gguf_file;
-use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
+use crate::engine::backend::{Backend, EncoderBackend};
+use crate::engine::options::{Cards, DeviceChoice, DtypeChoice, EngineOptions};
 use crate::engine::simd::InstructionSet;
 use crate::error::{Error, Result};
 
@@ -33,14 +40,56 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
+/// The device of a choice, named by number where it is a card: that of `auto`, too, with a line that says why where it is not
+/// a card that this build could use.
+///
+/// # Errors
+/// A card that was asked for and cannot be used, or cards that are not alike.
+pub fn resolve(choice: DeviceChoice) -> Result<(DeviceChoice, Option<String>)> {
+    match choice {
+        DeviceChoice::Cpu => Ok((choice, None)),
+        DeviceChoice::Cuda(cards) => alike(cards).map(|_| (choice, None)),
+        DeviceChoice::AllCards => {
+            let first = cuda::usable(0)?;
+            let same = |number: &usize| cuda::usable(*number).is_ok_and(|card| card.to_string() == first.to_string());
+            let cards = Cards::new((0..MOST_CARDS).take_while(same)).unwrap_or(Cards::FIRST);
+            Ok((DeviceChoice::Cuda(cards), None))
+        }
+        // A build without cards has nothing to explain.
+        DeviceChoice::Auto if !cuda::BUILT => Ok((DeviceChoice::Cpu, None)),
+        DeviceChoice::Auto => Ok(match cuda::usable(0) {
+            Ok(_) => (DeviceChoice::Cuda(Cards::FIRST), None),
+            Err(error) => (DeviceChoice::Cpu, Some(format!("computing on the CPU: failed to {}", error.fragment()))),
+        }),
+    }
+}
+
+/// Cards that `cuda:all` looks for.
+const MOST_CARDS: usize = 64;
+
+/// Cards that can all be used and give the same bits.
+fn alike(cards: Cards) -> Result<Vec<Card>> {
+    let cards = cards.numbers().map(cuda::usable).collect::<Result<Vec<_>>>()?;
+    let differs = |card: &&Card| card.to_string() != cards[0].to_string();
+    match cards.iter().find(differs) {
+        None => Ok(cards),
+        Some(other) => {
+            Err(Error::input(format!("share the work among cuda:{} and cuda:{}", cards[0].index, other.index))
+                .with_hint(format!("cards must be alike to give equal bytes; one is {}, the other {other}", cards[0])))
+        }
+    }
+}
+
 /// Checks that the chosen device and type can compute a model folder here, and says what its numerics are.
 ///
 /// # Errors
 /// A device, type or instruction set that this build or machine does not have.
 pub fn fingerprint(folder: &Path, options: &EngineOptions) -> Result<Fingerprint> {
-    if let DeviceChoice::Cuda(index) = options.device {
-        return Err(Error::input(format!("use device cuda:{index}: this build has no CUDA support"))
-            .with_hint("use `--device cpu`"));
+    let numerics_version = NUMERICS_VERSION;
+    if let DeviceChoice::Cuda(cards) = resolve(options.device)?.0 {
+        let device = alike(cards)?.swap_remove(0).to_string();
+        let weights = cuda::dtype(options.dtype).name().to_owned();
+        return Ok(Fingerprint { numerics_version, device, kv: weights.clone(), weights });
     }
     let weights = match options.dtype {
         DtypeChoice::Auto if gguf_file(folder)?.is_some() => "gguf",
@@ -53,12 +102,69 @@ pub fn fingerprint(folder: &Path, options: &EngineOptions) -> Result<Fingerprint
     };
     InstructionSet::check()?;
     Ok(Fingerprint {
-        numerics_version: NUMERICS_VERSION,
+        numerics_version,
         device: format!("cpu {}", std::env::consts::ARCH),
         weights: weights.into(),
         // bfloat16 throughout: the cache follows the weights.
         kv: if weights == "bf16" { "bf16" } else { "f32" }.into(),
     })
+}
+
+/// A decoder with its weights and KV pages for each of the chosen devices.
+///
+/// # Errors
+/// Weights that are missing, broken, do not fit the specification or the device; a device that cannot be used.
+pub fn decoders(folder: &Path, spec: &DecoderSpec, options: &EngineOptions) -> Result<Vec<Box<dyn Backend>>> {
+    match resolve(options.device)?.0 {
+        DeviceChoice::Cuda(cards) => cuda::decoders(&alike(cards)?, folder, spec, options),
+        _ => {
+            let page = spec.cache_shape(options.dtype).page_bytes() as u64;
+            let pages = pages(options, spec.context, page, || available_memory().map_or(4 << 30, |free| free / 2));
+            Ok(vec![Box::new(Decoder::load(folder, spec.clone(), options.dtype, pages)?)])
+        }
+    }
+}
+
+/// An encoder with its weights.
+///
+/// # Errors
+/// As for [`decoders`].
+pub fn encoder(
+    folder: &Path,
+    spec: EncoderSpec,
+    head: HeadKind,
+    options: &EngineOptions,
+) -> Result<Box<dyn EncoderBackend>> {
+    let load = |spec, dtype| Encoder::load(folder, spec, dtype, head);
+    match resolve(options.device)?.0 {
+        // The first of several: encoders are small, and their work is not shared.
+        DeviceChoice::Cuda(cards) => {
+            // Their heads stay on the host, in f32.
+            let host = load(spec, DtypeChoice::F32)?;
+            cuda::encoder(&alike(cards)?.swap_remove(0), host, options.dtype)
+        }
+        _ => Ok(Box::new(load(spec, options.dtype)?)),
+    }
+}
+
+/// How an encoder is computed that was asked for with these options: on the processor where cards do not compute its kind.
+pub fn encoder_options(spec: &EncoderSpec, options: &EngineOptions) -> EngineOptions {
+    if options.device == DeviceChoice::Cpu || cuda::computes(spec) {
+        return *options;
+    }
+    let dtype = if options.dtype == DtypeChoice::F16 { DtypeChoice::F32 } else { options.dtype };
+    EngineOptions { device: DeviceChoice::Cpu, dtype, ..*options }
+}
+
+/// KV pages of so many bytes: as many as the sequences in flight could ever need, bounded by the memory given, or by `share`
+/// where it is not said how much that is.
+pub fn pages(options: &EngineOptions, context: usize, page: u64, share: impl FnOnce() -> u64) -> usize {
+    let useful = (options.max_seqs as u64).saturating_mul(context.div_ceil(PAGE) as u64);
+    let given = match options.kv_gib {
+        Some(gib) => (gib * f64::from(1u32 << 30)) as u64,
+        None => share(),
+    };
+    useful.min((given / page).max(1)).min(u64::from(u32::MAX)) as usize
 }
 
 /// Runs a step inside the thread pool, so that its many short parallel sections do not each hand over to it.

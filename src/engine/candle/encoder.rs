@@ -249,7 +249,7 @@ impl Encoder {
         layer.down.forward_add(&up, x)
     }
 
-    fn check(&self, text: &Encoded) -> Result<()> {
+    pub(super) fn check(&self, text: &Encoded) -> Result<()> {
         let spec = &self.spec;
         if text.ids.is_empty() || text.ids.len() > spec.positions || text.types.len() != text.ids.len() {
             return Err(Error::internal(format!("encode a text of {} tokens", text.ids.len())));
@@ -270,25 +270,32 @@ impl Encoder {
     fn compute(&self, texts: &[&Encoded]) -> Result<Vec<Vec<f32>>> {
         let lengths: Vec<usize> = texts.iter().map(|t| t.ids.len()).collect();
         let x = self.hidden(texts, &lengths)?;
-        let pool = |skipped: &[usize], pooling: Pooling| {
-            ops::with_values(&x, |values| pooling::pool(values, &lengths, skipped, self.spec.hidden, pooling))
-        };
-        let rows = match &self.head {
-            Head::Pool { pooling, stages } => {
-                let skipped: Vec<usize> = texts.iter().map(|text| text.skipped).collect();
-                let pooled = pool(&skipped, *pooling)?;
-                return stages.iter().try_fold(pooled, |rows, stage| stage.apply(rows));
-            }
-            Head::Classify { pooling, dense, activation, norm, output } => {
-                let pooled = dense.forward(&joined(pool(&vec![0; lengths.len()], *pooling)?)?)?;
+        let (pooling, skipped) = self.pooling(texts);
+        let width = self.spec.hidden;
+        self.finish(ops::with_values(&x, |values| pooling::pool(values, &lengths, &skipped, width, pooling))?)
+    }
+
+    /// How token vectors become one row for each text, and how many tokens of each do not count.
+    pub(super) fn pooling(&self, texts: &[&Encoded]) -> (Pooling, Vec<usize>) {
+        match &self.head {
+            Head::Pool { pooling, .. } => (*pooling, texts.iter().map(|text| text.skipped).collect()),
+            Head::Classify { pooling, .. } => (*pooling, vec![0; texts.len()]),
+        }
+    }
+
+    /// What the head makes of the pooled rows.
+    pub(super) fn finish(&self, pooled: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+        match &self.head {
+            Head::Pool { stages, .. } => stages.iter().try_fold(pooled, |rows, stage| stage.apply(rows)),
+            Head::Classify { dense, activation, norm, output, .. } => {
+                let pooled = dense.forward(&joined(pooled)?)?;
                 activation::activate(&pooled, *activation)?;
-                match norm {
+                split(&match norm {
                     Some(norm) => output.forward(&norm.forward(&pooled)?)?,
                     None => output.forward(&pooled)?,
-                }
+                })
             }
-        };
-        split(&rows)
+        }
     }
 }
 
@@ -321,7 +328,7 @@ fn split(matrix: &Tensor) -> Result<Vec<Vec<f32>>> {
 }
 
 /// The row of the position table for every token of a text.
-fn positions(learned: Learned, ids: &[u32]) -> Vec<usize> {
+pub(super) fn positions(learned: Learned, ids: &[u32]) -> Vec<usize> {
     let Learned::After(padding) = learned else { return (0..ids.len()).collect() };
     let mut last = padding as usize;
     let position = |id: &u32| {

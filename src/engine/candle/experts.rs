@@ -16,12 +16,12 @@ use crate::error::Result;
 
 /// The experts of a layer.
 pub struct Experts {
-    router: Linear,
-    experts: Vec<FeedForward>,
+    pub(super) router: Linear,
+    pub(super) experts: Vec<FeedForward>,
     /// A block that every token takes, and its gate.
-    shared: Option<(FeedForward, Linear)>,
-    chosen: usize,
-    normalised: bool,
+    pub(super) shared: Option<(FeedForward, Linear)>,
+    pub(super) chosen: usize,
+    pub(super) normalised: bool,
 }
 
 impl Experts {
@@ -76,7 +76,7 @@ impl Experts {
         let mut groups: Vec<Vec<(usize, f32)>> = vec![Vec::new(); self.experts.len()];
         ops::with_values(&logits, |logits| {
             for (token, row) in logits.chunks_exact(self.experts.len()).enumerate() {
-                for (expert, weight) in self.route(row) {
+                for (expert, weight) in route(row, self.chosen, self.normalised) {
                     groups[expert].push((token, weight));
                 }
             }
@@ -103,28 +103,28 @@ impl Experts {
         }
         ops::matrix(out, tokens, width)
     }
+}
 
-    /// The experts of a token and their weights: the largest of the softmax over all.
-    fn route(&self, logits: &[f32]) -> Vec<(usize, f32)> {
-        let mut order: Vec<usize> = (0..logits.len()).collect();
-        // Stable: equal logits stay in the order of their numbers, and zeros of both signs are equal.
-        order.sort_by(|a, b| (logits[*b] + 0.0).total_cmp(&(logits[*a] + 0.0)));
-        let highest = f64::from(logits[order[0]]);
-        let weights: Vec<f64> = logits.iter().map(|x| libm::exp(f64::from(*x) - highest)).collect();
-        order.truncate(self.chosen);
-        let sum: f64 = match self.normalised {
-            true => order.iter().fold(0.0, |sum, expert| sum + weights[*expert]),
-            false => weights.iter().fold(0.0, |sum, weight| sum + weight),
-        };
-        order.into_iter().map(|expert| (expert, (weights[expert] / sum) as f32)).collect()
-    }
+/// The experts of a token and their weights: the largest of the softmax over all.
+pub(super) fn route(logits: &[f32], chosen: usize, normalised: bool) -> Vec<(usize, f32)> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    // Stable: equal logits stay in the order of their numbers, and zeros of both signs are equal.
+    order.sort_by(|a, b| (logits[*b] + 0.0).total_cmp(&(logits[*a] + 0.0)));
+    let highest = f64::from(logits[order[0]]);
+    let weights: Vec<f64> = logits.iter().map(|x| libm::exp(f64::from(*x) - highest)).collect();
+    order.truncate(chosen);
+    let sum: f64 = match normalised {
+        true => order.iter().fold(0.0, |sum, expert| sum + weights[*expert]),
+        false => weights.iter().fold(0.0, |sum, weight| sum + weight),
+    };
+    order.into_iter().map(|expert| (expert, (weights[expert] / sum) as f32)).collect()
 }
 
 /// `to += weight · row`.
-struct AddScaled<'a> {
-    to: &'a mut [f32],
-    row: &'a [f32],
-    weight: f32,
+pub(super) struct AddScaled<'a> {
+    pub to: &'a mut [f32],
+    pub row: &'a [f32],
+    pub weight: f32,
 }
 
 impl Kernel for AddScaled<'_> {

@@ -50,9 +50,9 @@ impl Stream<'_> {
 
 /// A feed-forward block with its weights.
 pub struct FeedForward {
-    up: Linear,
-    down: Linear,
-    spec: FeedForwardSpec,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+    pub(super) spec: FeedForwardSpec,
 }
 
 impl FeedForward {
@@ -93,25 +93,25 @@ fn normed(linear: &Linear, x: &Tensor, norm: Option<&Norm>) -> Result<Tensor> {
     }
 }
 
-enum Block {
+pub(super) enum Block {
     Dense(FeedForward),
     Experts(Experts),
 }
 
 /// A layer with its weights.
 pub struct Layer {
-    attention_norm: Option<Norm>,
-    query_key_value: Linear,
-    head_norms: [HeadNorm; 2],
-    output: Linear,
-    attention_post_norm: Option<Norm>,
+    pub(super) attention_norm: Option<Norm>,
+    pub(super) query_key_value: Linear,
+    pub(super) head_norms: [HeadNorm; 2],
+    pub(super) output: Linear,
+    pub(super) attention_post_norm: Option<Norm>,
     /// `None` also where both blocks of a parallel layer read attention's.
-    feed_forward_norm: Option<Norm>,
-    shares_norm: bool,
-    block: Block,
-    feed_forward_post_norm: Option<Norm>,
-    attention: AttentionShape,
-    rope: Option<usize>,
+    pub(super) feed_forward_norm: Option<Norm>,
+    pub(super) shares_norm: bool,
+    pub(super) block: Block,
+    pub(super) feed_forward_post_norm: Option<Norm>,
+    pub(super) attention: AttentionShape,
+    pub(super) rope: Option<usize>,
 }
 
 impl Layer {

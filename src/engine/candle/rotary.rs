@@ -118,6 +118,20 @@ impl RopeRows {
     }
 }
 
+/// What a card is told of them.
+#[cfg(any(feature = "cuda", test))]
+impl RopeRows {
+    /// `[tokens, pairs]`.
+    pub fn cosines(&self) -> &[f32] {
+        &self.cos
+    }
+
+    /// `[tokens, pairs]`.
+    pub fn sines(&self) -> &[f32] {
+        &self.sin
+    }
+}
+
 struct RotateHead<'a> {
     head: &'a mut [f32],
     cos: &'a [f32],

@@ -139,6 +139,33 @@ impl Linear {
         self.outputs
     }
 
+    /// Input width.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The bias.
+    pub fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
+    /// The weights of consecutive outputs, `[outputs, inputs]`.
+    pub fn rows(&self, outputs: std::ops::Range<usize>) -> Vec<f32> {
+        let mut values = vec![0.0; outputs.len() * self.inputs];
+        values.par_chunks_mut(self.inputs.max(1)).zip(outputs).for_each(|(to, output)| self.read_output(output, to));
+        values
+    }
+
+    fn read_output(&self, mut output: usize, to: &mut [f32]) {
+        for (count, weights) in &self.parts {
+            if output < *count {
+                to.copy_from_slice(&weights.output(self.inputs, output));
+                return;
+            }
+            output -= count;
+        }
+    }
+
     /// `[tokens, inputs]` -> `[tokens, outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.whole(x, None)
@@ -186,16 +213,8 @@ impl Linear {
     /// The weights of each of these outputs, `[outputs, inputs]`: rows of an embedding table.
     pub fn gather(&self, outputs: &[u32]) -> Result<Tensor> {
         let mut values = vec![0.0; outputs.len() * self.inputs];
-        values.par_chunks_mut(self.inputs).zip(outputs).for_each(|(values, output)| {
-            let mut output = *output as usize;
-            for (count, weights) in &self.parts {
-                if output < *count {
-                    values.copy_from_slice(&weights.output(self.inputs, output));
-                    break;
-                }
-                output -= count;
-            }
-        });
+        let rows = values.par_chunks_mut(self.inputs).zip(outputs);
+        rows.for_each(|(to, output)| self.read_output(*output as usize, to));
         ops::matrix(values, outputs.len(), self.inputs)
     }
 

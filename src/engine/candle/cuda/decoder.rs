@@ -1,0 +1,473 @@
+//! The parametric decoder on a card: the weights of `candle/decoder.rs` in its memory, and a step as one captured graph.
+//!
+//! A step is copied to the card as one buffer (`stage`), computed with room for a few more rows than it has, so that there are few
+//! shapes, and read back once. Rows beyond those there are hold anything and reach nothing: a row depends on itself alone.
+#![expect(unsafe_code, reason = "captured work is sent to other threads; words of the stage are read as floats")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaGraph, CudaSlice, CudaStream, CudaView, DriverError, PinnedHostSlice,
+};
+
+use super::driver::{Opened, open};
+use super::launch::Rows;
+use super::launch::attention::AttentionKernels;
+use super::launch::experts::{Groups, Mixture};
+use super::launch::gemm::GemmKernels;
+use super::launch::norm::NormWeights;
+use super::launch::pages::Pages;
+use super::launch::rows::{Added, Embedding};
+use super::launch::sample::{Asked, Found};
+use super::layer::{FeedForward, Layer, LayerCache};
+use super::matmul::Lt;
+use super::pass::{ExpertSpace, Kernels, Pass, PlanViews, Space};
+use super::plan::{Heads, Planner, Sight};
+use super::stage::{Bounds, Layout, room};
+use super::weight::{Products, Stored, To, Weight, matrix, memory, upload};
+use crate::engine::backend::{Backend, Read, Seen, Shape, Step};
+use crate::engine::candle::cache::PAGE;
+use crate::engine::candle::cuda::Card;
+use crate::engine::candle::decoder::answer;
+use crate::engine::candle::device;
+use crate::engine::candle::layer::Loader;
+use crate::engine::candle::spec::DecoderSpec;
+use crate::engine::candle::weights::{Checkpoint, count_weights};
+use crate::engine::options::EngineOptions;
+use crate::error::{Error, Result};
+
+/// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
+const LOGIT_ROWS: usize = 256;
+
+/// Steps of a room that are launched kernel by kernel before they are captured: the driver loads kernels at their first start,
+/// which is nothing to capture.
+const BEFORE_CAPTURE: u32 = 1;
+
+/// How the steps of one room are computed.
+#[derive(Default)]
+struct Shaped {
+    computed: u32,
+    graph: Option<Captured>,
+}
+
+/// A captured step.
+struct Captured(CudaGraph);
+
+// SAFETY: a graph may be used by any thread, by one at a time; a decoder is used through `&mut`.
+unsafe impl Send for Captured {}
+
+/// A decoder with its weights and KV pages on a card.
+pub struct Decoder<T> {
+    spec: DecoderSpec,
+    opened: Opened,
+    kernels: Kernels,
+    weights: Weights<T>,
+    space: Space<T>,
+    head_space: HeadSpace<T>,
+    /// `[layers][pages][key heads][32][size]`.
+    keys: CudaSlice<T>,
+    /// The same of values.
+    values: CudaSlice<T>,
+    pages: usize,
+    bounds: Bounds,
+    most: usize,
+    staged: CudaSlice<u32>,
+    stage: PinnedHostSlice<u32>,
+    identity: CudaSlice<u32>,
+    shapes: BTreeMap<usize, Shaped>,
+}
+
+/// The weights.
+struct Weights<T> {
+    /// `[vocab, hidden]`; the head's own where the model shares it.
+    embedding: Arc<CudaSlice<T>>,
+    /// `[context, hidden]`, where the model has such a table.
+    positions: Option<CudaSlice<f32>>,
+    layers: Vec<Layer<T>>,
+    norm: NormWeights,
+    head: Weight<T>,
+}
+
+/// Rows between the last layer and the answers.
+struct HeadSpace<T> {
+    /// `[reads + 1]`: how many rows are read, then which.
+    index: CudaSlice<u32>,
+    /// `[reads, hidden]`.
+    rows: CudaSlice<f32>,
+    /// `[reads, hidden]`.
+    normed: CudaSlice<T>,
+    /// `[reads, vocab]`.
+    logits: CudaSlice<f32>,
+    /// `[reads]`: what is asked of each row, and what was found.
+    asked: CudaSlice<Asked>,
+    found: CudaSlice<Found>,
+}
+
+/// What the driver says.
+fn failed(what: &str) -> impl FnOnce(DriverError) -> Error {
+    move |error| Error::internal(format!("{what} on a card")).caused_by(error)
+}
+
+/// Windows that layers have, each once, in the order of the layers.
+fn windows(spec: &DecoderSpec) -> Vec<Option<usize>> {
+    let mut windows = Vec::new();
+    for layer in &spec.layers {
+        if !windows.contains(&layer.window) {
+            windows.push(layer.window);
+        }
+    }
+    windows
+}
+
+/// Decoders for cards of one kind; the host reads every weight once.
+///
+/// # Errors
+/// Weights that are missing or broken, or more than fits a card.
+pub fn load<T: Stored>(
+    cards: &[Card],
+    folder: &Path,
+    spec: &DecoderSpec,
+    options: &EngineOptions,
+) -> Result<Vec<Decoder<T>>> {
+    let opened = cards.iter().map(|card| open(card.clone())).collect::<Result<Vec<_>>>()?;
+    for opened in &opened {
+        fits::<T>(opened, folder)?;
+    }
+    let products: Vec<Products> = opened.iter().map(|opened| products::<T>(&opened.stream)).collect::<Result<_>>()?;
+    let weights = weights::<T>(&products, folder, spec)?;
+    let parts = opened.into_iter().zip(products).zip(weights);
+    parts.map(|((opened, products), weights)| Decoder::new(opened, &products, weights, spec, options)).collect()
+}
+
+/// That the weights of a folder fit a card.
+fn fits<T: Stored>(opened: &Opened, folder: &Path) -> Result<()> {
+    let needed = count_weights(folder)?.values().sum::<u64>().saturating_mul(size_of::<T>() as u64);
+    let (free, total) = opened.memory()?;
+    if needed <= free {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / f64::from(1u32 << 30);
+    let (card, kind) = (opened.card.index, T::KIND.name());
+    let what = format!("put {:.1} GiB of weights in {kind} on cuda:{card}", gib(needed));
+    Err(Error::input(format!("{what}, where {:.1} of {:.1} GiB are free", gib(free), gib(total))).at(folder).with_hint(
+        "a model must fit one card: take a larger card, a smaller model, or `--dtype bf16` where it was f32",
+    ))
+}
+
+/// What multiplies on a card.
+///
+/// # Errors
+/// cuBLASLt is not there.
+pub fn products<T: Stored>(stream: &Arc<CudaStream>) -> Result<Products> {
+    Ok(Products { lt: Lt::new(stream)?, gemm: Arc::new(GemmKernels::load(stream, T::KIND)?) })
+}
+
+fn heads(spec: &DecoderSpec, window: Option<usize>) -> Heads {
+    let attention = &spec.attention;
+    Heads {
+        queries: attention.queries,
+        keys: attention.keys,
+        size: attention.head_size,
+        scale: attention.scale,
+        cap: attention.soft_cap,
+        sight: Sight::causal(window),
+    }
+}
+
+/// The weights of a folder on every card.
+fn weights<T: Stored>(cards: &[Products], folder: &Path, spec: &DecoderSpec) -> Result<Vec<Weights<T>>> {
+    let checkpoint = Checkpoint::open(folder, T::ON_HOST)?;
+    let loader = Loader::new(&checkpoint, spec);
+    let windows = windows(spec);
+    let mut layers: Vec<Vec<Layer<T>>> = cards.iter().map(|_| Vec::with_capacity(spec.layers.len())).collect();
+    for (index, layer) in spec.layers.iter().enumerate() {
+        let plan = windows.iter().position(|window| *window == layer.window).unwrap_or(0);
+        let host = loader.layer(index)?;
+        for (card, layers) in cards.iter().zip(&mut layers) {
+            layers.push(Layer::new(card, &host, (heads(spec, layer.window), plan))?);
+        }
+    }
+    let table = loader.table()?;
+    let own = (!spec.tied).then(|| loader.head()).transpose()?;
+    let positions = spec.positions.then(|| loader.positions()).transpose()?;
+    let norm = loader.last_norm()?;
+    let rest = |(card, layers): (&Products, Vec<Layer<T>>)| {
+        let stream = card.lt.stream();
+        let embedding = matrix(stream, &table)?;
+        let head = match &own {
+            Some(head) => Weight::new(card, head, To::Wide)?,
+            None => Weight::of(card, embedding.clone(), &table, To::Wide)?,
+        };
+        let positions = positions.as_deref().map(|table| upload(stream, table)).transpose()?;
+        Ok(Weights { embedding, positions, layers, norm: NormWeights::new(stream, &norm)?, head })
+    };
+    cards.iter().zip(layers).map(rest).collect()
+}
+
+impl<T: Stored> Decoder<T> {
+    fn new(
+        opened: Opened,
+        products: &Products,
+        weights: Weights<T>,
+        spec: &DecoderSpec,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        let stream = opened.stream.clone();
+        let kernels = Kernels::load(&stream, T::KIND, &products.gemm)?;
+        let most = options.batch_tokens.next_multiple_of(16);
+        let planner = |window| Planner {
+            heads: heads(spec, window),
+            tile_rows: AttentionKernels::tile_rows(T::KIND),
+            multiprocessors: opened.card.multiprocessors as usize,
+        };
+        let bounds = Bounds {
+            sequences: options.max_seqs,
+            longest: spec.context,
+            ropes: spec.ropes.clone(),
+            planners: windows(spec).into_iter().map(planner).collect(),
+        };
+        let space = space(&stream, spec, most, &bounds)?;
+        let head_space = HeadSpace::new(&stream, spec, LOGIT_ROWS.min(most))?;
+        let per_sequence = spec.context.div_ceil(PAGE);
+        let words = Layout::new(&bounds, most).words(&bounds, per_sequence);
+        let staged = stream.alloc_zeros(words).map_err(memory("steps"))?;
+        // SAFETY: all words that are copied are written first.
+        let stage = unsafe { opened.context.alloc_pinned(words) }.map_err(failed("reserve memory for steps"))?;
+        let identity: Vec<u32> = (0..most as u32).collect();
+        let identity = stream.clone_htod(&identity).map_err(memory("steps"))?;
+        // Pages take their share of what is left when all else is there.
+        let page_values = spec.attention.keys * PAGE * spec.attention.head_size;
+        let page_bytes = (2 * spec.layers.len() * page_values * size_of::<T>()) as u64;
+        let free = opened.memory()?.0;
+        let pages = device::pages(options, spec.context, page_bytes, || free / 20 * 19);
+        let all = spec.layers.len() * pages * page_values;
+        let cache = || stream.alloc_zeros::<T>(all).map_err(memory("the KV cache"));
+        let (keys, values) = (cache()?, cache()?);
+        stream.synchronize().map_err(failed("load a model"))?;
+        Ok(Self {
+            spec: spec.clone(),
+            opened,
+            kernels,
+            weights,
+            space,
+            head_space,
+            keys,
+            values,
+            pages,
+            bounds,
+            most,
+            staged,
+            stage,
+            identity,
+            shapes: BTreeMap::new(),
+        })
+    }
+
+    /// Puts the layers of a step on the stream.
+    fn trunk(&mut self, layout: &Layout) -> Result<()> {
+        let spec = &self.spec;
+        let staged = &self.staged;
+        let words = |range: &std::ops::Range<usize>| staged.slice(range.clone());
+        let one = |at: usize| staged.slice(layout.counts.start + at..layout.counts.start + at + 1);
+        let floats = |range: &std::ops::Range<usize>| floats(staged.slice(range.clone()));
+        let angles = layout.angles.iter().zip(&spec.ropes);
+        let pass = Pass {
+            kernels: &self.kernels,
+            count: one(0),
+            most: layout.rows,
+            page: words(&layout.page),
+            position: words(&layout.position),
+            identity: self.identity.as_view(),
+            angles: angles
+                .map(|([cosines, sines], rope)| Ok((floats(cosines)?, floats(sines)?, rope.pairs())))
+                .collect::<Result<_>>()?,
+            table: staged.slice(layout.table..),
+            plans: (layout.plans.iter().enumerate())
+                .map(|(at, [items, combines])| PlanViews {
+                    items: words(items),
+                    item_count: one(2 + 2 * at),
+                    combines: words(combines),
+                    combine_count: one(3 + 2 * at),
+                })
+                .collect(),
+            hidden: spec.hidden,
+            residual_scale: spec.residual_scale,
+        };
+        let page_values = spec.attention.keys * PAGE * spec.attention.head_size;
+        let pages = Pages {
+            keys: &mut self.keys.as_view_mut(),
+            values: &mut self.values.as_view_mut(),
+            layers: spec.layers.len(),
+            pages: self.pages,
+            page_values,
+        };
+        self.kernels.pages.copy_pages(pages, &words(&layout.copies), &one(1))?;
+        let (weights, space) = (&mut self.weights, &mut self.space);
+        let table = weights.positions.as_ref().map(CudaSlice::as_view);
+        let added = table.as_ref().map(|table| Added { table, index: &pass.position });
+        let (ids, table) = (words(&layout.ids), weights.embedding.as_view());
+        let embedding = Embedding { ids: &ids, table: &table, scale: spec.embedding_scale, added: [added, None] };
+        let rows = pass.rows(spec.hidden);
+        self.kernels.rows.embed(rows, &embedding, &mut space.x.as_view_mut())?;
+        let first = weights.layers.first().and_then(|layer| layer.attention_norm.as_ref());
+        self.kernels.rows.norm(rows, &space.x.as_view(), first, &mut space.h.as_view_mut())?;
+        let per_layer = self.pages * page_values;
+        for index in 0..weights.layers.len() {
+            let (before, behind) = weights.layers.split_at_mut(index + 1);
+            let next = behind.first().map(|layer| layer.attention_norm.as_ref());
+            let part = index * per_layer..(index + 1) * per_layer;
+            let cache = LayerCache {
+                keys_cache: self.keys.slice_mut(part.clone()),
+                values_cache: self.values.slice_mut(part),
+                pages: self.pages,
+            };
+            before[index].forward(&pass, space, cache, next)?;
+        }
+        Ok(())
+    }
+
+    /// The layers of a step, as a graph once its room was seen before.
+    fn compute(&mut self, rows: usize) -> Result<()> {
+        let room = room(rows, self.most);
+        let layout = Layout::new(&self.bounds, room);
+        let mut shaped = self.shapes.remove(&room).unwrap_or_default();
+        let stream = self.opened.stream.clone();
+        if shaped.graph.is_none() && shaped.computed >= BEFORE_CAPTURE {
+            let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+            stream.begin_capture(mode).map_err(failed("capture a step"))?;
+            let put = self.trunk(&layout);
+            // What was begun is ended whatever came of it.
+            let graph = stream.end_capture(CUgraphInstantiate_flags(0));
+            put?;
+            shaped.graph = graph.map_err(failed("capture a step"))?.map(Captured);
+        }
+        match &shaped.graph {
+            Some(graph) => graph.0.launch().map_err(failed("start a step"))?,
+            None => self.trunk(&layout)?,
+        }
+        shaped.computed = shaped.computed.saturating_add(1);
+        self.shapes.insert(room, shaped);
+        Ok(())
+    }
+
+    /// What the reads of a step see, at most [`LOGIT_ROWS`] of them.
+    fn read(&mut self, reads: &[Read]) -> Result<Vec<Seen>> {
+        let stream = self.opened.stream.clone();
+        let HeadSpace { index, rows, normed, logits, asked, found } = &mut self.head_space;
+        let (hidden, vocab) = (self.spec.hidden, self.spec.vocab);
+        let mut which = vec![reads.len() as u32];
+        which.extend(reads.iter().map(|read| read.row as u32));
+        stream.memcpy_htod(&which, index).map_err(failed("say what is read"))?;
+        let (count, which) = (index.slice(..1), index.slice(1..));
+        let most = room(reads.len(), LOGIT_ROWS.min(self.most));
+        let of = |width: usize| Rows { count: &count, most, width };
+        self.kernels.pages.gather_rows(of(hidden), &self.space.x.as_view(), &which, &mut rows.as_view_mut())?;
+        self.kernels.rows.norm(of(hidden), &rows.as_view(), Some(&self.weights.norm), &mut normed.as_view_mut())?;
+        self.weights.head.wide(of(hidden), normed, logits)?;
+        let (scale, cap) = (self.spec.logit_scale, self.spec.logit_soft_cap);
+        if scale != 1.0 || cap.is_some() {
+            self.kernels.activations.cap_logits(of(vocab), (scale, cap), &mut logits.as_view_mut())?;
+        }
+        let asks: Vec<Asked> = reads.iter().map(|read| Asked::of(&read.want)).collect();
+        stream.memcpy_htod(&asks, asked).map_err(failed("say what is read"))?;
+        self.kernels.sample.sample(of(vocab), &logits.as_view(), &asked.as_view(), &mut found.as_view_mut())?;
+        let found = stream.clone_dtoh(&found.slice(..reads.len())).map_err(failed("read what was chosen"))?;
+        stream.synchronize().map_err(failed("compute a step"))?;
+        let whole = |(row, (found, read)): (usize, (Found, &Read))| match found.seen(&read.want) {
+            Some(seen) => Ok(seen),
+            None => {
+                let row = stream.clone_dtoh(&logits.slice(row * vocab..(row + 1) * vocab));
+                let row = row.map_err(failed("read logits"))?;
+                stream.synchronize().map_err(failed("read logits"))?;
+                Ok(answer(&row, read))
+            }
+        };
+        found.into_iter().zip(reads).enumerate().map(whole).collect()
+    }
+}
+
+impl<T: Stored> Backend for Decoder<T> {
+    fn shape(&self) -> Shape {
+        Shape { vocab: self.spec.vocab, context: self.spec.context, page_tokens: PAGE, pages: self.pages }
+    }
+
+    fn rotation(&self, length: usize) -> usize {
+        self.spec.rotation(length)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        let layout = Layout::new(&self.bounds, room(step.tokens.len(), self.most));
+        let stage = self.stage.as_mut_slice().map_err(failed("stage a step"))?;
+        let used = layout.write(&self.bounds, step, stage)?;
+        let mut to = self.staged.slice_mut(..used);
+        self.opened.stream.memcpy_htod(&stage[..used], &mut to).map_err(failed("stage a step"))?;
+        self.compute(step.tokens.len())?;
+        let mut seen = Vec::with_capacity(step.reads.len());
+        for reads in step.reads.chunks(LOGIT_ROWS.min(self.most)) {
+            seen.append(&mut self.read(reads)?);
+        }
+        // The next step overwrites what this one may still be reading.
+        self.opened.stream.synchronize().map_err(failed("compute a step"))?;
+        Ok(seen)
+    }
+}
+
+/// Words as the floats whose bits they are.
+fn floats(words: CudaView<'_, u32>) -> Result<CudaView<'_, f32>> {
+    let len = words.len();
+    // SAFETY: every word is a float.
+    unsafe { words.transmute(len) }.ok_or_else(|| Error::internal("read angles of a step"))
+}
+
+impl<T: Stored> HeadSpace<T> {
+    fn new(stream: &Arc<CudaStream>, spec: &DecoderSpec, reads: usize) -> Result<Self> {
+        let room = |width: usize| reads.next_multiple_of(16) * width;
+        Ok(Self {
+            index: stream.alloc_zeros(reads + 1).map_err(memory("rows to read"))?,
+            rows: stream.alloc_zeros(room(spec.hidden)).map_err(memory("rows to read"))?,
+            normed: stream.alloc_zeros(room(spec.hidden)).map_err(memory("rows to read"))?,
+            logits: stream.alloc_zeros(room(spec.vocab)).map_err(memory("logits"))?,
+            asked: stream.alloc_zeros(room(1)).map_err(memory("rows to read"))?,
+            found: stream.alloc_zeros(room(1)).map_err(memory("rows to read"))?,
+        })
+    }
+}
+
+/// Rows between kernels.
+fn space<T: Stored>(stream: &Arc<CudaStream>, spec: &DecoderSpec, rows: usize, bounds: &Bounds) -> Result<Space<T>> {
+    let wide = |width: usize| stream.alloc_zeros::<f32>(rows * width).map_err(memory("rows of a step"));
+    let narrow = |width: usize| stream.alloc_zeros::<T>(rows * width).map_err(memory("rows of a step"));
+    let attention = &spec.attention;
+    let (hidden, of_queries) = (spec.hidden, attention.queries * attention.head_size);
+    let shared = spec.experts.and_then(|experts| experts.shared).unwrap_or(0);
+    let (inner, activated) = FeedForward::<T>::widths(&spec.feed_forward);
+    let states = bounds.planners.iter().map(AttentionKernels::space).collect::<Result<Vec<_>>>()?;
+    let experts = spec.experts.map(|experts| {
+        let mixture = Mixture { experts: experts.count, chosen: experts.chosen, multiple: 1 };
+        let grouped = mixture.rows(rows);
+        let narrow = |width: usize| stream.alloc_zeros::<T>(grouped * width).map_err(memory("rows of experts"));
+        Ok(ExpertSpace {
+            logits: wide(experts.count)?,
+            groups: Groups::new(stream, mixture, rows)?,
+            inner: narrow(2 * experts.intermediate)?,
+            activated: narrow(experts.intermediate)?,
+            y: stream.alloc_zeros(grouped * hidden).map_err(memory("rows of experts"))?,
+            shared: experts.shared.map(|_| Ok::<_, Error>((wide(hidden)?, wide(1)?))).transpose()?,
+        })
+    });
+    Ok(Space {
+        x: wide(hidden)?,
+        h: narrow(hidden)?,
+        qkv: narrow(of_queries + 2 * attention.keys * attention.head_size)?,
+        attended: narrow(of_queries)?,
+        states: stream.alloc_zeros(states.into_iter().max().unwrap_or(1)).map_err(memory("rows of a step"))?,
+        inner: narrow(inner.max(2 * shared))?,
+        activated: narrow(activated.max(shared))?,
+        y: wide(hidden)?,
+        beside: spec.parallel.then(|| Ok::<_, Error>((narrow(hidden)?, wide(hidden)?))).transpose()?,
+        experts: experts.transpose()?,
+    })
+}
