@@ -94,10 +94,10 @@ fn decode_step(sequences: usize, context: usize) -> Step {
     };
     let want = Want::Next { sampling: Sampling::default(), key: 0, position: 0 };
     Step {
-        copies: Vec::new(),
         tokens: (0..sequences).map(|s| (s * 37 % VOCAB) as u32).collect(),
         segments: (0..sequences).map(segment).collect(),
         reads: (0..sequences).map(|row| Read { row, want }).collect(),
+        ..Step::default()
     }
 }
 
@@ -193,10 +193,9 @@ fn generate(c: &mut Criterion) {
     for rows in [128usize, 512] {
         let pages = (0..rows.div_ceil(PAGE) as u32).collect();
         let step = Step {
-            copies: Vec::new(),
             tokens: (0..rows as u32).collect(),
             segments: vec![Segment { start: 0, len: rows, pages, rotation: 0 }],
-            reads: Vec::new(),
+            ..Step::default()
         };
         group.throughput(Throughput::Elements(rows as u64));
         let name = format!("prefill-tokens ({} MFLOP/token)", LAYER_FLOPS / 1_000_000);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::render::Renderer;
 use super::request::Finish;
-use super::scheduler::Watcher;
 use super::tokenizer::{StopMatcher, Stopped};
+use super::workload::Watcher;
 use crate::error::{Error, Result};
 
 /// Watches for the model's end tokens and for stop strings.

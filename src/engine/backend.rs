@@ -62,6 +62,15 @@ pub struct Read {
     pub want: Want,
 }
 
+/// A token that a step takes from the step before it, which may not be read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Index into the step's tokens; what stands there is not used.
+    pub row: usize,
+    /// Index into the reads of the step before, one that chooses the next token.
+    pub read: usize,
+}
+
 /// The tokens of one pass through the model: segments back to back, no padding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
@@ -69,6 +78,8 @@ pub struct Step {
     pub copies: Vec<(u32, u32)>,
     /// Token ids of all segments.
     pub tokens: Vec<u32>,
+    /// Tokens that the step before chooses; none where a backend does not run ahead.
+    pub carried: Vec<Carried>,
     /// Whose tokens they are, in the same order.
     pub segments: Vec<Segment>,
     /// What to read, in ascending row order.
@@ -110,6 +121,27 @@ pub trait Backend: Send {
     /// # Errors
     /// Only what ends the whole run; a sequence that fails by itself is [`Seen::NotFinite`].
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>>;
+
+    /// The same as a backend that computes while its caller does something else, if it is one.
+    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+        None
+    }
+}
+
+/// A backend that computes while its caller does something else. Steps are computed one after the other.
+pub trait Ahead {
+    /// Gives it a step; at most two are not finished at a time.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn begin(&mut self, step: &Step) -> Result<()>;
+
+    /// Waits for the oldest step that is not finished; the answers come in the order of its reads. A sequence whose token
+    /// was taken over from one that failed by itself fails as well.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn finish(&mut self) -> Result<Vec<Seen>>;
 }
 
 /// One text for an encoder, as the tokenizer made it.

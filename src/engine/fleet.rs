@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::backend::Backend;
-use super::scheduler::{Exchange, Goal, Limits, Outcome, Scheduler, Totals, Work};
+use super::scheduler::{Limits, Scheduler};
+use super::workload::{Exchange, Goal, Outcome, Totals, Work};
 use crate::error::{Error, Result};
 
 /// A request, or why it failed before it reached the engine.

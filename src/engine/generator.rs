@@ -23,7 +23,8 @@ use super::render::Renderer;
 use super::request::{Finish, LogProb, Request, Response, Scored};
 use super::response_cache::{Key, ResponseCache};
 use super::sampler;
-use super::scheduler::{Exchange, Goal, Limits, Outcome, Totals, Work};
+use super::scheduler::Limits;
+use super::workload::{Exchange, Goal, Outcome, Totals, Work};
 use crate::error::{Error, Result};
 
 /// Rendered requests that wait for the scheduler.

@@ -26,9 +26,11 @@ pub mod scheduler;
 #[cfg(test)]
 mod scheduler_tests;
 mod sentence;
+mod sequence;
 pub mod simd;
 pub mod special_tokens;
 pub mod tokenizer;
+pub mod workload;
 
 pub use encode::{Classifier, Embedder, EncodeTotals};
 pub use generator::{Generator, hash_ids};

@@ -167,7 +167,8 @@ fn most_probable(row: &[f32], weights: &[f32], top_k: usize, top_p: f64) -> Vec<
     let before = |a: &u32, b: &u32| row[*b as usize].total_cmp(&row[*a as usize]).then(a.cmp(b));
     let mut ids: Vec<u32> = (0..row.len() as u32).collect();
     // top-p alone rarely needs more than a few hundred tokens sorted; the mass it is a share of needs no order but this.
-    let total: Option<f64> = (top_k == row.len()).then(|| weights.iter().map(|w| f64::from(*w)).sum());
+    let alone = top_k == row.len() && top_p < 1.0;
+    let total: Option<f64> = alone.then(|| weights.iter().map(|w| f64::from(*w)).sum());
     let mut sorted = if total.is_some() { TOP_P_FIRST.min(top_k) } else { top_k };
     loop {
         if sorted < ids.len() {
@@ -263,6 +264,18 @@ mod tests {
         near(count(Sampling { top_p: 0.65, ..all }), [4.0 / 7.0, 3.0 / 7.0, 0.0, 0.0]);
         near(count(Sampling { top_p: 0.71, ..all }), [4.0 / 9.0, 3.0 / 9.0, 2.0 / 9.0, 0.0]);
         near(count(Sampling { temperature: 0.5, ..all }), [16.0 / 30.0, 9.0 / 30.0, 4.0 / 30.0, 1.0 / 30.0]);
+    }
+
+    #[test]
+    fn top_k_as_wide_as_the_vocabulary_keeps_all_of_it() {
+        let row = vec![0.0f32; 4 * TOP_P_FIRST];
+        for top_k in [row.len(), row.len() + 1, usize::MAX] {
+            let sampling = Sampling { temperature: 1.0, top_k, ..Sampling::default() };
+            let chosen = (0..200).filter_map(|position| choose(&row, &sampling, 3, position));
+            // Equal logits stand by id, so a choice is the random number's share of the row.
+            let right = (0..200).map(|position| (uniform(3, position) * row.len() as f64) as u32);
+            assert!(chosen.eq(right), "{top_k}");
+        }
     }
 
     proptest! {

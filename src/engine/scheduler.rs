@@ -6,18 +6,21 @@
 //! What a prompt has in common with an earlier one is not computed again (`pages`); while the earlier one is at it, the
 //! later one waits. Rows that a step has to spare verify guesses of what comes next (`draft`). Who runs beside whom changes
 //! speed only.
+//!
+//! A backend that runs ahead gets the next step while it computes one, so that it never waits for the host: what the first
+//! chooses goes into the second unseen. A sequence that turns out to have ended has computed a row for nothing.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 
-use super::answer::Closed;
-use super::backend::{Backend, Read, Seen, Segment, Shape, Step, Want};
-use super::draft::{self, Draft};
-use super::pages::{Lease, Pages};
+use super::backend::{Backend, Carried, Seen, Segment, Shape, Step};
+use super::draft;
+use super::pages::Pages;
 use super::plan::{self, Budget, Runnable};
-use super::request::Sampling;
-use crate::error::Result;
+use super::sequence::{End, Open, Sequence};
+use super::workload::{Exchange, Goal, List, Outcome, Totals, Work};
+use crate::error::{Error, Result};
 
 /// Bounds of the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,207 +44,19 @@ const SMALL: usize = 16;
 /// Recorded tokens that are guessed at a time once more than a quarter of all guesses were wrong.
 const CAREFUL: usize = 8;
 
-/// Ends an answer: looks at every chosen token.
-pub trait Watcher: Send {
-    /// Whether the answer ends with this token.
-    fn ends(&mut self, token: u32) -> bool;
-
-    /// What the answer is, given all chosen tokens.
-    ///
-    /// # Errors
-    /// The tokens cannot be decoded.
-    fn close(self: Box<Self>, tokens: Vec<u32>) -> Result<Closed>;
+/// A step on its way.
+struct Flight {
+    parts: Vec<Part>,
+    /// What it answered, where the backend said so at once.
+    seen: Option<Vec<Seen>>,
 }
 
-/// What is to be done with a sequence.
-pub enum Goal {
-    /// Continue it.
-    Generate {
-        /// Most tokens to choose.
-        max_new_tokens: usize,
-        /// How to choose.
-        sampling: Sampling,
-        /// Stream of random numbers.
-        key: u64,
-        /// What the answer may be.
-        draft: Draft,
-        /// Looks at every chosen token.
-        watcher: Box<dyn Watcher>,
-    },
-    /// Log-probabilities of the tokens from this index on (at least 1).
-    Score {
-        /// Index of the first scored token.
-        from: usize,
-    },
-    /// All logits after the last token.
-    Logits,
-}
-
-/// One sequence of the workload.
-pub struct Work {
-    /// Its tokens; not empty.
-    pub tokens: Vec<u32>,
-    /// What to do.
-    pub goal: Goal,
-}
-
-/// What came of it.
-pub enum Outcome {
-    /// The chosen tokens (with the one that ended the answer, if any) and the watcher that saw them.
-    Generated {
-        /// Chosen tokens.
-        tokens: Vec<u32>,
-        /// The watcher, with what it learned.
-        watcher: Box<dyn Watcher>,
-    },
-    /// Sum over the scored tokens.
-    Scored {
-        /// Sum of natural-log probabilities, added in order.
-        logprob: f64,
-        /// Number of scored tokens.
-        tokens: usize,
-        /// Whether all were greedy.
-        greedy: bool,
-    },
-    /// All logits after the last token.
-    Logits(Vec<f32>),
-    /// The sequence failed; the text says why.
-    Failed(String),
-}
-
-/// What the scheduler did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests answered.
-    pub finished: u64,
-    /// Requests whose answer was known from an earlier run, and which the scheduler never saw.
-    pub cached: u64,
-    /// Steps computed.
-    pub steps: u64,
-    /// Prompt and scored tokens computed.
-    pub prefill_tokens: u64,
-    /// Prompt and scored tokens that were not, since an earlier sequence began alike.
-    pub shared_tokens: u64,
-    /// Tokens chosen.
-    pub generated_tokens: u64,
-    /// Guessed tokens computed beside them.
-    pub drafted_tokens: u64,
-    /// Guesses that were right: chosen tokens that needed no step of their own.
-    pub accepted_tokens: u64,
-    /// Most sequences in flight.
-    pub peak_sequences: usize,
-    /// Most pages in use by sequences.
-    pub peak_pages: usize,
-}
-
-impl Totals {
-    /// What two schedulers did at once.
-    pub(super) fn beside(&self, other: &Self) -> Self {
-        Self {
-            finished: self.finished + other.finished,
-            cached: self.cached + other.cached,
-            steps: self.steps + other.steps,
-            prefill_tokens: self.prefill_tokens + other.prefill_tokens,
-            shared_tokens: self.shared_tokens + other.shared_tokens,
-            generated_tokens: self.generated_tokens + other.generated_tokens,
-            drafted_tokens: self.drafted_tokens + other.drafted_tokens,
-            accepted_tokens: self.accepted_tokens + other.accepted_tokens,
-            peak_sequences: self.peak_sequences + other.peak_sequences,
-            peak_pages: self.peak_pages + other.peak_pages,
-        }
-    }
-}
-
-/// Where work comes from and answers go.
-pub trait Exchange {
-    /// The next sequence, `Ok(None)` if there is none now; with `wait`, `None` means there is none any more. `Err` in the
-    /// inner result is a request that failed before it reached the engine.
-    ///
-    /// # Errors
-    /// What ends the whole run.
-    fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>>;
-
-    /// An answer; called in input order.
-    ///
-    /// # Errors
-    /// What ends the whole run.
-    fn done(&mut self, outcome: Outcome) -> Result<()>;
-
-    /// Called after each step.
-    ///
-    /// # Errors
-    /// What ends the whole run, such as an interruption.
-    fn stepped(&mut self, totals: &Totals) -> Result<()>;
-}
-
-struct Sequence {
-    index: u64,
-    tokens: Vec<u32>,
-    prompt: usize,
-    /// First tokens that nothing is read from.
-    unread: usize,
-    /// Whether it is known what it has in common with others.
-    started: bool,
-    /// Tokens in the cache.
-    cached: usize,
-    lease: Lease,
-    rotation: usize,
-    goal: Goal,
-    logprob: f64,
-    scored: usize,
-    greedy: bool,
-}
-
-impl Sequence {
-    /// Known tokens that must still go through the model. The last token of a scored text need not: nothing follows it.
-    fn waiting(&self) -> usize {
-        let needed = match self.goal {
-            Goal::Score { .. } => self.tokens.len() - 1,
-            Goal::Generate { .. } | Goal::Logits => self.tokens.len(),
-        };
-        needed - self.cached
-    }
-
-    fn decoding(&self) -> bool {
-        self.cached >= self.prompt
-    }
-}
-
-impl Work {
-    /// Whether it asks for no token and no probability.
-    fn is_answered(&self) -> bool {
-        match &self.goal {
-            Goal::Generate { max_new_tokens, .. } => *max_new_tokens == 0,
-            Goal::Score { from } => *from >= self.tokens.len(),
-            Goal::Logits => false,
-        }
-    }
-
-    /// How many of its first tokens are computed for sure, and how many of those nothing is read from.
-    fn prompt(&self) -> (usize, usize) {
-        let len = self.tokens.len();
-        match self.goal {
-            Goal::Generate { .. } | Goal::Logits => (len, len - 1),
-            Goal::Score { from } => (len - 1, from.saturating_sub(1).min(len - 1)),
-        }
-    }
-}
-
-/// Tokens that a sequence may come to need in the cache: the last chosen token is never computed.
-fn longest(work: &Work) -> usize {
-    match &work.goal {
-        Goal::Generate { max_new_tokens, .. } => work.tokens.len() + max_new_tokens.saturating_sub(1),
-        Goal::Score { .. } => work.tokens.len() - 1,
-        Goal::Logits => work.tokens.len(),
-    }
-}
-
-/// Tokens that the sequence may come to have, known and chosen.
-fn grown(work: &Work) -> usize {
-    match &work.goal {
-        Goal::Generate { max_new_tokens, .. } => work.tokens.len() + max_new_tokens,
-        Goal::Score { .. } | Goal::Logits => work.tokens.len(),
-    }
+/// What a step has of one sequence.
+struct Part {
+    /// Its place among those that run; `None` once it has ended.
+    place: Option<usize>,
+    guess: Vec<u32>,
+    reads: usize,
 }
 
 /// Runs work through a backend until there is none left.
@@ -257,6 +72,8 @@ pub struct Scheduler<'a> {
     leader: (Box<[u32]>, u64),
     waiting: BTreeMap<u64, Work>,
     running: Vec<Sequence>,
+    /// Steps that were not read yet, the oldest first.
+    flights: VecDeque<Flight>,
     /// Answers that wait for an earlier one.
     finished: BTreeMap<u64, Outcome>,
     pages: Pages,
@@ -287,6 +104,7 @@ impl<'a> Scheduler<'a> {
             leader: Default::default(),
             waiting: BTreeMap::new(),
             running: Vec::new(),
+            flights: VecDeque::new(),
             finished: BTreeMap::new(),
             pages: Pages::new(shape.pages, shape.page_tokens, limits.sharing),
             read: 0,
@@ -302,13 +120,22 @@ impl<'a> Scheduler<'a> {
     /// # Errors
     /// What ends the whole run.
     pub fn run(mut self, exchange: &mut dyn Exchange) -> Result<Totals> {
+        let ran = self.run_all(exchange);
+        // Of a run that failed: the backend may serve another one.
+        while let Some(Flight { seen: None, .. }) = self.flights.pop_front() {
+            self.backend.ahead().map(|ahead| ahead.finish());
+        }
+        ran.map(|()| self.totals)
+    }
+
+    fn run_all(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
         loop {
             self.fill(exchange)?;
             self.admit();
             self.emit(exchange)?;
-            if self.running.is_empty() {
+            if self.running.is_empty() && self.flights.is_empty() {
                 if self.exhausted && self.waiting.is_empty() {
-                    return Ok(self.totals);
+                    return Ok(());
                 }
                 continue;
             }
@@ -337,7 +164,7 @@ impl<'a> Scheduler<'a> {
                     self.finished.insert(index, outcome);
                 }
                 Ok(work) => {
-                    self.pending.insert((Reverse(longest(&work)), index));
+                    self.pending.insert((Reverse(work.longest()), index));
                     if self.limits.sharing {
                         self.alike.insert((work.tokens.as_slice().into(), index));
                     }
@@ -372,7 +199,7 @@ impl<'a> Scheduler<'a> {
             *max_new_tokens = (*max_new_tokens).min(context - len);
             draft.cut(self.shape.vocab);
         }
-        let needed = longest(&work).div_ceil(self.shape.page_tokens);
+        let needed = work.longest().div_ceil(self.shape.page_tokens);
         if needed > self.shape.pages {
             return Err(format!(
                 "reserve {needed} KV pages of {} tokens where there are {}; raise --kv-gib or lower max_new_tokens",
@@ -420,28 +247,15 @@ impl<'a> Scheduler<'a> {
     /// Starts waiting work; false where there are too few pages.
     fn start_one(&mut self, index: u64) -> bool {
         let Some(work) = self.waiting.get(&index) else { return false };
-        let ((computed, unread), longest) = (work.prompt(), longest(work));
-        let rotation = self.backend.rotation(grown(work));
+        let ((computed, unread), longest) = (work.prompt(), work.longest());
+        let rotation = self.backend.rotation(work.grown());
         let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, longest, rotation) else { return false };
-        let Some(Work { tokens, goal }) = self.waiting.remove(&index) else { return false };
+        let Some(mut work) = self.waiting.remove(&index) else { return false };
         self.pending.remove(&(Reverse(longest), index));
-        let key = (tokens.into_boxed_slice(), index);
+        let key = (work.tokens.into_boxed_slice(), index);
         self.alike.remove(&key);
-        let tokens = key.0.into_vec();
-        self.running.push(Sequence {
-            index,
-            prompt: tokens.len(),
-            tokens,
-            unread,
-            started: false,
-            cached: 0,
-            lease,
-            rotation,
-            goal,
-            logprob: 0.0,
-            scored: 0,
-            greedy: true,
-        });
+        work.tokens = key.0.into_vec();
+        self.running.push(Sequence::new(index, work, lease, rotation));
         true
     }
 
@@ -462,120 +276,155 @@ impl<'a> Scheduler<'a> {
                 self.totals.shared_tokens += known as u64;
                 copies.extend(copy);
             }
-            left = left.saturating_sub(sequence.waiting().min(self.limits.prefill_chunk));
+            left = left.saturating_sub(sequence.waiting(Open::Nothing).min(self.limits.prefill_chunk));
         }
         copies
     }
 
-    /// Computes one step and looks at what it answered.
+    /// Gives the backend one more step, and looks at what those before it answered.
     fn step(&mut self) -> Result<()> {
+        let mut ahead = 0;
+        if let Some((step, parts)) = self.plan() {
+            // A small step is read before the next one is made: known tokens make guesses, which are worth more there.
+            let small = self.limits.drafts && step.tokens.len() < SMALL;
+            self.totals.steps += 1;
+            let seen = match self.backend.ahead() {
+                Some(backend) => {
+                    backend.begin(&step)?;
+                    ahead = usize::from(!small);
+                    None
+                }
+                None => Some(self.backend.step(&step)?),
+            };
+            self.flights.push_back(Flight { parts, seen });
+        }
+        while self.flights.len() > ahead {
+            self.land()?;
+        }
+        Ok(())
+    }
+
+    /// The next step, unless all that could be done hangs on a step that was not read yet.
+    fn plan(&mut self) -> Option<(Step, Vec<Part>)> {
         let mut step = Step { copies: self.start(), ..Step::default() };
-        let runnable = |s: &Sequence| {
-            let waiting = if s.started { s.waiting() } else { 0 };
-            Runnable { waiting, decoding: s.decoding() }
-        };
-        let runnable: Vec<Runnable> = self.running.iter().map(runnable).collect();
+        // Where the last step was read, nothing is open any more.
+        let read = self.flights.is_empty();
+        let open = self.running.iter_mut().map(|sequence| std::mem::take(&mut sequence.open));
+        let open: Vec<Open> = open.map(|open| if read { Open::Nothing } else { open }).collect();
+        let runnable: Vec<Runnable> = self.running.iter().zip(&open).map(|(s, open)| s.runnable(*open)).collect();
         let budget = Budget { tokens: self.limits.batch_tokens, chunk: self.limits.prefill_chunk };
         let take = plan::pack(&runnable, budget, self.turn);
         self.turn = self.turn.wrapping_add(self.limits.batch_tokens);
-        // What is guessed for each running sequence, and which of them each read belongs to.
-        let (mut guesses, mut owners) = (vec![Vec::new(); self.running.len()], Vec::new());
         let mut rows: usize = take.iter().sum();
-        for (index, (sequence, count)) in self.running.iter().zip(&take).enumerate() {
-            if *count == 0 {
-                continue;
-            }
-            let (start, row) = (sequence.cached, step.tokens.len());
-            let guess = if start + count == sequence.tokens.len() { self.guess(sequence, rows) } else { &[] };
+        let mut parts = Vec::new();
+        for (place, (count, open)) in take.into_iter().zip(open).enumerate().filter(|(_, (count, _))| *count > 0) {
+            let sequence = &self.running[place];
+            let (start, row, read) = (sequence.cached, step.tokens.len(), step.reads.len());
+            let (end, grown) = (start + count, sequence.grown(open));
+            let guess = if end == grown { self.guess(sequence, open, rows).to_vec() } else { Vec::new() };
             rows += guess.len();
-            step.tokens.extend_from_slice(&sequence.tokens[start..start + count]);
-            step.tokens.extend_from_slice(guess);
+            step.tokens.extend_from_slice(&sequence.tokens[start..end.min(sequence.tokens.len())]);
+            if let Open::Token(read) = open {
+                step.carried.push(Carried { row: step.tokens.len(), read });
+                step.tokens.push(0);
+            }
+            step.tokens.extend_from_slice(&guess);
             let len = count + guess.len();
             let pages = (start + len).div_ceil(self.shape.page_tokens);
             let pages = sequence.lease.pages[..pages].to_vec();
             step.segments.push(Segment { start, len, pages, rotation: sequence.rotation });
-            reads(sequence, *count, guess.len(), row, &mut step.reads);
-            guesses[index] = guess.to_vec();
-            owners.resize(step.reads.len(), index);
+            sequence.reads((count, grown), guess.len(), row, &mut step.reads);
+            let sequence = &mut self.running[place];
             if !sequence.decoding() {
-                self.totals.prefill_tokens += *count as u64;
+                self.totals.prefill_tokens += count as u64;
             }
+            sequence.cached = end;
+            if end == grown {
+                sequence.open = sequence.left_open(grown, !guess.is_empty(), read);
+            }
+            // Whoever waits for these pages comes in a later step.
+            self.pages.computed(&sequence.lease, end);
+            parts.push(Part { place: Some(place), guess, reads: step.reads.len() - read });
         }
-        self.totals.steps += 1;
-        let seen = self.backend.step(&step)?;
-        self.totals.drafted_tokens += guesses.iter().map(|guess| guess.len() as u64).sum::<u64>();
-        for (sequence, count) in self.running.iter_mut().zip(&take) {
-            sequence.cached += count;
-            self.pages.computed(&sequence.lease, sequence.cached);
+        (!parts.is_empty()).then_some((step, parts))
+    }
+
+    /// Looks at what the oldest step answered.
+    fn land(&mut self) -> Result<()> {
+        let Some(Flight { parts, seen }) = self.flights.pop_front() else { return Ok(()) };
+        let seen = match (seen, self.backend.ahead()) {
+            (Some(seen), _) => seen,
+            (None, Some(backend)) => backend.finish()?,
+            (None, None) => return Err(Error::internal("wait for a backend that does not run ahead")),
+        };
+        let mut ends: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
+        let mut seen = seen.into_iter();
+        for Part { place, guess, reads } in parts {
+            let read: Vec<Seen> = seen.by_ref().take(reads).collect();
+            let Some(place) = place else { continue };
+            self.totals.drafted_tokens += guess.len() as u64;
+            ends[place] = self.look(place, &guess, read);
         }
-        self.look(&guesses, owners.into_iter().zip(seen));
+        let mut places = Vec::with_capacity(ends.len());
+        for (sequence, end) in std::mem::take(&mut self.running).into_iter().zip(ends) {
+            places.push(end.is_none().then_some(self.running.len()));
+            let Some(end) = end else {
+                self.running.push(sequence);
+                continue;
+            };
+            let index = sequence.index;
+            let (outcome, lease) = sequence.close(end);
+            self.pages.give_back(lease);
+            self.finished.insert(index, outcome);
+        }
+        for part in self.flights.iter_mut().flat_map(|flight| &mut flight.parts) {
+            part.place = part.place.and_then(|place| places[place]);
+        }
         Ok(())
     }
 
-    /// Takes up what was read, with the index of the sequence it belongs to.
-    fn look(&mut self, guesses: &[Vec<u32>], read: impl Iterator<Item = (usize, Seen)>) {
-        let mut outcomes: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
-        let mut looked = vec![0; self.running.len()];
-        for (owner, seen) in read {
-            if outcomes[owner].is_some() {
-                continue;
-            }
-            let (sequence, guess, nth) = (&mut self.running[owner], &guesses[owner], &mut looked[owner]);
-            if *nth > 0 && !guess.is_empty() {
+    /// Takes up what was read of a running sequence; `Some` if it is at its end.
+    fn look(&mut self, place: usize, guess: &[u32], read: Vec<Seen>) -> Option<End> {
+        let sequence = &mut self.running[place];
+        for (nth, seen) in read.into_iter().enumerate() {
+            if nth > 0 && !guess.is_empty() {
                 // This row stands after a guess: it tells something only if the guess was right.
-                if sequence.tokens.last() != Some(&guess[*nth - 1]) {
-                    continue;
+                if sequence.tokens.last() != Some(&guess[nth - 1]) {
+                    return None;
                 }
                 sequence.cached += 1;
                 self.totals.accepted_tokens += 1;
             }
-            *nth += 1;
             self.totals.generated_tokens += u64::from(matches!(seen, Seen::Next(_)));
-            outcomes[owner] = look(sequence, seen);
-        }
-        let running = std::mem::take(&mut self.running);
-        for (sequence, end) in running.into_iter().zip(outcomes) {
-            match end {
-                None => self.running.push(sequence),
-                Some(End::Finished) => self.finish(sequence),
-                Some(End::With(outcome)) => self.release(sequence.index, sequence.lease, outcome),
+            let end = sequence.look(seen);
+            if end.is_some() {
+                return end;
             }
         }
+        None
     }
 
     /// What may follow the known tokens of a sequence, where a step of `rows` rows has room to verify it.
-    fn guess<'s>(&self, sequence: &'s Sequence, rows: usize) -> &'s [u32] {
+    fn guess<'s>(&self, sequence: &'s Sequence, open: Open, rows: usize) -> &'s [u32] {
         let Goal::Generate { max_new_tokens, draft, .. } = &sequence.goal else { return &[] };
         if !self.limits.drafts {
             return &[];
         }
         // A guess takes the place of a token that is computed, which the last one of an answer is not.
-        let room = (sequence.prompt + max_new_tokens - 1).saturating_sub(sequence.tokens.len());
+        let room = (sequence.prompt + max_new_tokens - 1).saturating_sub(sequence.grown(open));
         let Totals { drafted_tokens, accepted_tokens, .. } = self.totals;
         let trusted = drafted_tokens < 4 * SMALL as u64 || accepted_tokens * 4 >= drafted_tokens * 3;
         let careful = if trusted { room } else { room.min(CAREFUL) };
-        let recorded = draft.recorded(careful.min(self.limits.batch_tokens.saturating_sub(rows)));
+        let most = careful.min(self.limits.batch_tokens.saturating_sub(rows));
+        if let Open::Token(_) = open {
+            // The token that is not known yet is the next one of the record, if the draft is right.
+            return draft.recorded(most + 1).get(1..).unwrap_or_default();
+        }
+        let recorded = draft.recorded(most);
         match recorded.is_empty() {
             true => draft::look_up(&sequence.tokens, room.min(SMALL.saturating_sub(rows))),
             false => recorded,
         }
-    }
-
-    fn finish(&mut self, mut sequence: Sequence) {
-        let outcome = match sequence.goal {
-            Goal::Generate { watcher, .. } => {
-                Outcome::Generated { tokens: sequence.tokens.split_off(sequence.prompt), watcher }
-            }
-            Goal::Score { .. } | Goal::Logits => {
-                Outcome::Scored { logprob: sequence.logprob, tokens: sequence.scored, greedy: sequence.greedy }
-            }
-        };
-        self.release(sequence.index, sequence.lease, outcome);
-    }
-
-    fn release(&mut self, index: u64, lease: Lease, outcome: Outcome) {
-        self.pages.give_back(lease);
-        self.finished.insert(index, outcome);
     }
 
     /// Hands out the answers whose turn it is.
@@ -597,87 +446,4 @@ pub fn run_all(backend: &mut dyn Backend, limits: Limits, work: Vec<Work>) -> Re
     let mut list = List::new(work);
     Scheduler::new(backend, limits).run(&mut list)?;
     Ok(list.outcomes)
-}
-
-/// Work that is all there from the beginning, and what came of it.
-pub(super) struct List {
-    work: std::vec::IntoIter<Work>,
-    pub outcomes: Vec<Outcome>,
-}
-
-impl List {
-    pub fn new(work: Vec<Work>) -> Self {
-        Self { work: work.into_iter(), outcomes: Vec::new() }
-    }
-}
-
-impl Exchange for List {
-    fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
-        Ok(self.work.next().map(Ok))
-    }
-
-    fn done(&mut self, outcome: Outcome) -> Result<()> {
-        self.outcomes.push(outcome);
-        Ok(())
-    }
-
-    fn stepped(&mut self, _totals: &Totals) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// How a sequence ended.
-enum End {
-    Finished,
-    With(Outcome),
-}
-
-/// The reads of a segment of `count` tokens, and `guessed` more, that starts at `row` of the step.
-fn reads(sequence: &Sequence, count: usize, guessed: usize, row: usize, reads: &mut Vec<Read>) {
-    let (start, end) = (sequence.cached, sequence.cached + count);
-    match &sequence.goal {
-        Goal::Generate { sampling, key, .. } if end == sequence.tokens.len() => {
-            let chosen = sequence.tokens.len() - sequence.prompt;
-            reads.extend((0..=guessed).map(|guess| {
-                let position = (chosen + guess) as u32;
-                Read { row: row + count - 1 + guess, want: Want::Next { sampling: *sampling, key: *key, position } }
-            }));
-        }
-        Goal::Generate { .. } => {}
-        Goal::Logits => {
-            if end == sequence.tokens.len() {
-                reads.push(Read { row: row + count - 1, want: Want::Logits });
-            }
-        }
-        Goal::Score { from } => {
-            // The row of token i tells the probability of token i + 1.
-            let first = start.max(from.saturating_sub(1));
-            for at in first..end {
-                let want = Want::Score { target: sequence.tokens[at + 1] };
-                reads.push(Read { row: row + at - start, want });
-            }
-        }
-    }
-}
-
-/// Takes up what was read; `Some` if the sequence is at its end.
-fn look(sequence: &mut Sequence, seen: Seen) -> Option<End> {
-    match seen {
-        Seen::NotFinite => Some(End::With(Outcome::Failed("compute logits that are finite numbers".into()))),
-        Seen::Logits(logits) => Some(End::With(Outcome::Logits(logits))),
-        Seen::Score { logprob, greedy } => {
-            sequence.logprob += logprob;
-            sequence.scored += 1;
-            sequence.greedy &= greedy;
-            let Goal::Score { from } = sequence.goal else { return None };
-            (sequence.scored == sequence.tokens.len() - from).then_some(End::Finished)
-        }
-        Seen::Next(token) => {
-            sequence.tokens.push(token);
-            let chosen = sequence.tokens.len() - sequence.prompt;
-            let Goal::Generate { max_new_tokens, watcher, draft, .. } = &mut sequence.goal else { return None };
-            draft.saw(&sequence.tokens[sequence.prompt..]);
-            (watcher.ends(token) || chosen >= *max_new_tokens).then_some(End::Finished)
-        }
-    }
 }

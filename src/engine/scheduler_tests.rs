@@ -1,6 +1,7 @@
 //! The scheduler over a backend whose keys are the tokens themselves: whatever it schedules, shares or copies, every
 //! answer must be the one that the sequence alone would give.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,11 +9,12 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::answer::Closed;
-use super::backend::{Backend, Seen, Shape, Step, Want};
+use super::backend::{Ahead, Backend, Carried, Seen, Shape, Step, Want};
 use super::draft::Draft;
 use super::fleet;
 use super::request::{Finish, Sampling};
-use super::scheduler::{Goal, Limits, List, Outcome, Watcher, Work, run_all};
+use super::scheduler::{Limits, Scheduler, run_all};
+use super::workload::{Exchange, Goal, List, Outcome, Totals, Watcher, Work};
 use crate::error::{Error, Result};
 
 const VOCAB: usize = 5;
@@ -72,6 +74,56 @@ impl Backend for Paper {
             }
         };
         Ok(step.reads.iter().map(see).collect())
+    }
+}
+
+/// The same as a backend that runs ahead.
+struct Early {
+    paper: Paper,
+    /// What the last step answered.
+    last: Vec<Seen>,
+    /// What was not asked for yet.
+    answers: VecDeque<Vec<Seen>>,
+    /// Steps that were begun while another one was not finished.
+    overlapped: usize,
+}
+
+impl Early {
+    fn new(pages: usize) -> Self {
+        Self { paper: Paper::new(pages), last: Vec::new(), answers: VecDeque::new(), overlapped: 0 }
+    }
+}
+
+impl Backend for Early {
+    fn shape(&self) -> Shape {
+        self.paper.shape()
+    }
+
+    fn step(&mut self, _step: &Step) -> Result<Vec<Seen>> {
+        unreachable!("it runs ahead")
+    }
+
+    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+        Some(self)
+    }
+}
+
+impl Ahead for Early {
+    fn begin(&mut self, step: &Step) -> Result<()> {
+        assert!(self.answers.len() < 2 && !step.tokens.is_empty());
+        self.overlapped += self.answers.len();
+        let mut step = step.clone();
+        for Carried { row, read } in &step.carried {
+            let Seen::Next(token) = self.last[*read] else { panic!("read {read} chose nothing") };
+            step.tokens[*row] = token;
+        }
+        self.last = self.paper.step(&step)?;
+        self.answers.push_back(self.last.clone());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Vec<Seen>> {
+        Ok(self.answers.pop_front().expect("a step that was begun"))
     }
 }
 
@@ -199,15 +251,73 @@ proptest! {
     fn every_answer_is_that_of_the_sequence_alone(
         all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..70, max_seqs in 1usize..20,
         window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(), cards in 1usize..5,
+        ahead in any::<bool>(),
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window, sharing, drafts };
         let mut list = List::new(all.iter().map(Asked::work).collect());
-        let mut papers = (0..cards).map(|_| Box::new(Paper::new(pages)) as Box<dyn Backend>).collect::<Vec<_>>();
-        let totals = fleet::run(&mut papers, limits, &mut list).unwrap();
+        let backend = |_| match ahead {
+            true => Box::new(Early::new(pages)) as Box<dyn Backend>,
+            false => Box::new(Paper::new(pages)),
+        };
+        let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         prop_assert_eq!((totals.finished, list.outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&list.outcomes) {
             prop_assert_eq!(asked.right(), written(outcome), "{:?}", asked);
         }
+    }
+}
+
+/// All steps but the first are begun while another one is computed, and what is generated costs no more rows.
+#[test]
+fn a_backend_that_runs_ahead_never_waits() {
+    let asked = |first: u32| Asked { tokens: vec![1 + first % 4; 3], goal: 2, number: 1000, guess: Guess::Nothing };
+    let all: Vec<Asked> = (0..40).map(asked).collect();
+    let work = || all.iter().map(Asked::work).collect();
+    let limits =
+        Limits { batch_tokens: 64, prefill_chunk: 64, max_seqs: 40, window: 99, sharing: false, drafts: false };
+    let (mut early, mut paper) = (Early::new(2000), Paper::new(2000));
+    let mut list = List::new(work());
+    let totals = Scheduler::new(&mut early, limits).run(&mut list).unwrap();
+    run_all(&mut paper, limits, work()).unwrap();
+    assert_eq!(early.overlapped as u64, totals.steps - 1);
+    // Answers end unforeseen at token 0, and each has then computed one row more.
+    assert!(early.paper.rows > paper.rows && early.paper.rows <= paper.rows + 40, "{}", early.paper.rows);
+    // An end that is foreseen costs nothing.
+    let short = |first: u32| Asked { number: 1 + (first as usize % 3), ..asked(first) };
+    let short: Vec<Asked> = (0..40).map(short).filter(|asked| !asked.answer().contains(&0)).collect();
+    let work = || short.iter().map(Asked::work).collect();
+    let (mut early, mut paper) = (Early::new(2000), Paper::new(2000));
+    run_all(&mut early, limits, work()).unwrap();
+    run_all(&mut paper, limits, work()).unwrap();
+    assert_eq!((early.paper.rows, short.len() > 9), (paper.rows, true));
+}
+
+/// Whoever stops in the middle leaves nothing behind that the next run would take for its own.
+#[test]
+fn a_run_that_stops_finishes_what_it_began() {
+    struct Stopped(List);
+    impl Exchange for Stopped {
+        fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
+            self.0.next(wait)
+        }
+
+        fn done(&mut self, outcome: Outcome) -> Result<()> {
+            self.0.done(outcome)
+        }
+
+        fn stepped(&mut self, totals: &Totals) -> Result<()> {
+            if totals.steps == 3 { Err(Error::internal("go on")) } else { Ok(()) }
+        }
+    }
+    let asked = |first: u32| Asked { tokens: vec![first % 5, 2, 3], goal: 2, number: 20, guess: Guess::Nothing };
+    let all: Vec<Asked> = (0..20).map(asked).collect();
+    let limits = Limits { batch_tokens: 64, prefill_chunk: 64, max_seqs: 20, window: 99, sharing: true, drafts: true };
+    let mut early = Early::new(2000);
+    let work = || all.iter().map(Asked::work).collect();
+    Scheduler::new(&mut early, limits).run(&mut Stopped(List::new(work()))).expect_err("stopped");
+    assert!(early.overlapped > 0 && early.answers.is_empty());
+    for (asked, outcome) in all.iter().zip(run_all(&mut early, limits, work()).unwrap()) {
+        assert_eq!(asked.right(), written(&outcome));
     }
 }
 

@@ -10,7 +10,7 @@ use super::event::{Event, Watch};
 use super::meter::{GENERATED, Meter, PROMPT};
 use super::outbox::{Answer, Answered, Outbox, SMALLEST};
 use super::recorded::Recorded;
-use crate::engine::scheduler::Totals;
+use crate::engine::workload::Totals;
 use crate::engine::{CaseKey, Generator, Request, Response};
 use crate::error::{Error, Result};
 

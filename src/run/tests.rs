@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::scoring::{Scoring, Tools};
 use super::{Answers, Checked, Recorded, check};
 use crate::engine::options::EngineOptions;
-use crate::engine::scheduler::Totals;
+use crate::engine::workload::Totals;
 use crate::engine::{Embedder, Finish, Prompt, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ResultLine, RunId, RunWriter};

@@ -1,7 +1,8 @@
 //! The first promise: an answer's bytes depend on neither batching, chunking, slots, threads nor the order of the input.
 //!
 //! Settings are a pairwise-covering table, not the full product. The tiny checkpoints run all of it; the wide random
-//! models, whose products split and thread (tiny ones hide that), run the rows that differ most.
+//! models, whose products split and thread (tiny ones hide that), run the rows that differ most. All of it computes on the
+//! device that `KARAT_TEST_DEVICE` names, where it is set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,7 +77,9 @@ pub struct Sweep<'a> {
 impl Sweep<'_> {
     /// Runs it under each of the settings and compares with a run without any acceleration.
     pub fn run(&self, settings: &[[usize; 7]]) {
-        let alone = [self.flags, &["--no-prefix-sharing", "--no-drafts"]].concat();
+        let device = std::env::var("KARAT_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        let usual = [self.flags, &["--device", &device]].concat();
+        let alone = [&usual[..], &["--no-prefix-sharing", "--no-drafts"]].concat();
         let plain = by_id(Project::new().engine_raw(self.command, self.model, &self.lines, &alone));
         assert_eq!(plain.len(), self.lines.len());
         for &[batch, chunk, seqs, threads, shuffled, shared, cached] in settings {
@@ -93,12 +96,12 @@ impl Sweep<'_> {
             if self.command == "generate" && cached == 1 {
                 project = Project::caching();
                 let half: Vec<Value> = self.lines.iter().step_by(2).cloned().collect();
-                project.engine_raw(self.command, self.model, &half, self.flags);
+                project.engine_raw(self.command, self.model, &half, &usual);
             }
             if shuffled == 1 {
                 Random(5).shuffle(&mut lines);
             }
-            let got = by_id(project.engine_raw(self.command, self.model, &lines, &[self.flags, &flags].concat()));
+            let got = by_id(project.engine_raw(self.command, self.model, &lines, &[&usual[..], &flags].concat()));
             for (id, want) in &plain {
                 assert_eq!(
                     &got[id],

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use karat::engine::scheduler::{Goal, Outcome, Work, run_all};
+use karat::engine::scheduler::run_all;
+use karat::engine::workload::{Goal, Outcome, Work};
 
 use crate::reference::{self, LIMITS, floats, ids, json};
 

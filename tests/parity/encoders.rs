@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use karat::engine::options::EngineOptions;
 use karat::engine::{Classification, Classifier, Pooling, TextInput};
 use serde_json::Value;
 
-use crate::reference::{self, cosine, distance, embed, floats, json};
+use crate::reference::{self, cosine, distance, embed, floats, json, options};
 
 /// Least cosine of mean pooled and first-token vectors with the reference.
 fn pooled(folder: &Path) {
@@ -43,7 +42,7 @@ fn logits(folder: &Path) {
         }
     };
     let inputs: Vec<TextInput> = list(&reference["inputs"]).iter().map(input).collect();
-    let mut model = Classifier::open(folder, &EngineOptions::default()).unwrap();
+    let mut model = Classifier::open(folder, &options()).unwrap();
     let mut answers: Vec<Classification> = Vec::new();
     let take = |answer: Result<Classification, String>| {
         answers.push(answer.expect("an answer"));

@@ -8,7 +8,8 @@ use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::decoders;
 use karat::engine::draft::Draft;
 use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
-use karat::engine::scheduler::{Goal, Limits, Outcome, Watcher, Work, run_all};
+use karat::engine::scheduler::{Limits, run_all};
+use karat::engine::workload::{Goal, Outcome, Watcher, Work};
 use karat::engine::{Embedder, Embedding, Finish, Pooling, Sampling};
 
 /// The shared folder of the workplace, if it is there.
@@ -33,13 +34,17 @@ pub fn json(path: &Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A decoder in f32; on the device that `KARAT_TEST_DEVICE` names, where it is set.
+/// f32, on the device that `KARAT_TEST_DEVICE` names, where it is set.
+pub fn options() -> EngineOptions {
+    let device = std::env::var("KARAT_TEST_DEVICE").map_or(DeviceChoice::Cpu, |device| device.parse().unwrap());
+    EngineOptions { device, dtype: DtypeChoice::F32, ..EngineOptions::default() }
+}
+
+/// A decoder.
 pub fn load(folder: &Path) -> Box<dyn Backend> {
     let config = Config::read(folder).unwrap();
     let spec = arch::decoder(&config).unwrap();
-    let device = std::env::var("KARAT_TEST_DEVICE").map_or(DeviceChoice::Cpu, |device| device.parse().unwrap());
-    let options =
-        EngineOptions { device, dtype: DtypeChoice::F32, batch_tokens: 64, max_seqs: 16, ..EngineOptions::default() };
+    let options = EngineOptions { batch_tokens: 64, max_seqs: 16, ..options() };
     decoders(folder, &spec, &options).unwrap().swap_remove(0)
 }
 
@@ -114,7 +119,7 @@ pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32
 
 /// The vectors of texts, in order.
 pub fn embed(folder: &Path, pooling: Option<Pooling>, texts: &[String]) -> Vec<Vec<f32>> {
-    let mut model = Embedder::open(folder, pooling, false, &EngineOptions::default()).unwrap();
+    let mut model = Embedder::open(folder, pooling, false, &options()).unwrap();
     let mut vectors = Vec::new();
     let take = |embedding: Result<Embedding, String>| {
         vectors.push(embedding.expect("a vector").vector);

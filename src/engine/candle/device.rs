@@ -141,7 +141,7 @@ pub fn encoder(
         DeviceChoice::Cuda(cards) => {
             // Their heads stay on the host, in f32.
             let host = load(spec, DtypeChoice::F32)?;
-            cuda::encoder(&alike(cards)?.swap_remove(0), host, options.dtype)
+            cuda::encoder(&alike(cards)?.swap_remove(0), host, options)
         }
         _ => Ok(Box::new(load(spec, options.dtype)?)),
     }

@@ -1,18 +1,20 @@
 //! The parametric decoder on a card: the weights of `candle/decoder.rs` in its memory, and a step as one captured graph.
 //!
 //! A step is copied to the card as one buffer (`stage`), computed with room for a few more rows than it has, so that there are few
-//! shapes, and read back once. Rows beyond those there are hold anything and reach nothing: a row depends on itself alone.
+//! shapes, and read back once. Rows beyond those there are hold anything and reach nothing: a row depends on itself alone. While
+//! one step is computed the next is staged: all that both touch is touched in the order of the stream.
 #![expect(unsafe_code, reason = "captured work is sent to other threads; words of the stage are read as floats")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaGraph, CudaSlice, CudaStream, CudaView, DriverError, PinnedHostSlice,
+    CudaEvent, CudaGraph, CudaSlice, CudaStream, CudaView, DriverError, PinnedHostSlice,
 };
 
+use super::card::{free_of, size};
 use super::driver::{Opened, open};
 use super::launch::Rows;
 use super::launch::attention::AttentionKernels;
@@ -26,9 +28,9 @@ use super::layer::{FeedForward, Layer, LayerCache};
 use super::matmul::Lt;
 use super::pass::{ExpertSpace, Kernels, Pass, PlanViews, Space};
 use super::plan::{Heads, Planner, Sight};
-use super::stage::{Bounds, Layout, room};
+use super::stage::{Bounds, Layout, PLANS, room};
 use super::weight::{Products, Stored, To, Weight, matrix, memory, upload};
-use crate::engine::backend::{Backend, Read, Seen, Shape, Step};
+use crate::engine::backend::{Ahead, Backend, Read, Seen, Shape, Step, Want};
 use crate::engine::candle::cache::PAGE;
 use crate::engine::candle::cuda::Card;
 use crate::engine::candle::decoder::answer;
@@ -75,9 +77,31 @@ pub struct Decoder<T> {
     bounds: Bounds,
     most: usize,
     staged: CudaSlice<u32>,
-    stage: PinnedHostSlice<u32>,
+    stages: [Stage; 2],
+    /// Steps that are not finished, the oldest first.
+    flights: VecDeque<Flight>,
     identity: CudaSlice<u32>,
     shapes: BTreeMap<usize, Shaped>,
+}
+
+/// What the host writes for a step and gets of it, in memory that the card reaches. From the beginning of a step to its end
+/// nothing here may be touched.
+struct Stage {
+    words: PinnedHostSlice<u32>,
+    /// For each [`LOGIT_ROWS`] reads: how many there are, then their rows.
+    index: PinnedHostSlice<u32>,
+    asked: PinnedHostSlice<Asked>,
+    found: PinnedHostSlice<Found>,
+    /// Its end.
+    done: CudaEvent,
+}
+
+/// A step under way.
+struct Flight {
+    stage: usize,
+    reads: Vec<Read>,
+    /// Rows of logits that are wanted whole, in the order of their reads.
+    logits: Vec<Vec<f32>>,
 }
 
 /// The weights.
@@ -93,7 +117,9 @@ struct Weights<T> {
 
 /// Rows between the last layer and the answers.
 struct HeadSpace<T> {
-    /// `[reads + 1]`: how many rows are read, then which.
+    /// Reads that are answered at a time.
+    reads: usize,
+    /// `[chunks, 1 + reads]`: how many rows are read, then which.
     index: CudaSlice<u32>,
     /// `[reads, hidden]`.
     rows: CudaSlice<f32>,
@@ -101,7 +127,7 @@ struct HeadSpace<T> {
     normed: CudaSlice<T>,
     /// `[reads, vocab]`.
     logits: CudaSlice<f32>,
-    /// `[reads]`: what is asked of each row, and what was found.
+    /// `[chunks, reads]`: what is asked of each row, and what was found, to the end of the next step.
     asked: CudaSlice<Asked>,
     found: CudaSlice<Found>,
 }
@@ -149,10 +175,9 @@ fn fits<T: Stored>(opened: &Opened, folder: &Path) -> Result<()> {
     if needed <= free {
         return Ok(());
     }
-    let gib = |bytes: u64| bytes as f64 / f64::from(1u32 << 30);
     let (card, kind) = (opened.card.index, T::KIND.name());
-    let what = format!("put {:.1} GiB of weights in {kind} on cuda:{card}", gib(needed));
-    Err(Error::input(format!("{what}, where {:.1} of {:.1} GiB are free", gib(free), gib(total))).at(folder).with_hint(
+    let what = format!("put {} of weights in {kind} on cuda:{card}", size(needed));
+    Err(Error::input(format!("{what}, where {}", free_of((free, total)))).at(folder).with_hint(
         "a model must fit one card: take a larger card, a smaller model, or `--dtype bf16` where it was f32",
     ))
 }
@@ -230,12 +255,12 @@ impl<T: Stored> Decoder<T> {
             planners: windows(spec).into_iter().map(planner).collect(),
         };
         let space = space(&stream, spec, most, &bounds)?;
-        let head_space = HeadSpace::new(&stream, spec, LOGIT_ROWS.min(most))?;
+        let head_space = HeadSpace::new(&stream, spec, most)?;
         let per_sequence = spec.context.div_ceil(PAGE);
         let words = Layout::new(&bounds, most).words(&bounds, per_sequence);
         let staged = stream.alloc_zeros(words).map_err(memory("steps"))?;
-        // SAFETY: all words that are copied are written first.
-        let stage = unsafe { opened.context.alloc_pinned(words) }.map_err(failed("reserve memory for steps"))?;
+        let stage = || Stage::new(&opened, words, &head_space).map_err(failed("reserve memory for steps"));
+        let stages = [stage()?, stage()?];
         let identity: Vec<u32> = (0..most as u32).collect();
         let identity = stream.clone_htod(&identity).map_err(memory("steps"))?;
         // Pages take their share of what is left when all else is there.
@@ -260,7 +285,8 @@ impl<T: Stored> Decoder<T> {
             bounds,
             most,
             staged,
-            stage,
+            stages,
+            flights: VecDeque::new(),
             identity,
             shapes: BTreeMap::new(),
         })
@@ -269,6 +295,13 @@ impl<T: Stored> Decoder<T> {
     /// Puts the layers of a step on the stream.
     fn trunk(&mut self, layout: &Layout) -> Result<()> {
         let spec = &self.spec;
+        // Counts lie before the ids, all else behind them.
+        let (counts, mut rest) = self.staged.split_at_mut(layout.ids.start);
+        let (mut ids, rest) = rest.split_at_mut(layout.ids.len());
+        let (from, to) = (layout.carried.start - layout.ids.end, layout.carried.end - layout.ids.end);
+        let (pairs, count) = (rest.slice(from..to), counts.slice(layout.counts.start + 2..layout.counts.start + 3));
+        self.kernels.sample.carry(&self.head_space.found.as_view(), (&pairs, &count), &mut ids)?;
+
         let staged = &self.staged;
         let words = |range: &std::ops::Range<usize>| staged.slice(range.clone());
         let one = |at: usize| staged.slice(layout.counts.start + at..layout.counts.start + at + 1);
@@ -288,9 +321,9 @@ impl<T: Stored> Decoder<T> {
             plans: (layout.plans.iter().enumerate())
                 .map(|(at, [items, combines])| PlanViews {
                     items: words(items),
-                    item_count: one(2 + 2 * at),
+                    item_count: one(PLANS + 2 * at),
                     combines: words(combines),
-                    combine_count: one(3 + 2 * at),
+                    combine_count: one(PLANS + 1 + 2 * at),
                 })
                 .collect(),
             hidden: spec.hidden,
@@ -353,39 +386,49 @@ impl<T: Stored> Decoder<T> {
         Ok(())
     }
 
-    /// What the reads of a step see, at most [`LOGIT_ROWS`] of them.
-    fn read(&mut self, reads: &[Read]) -> Result<Vec<Seen>> {
-        let stream = self.opened.stream.clone();
-        let HeadSpace { index, rows, normed, logits, asked, found } = &mut self.head_space;
-        let (hidden, vocab) = (self.spec.hidden, self.spec.vocab);
-        let mut which = vec![reads.len() as u32];
-        which.extend(reads.iter().map(|read| read.row as u32));
-        stream.memcpy_htod(&which, index).map_err(failed("say what is read"))?;
-        let (count, which) = (index.slice(..1), index.slice(1..));
-        let most = room(reads.len(), LOGIT_ROWS.min(self.most));
-        let of = |width: usize| Rows { count: &count, most, width };
-        self.kernels.pages.gather_rows(of(hidden), &self.space.x.as_view(), &which, &mut rows.as_view_mut())?;
-        self.kernels.rows.norm(of(hidden), &rows.as_view(), Some(&self.weights.norm), &mut normed.as_view_mut())?;
-        self.weights.head.wide(of(hidden), normed, logits)?;
-        let (scale, cap) = (self.spec.logit_scale, self.spec.logit_soft_cap);
-        if scale != 1.0 || cap.is_some() {
-            self.kernels.activations.cap_logits(of(vocab), (scale, cap), &mut logits.as_view_mut())?;
+    /// Puts what is read of a step on the stream; the rows of logits that are wanted whole.
+    fn read(&mut self, stage: usize, reads: &[Read]) -> Result<Vec<Vec<f32>>> {
+        let stream = &self.opened.stream;
+        let failed = |error| failed("read a step")(error);
+        let HeadSpace { reads: at_once, index, rows, normed, logits, asked, found } = &mut self.head_space;
+        let Stage { index: host_index, asked: host_asked, found: host_found, .. } = &mut self.stages[stage];
+        let (host_index, host_asked) =
+            (host_index.as_mut_slice().map_err(failed)?, host_asked.as_mut_slice().map_err(failed)?);
+        for (chunk, index) in reads.chunks(*at_once).zip(host_index.chunks_exact_mut(1 + *at_once)) {
+            index[0] = chunk.len() as u32;
+            index[1..].iter_mut().zip(chunk).for_each(|(to, read)| *to = read.row as u32);
         }
-        let asks: Vec<Asked> = reads.iter().map(|read| Asked::of(&read.want)).collect();
-        stream.memcpy_htod(&asks, asked).map_err(failed("say what is read"))?;
-        self.kernels.sample.sample(of(vocab), &logits.as_view(), &asked.as_view(), &mut found.as_view_mut())?;
-        let found = stream.clone_dtoh(&found.slice(..reads.len())).map_err(failed("read what was chosen"))?;
-        stream.synchronize().map_err(failed("compute a step"))?;
-        let whole = |(row, (found, read)): (usize, (Found, &Read))| match found.seen(&read.want) {
-            Some(seen) => Ok(seen),
-            None => {
-                let row = stream.clone_dtoh(&logits.slice(row * vocab..(row + 1) * vocab));
-                let row = row.map_err(failed("read logits"))?;
-                stream.synchronize().map_err(failed("read logits"))?;
-                Ok(answer(&row, read))
+        host_asked.iter_mut().zip(reads).for_each(|(to, read)| *to = Asked::of(&read.want));
+        let used = reads.len().div_ceil(*at_once) * (1 + *at_once);
+        stream.memcpy_htod(&host_index[..used], &mut index.slice_mut(..used)).map_err(failed)?;
+        stream.memcpy_htod(&host_asked[..reads.len()], &mut asked.slice_mut(..reads.len())).map_err(failed)?;
+        let (hidden, vocab) = (self.spec.hidden, self.spec.vocab);
+        let mut whole = Vec::new();
+        for (number, chunk) in reads.chunks(*at_once).enumerate() {
+            let first = number * *at_once;
+            let index = index.slice(number * (1 + *at_once)..(number + 1) * (1 + *at_once));
+            let (count, which) = (index.slice(..1), index.slice(1..));
+            let most = room(chunk.len(), *at_once);
+            let of = |width: usize| Rows { count: &count, most, width };
+            self.kernels.pages.gather_rows(of(hidden), &self.space.x.as_view(), &which, &mut rows.as_view_mut())?;
+            let norm = Some(&self.weights.norm);
+            self.kernels.rows.norm(of(hidden), &rows.as_view(), norm, &mut normed.as_view_mut())?;
+            self.weights.head.wide(of(hidden), normed, logits)?;
+            let (scale, cap) = (self.spec.logit_scale, self.spec.logit_soft_cap);
+            if scale != 1.0 || cap.is_some() {
+                self.kernels.activations.cap_logits(of(vocab), (scale, cap), &mut logits.as_view_mut())?;
             }
-        };
-        found.into_iter().zip(reads).enumerate().map(whole).collect()
+            let (asked, mut found) = (asked.slice(first..first + most), found.slice_mut(first..first + most));
+            self.kernels.sample.sample(of(vocab), &logits.as_view(), &asked, &mut found)?;
+            for (row, _) in chunk.iter().enumerate().filter(|(_, read)| read.want == Want::Logits) {
+                let row_of = logits.slice(row * vocab..(row + 1) * vocab);
+                whole.push(stream.clone_dtoh(&row_of).map_err(failed)?);
+            }
+        }
+        let host_found = host_found.as_mut_slice().map_err(failed)?;
+        let found = found.slice(..reads.len());
+        stream.memcpy_dtoh(&found, &mut host_found[..reads.len()]).map_err(failed)?;
+        Ok(whole)
     }
 }
 
@@ -399,19 +442,66 @@ impl<T: Stored> Backend for Decoder<T> {
     }
 
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        self.begin(step)?;
+        self.finish()
+    }
+
+    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+        Some(self)
+    }
+}
+
+impl<T: Stored> Ahead for Decoder<T> {
+    fn begin(&mut self, step: &Step) -> Result<()> {
         let layout = Layout::new(&self.bounds, room(step.tokens.len(), self.most));
-        let stage = self.stage.as_mut_slice().map_err(failed("stage a step"))?;
-        let used = layout.write(&self.bounds, step, stage)?;
+        let taken = |at: &usize| self.flights.iter().any(|flight| flight.stage == *at);
+        let Some(stage) = (0..self.stages.len()).find(|at| !taken(at)) else {
+            return Err(Error::internal("begin a third step on a card"));
+        };
+        let words = self.stages[stage].words.as_mut_slice().map_err(failed("stage a step"))?;
+        let used = layout.write(&self.bounds, step, words)?;
         let mut to = self.staged.slice_mut(..used);
-        self.opened.stream.memcpy_htod(&stage[..used], &mut to).map_err(failed("stage a step"))?;
+        self.opened.stream.memcpy_htod(&words[..used], &mut to).map_err(failed("stage a step"))?;
         self.compute(step.tokens.len())?;
-        let mut seen = Vec::with_capacity(step.reads.len());
-        for reads in step.reads.chunks(LOGIT_ROWS.min(self.most)) {
-            seen.append(&mut self.read(reads)?);
+        let logits = if step.reads.is_empty() { Vec::new() } else { self.read(stage, &step.reads)? };
+        self.stages[stage].done.record(&self.opened.stream).map_err(failed("end a step"))?;
+        self.flights.push_back(Flight { stage, reads: step.reads.clone(), logits });
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Vec<Seen>> {
+        let Some(Flight { stage, reads, logits }) = self.flights.pop_front() else {
+            return Err(Error::internal("finish a step that was not begun"));
+        };
+        let Stage { done, found, .. } = &self.stages[stage];
+        done.synchronize().map_err(failed("compute a step"))?;
+        let found = found.as_slice().map_err(failed("read a step"))?;
+        let mut logits = logits.into_iter();
+        let seen = |(found, read): (&Found, &Read)| match found.seen(&read.want) {
+            Some(seen) => Ok(seen),
+            None => match logits.next() {
+                Some(row) => Ok(answer(&row, read)),
+                None => Err(Error::internal("find a row of logits")),
+            },
+        };
+        found.iter().zip(&reads).map(seen).collect()
+    }
+}
+
+impl Stage {
+    fn new<T>(opened: &Opened, words: usize, head: &HeadSpace<T>) -> std::result::Result<Self, DriverError> {
+        let context = &opened.context;
+        // SAFETY: whatever is copied to the card is written first, and what is read was copied from it.
+        unsafe {
+            Ok(Self {
+                words: context.alloc_pinned(words)?,
+                index: context.alloc_pinned(head.index.len())?,
+                asked: context.alloc_pinned(head.asked.len())?,
+                // The host reads it, which is slow where writes are combined.
+                found: context.alloc_pinned_with_flags(head.found.len(), 0)?,
+                done: context.new_event(None)?,
+            })
         }
-        // The next step overwrites what this one may still be reading.
-        self.opened.stream.synchronize().map_err(failed("compute a step"))?;
-        Ok(seen)
     }
 }
 
@@ -423,15 +513,18 @@ fn floats(words: CudaView<'_, u32>) -> Result<CudaView<'_, f32>> {
 }
 
 impl<T: Stored> HeadSpace<T> {
-    fn new(stream: &Arc<CudaStream>, spec: &DecoderSpec, reads: usize) -> Result<Self> {
-        let room = |width: usize| reads.next_multiple_of(16) * width;
+    /// For steps of at most so many rows, all of which may be read.
+    fn new(stream: &Arc<CudaStream>, spec: &DecoderSpec, most: usize) -> Result<Self> {
+        let reads = LOGIT_ROWS.min(most);
+        let (chunks, room) = (most.div_ceil(reads), |width: usize| reads * width);
         Ok(Self {
-            index: stream.alloc_zeros(reads + 1).map_err(memory("rows to read"))?,
+            reads,
+            index: stream.alloc_zeros(chunks * (1 + reads)).map_err(memory("rows to read"))?,
             rows: stream.alloc_zeros(room(spec.hidden)).map_err(memory("rows to read"))?,
             normed: stream.alloc_zeros(room(spec.hidden)).map_err(memory("rows to read"))?,
             logits: stream.alloc_zeros(room(spec.vocab)).map_err(memory("logits"))?,
-            asked: stream.alloc_zeros(room(1)).map_err(memory("rows to read"))?,
-            found: stream.alloc_zeros(room(1)).map_err(memory("rows to read"))?,
+            asked: stream.alloc_zeros(chunks * reads).map_err(memory("rows to read"))?,
+            found: stream.alloc_zeros(chunks * reads).map_err(memory("rows to read"))?,
         })
     }
 }

@@ -11,7 +11,7 @@ use candle_core::cuda_backend::cudarc::driver::result::{self, DriverError, devic
 use candle_core::cuda_backend::cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaStream};
 
-use super::card::Card;
+use super::card::{Card, version};
 use super::machine::{Machine, Needs, choose, mapped_version, module_version};
 use crate::error::{Error, Result};
 
@@ -24,11 +24,13 @@ const LEAST_CUBLAS: usize = 10_000;
 /// What is missing: the driver library or one that is new enough, a card, a card of this number or of the compute capability
 /// that the kernels need, cuBLASLt.
 pub fn usable(index: usize) -> Result<Card> {
-    choose(
-        index,
-        machine(),
-        Needs { cuda: number(env!("KARAT_CUDA_VERSION")), capability: number(env!("KARAT_COMPUTE_CAPABILITY")) },
-    )
+    let (cuda, capability) = kernels();
+    choose(index, machine(), Needs { cuda, capability })
+}
+
+/// What wrote the kernels; see [`Card`].
+fn kernels() -> (u32, u32) {
+    (number(env!("KARAT_CUDA_VERSION")), number(env!("KARAT_COMPUTE_CAPABILITY")))
 }
 
 /// A card that is open: its context, and the one stream that everything on it goes through.
@@ -90,7 +92,7 @@ fn cards() -> std::result::Result<Machine, DriverError> {
     let (maps, module) = (read("/proc/self/maps"), read("/proc/driver/nvidia/version"));
     let driver = match mapped_version(&maps, "libcuda").or_else(|| module_version(&module)) {
         Some(version) => version.to_owned(),
-        None => format!("of CUDA {}.{}", serves / 1000, serves % 1000 / 10),
+        None => format!("of CUDA {}", version(serves)),
     };
     // SAFETY: takes nothing and gives a number.
     let cublas = unsafe { lt::cublasLtGetVersion() };
@@ -111,6 +113,7 @@ fn cards() -> std::result::Result<Machine, DriverError> {
             memory: unsafe { device::total_mem(handle) }? as u64,
             driver: driver.clone(),
             cublas,
+            kernels: kernels(),
         })
     };
     let cards = (0..device::get_count()?).map(card).collect::<std::result::Result<_, DriverError>>()?;

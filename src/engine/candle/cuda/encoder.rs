@@ -88,11 +88,12 @@ impl<T: Stored> Layer<T> {
 }
 
 impl<T: Stored> Encoder<T> {
-    /// Takes the layers of a host's encoder to a card.
+    /// Takes the layers of a host's encoder to a card, and room for so many tokens at once: whoever comes next takes what is
+    /// left.
     ///
     /// # Errors
     /// The card has no room for them.
-    pub fn new(card: &Card, mut host: Host) -> Result<Self> {
+    pub fn new(card: &Card, mut host: Host, tokens: usize) -> Result<Self> {
         let opened = open(card.clone())?;
         let stream = opened.stream.clone();
         let products = products::<T>(&stream)?;
@@ -113,8 +114,8 @@ impl<T: Stored> Encoder<T> {
             norm: NormWeights::new(&stream, &host.norm)?,
             last_norm: host.last_norm.as_ref().map(|norm| NormWeights::new(&stream, norm)).transpose()?,
             layers,
-            room: 0,
-            space: Space::new(&stream, &host.spec, 0)?,
+            room: tokens,
+            space: Space::new(&stream, &host.spec, tokens)?,
             host,
             opened,
         })
@@ -226,9 +227,10 @@ impl<T: Stored> Encoder<T> {
     ) -> Result<Vec<Vec<f32>>> {
         let stream = self.opened.stream.clone();
         let (tokens, width) = (lengths.iter().sum::<usize>(), self.host.spec.hidden);
+        // A text of more tokens than a batch has.
         if tokens > self.room {
-            self.room = tokens.next_multiple_of(16);
-            self.space = Space::new(&stream, &self.host.spec, self.room)?;
+            self.room = tokens;
+            self.space = Space::new(&stream, &self.host.spec, tokens)?;
         }
         let put = |values: Vec<u32>| stream.clone_htod(&values).map_err(memory("texts"));
         let counts = put(vec![tokens as u32, texts.len() as u32])?;
@@ -291,7 +293,7 @@ impl Shares {
 
 impl<T: Stored> Space<T> {
     fn new(stream: &Arc<CudaStream>, spec: &EncoderSpec, rows: usize) -> Result<Self> {
-        let rows = rows.max(16);
+        let rows = rows.next_multiple_of(16).max(16);
         let wide = |width: usize| stream.alloc_zeros::<f32>(rows * width).map_err(memory("rows of texts"));
         let narrow = |width: usize| stream.alloc_zeros::<T>(rows * width).map_err(memory("rows of texts"));
         let states = AttentionKernels::space(&planner::<T>(spec, None, 1))?;

@@ -1,6 +1,6 @@
 //! Which of a machine's cards karat can compute on, and what is missing where it cannot. Plain data; `driver` asks the machine.
 
-use super::card::Card;
+use super::card::{Card, version};
 use crate::error::{Error, Result};
 
 /// What a machine has, as far as it could be asked.
@@ -51,7 +51,6 @@ pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
         }
         Machine::Cards { serves, cards, cublas } => (serves, cards, cublas),
     };
-    let version = |number: u32| format!("{}.{}", number / 1000, number % 1000 / 10);
     match cards.len() {
         0 => fail(
             "the driver finds no card".into(),
@@ -120,6 +119,7 @@ mod tests {
             memory: 80 << 30,
             driver: "580.65.06".into(),
             cublas: 130_002,
+            kernels: (13_000, 80),
         }
     }
 
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(chosen, card(1, (9, 0)));
         assert_eq!(
             chosen.to_string(),
-            "cuda 9.0, 132 multiprocessors, NVIDIA H100 80GB HBM3, driver 580.65.06, cublaslt 130002"
+            "cuda 9.0, 132 multiprocessors, NVIDIA H100 80GB HBM3, driver 580.65.06, cublaslt 130002, nvcc 13.0 for 8.0"
         );
     }
 

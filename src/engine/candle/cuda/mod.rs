@@ -121,16 +121,17 @@ pub fn computes(spec: &EncoderSpec) -> bool {
     plain && spec.embedding == spec.hidden && spec.head_size() <= 256
 }
 
-/// An encoder on a card, which takes the layers of one of the host.
+/// An encoder on a card, which takes the layers of one of the host, and room for batches.
 ///
 /// # Errors
 /// More than fits the card.
 #[cfg(feature = "cuda")]
-pub fn encoder(card: &Card, host: Encoder, choice: DtypeChoice) -> Result<Box<dyn EncoderBackend>> {
-    Ok(match dtype(choice) {
-        DtypeChoice::F32 => Box::new(encoder::Encoder::<f32>::new(card, host)?),
-        DtypeChoice::F16 => Box::new(encoder::Encoder::<half::f16>::new(card, host)?),
-        DtypeChoice::Bf16 | DtypeChoice::Auto => Box::new(encoder::Encoder::<half::bf16>::new(card, host)?),
+pub fn encoder(card: &Card, host: Encoder, options: &EngineOptions) -> Result<Box<dyn EncoderBackend>> {
+    let tokens = options.batch_tokens;
+    Ok(match dtype(options.dtype) {
+        DtypeChoice::F32 => Box::new(encoder::Encoder::<f32>::new(card, host, tokens)?),
+        DtypeChoice::F16 => Box::new(encoder::Encoder::<half::f16>::new(card, host, tokens)?),
+        DtypeChoice::Bf16 | DtypeChoice::Auto => Box::new(encoder::Encoder::<half::bf16>::new(card, host, tokens)?),
     })
 }
 
@@ -139,6 +140,6 @@ pub fn encoder(card: &Card, host: Encoder, choice: DtypeChoice) -> Result<Box<dy
 /// # Errors
 /// Always.
 #[cfg(not(feature = "cuda"))]
-pub fn encoder(_card: &Card, host: Encoder, _choice: DtypeChoice) -> Result<Box<dyn EncoderBackend>> {
+pub fn encoder(_card: &Card, host: Encoder, _options: &EngineOptions) -> Result<Box<dyn EncoderBackend>> {
     usable(0).map(|_| Box::new(host) as Box<dyn EncoderBackend>)
 }

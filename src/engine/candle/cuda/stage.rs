@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Words at a multiple of which everything begins: 16 bytes.
 const ALIGNMENT: usize = 4;
 
+/// Where the counts of plans begin among the counts.
+pub const PLANS: usize = 3;
+
 /// The least room for rows that holds so many: powers of two and what lies halfway between them, from 16 to `most`. At most
 /// a third of the room is idle then.
 pub fn room(rows: usize, most: usize) -> usize {
@@ -38,7 +41,7 @@ pub struct Bounds {
 pub struct Layout {
     /// Rows.
     pub rows: usize,
-    /// The number of rows; that of pages to copy; of items and combined items of every plan.
+    /// The number of rows; of pages to copy; of tokens carried over; of items and combined items of every plan.
     pub counts: Range<usize>,
     /// `[rows]`: token ids.
     pub ids: Range<usize>,
@@ -50,6 +53,8 @@ pub struct Layout {
     pub angles: Vec<[Range<usize>; 2]>,
     /// `[sequences, 2]`: pages to copy, from, to.
     pub copies: Range<usize>,
+    /// `[sequences, 2]`: tokens carried over, row, read of the step before.
+    pub carried: Range<usize>,
     /// Items and combined items of every plan.
     pub plans: Vec<[Range<usize>; 2]>,
     /// The pages of the sequences.
@@ -66,16 +71,17 @@ impl Layout {
             start..start + words
         };
         let sequences = bounds.sequences.min(rows);
-        let counts = take(2 + 2 * bounds.planners.len());
+        let counts = take(PLANS + 2 * bounds.planners.len());
         let (ids, page, position) = (take(rows), take(rows), take(rows));
         let angles = bounds.ropes.iter().map(|rope| [(); 2].map(|()| take(rows * rope.pairs()))).collect();
         let copies = take(2 * bounds.sequences);
+        let carried = take(2 * bounds.sequences);
         let plans = bounds.planners.iter().map(|planner| {
             let most = planner.most(rows, sequences, bounds.longest);
             [take(most.items * Item::WORDS), take(most.combines * Item::WORDS)]
         });
         let plans = plans.collect();
-        Self { rows, counts, ids, page, position, angles, copies, plans, table: end }
+        Self { rows, counts, ids, page, position, angles, copies, carried, plans, table: end }
     }
 
     /// Words of the largest step whose sequences have at most so many pages.
@@ -92,16 +98,23 @@ impl Layout {
         let rows = step.tokens.len();
         let (sequences, table) = plan::cached(&step.segments);
         let used = self.table + table.len();
-        let fits = rows <= self.rows && 2 * step.copies.len() <= self.copies.len() && used <= words.len();
+        let pairs = |list: usize, place: &Range<usize>| 2 * list <= place.len();
+        let fits = pairs(step.copies.len(), &self.copies) && pairs(step.carried.len(), &self.carried);
+        let fits = fits && rows <= self.rows && used <= words.len();
         if !fits || step.segments.iter().map(|segment| segment.len).sum::<usize>() != rows {
             return Err(Error::internal(format!("stage a step of {rows} tokens for {} rows of a card", self.rows)));
         }
         words[self.counts.start] = rows as u32;
         words[self.counts.start + 1] = step.copies.len() as u32;
+        words[self.counts.start + 2] = step.carried.len() as u32;
         words[self.ids.clone()][..rows].copy_from_slice(&step.tokens);
         for (at, (from, to)) in step.copies.iter().enumerate() {
             words[self.copies.start + 2 * at] = *from;
             words[self.copies.start + 2 * at + 1] = *to;
+        }
+        for (at, carried) in step.carried.iter().enumerate() {
+            words[self.carried.start + 2 * at] = carried.row as u32;
+            words[self.carried.start + 2 * at + 1] = carried.read as u32;
         }
         let tokens = step.segments.iter().flat_map(|s| (s.start..s.start + s.len).map(move |at| (s, at)));
         let mut positions = Vec::with_capacity(rows);
@@ -120,7 +133,7 @@ impl Layout {
         for (at, (planner, places)) in bounds.planners.iter().zip(&self.plans).enumerate() {
             let Plan { items, combines } = planner.plan(&sequences);
             for (list, place, count) in [(items, &places[0], 2 * at), (combines, &places[1], 2 * at + 1)] {
-                words[self.counts.start + 2 + count] = list.len() as u32;
+                words[self.counts.start + PLANS + count] = list.len() as u32;
                 let Some(to) = words[place.clone()].get_mut(..list.len() * Item::WORDS) else {
                     return Err(Error::internal(format!("stage {} shares of attention", list.len())));
                 };
@@ -137,7 +150,7 @@ impl Layout {
 mod tests {
     use super::super::plan::{Heads, Sight};
     use super::*;
-    use crate::engine::backend::Segment;
+    use crate::engine::backend::{Carried, Segment};
 
     #[test]
     fn rooms_are_few_and_large_enough() {
@@ -161,7 +174,8 @@ mod tests {
         let ropes = vec![Rope::fixed(vec![1.0, 0.1, 0.01, 0.001])];
         let bounds = Bounds { sequences: 8, longest: 4096, ropes, planners: vec![planner(None), planner(Some(5))] };
         let layout = Layout::new(&bounds, 32);
-        let mut places = vec![&layout.counts, &layout.ids, &layout.page, &layout.position, &layout.copies];
+        let mut places =
+            vec![&layout.counts, &layout.ids, &layout.page, &layout.position, &layout.copies, &layout.carried];
         places.extend(layout.angles.iter().chain(&layout.plans).flatten());
         places.sort_by_key(|place| (place.start, place.end));
         assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start && pair[1].start % ALIGNMENT == 0));
@@ -170,14 +184,16 @@ mod tests {
         let segment = |start, len, pages: &[u32]| Segment { start, len, pages: pages.into(), rotation: 0 };
         let step = Step {
             copies: vec![(7, 9)],
-            tokens: vec![5, 6, 7, 8],
+            tokens: vec![5, 6, 0, 8],
+            carried: vec![Carried { row: 2, read: 9 }],
             segments: vec![segment(31, 2, &[3, 4]), segment(0, 2, &[9])],
             reads: Vec::new(),
         };
         let mut words = vec![u32::MAX; layout.words(&bounds, 4)];
         let used = layout.write(&bounds, &step, &mut words).unwrap();
-        assert_eq!(words[layout.counts.clone()], [4, 1, 2, 0, 2, 0]);
-        assert_eq!(words[layout.ids.clone()][..4], [5, 6, 7, 8]);
+        assert_eq!(words[layout.counts.clone()], [4, 1, 1, 2, 0, 2, 0]);
+        assert_eq!(words[layout.ids.clone()][..4], [5, 6, 0, 8]);
+        assert_eq!(words[layout.carried.clone()][..2], [2, 9]);
         assert_eq!(words[layout.page.clone()][..4], [3, 4, 9, 9]);
         assert_eq!(words[layout.position.clone()][..4], [31, 32, 0, 1]);
         assert_eq!(words[layout.copies.clone()][..2], [7, 9]);

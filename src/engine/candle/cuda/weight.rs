@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use candle_core::cuda_backend::cudarc::driver::result::mem_get_info;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, CudaStream, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits,
 };
 use rayon::prelude::*;
 
+use super::card::free_of;
 use super::launch::Rows;
 use super::launch::gemm::{GemmKernels, Product};
 use super::matmul::{Form, Kind, Lt, Matmul, Number, Operands};
@@ -81,8 +83,12 @@ pub struct Weight<T> {
 /// Why memory of a card could not be had or written.
 pub fn memory(what: &str) -> impl FnOnce(DriverError) -> Error {
     move |error| {
-        Error::input(format!("put {what} into the memory of the card")).caused_by(error).with_hint(
-            "a model must fit one card; --dtype bf16 halves f32 weights, a lower --kv-gib leaves room for them",
+        // Of the card that was just asked.
+        let free = mem_get_info().map(|(free, total)| format!(", where {}", free_of((free as u64, total as u64))));
+        let what = format!("put {what} into the memory of the card{}", free.unwrap_or_default());
+        Error::input(what).caused_by(error).with_hint(
+            "model, rows and pages must fit one card: --dtype bf16 halves weights in f32, lower --batch-tokens, --max-seqs \
+             and --kv-gib take less room",
         )
     }
 }

@@ -354,3 +354,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
     if (threadIdx.x == 0) found[blockIdx.x] = {logprob, token, 0};
 }
+
+// Tokens that the step before found: ids[row] = found[read].token, for pairs row, read. A row that is no token stays none. Pairs
+// beyond the `most` there is room for, and those of rows or reads that there are not, are left out.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    carry(const Found *found, unsigned reads, const unsigned *pairs, const unsigned *count, unsigned most, unsigned *ids,
+          unsigned rows) {
+    unsigned pair = blockIdx.x * THREADS + threadIdx.x;
+    if (pair >= min(*count, most)) return;
+    unsigned row = pairs[2 * pair], read = pairs[2 * pair + 1];
+    if (row < rows && read < reads) ids[row] = found[read].token;
+}

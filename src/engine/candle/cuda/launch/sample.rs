@@ -86,20 +86,22 @@ impl Found {
     }
 }
 
-/// The kernel that reads logits.
+/// The kernels that read logits and take over what was read.
 pub struct SampleKernels {
     stream: Arc<CudaStream>,
     sample: CudaFunction,
+    carry: CudaFunction,
 }
 
 impl SampleKernels {
-    /// Loads it.
+    /// Loads them.
     ///
     /// # Errors
-    /// The driver does not take it.
+    /// The driver does not take them.
     pub fn load(stream: &Arc<CudaStream>) -> Result<Self> {
         let module = Module::load(stream.context(), "sample", ptx::SAMPLE)?;
-        Ok(Self { stream: stream.clone(), sample: module.function("sample")? })
+        let (sample, carry) = (module.function("sample")?, module.function("carry")?);
+        Ok(Self { stream: stream.clone(), sample, carry })
     }
 
     /// `found[row]` = what `asked[row]` asks of the row of `logits`, `[rows, width]`, scaled and capped as they are to be; where
@@ -130,6 +132,32 @@ impl SampleKernels {
         let mut launch = self.stream.launch_builder(&self.sample);
         launch.arg(logits).arg(asked).arg(rows.count).arg(&width).arg(found);
         // SAFETY: the parameters of `sample`; lengths were checked, and it holds targets against the width.
+        unsafe { launch.launch(config) }.map_err(failed(name)).map(drop)
+    }
+
+    /// `ids[row]` = the token of `found[read]`, for the first `count` pairs row, read, and never for more than there is room
+    /// for. Where a row was not finite, that is no token.
+    ///
+    /// # Errors
+    /// Buffers that are too short.
+    pub fn carry(
+        &self,
+        found: &CudaView<'_, Found>,
+        (pairs, count): (&CudaView<'_, u32>, &CudaView<'_, u32>),
+        ids: &mut CudaViewMut<'_, u32>,
+    ) -> Result<()> {
+        let name = "carry";
+        holds(name, "the number of pairs", count.len(), 1)?;
+        let (reads, most, rows) = (found.len(), pairs.len() / 2, ids.len());
+        if most == 0 || rows == 0 {
+            return Ok(());
+        }
+        let (reads, most_pairs, rows) = (int(name, reads)?, int(name, most)?, int(name, rows)?);
+        let mut config = blocks(name, (most.div_ceil(BLOCK as usize), 1), 0)?;
+        config.block_dim.0 = BLOCK;
+        let mut launch = self.stream.launch_builder(&self.carry);
+        launch.arg(found).arg(&reads).arg(pairs).arg(count).arg(&most_pairs).arg(ids).arg(&rows);
+        // SAFETY: the parameters of `carry`, which holds rows and reads against their numbers.
         unsafe { launch.launch(config) }.map_err(failed(name)).map(drop)
     }
 }

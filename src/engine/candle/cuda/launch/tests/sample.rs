@@ -127,3 +127,22 @@ fn rows_behind_and_rows_not_asked_for_stay() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs a CUDA card"]
+fn tokens_are_carried_over() {
+    let (bench, width) = (Bench::new(), 50);
+    let kernels = SampleKernels::load(&bench.opened.stream).unwrap();
+    let mut logits = vec![0.0f32; MOST * width];
+    (0..MOST).for_each(|at| logits[at * width + at + 7] = if at == 2 { f32::NAN } else { 1.0 });
+    let asked = [Asked::of(&Want::Next { sampling: Sampling::default(), key: 0, position: 0 }); MOST];
+    let (logits, asked, mut found) = (bench.up(&logits), bench.up(&asked), bench.up(&[Found::default(); MOST]));
+    let (logits, asked) = (logits.as_view(), asked.as_view());
+    bench.rows(width, |rows| kernels.sample(rows, &logits, &asked, &mut found.as_view_mut())).unwrap();
+    // One of a row that is not there, one of a read that is not there, one beyond the count.
+    let pairs = [[5, 0], [0, 3], [1, 2], [6, 1], [3, MOST as u32], [4, 1]];
+    let (pairs, count) = (bench.up(pairs.as_flattened()), bench.up(&[5u32]));
+    let mut ids = bench.up(&[100u32, 101, 102, 103, 104, 105]);
+    kernels.carry(&found.as_view(), (&pairs.as_view(), &count.as_view()), &mut ids.as_view_mut()).unwrap();
+    assert_eq!(bench.down(&ids), [10, u32::MAX, 102, 103, 104, 7]);
+}
