@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """The stages of scripts/bench_cuda.sh on a machine with a card; see there.
 
-usage: bench_cuda.py WORK [STAGE…]      WORK holds karat, tests and models (the fixtures)
+usage: bench_cuda.py WORK [STAGE…]      WORK holds karat, tests and models (the fixtures); run in the repository's root
 
 Checks print `ok` or `FAILED` and set the exit code; figures are printed beside a ceiling that was measured in the same call. A
 stage that would not fit into what is left of the nine minutes is left out, and said to be.
 """
-import hashlib, json, os, pathlib, random, re, subprocess, sys, time
+import hashlib, json, os, pathlib, random, re, shutil, subprocess, sys, time
 
 BEGAN, LIMIT = time.monotonic(), 530.0
 FIGURES, FAILED = {}, []
@@ -127,6 +127,45 @@ def sweep(karat):
             out, _, _ = karat.run("generate", model, shuffled, *flags, "--device", "cuda", "--dtype", dtype)
             by_id = {line["id"]: line for line in map(json.loads, right.splitlines())}
             check(f"{dtype} {flags[3:]} another order", all(by_id[line["id"]] == line for line in out))
+
+
+@stage(30)
+def suite(karat):
+    """The default suite whole, with embedder and classifier beside the generator: equal results over two batch sizes."""
+    results = []
+    for number, flags in enumerate(([], ["--batch-tokens", 300, "--max-seqs", 9, "--no-drafts"])):
+        runs = karat.work / f"runs-{number}"
+        args = ["run", "--no-cache", "--no-baseline", "--quiet", "--runs-dir", runs, "--device", "cuda", *flags]
+        began = time.monotonic()
+        done = subprocess.run([karat.work / "karat", *map(str, args)], capture_output=True, text=True, timeout=max(left(), 30))
+        took = time.monotonic() - began
+        # 1: a gate did not pass, which is the suite's affair.
+        if done.returncode not in (0, 1): raise RuntimeError(f"karat run: {done.stderr.strip()[-2000:]}")
+        files = list(runs.glob("*/*/results.jsonl*"))
+        check(f"a record of the run {flags}", len(files) == 1, str(files))
+        results.append(files[0].read_bytes())
+        cases = json.loads((files[0].parent / "verdict.json").read_text())
+        say(f"default suite {flags}, seconds", round(took, 2))
+        FIGURES[f"suite verdict {number}"] = cases
+    check("results.jsonl is equal", results[0] == results[1])
+
+
+@stage(150)
+def sanitize(karat):
+    """The kernels' tests under compute-sanitizer; not the sweeps, which show nothing new there."""
+    sanitizer = shutil.which("compute-sanitizer", path=os.environ["PATH"] + ":/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer")
+    if not sanitizer: return print("  left out: there is no compute-sanitizer")
+    for tool in ("memcheck", "racecheck"):
+        args = [sanitizer, "--tool", tool, "--error-exitcode", "9", karat.work / "tests",
+                "engine::candle::cuda::launch", "--ignored", "--test-threads", "1", "--skip", "company"]
+        try:
+            done = subprocess.run(list(map(str, args)), capture_output=True, text=True, timeout=max(min(left() - 20, 150), 30))
+        except subprocess.TimeoutExpired:
+            print(f"  left out: {tool} takes longer than there is time")
+            continue
+        told = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("=========")]
+        print("\n".join("  " + line for line in told[-8:]))
+        check(f"{tool} is clean", done.returncode == 0, done.stdout[-800:])
 
 
 # ---- figures
@@ -302,7 +341,7 @@ def peer(karat):
 
 def main():
     karat = Karat(sys.argv[1])
-    names = sys.argv[2:] or ["ceilings", "kernels", "parity", "sweep", "decode", "prefill", "small", "embed", "peer"]
+    names = sys.argv[2:] or ["ceilings", "kernels", "parity", "sweep", "suite", "decode", "prefill", "small", "embed", "peer", "sanitize"]
     for name in names:
         seconds, run = STAGES[name]
         if left() < seconds:

@@ -4,7 +4,7 @@
 #   scripts/bench_cuda.sh pack [FOLDER]   here: builds with the feature `cuda` and packs program, kernels' tests and models
 #   scripts/bench_cuda.sh run [FOLDER]    there: everything, or what is named: run FOLDER kernels parity sweep decode …
 #
-# FOLDER (default .cuda-bench, which git ignores) is at most 30 MiB. The machine with the card needs Python with torch and
+# FOLDER is .cuda-bench, which git ignores, unless given; what is packed there is at most 30 MiB. The machine with the card needs Python with torch and
 # transformers, whose CUDA libraries karat uses. Figures go to the standard output and to $OUT/figures.json where OUT is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,25 +22,21 @@ pack)
 for line in sys.stdin:
     made = json.loads(line)
     if made.get("executable") and made["target"]["kind"] == ["lib"]: print(made["executable"])')
+  carried=$(mktemp -d)
+  trap 'rm -rf "$carried"' EXIT
+  strip -o "$carried/karat" "$target/release/karat"
+  strip -o "$carried/tests" "$tests"
+  cp -r tests/fixtures/models "$carried/models"
+  # One archive: program and tests are the same for the most part.
   mkdir -p "$folder"
-  for file in "$target/release/karat" "$tests"; do
-    name=$([ "$file" = "$tests" ] && echo tests || echo karat)
-    cp "$file" "$folder/$name"
-    strip "$folder/$name"
-    xz -T0 -6 -f "$folder/$name"
-  done
-  tar -cJf "$folder/fixtures.tar.xz" -C tests/fixtures models
-  du -sh "$folder" "$folder"/*
-  [ "$(du -sm "$folder" | cut -f1)" -le 30 ] || { echo "$folder is larger than 30 MiB" >&2; exit 1; }
+  tar -C "$carried" -c karat tests models | xz -T0 --lzma2=preset=6,dict=128MiB -c >"$folder/carried.tar.xz"
+  ls -lh "$folder/carried.tar.xz"
+  [ "$(du -m "$folder/carried.tar.xz" | cut -f1)" -le 30 ] || { echo 'that is more than 30 MiB' >&2; exit 1; }
   ;;
 run)
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  for name in karat tests; do
-    xz -dc "$folder/$name.xz" >"$work/$name"
-    chmod +x "$work/$name"
-  done
-  tar -xJf "$folder/fixtures.tar.xz" -C "$work"
+  tar -xJf "$folder/carried.tar.xz" -C "$work"
   # The libraries of torch's wheels: cuBLAS and what it needs.
   libraries=$(python3 -c 'import glob, os, torch; print(":".join(glob.glob(os.path.join(os.path.dirname(os.path.dirname(torch.__file__)), "nvidia", "*", "lib"))))')
   export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -18,6 +18,8 @@ NAMES = {
     "smollm3": "SmolLM3", "stablelm": "StableLM", "starcoder2": "StarCoder2", "bert": "BERT, MiniLM, BGE, E5, GTE", "deberta-v2": "DeBERTa v2, v3",
     "distilbert": "DistilBERT", "modernbert": "ModernBERT", "mpnet": "MPNet", "roberta": "RoBERTa", "xlm-roberta": "XLM-RoBERTa",
 }
+# Families that `cuda::computes` leaves to the CPU; the others were seen on an emulated card.
+ON_CPU = {"deberta-v2", "mpnet"}
 GGUF = {"llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text", "phi3"}
 BEGIN, END = "<!-- families: scripts/family_table.py -->", "<!-- end of families -->"
 
@@ -53,8 +55,9 @@ def main():
             parts = []
             if figure["logits"] is not None: parts.append(f"logits within {figure['logits']:.1e}")
             if figure["cosine"] is not None: parts.append("cosine ≥ 0.999999")
+            cuda = "the CPU does" if kind in ON_CPU else "emulated"
             weights = "safetensors f32, bf16, f16" + ("; GGUF" if kind in GGUF else "")
-            rows.append(f"| {NAMES[kind]} (`{kind}`) | {'yes' if decoder else ''} | {'' if decoder else 'yes'} | {weights} | yes | | "
+            rows.append(f"| {NAMES[kind]} (`{kind}`) | {'yes' if decoder else ''} | {'' if decoder else 'yes'} | {weights} | yes | {cuda} | "
                         f"{', '.join(parts)} ({len(figure['folders'])} checkpoint{'s' * (len(figure['folders']) > 1)}) |")
     if missing: sys.exit(f"no figure or no name for: {', '.join(missing)}")
     if "--check" in sys.argv: return
