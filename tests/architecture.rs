@@ -17,7 +17,18 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/candle/attention.rs", "kernel: lanes are loaded and stored through pointers"),
     ("engine/candle/cache.rs", "kernel: numbers are loaded through pointers"),
     ("engine/candle/cuda/cublaslt.rs", "calls of cuBLASLt"),
+    ("engine/candle/cuda/decoder.rs", "captures and starts steps; the host's memory that a card reaches"),
     ("engine/candle/cuda/driver.rs", "calls of the CUDA driver"),
+    ("engine/candle/cuda/launch/activate.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/attention.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/experts.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/gemm.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/heads.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/norm.rs", "what kernels take as it lies in their memory"),
+    ("engine/candle/cuda/launch/pages.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/pool.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/rows.rs", "starts kernels"),
+    ("engine/candle/cuda/launch/sample.rs", "starts kernels"),
     ("engine/candle/cuda/matmul.rs", "puts products on a stream with pointers into the card's memory"),
     ("engine/candle/linear/mod.rs", "kernel: tiles take pointers, outputs start uninitialised"),
     ("engine/candle/linear/tile.rs", "kernel: lanes are loaded and stored through pointers"),
@@ -399,8 +410,14 @@ fn sources() -> Vec<Source> {
     };
     let mut sources: Vec<Source> = rust_files(&root).iter().map(read).collect();
     let tests: BTreeSet<String> = sources.iter().flat_map(Source::test_files).collect();
-    sources.iter_mut().for_each(|source| source.test = tests.contains(&source.path));
+    sources.iter_mut().for_each(|source| source.test = is_test(&source.path, &tests));
     sources
+}
+
+/// Whether a file is among these test files, or is declared below the `mod.rs` of one.
+fn is_test(path: &str, tests: &BTreeSet<String>) -> bool {
+    let below = |test: &String| test.strip_suffix("mod.rs").is_some_and(|folder| path.starts_with(folder));
+    tests.iter().any(|test| test == path || below(test))
 }
 
 fn root() -> Source {
@@ -551,6 +568,12 @@ fn knows_test_files_by_their_declaration() {
     assert_eq!(files("engine/plan.rs", "mod a; #[cfg(test)] mod tests;")[0], "engine/plan/tests.rs");
     assert_eq!(files("lib.rs", "#[cfg(test)] mod tests;")[0], "tests.rs");
     assert!(files("engine/plan.rs", "mod tests; #[cfg(test)] mod tests { }").is_empty());
+    let tests: BTreeSet<String> = files("engine/chat/mod.rs", "#[cfg(test)] mod tests;").into_iter().collect();
+    for (path, right) in
+        [("engine/chat/tests.rs", true), ("engine/chat/tests/two.rs", true), ("engine/chat/two.rs", false)]
+    {
+        assert_eq!(is_test(path, &tests), right, "{path}");
+    }
 }
 
 #[test]
