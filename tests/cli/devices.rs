@@ -35,7 +35,7 @@ fn a_build_without_cards_says_how_to_get_one_with_them() {
         run.complains(&[&format!(
             "error: failed to use cuda:{index}: this karat was built without the feature `cuda`"
         )])
-        .complains(&["hint: `scripts/check_cuda.sh` builds one with it"]);
+        .complains(&["hint: `cargo build --release --features cuda` builds one with it"]);
     }
 }
 

@@ -71,7 +71,9 @@ pub const BUILT: bool = cfg!(feature = "cuda");
 #[cfg(not(feature = "cuda"))]
 pub fn usable(index: usize) -> crate::error::Result<Card> {
     Err(crate::error::Error::input(format!("use cuda:{index}: this karat was built without the feature `cuda`"))
-        .with_hint("`scripts/check_cuda.sh` builds one with it; `--device cpu` needs none"))
+        .with_hint(
+            "`cargo build --release --features cuda` builds one with it (README, CUDA); `--device cpu` needs none",
+        ))
 }
 
 /// The type that a card computes in where this one was asked for.
