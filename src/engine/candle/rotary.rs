@@ -183,8 +183,9 @@ impl HeadNorm {
     }
 }
 
-/// How the fused q/k/v rows of one layer are laid out and prepared.
-pub struct Heads<'a> {
+/// How the fused q/k/v rows `[tokens, (queries + 2·keys)·size]` of one layer are laid out and prepared; the norms `N` are the
+/// host's or a card's.
+pub struct Heads<'a, N = HeadNorm> {
     /// Query heads.
     pub queries: usize,
     /// Key/value heads.
@@ -192,9 +193,9 @@ pub struct Heads<'a> {
     /// Values per head.
     pub size: usize,
     /// Norm of the queries.
-    pub query_norm: &'a HeadNorm,
+    pub query_norm: &'a N,
     /// Norm of the keys.
-    pub key_norm: &'a HeadNorm,
+    pub key_norm: &'a N,
 }
 
 /// Normalises and rotates (where the model does) the query and key heads of `[tokens, (queries + 2·keys)·size]` in place.

@@ -14,30 +14,25 @@ use candle_core::cuda_backend::cudarc::driver::{
     CudaEvent, CudaGraph, CudaSlice, CudaStream, CudaView, DriverError, PinnedHostSlice,
 };
 
-use super::card::{free_of, size};
+use super::decoder_weights::{Weights, fits, heads, windows};
 use super::driver::{Opened, open};
 use super::launch::Rows;
 use super::launch::attention::AttentionKernels;
 use super::launch::experts::{Groups, Mixture};
-use super::launch::gemm::GemmKernels;
-use super::launch::norm::NormWeights;
 use super::launch::pages::Pages;
 use super::launch::rows::{Added, Embedding};
 use super::launch::sample::{Asked, Found};
-use super::layer::{FeedForward, Layer, LayerCache};
-use super::matmul::Lt;
+use super::layer::{FeedForward, LayerCache};
 use super::pass::{ExpertSpace, Kernels, Pass, PlanViews, Space};
-use super::plan::{Heads, Planner, Sight};
+use super::plan::Planner;
 use super::stage::{Bounds, Layout, PLANS, room};
-use super::weight::{Products, Stored, To, Weight, matrix, memory, upload};
+use super::weight::{Products, Stored, memory};
 use crate::engine::backend::{Ahead, Backend, Read, Seen, Shape, Step, Want};
 use crate::engine::candle::cache::PAGE;
 use crate::engine::candle::cuda::Card;
 use crate::engine::candle::decoder::answer;
 use crate::engine::candle::device;
-use crate::engine::candle::layer::Loader;
 use crate::engine::candle::spec::DecoderSpec;
-use crate::engine::candle::weights::{Checkpoint, count_weights};
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
 
@@ -104,17 +99,6 @@ struct Flight {
     logits: Vec<Vec<f32>>,
 }
 
-/// The weights.
-struct Weights<T> {
-    /// `[vocab, hidden]`; the head's own where the model shares it.
-    embedding: Arc<CudaSlice<T>>,
-    /// `[context, hidden]`, where the model has such a table.
-    positions: Option<CudaSlice<f32>>,
-    layers: Vec<Layer<T>>,
-    norm: NormWeights,
-    head: Weight<T>,
-}
-
 /// Rows between the last layer and the answers.
 struct HeadSpace<T> {
     /// Reads that are answered at a time.
@@ -137,17 +121,6 @@ fn failed(what: &str) -> impl FnOnce(DriverError) -> Error {
     move |error| Error::internal(format!("{what} on a card")).caused_by(error)
 }
 
-/// Windows that layers have, each once, in the order of the layers.
-fn windows(spec: &DecoderSpec) -> Vec<Option<usize>> {
-    let mut windows = Vec::new();
-    for layer in &spec.layers {
-        if !windows.contains(&layer.window) {
-            windows.push(layer.window);
-        }
-    }
-    windows
-}
-
 /// Decoders for cards of one kind; the host reads every weight once.
 ///
 /// # Errors
@@ -162,74 +135,11 @@ pub fn load<T: Stored>(
     for opened in &opened {
         fits::<T>(opened, folder)?;
     }
-    let products: Vec<Products> = opened.iter().map(|opened| products::<T>(&opened.stream)).collect::<Result<_>>()?;
-    let weights = weights::<T>(&products, folder, spec)?;
+    let products: Vec<Products> =
+        opened.iter().map(|opened| Products::new::<T>(&opened.stream)).collect::<Result<_>>()?;
+    let weights = Weights::<T>::load(&products, folder, spec)?;
     let parts = opened.into_iter().zip(products).zip(weights);
     parts.map(|((opened, products), weights)| Decoder::new(opened, &products, weights, spec, options)).collect()
-}
-
-/// That the weights of a folder fit a card.
-fn fits<T: Stored>(opened: &Opened, folder: &Path) -> Result<()> {
-    let needed = count_weights(folder)?.values().sum::<u64>().saturating_mul(size_of::<T>() as u64);
-    let (free, total) = opened.memory()?;
-    if needed <= free {
-        return Ok(());
-    }
-    let (card, kind) = (opened.card.index, T::KIND.name());
-    let what = format!("put {} of weights in {kind} on cuda:{card}", size(needed));
-    Err(Error::input(format!("{what}, where {}", free_of((free, total)))).at(folder).with_hint(
-        "a model must fit one card: take a larger card, a smaller model, or `--dtype bf16` where it was f32",
-    ))
-}
-
-/// What multiplies on a card.
-///
-/// # Errors
-/// cuBLASLt is not there.
-pub fn products<T: Stored>(stream: &Arc<CudaStream>) -> Result<Products> {
-    Ok(Products { lt: Lt::new(stream)?, gemm: Arc::new(GemmKernels::load(stream, T::KIND)?) })
-}
-
-fn heads(spec: &DecoderSpec, window: Option<usize>) -> Heads {
-    let attention = &spec.attention;
-    Heads {
-        queries: attention.queries,
-        keys: attention.keys,
-        size: attention.head_size,
-        scale: attention.scale,
-        cap: attention.soft_cap,
-        sight: Sight::causal(window),
-    }
-}
-
-/// The weights of a folder on every card.
-fn weights<T: Stored>(cards: &[Products], folder: &Path, spec: &DecoderSpec) -> Result<Vec<Weights<T>>> {
-    let checkpoint = Checkpoint::open(folder, T::ON_HOST)?;
-    let loader = Loader::new(&checkpoint, spec);
-    let windows = windows(spec);
-    let mut layers: Vec<Vec<Layer<T>>> = cards.iter().map(|_| Vec::with_capacity(spec.layers.len())).collect();
-    for (index, layer) in spec.layers.iter().enumerate() {
-        let plan = windows.iter().position(|window| *window == layer.window).unwrap_or(0);
-        let host = loader.layer(index)?;
-        for (card, layers) in cards.iter().zip(&mut layers) {
-            layers.push(Layer::new(card, &host, (heads(spec, layer.window), plan))?);
-        }
-    }
-    let table = loader.table()?;
-    let own = (!spec.tied).then(|| loader.head()).transpose()?;
-    let positions = spec.positions.then(|| loader.positions()).transpose()?;
-    let norm = loader.last_norm()?;
-    let rest = |(card, layers): (&Products, Vec<Layer<T>>)| {
-        let stream = card.lt.stream();
-        let embedding = matrix(stream, &table)?;
-        let head = match &own {
-            Some(head) => Weight::new(card, head, To::Wide)?,
-            None => Weight::of(card, embedding.clone(), &table, To::Wide)?,
-        };
-        let positions = positions.as_deref().map(|table| upload(stream, table)).transpose()?;
-        Ok(Weights { embedding, positions, layers, norm: NormWeights::new(stream, &norm)?, head })
-    };
-    cards.iter().zip(layers).map(rest).collect()
 }
 
 impl<T: Stored> Decoder<T> {

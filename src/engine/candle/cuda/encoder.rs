@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, CudaView, DriverError};
 
-use super::decoder::products;
 use super::driver::{Opened, open};
 use super::launch::Rows;
 use super::launch::activate::ActivationKernels;
 use super::launch::attention::{AttentionKernels, Work};
-use super::launch::heads::{HeadKernels, HeadNorm, Heads as PreparedHeads, Rotation};
+use super::launch::heads::{HeadKernels, HeadNorm, Rotation};
 use super::launch::norm::NormWeights;
 use super::launch::pool::{PoolKernels, Texts};
 use super::launch::rows::{Added, Embedding, RowKernels, Step};
@@ -22,7 +21,7 @@ use crate::engine::candle::device::in_pool;
 use crate::engine::candle::encoder::{Encoder as Host, EncoderSpec, positions};
 use crate::engine::candle::encoder_weights::Layer as HostLayer;
 use crate::engine::candle::ops;
-use crate::engine::candle::rotary::RopeRows;
+use crate::engine::candle::rotary::{self, RopeRows};
 use crate::engine::request::Pooling;
 use crate::error::{Error, Result};
 
@@ -96,7 +95,7 @@ impl<T: Stored> Encoder<T> {
     pub fn new(card: &Card, mut host: Host, tokens: usize) -> Result<Self> {
         let opened = open(card.clone())?;
         let stream = opened.stream.clone();
-        let products = products::<T>(&stream)?;
+        let products = Products::new::<T>(&stream)?;
         let layers = std::mem::take(&mut host.layers);
         let layers = layers.iter().map(|layer| Layer::new(&products, layer)).collect::<Result<_>>()?;
         let table = |values: &[f32]| match values.is_empty() {
@@ -167,7 +166,7 @@ impl<T: Stored> Encoder<T> {
         }
         let none = HeadNorm::Absent;
         let (heads, size) = (spec.heads, spec.head_size());
-        let prepared = PreparedHeads { queries: heads, keys: heads, size, query_norm: &none, key_norm: &none };
+        let prepared = rotary::Heads { queries: heads, keys: heads, size, query_norm: &none, key_norm: &none };
         for index in 0..self.layers.len() {
             let (before, behind) = self.layers.split_at_mut(index + 1);
             let (layer, window) = (&mut before[index], spec.windows[index]);

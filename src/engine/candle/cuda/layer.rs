@@ -14,6 +14,7 @@ use super::plan::Heads;
 use super::weight::{Products, Stored, To, Weight};
 use crate::engine::candle::layer::{Block as HostBlock, FeedForward as HostFeedForward, Layer as HostLayer};
 use crate::engine::candle::norm::Norm;
+use crate::engine::candle::rotary;
 use crate::engine::candle::spec::FeedForwardSpec;
 use crate::error::Result;
 
@@ -184,7 +185,7 @@ impl<T: Stored> Layer<T> {
         let written =
             heads::Cache { keys: keys_at, values: values_at, page: &pass.page, position: &pass.position, pages };
         let (heads, rotation) =
-            (heads::Heads { queries, keys, size, query_norm, key_norm }, self.rope.map(|rope| pass.rotation(rope)));
+            (rotary::Heads { queries, keys, size, query_norm, key_norm }, self.rope.map(|rope| pass.rotation(rope)));
         let rows = pass.rows(self.query_key_value.outputs());
         pass.kernels.heads.prepare(rows, &heads, (rotation.as_ref(), Some(written)), &mut qkv.as_view_mut())?;
         let plan = &pass.plans[self.plan];

@@ -10,6 +10,10 @@
 //! | `matmul` | `y = x · wᵀ` on a card, the same bits for a row whatever its company |
 //! | `kernels` | kernels of our own, compiled by `build.rs` |
 //! | `launch` | them as safe functions |
+//! | `weight` | a matrix on a card with its product |
+//! | `decoder`, `decoder_weights`, `layer`, `experts` | the parametric decoder there, and its steps |
+//! | `encoder` | the parametric encoder there |
+//! | `pass`, `stage` | what a step knows of its tokens; how it is told to the card, plain data |
 //! | `plan` | how attention is shared out over a card; plain data |
 //! | `reference` | what they compute, in plain Rust, for tests |
 //!
@@ -23,6 +27,8 @@ mod card;
 mod cublaslt;
 #[cfg(feature = "cuda")]
 mod decoder;
+#[cfg(feature = "cuda")]
+mod decoder_weights;
 #[cfg(feature = "cuda")]
 mod driver;
 #[cfg(feature = "cuda")]

@@ -130,6 +130,16 @@ pub struct Products {
     pub gemm: Arc<GemmKernels>,
 }
 
+impl Products {
+    /// For weights of a type, on a stream.
+    ///
+    /// # Errors
+    /// cuBLASLt is not there.
+    pub fn new<T: Stored>(stream: &Arc<CudaStream>) -> Result<Self> {
+        Ok(Self { lt: Lt::new(stream)?, gemm: Arc::new(GemmKernels::load(stream, T::KIND)?) })
+    }
+}
+
 impl<T: Stored> Weight<T> {
     /// Copies a layer of the host.
     ///

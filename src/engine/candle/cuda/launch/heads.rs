@@ -12,6 +12,7 @@ use super::norm::{Argument, NormWeights};
 use super::{Module, Rows, THREADS, address, blocks, failed, holds, int, ptx, typed};
 use crate::engine::candle::cache::PAGE;
 use crate::engine::candle::cuda::matmul::{Kind, Number};
+use crate::engine::candle::rotary::{self, Heads};
 use crate::error::{Error, Result};
 
 /// Heads that a block computes at once.
@@ -36,29 +37,14 @@ impl HeadNorm {
     ///
     /// # Errors
     /// No memory is left.
-    pub fn new(stream: &Arc<CudaStream>, norm: &crate::engine::candle::rotary::HeadNorm) -> Result<Self> {
-        use crate::engine::candle::rotary::HeadNorm as Host;
+    pub fn new(stream: &Arc<CudaStream>, norm: &rotary::HeadNorm) -> Result<Self> {
         Ok(match norm {
-            Host::Each(norms) if norms.is_empty() => Self::Absent,
-            Host::Each(norms) if norms.len() == 1 => Self::Shared(NormWeights::new(stream, &norms[0])?),
-            Host::Each(norms) => Self::PerHead(NormWeights::of_heads(stream, norms)?),
-            Host::Whole(norm) => Self::Whole(NormWeights::new(stream, norm)?),
+            rotary::HeadNorm::Each(norms) if norms.is_empty() => Self::Absent,
+            rotary::HeadNorm::Each(norms) if norms.len() == 1 => Self::Shared(NormWeights::new(stream, &norms[0])?),
+            rotary::HeadNorm::Each(norms) => Self::PerHead(NormWeights::of_heads(stream, norms)?),
+            rotary::HeadNorm::Whole(norm) => Self::Whole(NormWeights::new(stream, norm)?),
         })
     }
-}
-
-/// How the rows `[tokens, (queries + 2·keys)·size]` of one layer are laid out and prepared.
-pub struct Heads<'a> {
-    /// Query heads.
-    pub queries: usize,
-    /// Key/value heads.
-    pub keys: usize,
-    /// Values per head.
-    pub size: usize,
-    /// Norm of the queries.
-    pub query_norm: &'a HeadNorm,
-    /// Norm of the keys.
-    pub key_norm: &'a HeadNorm,
 }
 
 /// The angles of a step.
@@ -152,7 +138,7 @@ impl HeadKernels {
     pub fn prepare<T: Number + DeviceRepr>(
         &self,
         rows: Rows<'_>,
-        heads: &Heads<'_>,
+        heads: &Heads<'_, HeadNorm>,
         (rotation, cache): (Option<&Rotation<'_>>, Option<Cache<'_, '_, T>>),
         qkv: &mut CudaViewMut<'_, T>,
     ) -> Result<()> {

@@ -4,12 +4,12 @@ use half::{bf16, f16};
 
 use super::{Bench, COUNT, MOST, Value, assert_rows};
 use crate::engine::candle::cache::PAGE;
-use crate::engine::candle::cuda::launch::heads::{Cache, HeadKernels, HeadNorm, Heads, Rotation};
+use crate::engine::candle::cuda::launch::heads::{Cache, HeadKernels, HeadNorm, Rotation};
 use crate::engine::candle::cuda::reference::heads as reference;
 use crate::engine::candle::cuda::reference::numbers::numbers;
 use crate::engine::candle::cuda::reference::rows::some_norm;
 use crate::engine::candle::norm::NormKind;
-use crate::engine::candle::rotary::HeadNorm as Host;
+use crate::engine::candle::rotary::{HeadNorm as Host, Heads};
 
 /// Query heads, key heads, size, pairs: as models have them, and odd ones.
 const SHAPES: [(usize, usize, usize, usize); 5] =
