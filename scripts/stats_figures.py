@@ -84,6 +84,49 @@ for name, x in [("PERM1", [0.3, -0.1, 0.25, 0.4, 0.15, -0.05, 0.2]), ("PERM2", [
     r = st.permutation_test((np.array(x),), lambda v, axis: np.mean(v, axis=axis), permutation_type="samples", vectorized=True,
                             n_resamples=np.inf)
     show(name, [lit(r.pvalue)])
+
+
+def upper(k, n, p, mid):
+    """P(X >= k) of Binomial(n, p), of mid-p with k itself half."""
+    return st.binom.sf(k - 1, n, p) - (0.5 * st.binom.pmf(k, n, p) if mid else 0)
+
+
+def mcnemar(k, n, mid):
+    """McNemar's p-value of the smaller count k of n."""
+    return 1.0 if 2 * k == n else 2 * (st.binom.cdf(k, n, 0.5) - (0.5 * st.binom.pmf(k, n, 0.5) if mid else 0))
+
+
+KINDS = [("MidP", True), ("Exact", False)]
+show("BINOMIAL", [f"            ({k}, {n}, {p}, {lit(st.binom.pmf(k, n, p))}, {lit(st.binom.sf(k - 1, n, p))}, "
+                  f"{lit(st.binom.cdf(k, n, p))})," for k, n, p in
+                  [(0, 7, 0.2), (3, 7, 0.2), (7, 7, 0.9), (1, 400, 1e-4), (50, 400, 0.1), (210, 400, 0.5), (5_100, 10_000, 0.5),
+                   (70, 100_000, 0.001), (501_500, 1_000_000, 0.5), (4_999, 10_000_000, 0.0005)]])
+show("MIDP", [f"            ({b}, {c}, {lit(mcnemar(min(b, c), b + c, True))})," for b, c in
+              [(5, 0), (5, 1), (10, 11), (121, 59), (25, 60), (9_800, 10_100), (0, 40), (20_000, 20_700)]])
+lines = []
+for b, c, n, level in [(5, 0, 12, 0.95), (0, 5, 12, 0.95), (3, 3, 40, 0.95), (30, 12, 500, 0.95), (121, 59, 1319, 0.95),
+                       (25, 60, 100, 0.99), (9_800, 10_100, 1_000_000, 0.95), (0, 1, 1, 0.9), (2, 40, 400, 0.5)]:
+    for name, mid in KINDS:
+        # Its roots to the last digits; of none the end is 0.
+        least = lambda k: brentq(lambda t: upper(k, b + c, t, mid) - (1 - level) / 2, 1e-15, 1 - 1e-15, xtol=1e-16,
+                                 rtol=1e-15) if k else 0.0
+        scale = (b + c) / n
+        lines.append(f"            (McNemar::{name}, {b}, {c}, {n}, {level}, {lit((2 * least(c) - 1) * scale)}, "
+                     f"{lit((1 - 2 * least(b)) * scale)}),")
+show("INTERVALS", lines)
+lines = []
+for n, psi, delta, alpha in [(12, 0.5, 0.4, 0.05), (60, 0.3, 0.2, 0.05), (200, 0.1, 0.05, 0.05), (380, 0.05, 0.05, 0.05),
+                             (1_000, 0.2, 0.0, 0.01), (2_000, 0.3, 0.06, 0.1)]:
+    for name, mid in KINDS:
+        power, theta = 0.0, (1 + delta / psi) / 2
+        for m in range(n + 1):
+            k = np.arange((m + 1) // 2)
+            own = k[2 * (st.binom.cdf(k, m, 0.5) - (0.5 * st.binom.pmf(k, m, 0.5) if mid else 0)) < alpha]
+            if len(own):
+                found = st.binom.cdf(own[-1], m, theta) + st.binom.cdf(own[-1], m, 1 - theta)
+                power += st.binom.pmf(m, n, psi) * found
+        lines.append(f"            ({n}, {psi}, {delta}, McNemar::{name}, {alpha}, {lit(power)}),")
+show("POWER", lines)
 x = np.array([(i * 37 % 101 - 47) / 100 for i in range(200)])
 rng, hits, rounds = np.random.default_rng(0), 0, 100
 for _ in range(rounds):

@@ -19,6 +19,24 @@ impl Interval {
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
+
+    /// The interval of a difference made to hold 0 exactly where the test it belongs to is not significant: the two may differ
+    /// in the last bit, and an open end is closed here. `up` says on which side of 0 the estimate lies.
+    pub(super) fn agreeing(self, up: bool, significant: bool) -> Self {
+        const LEAST: f64 = f64::MIN_POSITIVE;
+        let Self { low, high } = self;
+        match (significant, up) {
+            (false, _) => Self { low: low.min(0.0), high: high.max(0.0) },
+            (true, true) => Self { low: low.max(LEAST), high: high.max(LEAST) },
+            (true, false) => Self { low: low.min(-LEAST), high: high.min(-LEAST) },
+        }
+    }
+}
+
+/// What lies outside a confidence `level`, 1 - level to 15 digits: of 0.95 it is the 0.05 that p-values are held against, and
+/// not 0.05 + 4e-17. `None` outside (0, 1).
+pub(super) fn beyond(level: f64) -> Option<f64> {
+    (level > 0.0 && level < 1.0).then(|| ((1.0 - level) * 1e15).round() / 1e15)
 }
 
 /// Wilson's score interval of the rate `passed / n` at a confidence `level` (E. B. Wilson, 1927).

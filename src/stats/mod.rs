@@ -6,11 +6,14 @@
 //! statsmodels and others (`scripts/stats_figures.py`).
 
 mod agreement;
+mod beta;
+mod binomial;
 mod bootstrap;
 mod calibration;
 mod cluster;
 mod interval;
 mod mcnemar;
+mod mcnemar_power;
 mod moments;
 mod normal;
 mod permutation;
@@ -26,7 +29,8 @@ pub use bootstrap::{Differences, Resampling, bootstrap_mean};
 pub use calibration::{Bin, Calibration, calibration};
 pub use cluster::{Clusters, clustered_error};
 pub use interval::{ClusterCounts, Interval, wilson, wilson_clustered};
-pub use mcnemar::mcnemar_exact;
+pub use mcnemar::{McNemar, mcnemar_exact, mcnemar_mid_p};
+pub use mcnemar_power::{Detectable, mcnemar_detectable, mcnemar_power};
 pub use moments::{mean, variance};
 pub use normal::normal_quantile;
 pub use permutation::sign_flip;

@@ -1,5 +1,7 @@
 //! Student's t distribution, by the continued fraction of the incomplete beta function.
 
+use super::beta::fraction;
+
 /// P(|T| >= `t`) for T of Student's t with `degrees` of freedom, which need not be whole; `None` where there are none or
 /// `t` is not a number.
 ///
@@ -57,29 +59,6 @@ fn ln_beta_half(a: f64) -> f64 {
     let square = a * a;
     let series = (1.0 / 8.0 - (1.0 / 192.0 - (1.0 / 640.0 - 17.0 / (14336.0 * square)) / square) / square) / a;
     ln_root_pi - (0.5 * libm::log(a) - series)
-}
-
-/// The continued fraction of I_x(a, b) (Numerical Recipes, 6.4), by the modified method of Lentz.
-fn fraction(a: f64, b: f64, x: f64) -> f64 {
-    const TINY: f64 = 1e-300;
-    let guard = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let (mut c, mut d) = (1.0, 1.0 / guard(1.0 - (a + b) * x / (a + 1.0)));
-    let mut value = d;
-    for m in 1..10_000 {
-        let m = f64::from(m);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / guard(1.0 + even * d);
-        c = guard(1.0 + even / c);
-        value *= d * c;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / guard(1.0 + odd * d);
-        c = guard(1.0 + odd / c);
-        value *= d * c;
-        if (d * c - 1.0).abs() < 1e-16 {
-            break;
-        }
-    }
-    value
 }
 
 #[cfg(test)]
