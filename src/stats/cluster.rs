@@ -23,6 +23,26 @@ impl Clusters {
         }
     }
 
+    /// Number of clusters.
+    pub fn len(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// Number of pairs of all clusters.
+    pub fn pairs(&self) -> u64 {
+        self.pairs
+    }
+
+    /// Sum and number of the differences of each, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (f64, u64)> {
+        self.sums.iter().copied()
+    }
+
     /// The mean difference over all pairs; `None` for no pairs.
     pub fn mean(&self) -> Option<f64> {
         let mut sum = 0.0;
@@ -131,6 +151,8 @@ mod tests {
         }
         clusters.push(9.0, 0);
         assert_eq!((clusters.differences(), clusters.sums()), (plain.clone(), plain));
+        assert_eq!((clusters.len(), clusters.pairs(), clusters.is_empty()), (3, 3, false));
+        assert_eq!(clusters.iter().collect::<Vec<_>>(), [(0.5, 1), (0.0, 1), (-1.0, 1)]);
         assert_eq!((Clusters::default().mean(), Clusters::default().differences().pairs()), (None, 0));
         clusters.push(f64::NAN, 1);
         assert_eq!(clusters.differences(), Differences::default());

@@ -21,6 +21,9 @@ mod power;
 mod quantile;
 mod random;
 mod repeats;
+mod sign_flip;
+#[cfg(test)]
+mod size_tests;
 mod student;
 mod two_sample;
 
@@ -38,6 +41,7 @@ pub use power::{holm, smallest_detectable};
 pub use quantile::{quantile, quantile_sorted};
 pub use random::CounterRng;
 pub use repeats::{pass_at_k, pass_hat_k, within_case_variance};
+pub use sign_flip::{Draws, UnitTest, pair_test, unit_test};
 pub use student::{student_bound, student_two_sided};
 pub use two_sample::{TwoSample, two_rates, welch};
 
