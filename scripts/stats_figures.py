@@ -127,6 +127,39 @@ for n, psi, delta, alpha in [(12, 0.5, 0.4, 0.05), (60, 0.3, 0.2, 0.05), (200, 0
                 power += st.binom.pmf(m, n, psi) * found
         lines.append(f"            ({n}, {psi}, {delta}, McNemar::{name}, {alpha}, {lit(power)}),")
 show("POWER", lines)
+
+
+def subsets(b, c, z, delta):
+    """P(T > 0) + P(T = 0) / 2 of T, the sum of the differences less delta over a random half of the pairs: b of -1, c of 1,
+    z of 0."""
+    i, j, k = np.ogrid[:b + 1, :c + 1, :z + 1]
+    chance = st.binom.pmf(i, b, 0.5) * st.binom.pmf(j, c, 0.5) * st.binom.pmf(k, z, 0.5)
+    total = (j - i) - delta * (i + j + k)
+    return (chance * ((total > 1e-12) + 0.5 * (abs(total) <= 1e-12))).sum()
+
+
+def outermost(accepts, inside, outside):
+    for _ in range(45):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if accepts(middle) else (inside, middle)
+    return inside
+
+
+lines = []
+for b, c, n in [(0, 5, 12), (5, 0, 50), (1, 9, 60), (9, 1, 200), (12, 9, 100), (30, 12, 120)]:
+    own = (c - b) / n
+    low = outermost(lambda d: 2 * (1 - subsets(b, c, n - b - c, d)) >= 0.05, own - 1e-9, -1.0)
+    high = outermost(lambda d: 2 * subsets(b, c, n - b - c, d) >= 0.05, own + 1e-9, 1.0)
+    lines.append(f"        ({b}, {c}, {n}, {low:.9f}, {high:.9f}),")
+show("OUTCOMES", lines)
+values = [i * 37 % 101 - 47 for i in range(200)]
+chances = np.zeros(2 * sum(map(abs, values)) + 1)
+chances[len(chances) // 2] = 1.0
+for size in map(abs, values):
+    chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2
+far = abs(np.arange(len(chances)) - len(chances) // 2)
+show("FLIPMID", [lit(chances[far > abs(sum(values))].sum() + chances[far == abs(sum(values))].sum() / 2)])
+show("STUDENT", [str(st.t.interval(0.95, 199, np.mean(values) / 100, st.sem(values) / 100))])
 x = np.array([(i * 37 % 101 - 47) / 100 for i in range(200)])
 rng, hits, rounds = np.random.default_rng(0), 0, 100
 for _ in range(rounds):

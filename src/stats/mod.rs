@@ -1,4 +1,5 @@
-//! Pure numbers: means, quantiles, intervals, tests of pairs and of two samples, the bootstrap, power, agreement, calibration.
+//! Pure numbers: means, quantiles, intervals, tests of pairs, of units of several pairs and of two samples, the bootstrap,
+//! power and what a test could have found, agreement, calibration.
 //!
 //! No I/O, no datasets, no scorers. Everything sums in index order and draws from a counter-based generator, so that
 //! equal input gives equal bits whatever the thread count. What is undefined (the mean of nothing, the rate of no
@@ -41,7 +42,7 @@ pub use power::{holm, smallest_detectable};
 pub use quantile::{quantile, quantile_sorted};
 pub use random::CounterRng;
 pub use repeats::{pass_at_k, pass_hat_k, within_case_variance};
-pub use sign_flip::{Draws, UnitTest, pair_test, unit_test};
+pub use sign_flip::{Draws, UnitTest, outcome_test, pair_test, unit_test};
 pub use student::{student_bound, student_two_sided};
 pub use two_sample::{TwoSample, two_rates, welch};
 

@@ -4,10 +4,12 @@
 use rayon::prelude::*;
 
 use super::interval::beyond;
-use super::{Clusters, CounterRng, Differences, Interval};
+use super::{Clusters, CounterRng, Differences, Interval, mcnemar_mid_p, normal_quantile};
 
 /// Up to so many units, all signs are tried.
 const EXACT: usize = 16;
+/// Of more equal pairs than this the balance of signs is drawn from its normal limit instead of bit by bit.
+const MANY: u64 = 1 << 17;
 
 /// How to draw signs. The default is what reports use: 9,999 draws, seed 0, 95 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +67,30 @@ pub fn pair_test(pairs: &Differences, how: Draws, bounds: (f64, f64)) -> Option<
     signed.test(how, bounds)
 }
 
+/// [`unit_test`] of paired outcomes, each pair a unit: of `pairs`, so many passed before only and so many pass now only. The
+/// p-value is [`mcnemar_mid_p`], exact at any size; the interval is that of the difference of pass rates, in [-1, 1], and takes
+/// into account that the number of pairs that differ is chance too. An end that the draws put on the other side of 0 than the
+/// p-value is moved to 0.
+///
+/// `None` for no pairs, more that differ than there are, or no draws where some are needed.
+pub fn outcome_test(regressed: u64, improved: u64, pairs: u64, how: Draws) -> Option<UnitTest> {
+    let changed = regressed.checked_add(improved).filter(|changed| pairs > 0 && *changed <= pairs)?;
+    let (equal, rates, p_value) = (pairs - changed, (-1.0, 1.0), mcnemar_mid_p(regressed, improved));
+    let shown = if pairs <= EXACT as u64 || all_signs(changed, how.draws).is_some() {
+        let outcomes = Differences::of_outcomes(regressed, improved, pairs);
+        Signed { equal, single: outcomes.changed().to_vec(), joined: Vec::new() }.shown(how)?
+    } else {
+        let one = |at: u32| {
+            let mut rng = CounterRng::new(how.seed, u64::from(at));
+            let (worse, better) = (random_balance(&mut rng, regressed), random_balance(&mut rng, improved));
+            Draw { sum: better - worse, n: better + worse + random_balance(&mut rng, equal) }
+        };
+        let draws = (0..how.draws).into_par_iter().map(one).collect();
+        Shown { sum: improved as f64 - regressed as f64, n: pairs as f64, itself: 1, draws }
+    };
+    (!shown.draws.is_empty()).then(|| shown.test(p_value, how.level, rates))
+}
+
 /// Units, of which those that are one pair without a difference are only counted.
 #[derive(Debug, Default)]
 struct Signed {
@@ -99,6 +125,11 @@ impl Signed {
     }
 
     fn test(self, how: Draws, bounds: (f64, f64)) -> Option<UnitTest> {
+        let shown = self.shown(how)?;
+        Some(shown.test(shown.p_value(), how.level, bounds))
+    }
+
+    fn shown(self, how: Draws) -> Option<Shown> {
         let (mut sum, mut sizes, mut n) = (0.0, 0.0, self.equal as f64);
         for (own, pairs) in self.listed() {
             sum += own;
@@ -116,8 +147,7 @@ impl Signed {
             Draw { sum: if equal { f64::abs(seen).copysign(draw.sum) } else { draw.sum }, ..draw }
         };
         let (draws, itself) = Plan::new(self, how.draws)?.draws(how.seed);
-        let draws: Vec<Draw> = draws.into_iter().map(snap).collect();
-        Some(Shown { sum: seen, n, itself, draws }.test(how.level, bounds))
+        Some(Shown { sum: seen, n, itself, draws: draws.into_iter().map(snap).collect() })
     }
 }
 
@@ -142,8 +172,7 @@ impl Plan {
             return None;
         }
         let tried: Vec<_> = units.listed().filter(|(sum, _)| *sum != 0.0).collect();
-        let all = 1u64.checked_shl(tried.len().saturating_sub(1) as u32).filter(|all| *all <= u64::from(draws));
-        let Some(all) = all.filter(|_| tried.len() <= EXACT) else {
+        let Some(all) = all_signs(tried.len() as u64, draws) else {
             return Some(Self { tried: Vec::new(), drawn: units, repeats: u64::from(draws) });
         };
         units.joined.retain(|(sum, _)| *sum == 0.0);
@@ -156,7 +185,7 @@ impl Plan {
         let patterns = 1u64 << self.tried.len().saturating_sub(1);
         let one = |at: u64| {
             let mut draw = Draw { sum: 0.0, n: 0.0 };
-            draw.add(self.tried.iter().copied(), at / self.repeats << 1);
+            draw.add(self.tried.iter().copied(), (at / self.repeats) << 1);
             self.drawn.draw(&mut draw, CounterRng::new(seed, at));
             draw
         };
@@ -165,6 +194,11 @@ impl Plan {
         let some = self.drawn.listed().any(|(sum, _)| sum != 0.0);
         (draws, u64::from(some))
     }
+}
+
+/// How many choices of signs so many units have, turned round counted once; `None` where they are to be drawn.
+fn all_signs(units: u64, draws: u32) -> Option<u64> {
+    (units <= EXACT as u64).then(|| 1 << units.saturating_sub(1)).filter(|all| *all <= u64::from(draws))
 }
 
 impl Signed {
@@ -180,12 +214,7 @@ impl Signed {
             }
             draw.n += balance(signs, units.len() as u64);
         }
-        let mut left = self.equal;
-        while left > 0 {
-            let count = left.min(64);
-            draw.n += balance(rng.next_u64(), count);
-            left -= count;
-        }
+        draw.n += random_balance(&mut rng, self.equal);
     }
 }
 
@@ -210,6 +239,20 @@ fn balance(bits: u64, count: u64) -> f64 {
     count as f64 - 2.0 * ones as f64
 }
 
+/// How many more of `count` fair coins are heads than tails.
+fn random_balance(rng: &mut CounterRng, count: u64) -> f64 {
+    if count > MANY {
+        return (count as f64).sqrt() * normal_quantile(rng.next_unit()).unwrap_or(0.0);
+    }
+    let (mut left, mut sum) = (count, 0.0);
+    while left > 0 {
+        let own = left.min(64);
+        sum += balance(rng.next_u64(), own);
+        left -= own;
+    }
+    sum
+}
+
 /// What was seen, and what could as well have been.
 #[derive(Debug)]
 struct Shown {
@@ -221,8 +264,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn test(&self, level: f64, bounds: (f64, f64)) -> UnitTest {
-        let p_value = self.p_value();
+    fn test(&self, p_value: f64, level: f64, bounds: (f64, f64)) -> UnitTest {
         let interval = beyond(level).map(|alpha| {
             let (low, high) = self.ends(alpha, bounds);
             Interval { low, high }.agreeing(self.sum > 0.0, p_value < alpha)

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::bootstrap::tests::differences;
 use super::*;
-use crate::stats::{McNemar, mcnemar_mid_p};
+use crate::stats::bootstrap::tests::differences;
+use crate::stats::mcnemar_mid_p;
 
 const RATES: (f64, f64) = (-1.0, 1.0);
 
@@ -68,24 +68,46 @@ fn few_units_leave_everything_open() {
     assert_eq!(none(3), UnitTest { p_value: 1.0, interval: open });
 }
 
-/// numpy: of two million draws of signs of `even`, the share above plus half the share equal.
+/// 0.143209... is the mid-p of all signs, by convolution; (-0.01042, 0.07132) scipy's Student interval of the mean.
 #[test]
 fn many_units_come_near() {
     let even: Vec<f64> = (0..200).map(|i| f64::from(i * 37 % 101 - 47) / 100.0).collect();
     let how = Draws { draws: 50_000, ..Draws::default() };
     let got = pair_test(&differences(even.iter().copied()), how, RATES).unwrap();
-    assert!((got.p_value - 0.1436).abs() < 5.0 * (0.1436_f64 * (1.0 - 0.1436) / 5e4).sqrt(), "{got:?}");
-    // Student's interval of the mean is (-0.0105, 0.0714).
+    let p = 0.14320907130701171_f64;
+    assert!((got.p_value - p).abs() < 3.0 * (p * (1.0 - p) / 5e4).sqrt(), "{got:?}");
     let interval = got.interval.unwrap();
-    assert!((interval.low + 0.0105).abs() < 1e-3 && (interval.high - 0.0714).abs() < 1e-3, "{interval:?}");
-    // So many of which few changed: the p-value is exact, the interval near McNemar's over all.
-    let few = pair_test(&Differences::of_outcomes(9, 1, 500), how, RATES).unwrap();
-    assert!((few.p_value - mcnemar_mid_p(9, 1)).abs() < 1e-12);
-    let (near, interval) = (McNemar::MidP.interval(9, 1, 500, 0.95).unwrap(), few.interval.unwrap());
-    assert!(
-        (interval.low - near.low).abs() < 0.02 && (interval.high - near.high).abs() < 0.004,
-        "{interval:?} {near:?}"
-    );
+    assert!((interval.low + 0.01042).abs() < 1e-3 && (interval.high - 0.07132).abs() < 1e-3, "{interval:?}");
+}
+
+/// The roots in δ of p(δ), summed over how many of the regressed, of the improved and of the equal pairs keep their sign
+/// (scripts/stats_figures.py).
+#[test]
+fn outcomes_have_the_interval_of_all_signs() {
+    let known = [
+        (0, 5, 12, 0.0, 0.750000000),
+        (5, 0, 50, -0.185185185, 0.0),
+        (1, 9, 60, 0.034482759, 0.233333333),
+        (9, 1, 200, -0.070707071, -0.009900990),
+        (12, 9, 100, -0.120689655, 0.061224490),
+        (30, 12, 120, -0.254237288, -0.047619048),
+    ];
+    for (regressed, improved, pairs, low, high) in known {
+        let got = outcome_test(regressed, improved, pairs, Draws { draws: 40_000, ..Draws::default() }).unwrap();
+        assert_eq!(got.p_value, mcnemar_mid_p(regressed, improved));
+        let interval = got.interval.unwrap();
+        let off = (interval.low - low).abs().max((interval.high - high).abs());
+        assert!(off < 0.02 * (high - low), "{regressed} {improved} {pairs}: {interval:?} {low} {high}");
+    }
+}
+
+/// Beyond the border a normal number stands for the balance of the signs.
+#[test]
+fn many_equal_pairs_are_alike_on_either_side() {
+    let of = |equal| outcome_test(300, 200, equal + 500, Draws::default()).unwrap().interval.unwrap();
+    let (bits, normal) = (of(MANY), of(MANY + 1));
+    let width = bits.high - bits.low;
+    assert!((bits.low - normal.low).abs() < 0.03 * width && (bits.high - normal.high).abs() < 0.03 * width);
 }
 
 #[test]
@@ -110,6 +132,11 @@ fn undefined_is_none() {
     let none = Draws { draws: 0, ..Draws::default() };
     assert_eq!(of(&[(1.0, 1); 17], none), None);
     assert!(of(&[(1.0, 1); 16], none).is_some());
+    assert_eq!(
+        (outcome_test(10, 9, 19, none), outcome_test(0, 0, 0, none), outcome_test(3, 3, 5, none)),
+        (None, None, None)
+    );
+    assert_eq!(outcome_test(u64::MAX, 1, u64::MAX, none), None);
     let level = Draws { level: 1.0, ..Draws::default() };
     assert_eq!(of(&[(1.0, 1); 3], level), Some(UnitTest { p_value: 0.125, interval: None }));
 }
@@ -139,6 +166,18 @@ proptest! {
         prop_assume!(pairs <= 16 || 1 << (regressed + improved).saturating_sub(1) <= draws);
         let got = pair_test(&Differences::of_outcomes(regressed, improved, pairs), how, RATES).unwrap();
         prop_assert!((got.p_value - mcnemar_mid_p(regressed, improved)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn outcomes_agree(regressed in 0u64..40, improved in 0u64..40, same in 0u64..300, seed in 0u64..1_000) {
+        let pairs = regressed + improved + same + 1;
+        let how = Draws { seed, draws: 199, ..Draws::default() };
+        let got = outcome_test(regressed, improved, pairs, how).unwrap();
+        let interval = got.interval.unwrap();
+        prop_assert_eq!(interval.contains(0.0), got.p_value >= 0.05, "{:?}", got);
+        prop_assert!(interval.contains((improved as f64 - regressed as f64) / pairs as f64));
+        let near = pair_test(&Differences::of_outcomes(regressed, improved, pairs), how, RATES).unwrap();
+        prop_assert!((near.p_value - got.p_value).abs() < 0.2);
     }
 
     #[test]
