@@ -36,12 +36,12 @@ starts_without_driver() {
   fi
 }
 
-# A card that no machine has: exit code 2, and a sentence that says what is missing.
+# A card that no machine has: exit code 5, and a sentence that says what is missing.
 tells_what_is_missing() {
   local code=0 text
   text=$(answer --device cuda:63 2>&1 >/dev/null) || code=$?
   printf 'exit code %d\n%s\n' "$code" "$text"
-  [ "$code" = 2 ] && grep -q 'failed to use cuda:63: ' <<<"$text" && grep -q '^hint: ' <<<"$text"
+  [ "$code" = 5 ] && grep -q 'failed to use cuda:63: ' <<<"$text" && grep -q '^hint: ' <<<"$text"
 }
 
 answers_by_default() { answer; }

@@ -15,7 +15,6 @@ import numpy as np
 import scipy.stats as st
 from scipy.optimize import brentq
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_confint
 
 rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
@@ -23,10 +22,34 @@ models = sorted(key for key in rows[0] if isinstance(rows[0][key], dict))
 right = {model: np.array([row[model]["is_correct"] for row in rows]) for model in models}
 
 
-def detectable(variance, n):
-    # statsmodels' own solver stops at six digits.
-    missing = lambda effect: NormalIndPower().power(effect, n, 0.05, ratio=0) - 0.8
-    return float(brentq(missing, 1e-9, 10, xtol=1e-15) * np.sqrt(variance))
+def mid_p(b, c):
+    k, n = min(b, c), b + c
+    return 1.0 if 2 * k == n else min(1.0, float(2 * (st.binom.cdf(k, n, 0.5) - 0.5 * st.binom.pmf(k, n, 0.5))))
+
+
+def interval(b, c, n):
+    """The conditional mid-p interval of c/(b+c), as the difference of the rates."""
+    m = b + c
+    above = lambda share: st.binom.sf(c, m, share) + 0.5 * st.binom.pmf(c, m, share)
+    below = lambda share: st.binom.cdf(c, m, share) - 0.5 * st.binom.pmf(c, m, share)
+    low = brentq(lambda share: above(share) - 0.025, 1e-12, 1 - 1e-12, xtol=1e-15)
+    high = brentq(lambda share: below(share) - 0.025, 1e-12, 1 - 1e-12, xtol=1e-15)
+    return [float((2 * share - 1) * m / n) for share in (low, high)]
+
+
+def detectable(m, n):
+    """The smallest difference that the mid-p test finds with 80 %, m of n pairs differing: exact sums."""
+    share = m / n
+    counts = [k for k in range(n + 1) if st.binom.pmf(k, n, share) > 1e-14]
+    weights = st.binom.pmf(counts, n, share)
+    # Rejects below the first and above the last.
+    limits = [next((k for k in range(d + 1) if mid_p(k, d - k) >= 0.05), d + 1) for d in counts]
+
+    def power(difference):
+        up = (1 + difference / share) / 2
+        return sum(w * (st.binom.cdf(k - 1, d, up) + st.binom.sf(d - k, d, up)) for w, d, k in zip(weights, counts, limits))
+
+    return float(brentq(lambda difference: power(difference) - 0.8, 1e-9, share, xtol=1e-12))
 
 
 figures = {"cases": len(rows), "models": {}, "pairs": []}
@@ -38,13 +61,13 @@ for one, two in combinations(models, 2):
     difference = right[two].astype(float) - right[one].astype(float)
     table = [[int((right[one] & right[two]).sum()), int((right[one] & ~right[two]).sum())],
              [int((~right[one] & right[two]).sum()), int((~right[one] & ~right[two]).sum())]]
-    interval = st.bootstrap((difference,), np.mean, n_resamples=100_000, method="BCa", random_state=1, batch=1000).confidence_interval
+    b, c = table[0][1], table[1][0]
     figures["pairs"].append({
         "base": one, "candidate": two, "table": table,
-        "mcnemar": float(mcnemar(table, exact=True).pvalue),
+        "mid_p": mid_p(b, c), "exact": float(mcnemar(table, exact=True).pvalue),
         "difference": float(difference.mean()),
-        "bca": [float(interval.low), float(interval.high)],
-        "detectable": detectable(difference.var(ddof=1), len(rows)),
+        "interval": interval(b, c, len(rows)),
+        "detectable": detectable(b + c, len(rows)),
     })
 json.dump(figures, sys.stdout, indent=1)
 print()

@@ -14,9 +14,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Kind {
     /// Usage, suite, dataset, model folder or weights are wrong (exit code 2).
     Input,
-    /// A file could not be read or written (exit code 2).
-    Io,
-    /// The run stopped before its end and can be resumed or repeated (exit code 3).
+    /// A record was written by a newer version of karat (exit code 2).
+    Newer,
+    /// The environment failed: disk, permission, device, network (exit code 5); the same call may work later.
+    Environment,
+    /// The run stopped before its end, or evidence is missing (exit code 3).
     Incomplete,
     /// Nothing was selected to run (exit code 4).
     Empty,
@@ -82,9 +84,15 @@ impl Error {
         Self::new(Kind::Internal, fragment)
     }
 
-    /// A failed file operation: `Error::io("open", path, e)` reads "open `path`: No such file or directory".
+    /// The environment failed: disk, permission, device, network.
+    pub fn environment(fragment: impl Into<String>) -> Self {
+        Self::new(Kind::Environment, fragment)
+    }
+
+    /// A failed file operation: `Error::io("open", path, e)` reads "open `path`: No such file or directory". A file that is not
+    /// there or is of another kind is wrong input; everything else that a file system refuses is the environment's.
     pub fn io(verb: &str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::new(Kind::Io, format!("{verb} `{}`", path.as_ref().display())).caused_by(source)
+        Self::new(kind_of(&source), format!("{verb} `{}`", path.as_ref().display())).caused_by(source)
     }
 
     /// Adds the file in which it happened.
@@ -152,6 +160,13 @@ impl Error {
         self.inner.hint.as_deref()
     }
 
+    /// [`Error::chain`], with the place and what to do about it, as one sentence.
+    pub fn told(&self) -> String {
+        let place = self.location().map_or(String::new(), |place| format!(" ({place})"));
+        let hint = self.hint().map_or(String::new(), |hint| format!("; {hint}"));
+        format!("{}{place}{hint}", self.chain())
+    }
+
     /// Fragment and all causes on one line, "load the generator: read `config.json`: No such file", for records.
     pub fn chain(&self) -> String {
         let mut text = self.inner.fragment.clone();
@@ -195,6 +210,24 @@ impl std::error::Error for Error {
     }
 }
 
+/// Whose fault a failed file operation is. `ENOSPC`, `EACCES`, `EROFS`, `EIO`, quotas and whatever else names no wrong path
+/// belong to the environment.
+fn kind_of(error: &std::io::Error) -> Kind {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::DirectoryNotEmpty
+        | ErrorKind::InvalidFilename
+        | ErrorKind::InvalidInput
+        | ErrorKind::InvalidData
+        | ErrorKind::UnexpectedEof => Kind::Input,
+        _ => Kind::Environment,
+    }
+}
+
 /// The hint "did you mean `x`?" for the known name nearest to `name`, or a list of what is known.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
@@ -223,7 +256,27 @@ mod tests {
         assert_eq!(error.chain(), "write `a.jsonl`: disk full");
         let outer = error.context("run the suite");
         assert_eq!(outer.chain(), "run the suite: write `a.jsonl`: disk full");
-        assert_eq!((outer.kind(), outer.hint()), (Kind::Io, Some("free some space")));
+        assert_eq!(outer.told(), "run the suite: write `a.jsonl`: disk full (s.yaml:3:7); free some space");
+        assert_eq!((outer.kind(), outer.hint()), (Kind::Environment, Some("free some space")));
+    }
+
+    #[test]
+    fn a_wrong_path_is_input_and_a_full_disk_is_not() {
+        let kind = |kind: std::io::ErrorKind| Error::io("open", "x", kind.into()).kind();
+        assert_eq!(kind(std::io::ErrorKind::NotFound), Kind::Input);
+        assert_eq!(kind(std::io::ErrorKind::IsADirectory), Kind::Input);
+        for environment in [
+            std::io::ErrorKind::StorageFull,
+            std::io::ErrorKind::PermissionDenied,
+            std::io::ErrorKind::ReadOnlyFilesystem,
+            std::io::ErrorKind::QuotaExceeded,
+            std::io::ErrorKind::TimedOut,
+            std::io::ErrorKind::Other,
+        ] {
+            assert_eq!(kind(environment), Kind::Environment, "{environment:?}");
+        }
+        // EIO has no kind of its own in std.
+        assert_eq!(Error::io("read", "x", std::io::Error::from_raw_os_error(5)).kind(), Kind::Environment);
     }
 
     #[test]

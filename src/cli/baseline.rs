@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::cache_args::CacheArgs;
-use super::conclude::{Concluded, plan};
+use super::conclude::{Concluded, baseline_of, judged, plan};
 use super::engine_args::EngineArgs;
 use super::form::{FormArgs, ReportArgs, Told};
 use super::run::{Running, Showing, carry_out};
-use super::store_args::{StoreArgs, open_run};
-use super::suite_args::suite_path;
+use super::store_args::{Chosen, Opened, StoreArgs, open_run, suite_and_store};
 use super::{Exit, terminal};
-use crate::error::{Error, Result};
-use crate::history::{Accept, Acceptance, Baseline, Store};
-use crate::record::{RESULTS, RunReader};
-use crate::report::Report;
-use crate::suite::{Overrides, Purpose, Suite};
+use crate::compare::{Tier, Verdict, Without};
+use crate::engine::options::{DeviceChoice, EngineOptions};
+use crate::error::{Error, Kind, Result};
+use crate::history::{Accept, Acceptance, Accepted, Baseline, Current, Store};
+use crate::record::{Manifest, Outcome, RESULTS, RuleResult, RunReader};
+use crate::report::{Errored, Report};
+use crate::rule::DeviceClass;
+use crate::suite::{Overrides, Plan, Purpose, Suite};
 
 /// Arguments of `karat baseline`.
 #[derive(clap::Args)]
@@ -40,21 +42,22 @@ enum Command {
 
 #[derive(clap::Args)]
 struct AcceptArgs {
-    /// The run: a run folder, a run id or `latest`.
+    /// The run: a run folder, a run id, `latest` or SUITE/latest, or a label.
     run: String,
-    /// Name of the baseline.
-    #[arg(long, default_value = "main")]
-    name: String,
+    /// Name of the baseline (default: the one that the run's suite names).
+    #[arg(long)]
+    name: Option<String>,
     /// The suite, where a name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
-    /// Why: recorded with who accepts, when, and the commit.
+    /// Why: recorded with who accepts, when, the commit, and what got worse.
     #[arg(long, short, value_name = "TEXT")]
-    message: Option<String>,
+    message: String,
     /// Keep results and prompts compressed, for large sets; everything reads them as before.
     #[arg(long)]
     compress: bool,
-    /// Accept a run with errored or missing cases, or of files that were not committed.
+    /// Accept a run that is partial, has errored or missing cases, fails an absolute or critical rule, or is of files that were
+    /// not committed.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -68,8 +71,11 @@ struct RegenerateArgs {
     /// Name of the baseline (default: the suite's).
     #[arg(long)]
     name: Option<String>,
+    /// All accepted baselines of the suite, one after the other; those of another device are told and left.
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
     /// Accept the new run.
-    #[arg(long)]
+    #[arg(long, requires = "message")]
     accept: bool,
     /// Why: recorded with who accepts, when, and the commit.
     #[arg(long, short, value_name = "TEXT", requires = "accept")]
@@ -113,18 +119,23 @@ struct ShowArgs {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     match args.command {
-        Command::Accept(args) => accept(&args, &args.store.store()),
-        Command::Regenerate(args) => regenerate(&args, &args.store.store()),
-        Command::List(args) => list(&args, &args.store.store()),
-        Command::Show(args) => show(&args, &args.store.store()),
+        Command::Accept(args) => accept(&args),
+        Command::Regenerate(args) => regenerate(&args),
+        Command::List(args) => list(&args),
+        Command::Show(args) => show(&args),
     }
 }
 
-fn accept(args: &AcceptArgs, store: &Store) -> Result<Exit> {
-    let run = open_run(store, args.suite.as_deref(), &args.run)?;
-    let why = args.message.as_deref();
-    let (name, force, compress) = (args.name.as_str(), args.force, args.compress);
-    let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why })?;
+fn accept(args: &AcceptArgs) -> Result<Exit> {
+    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &args.run)?;
+    let store = args.store.over(&store);
+    let manifest = run.manifest();
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => own_name(manifest)?,
+    };
+    let accepted =
+        take(&store, &run, Taking { name: &name, force: args.force, compress: args.compress, why: &args.message })?;
     let before = match (&accepted.replaced, accepted.known) {
         (Some(before), _) => format!(" in place of {before}"),
         (None, true) => " (it was already)".into(),
@@ -134,38 +145,171 @@ fn accept(args: &AcceptArgs, store: &Store) -> Result<Exit> {
     Ok(Exit::Passed)
 }
 
-fn regenerate(args: &RegenerateArgs, store: &Store) -> Result<Exit> {
+/// The baseline that a run's own suite names for the device that computed it.
+fn own_name(manifest: &Manifest) -> Result<String> {
+    let (names, class) = baseline_of(manifest);
+    names.of(class).map(str::to_owned).ok_or_else(|| {
+        let fragment = format!("choose the baseline: the suite names none for {}", class.word());
+        Error::input(fragment).with_hint("name it: --name NAME")
+    })
+}
+
+/// How a run is accepted.
+struct Taking<'a> {
+    name: &'a str,
+    force: bool,
+    compress: bool,
+    why: &'a str,
+}
+
+/// Accepts a run, unless it fails a rule of its own: one that does not depend on the baseline that it replaces. A first run is
+/// accepted whatever its rules say; the log names them.
+fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
+    if how.why.trim().is_empty() {
+        return Err(
+            Error::input("accept a run without a reason").with_hint("say why: -m \"new prompt, reviewed by Ann\"")
+        );
+    }
+    let manifest = run.manifest();
+    let before = match store.current(&manifest.suite, how.name)? {
+        Current::Run(before) if before.run_id == manifest.run_id.as_str() => None,
+        other => other.run(),
+    };
+    let alone = judged(None, &Without::NotAsked, run)?;
+    let failed: Vec<String> = failing(&alone.verdict).map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
+    let refused = before.is_some() && !failed.is_empty();
+    if refused && !how.force {
+        let fragment = format!("accept run `{}`: it fails {}", manifest.run_id, failed.join("; "));
+        return Err(Error::input(fragment).at(run.folder()).with_hint("mend it, or accept it as it is with `--force`"));
+    }
+    let mut worse = failed;
+    // One that cannot be read says nothing about what got worse.
+    if let Some(Ok(before)) = before.map(|before| RunReader::open(&before.folder)) {
+        worse.extend(worse_than(&before, run, &alone.verdict)?);
+    }
+    let Taking { name, force, compress, why } = how;
+    store.accept(Accept { run: run.folder(), name, force, forced: refused, compress, why, worse: &worse })
+}
+
+/// Critical and required rules that failed.
+fn failing(verdict: &Verdict) -> impl Iterator<Item = &RuleResult> {
+    verdict.rules.iter().filter(|rule| rule.outcome == Outcome::Failed && rule.tier() != Tier::Advisory)
+}
+
+/// What got worse since the run that is replaced: rules that fail against it, which none could judge `alone`, and pass rates that
+/// fell.
+fn worse_than(before: &RunReader, run: &RunReader, alone: &Verdict) -> Result<Vec<String>> {
+    let judged = judged(Some(before), &Without::NotAsked, run)?;
+    let relative: Vec<&str> =
+        alone.rules.iter().filter(|rule| rule.outcome == Outcome::Skipped).map(|rule| rule.rule.as_str()).collect();
+    let failed: Vec<String> = failing(&judged.verdict)
+        .filter(|rule| relative.contains(&rule.rule.as_str()))
+        .map(|rule| format!("{}: {}", rule.rule, rule.reason))
+        .collect();
+    let datasets = judged.comparison.iter().flat_map(|comparison| &comparison.datasets);
+    let fell = datasets.flat_map(|dataset| dataset.scorers.iter().map(move |metric| (&dataset.dataset, metric)));
+    let fell = fell.filter_map(|(dataset, metric)| {
+        let (one, two) = (metric.paired_base.rate?, metric.paired_candidate.rate?);
+        (two < one)
+            .then(|| format!("{dataset}.{} {one:.4} to {two:.4} of {} pairs", metric.metric, metric.pairs.pairs()))
+    });
+    Ok(failed.into_iter().chain(fell).collect())
+}
+
+fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
     args.reports.check()?;
-    let path = suite_path(args.suite.as_deref(), "baseline regenerate")?;
-    let suite = Suite::load(&path, &Overrides::default(), Purpose::Lint)?;
-    let name = args.name.clone().unwrap_or_else(|| suite.plan.baseline.clone());
-    let Baseline { current, .. } = store.baseline(&suite.plan.name, &name)?;
-    let Some(current) = current else {
-        return Err(Error::input(format!("regenerate the baseline `{name}`: nothing is accepted")));
+    let (path, store) = suite_and_store(args.suite.as_deref(), "baseline regenerate", &args.store)?;
+    let load = || Suite::load(&path, &Overrides::default(), Purpose::Lint);
+    let engine = args.engine.apply()?;
+    let plan = load()?.plan;
+    let names: Vec<String> = match (&args.name, args.all) {
+        (Some(name), _) => vec![name.clone()],
+        (None, true) => store.list_baselines(Some(&plan.name))?.into_iter().map(|baseline| baseline.name).collect(),
+        (None, false) => wanted_name(&plan, &engine).map(|name| vec![name])?,
+    };
+    if names.is_empty() {
+        let error = Error::input(format!("regenerate the baselines of `{}`: no run was accepted yet", plan.name));
+        return Err(error.with_hint("`karat baseline accept` makes one"));
+    }
+    if args.all && !args.reports.is_empty() && names.len() > 1 {
+        let error = Error::input("write the reports of several baselines to one file");
+        return Err(error.with_hint("regenerate one at a time: --name NAME"));
+    }
+    let mut worst = Exit::Passed;
+    for name in &names {
+        if args.all {
+            eprintln!("baseline `{name}`");
+        }
+        let exit = match regenerate_one(args, (&store, name), load()?, &engine) {
+            Ok(exit) => exit,
+            // The others are regenerated all the same.
+            Err(error) if args.all && !matches!(error.kind(), Kind::Interrupted) => {
+                super::show(&error);
+                Exit::of(&error)
+            }
+            Err(error) => return Err(error),
+        };
+        worst = if exit.weight() > worst.weight() { exit } else { worst };
+    }
+    Ok(worst)
+}
+
+/// The suite's baseline for the device that computes.
+fn wanted_name(plan: &Plan, engine: &EngineOptions) -> Result<String> {
+    let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
+    plan.baseline.of(class).map(str::to_owned).ok_or_else(|| {
+        let error = Error::input(format!("choose the baseline: the suite names none for {}", class.word()));
+        error.with_hint("name it: --name NAME, or --all")
+    })
+}
+
+fn regenerate_one(
+    args: &RegenerateArgs,
+    (store, name): (&Store, &str),
+    suite: Suite,
+    engine: &EngineOptions,
+) -> Result<Exit> {
+    let current = match store.baseline(&suite.plan.name, name)?.current {
+        Current::Run(run) => run,
+        Current::None => return Err(Error::input(format!("regenerate the baseline `{name}`: nothing is accepted"))),
+        Current::Broken(why) => return Err(Error::input(format!("regenerate the baseline `{name}`: {why}"))),
     };
     let baseline = RunReader::open(&current.folder)?;
+    let (_, class) = baseline_of(baseline.manifest());
+    let ours = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
+    if class != ours {
+        let fragment =
+            format!("regenerate the baseline `{name}` on {}: it was computed on {}", ours.word(), class.word());
+        return Err(Error::environment(fragment).with_hint(format!("run it with --device {}", class.word())));
+    }
     let suite = suite.replanned(plan(baseline.manifest())?, Purpose::Run)?;
-    let engine = args.engine.apply()?;
-    let what = Running { suite, baseline: Some(baseline), engine, cache: &args.cache, keep_outputs: true };
+    let label = baseline.manifest().label.clone();
+    let baseline = Chosen { run: Some(baseline), without: Without::NotYet, name: Some(name.to_owned()) };
+    let what = Running { suite, baseline, engine: *engine, cache: &args.cache, keep_outputs: true, label };
     let how = Showing { store, reports: &args.reports, quiet: args.quiet, dry_run: false };
     let Concluded { exit, folder } = carry_out(what, &how)?;
-    let Some(run) = folder.filter(|_| args.accept) else {
-        eprintln!("nothing was accepted; repeat with --accept to accept what comes out");
+    let (Some(run), true, Some(why)) = (folder, args.accept, &args.message) else {
+        eprintln!("nothing was accepted; repeat with --accept -m WHY to accept what comes out");
         return Ok(exit);
     };
     // As the entry before it.
     let compress = !current.folder.join(RESULTS).exists();
-    let why = args.message.as_deref();
-    let accepted = store.accept(Accept { run: &run, name: &name, force: false, compress, why })?;
+    let run = RunReader::open(&run)?;
+    let accepted = take(store, &run, Taking { name, force: false, compress, why })?;
     terminal::show(&format!("accepted {}\n", accepted.folder.display()))?;
     Ok(exit)
 }
 
-fn list(args: &ListArgs, store: &Store) -> Result<Exit> {
-    let baselines = store.list_baselines(args.suite.as_deref())?;
+fn list(args: &ListArgs) -> Result<Exit> {
+    let workspace = args.store.workspace()?;
+    let baselines = workspace.list_baselines(args.suite.as_deref())?;
     let mut text = String::new();
     for baseline in &baselines {
-        let current = baseline.current.as_ref().map_or("nothing accepted", |run| run.run_id.as_str());
+        let current = match &baseline.current {
+            Current::Run(run) => run.run_id.clone(),
+            Current::None => "nothing accepted".into(),
+            Current::Broken(why) => format!("unusable: {why}"),
+        };
         let entries = baseline.entries.len();
         let plural = if entries == 1 { "entry" } else { "entries" };
         let told = baseline.accepted.last().map_or(String::new(), |last| format!("  {}", told(last)));
@@ -173,23 +317,28 @@ fn list(args: &ListArgs, store: &Store) -> Result<Exit> {
     }
     terminal::show(&text)?;
     if baselines.is_empty() {
-        eprintln!("no baselines in {}; `karat baseline accept RUN` makes one", store.baselines().display());
+        eprintln!(
+            "no baselines in {}; `karat baseline accept RUN -m WHY` makes one",
+            workspace.first().baselines().display()
+        );
     }
     Ok(Exit::Passed)
 }
 
-fn show(args: &ShowArgs, store: &Store) -> Result<Exit> {
+fn show(args: &ShowArgs) -> Result<Exit> {
     args.form.check()?;
-    let folder = store.resolve(args.suite.as_deref(), &format!("baseline:{}", args.name))?;
-    let run = RunReader::open(&folder)?;
+    let reference = format!("baseline:{}", args.name);
+    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &reference)?;
     let (manifest, summary) = (run.manifest(), run.summary()?);
     let missing = manifest.missing(&summary);
-    let report = Report { missing: Some(&missing), ..Report::of_run(manifest, &summary) };
+    let errored = Errored::among(run.lines()?)?;
+    let report = Report { missing: Some(&missing), errored: Some(&errored), ..Report::of_run(manifest, &summary) };
     args.form.write(&Told { report, run: &run, base: None })?;
-    let Baseline { entries, accepted, .. } = store.baseline(&manifest.suite, &args.name)?;
-    eprintln!("accepted: {}", folder.display());
+    let Baseline { entries, accepted, .. } = args.store.over(&store).baseline(&manifest.suite, &args.name)?;
+    eprintln!("accepted: {}", run.folder().display());
     for acceptance in &accepted {
         eprintln!("{}: {}", acceptance.run_id, told(acceptance));
+        acceptance.worse.iter().for_each(|worse| eprintln!("  worse: {worse}"));
     }
     for entry in entries.iter().filter(|entry| entry.run_id != manifest.run_id.as_str()) {
         eprintln!("earlier entry: {}", entry.run_id);

@@ -4,15 +4,15 @@ use super::Exit;
 use super::conclude::{Judged, judged};
 use super::form::{FormArgs, Told};
 use super::store_args::{StoreArgs, open_run};
-use crate::compare::{Candidate, First, rank};
+use crate::compare::{Candidate, First, Without, rank};
 use crate::error::Result;
 use crate::record::RunReader;
-use crate::report::Report;
 
 /// Arguments of `karat compare`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run to compare against: a run folder, a run id, `latest`, the name of a baseline, or git:REF:PATH.
+    /// The run to compare against: a run folder, a run id, `latest` or SUITE/latest, the name of a baseline, a label, or
+    /// git:REF:PATH.
     base: String,
     /// The run in question, named in the same ways; the gates of its own plan apply. Several are ranked.
     #[arg(required = true)]
@@ -32,8 +32,11 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     args.form.check()?;
-    let store = args.store.store();
-    let open = |reference: &String| open_run(&store, args.suite.as_deref(), reference);
+    if args.candidates.len() > 1 || args.by.is_some() {
+        args.form.check_ranking()?;
+    }
+    let workspace = args.store.workspace()?;
+    let open = |reference: &String| open_run(&workspace, args.suite.as_deref(), reference).map(|opened| opened.run);
     let base = open(&args.base)?;
     let candidates = args.candidates.iter().map(open).collect::<Result<Vec<_>>>()?;
     for candidate in &candidates {
@@ -49,21 +52,15 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 fn one(base: &RunReader, candidate: &RunReader, form: &FormArgs) -> Result<Exit> {
-    let Judged { comparison, summary, verdict, exit } = judged(Some(base), candidate)?;
-    let missing = candidate.manifest().missing(&summary);
-    let report = Report {
-        comparison: comparison.as_ref(),
-        verdict: Some(&verdict),
-        missing: Some(&missing),
-        ..Report::of_run(candidate.manifest(), &summary)
-    };
-    form.write(&Told { report, run: candidate, base: Some(base) })?;
-    Ok(exit)
+    let judged = judged(Some(base), &Without::NotAsked, candidate)?;
+    form.write(&Told { report: judged.report(candidate), run: candidate, base: Some(base) })?;
+    Ok(judged.exit)
 }
 
 /// Each candidate against the base run; the exit code is the worst of them.
 fn many(base: &RunReader, candidates: &[RunReader], args: &Args) -> Result<Exit> {
-    let judged = candidates.iter().map(|candidate| judged(Some(base), candidate)).collect::<Result<Vec<_>>>()?;
+    let judge = |candidate: &RunReader| judged(Some(base), &Without::NotAsked, candidate);
+    let judged = candidates.iter().map(judge).collect::<Result<Vec<_>>>()?;
     let performances = candidates.iter().map(RunReader::performance).collect::<Result<Vec<_>>>()?;
     let all = candidates.iter().zip(&judged).zip(&performances).filter_map(|((run, judged), performance)| {
         let Judged { comparison, verdict, .. } = judged;

@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::form::{ReportArgs, Told};
+use super::store_args::Chosen;
 use super::{Exit, terminal};
-use crate::compare::{Cases, CompareOptions, Comparison, GatePolicy, Side, Subject, Verdict, compare, judge};
+use crate::compare::{
+    Cases, CompareOptions, Comparison, Decision, GatePolicy, Method, Side, Subject, Unreadable, Verdict, Without,
+    compare, judge,
+};
 use crate::error::{Error, Result};
-use crate::history::Store;
 use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary, VERDICT, VerdictFile};
-use crate::report::{Report, markdown, terminal as page};
+use crate::report::{Errored, Report, markdown, terminal as page};
+use crate::rule::{BaselineNames, DeviceClass, Gate, Statistics};
 use crate::run::Finished;
 use crate::suite::Plan;
 
@@ -17,59 +23,75 @@ use crate::suite::Plan;
 ///
 /// # Errors
 /// Files that cannot be read or written. No run folder is left then.
-pub fn conclude(
-    finished: Finished,
-    baseline: Option<&RunReader>,
-    store: &Store,
-    reports: &ReportArgs,
-) -> Result<Concluded> {
+pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs) -> Result<Concluded> {
     let Finished { mut sealed, manifest, mut performance } = finished;
     let began = Instant::now();
-    let comparison = match baseline {
-        Some(baseline) => {
+    let base = baseline.run.as_ref();
+    let comparison = match base {
+        Some(base) => {
             let candidate = Side { manifest: &manifest, lines: sealed.lines()?, prompts: sealed.prompts()? };
-            Some(compare(side(baseline)?, candidate, CompareOptions::default())?)
+            Some(compare(side(base)?, candidate, options(&manifest))?)
         }
         None => None,
     };
-    let base_performance = baseline.map(RunReader::performance).transpose()?;
+    let base_performance = base.map(RunReader::performance).transpose()?;
     let subject = Subject {
         manifest: &manifest,
         summary: sealed.summary(),
         comparison: comparison.as_ref(),
+        without: &baseline.without,
         performance: Some(&performance),
+        base_manifest: base.map(RunReader::manifest),
         base_performance: base_performance.as_ref(),
         cases: &sealed,
-        base_cases: baseline.map(|baseline| baseline as &dyn Cases),
+        base_cases: base.map(|base| base as &dyn Cases),
     };
-    let verdict = judge(&policy(&manifest)?, &subject)?;
+    let verdict = judge(&policy(&manifest), &subject)?;
     let seconds = began.elapsed().as_secs_f64();
     performance.phases.push(Phase { name: "compare".into(), seconds });
     let missing = manifest.missing(sealed.summary());
+    let errored = match sealed.summary().totals.errored {
+        0 => Errored::default(),
+        _ => Errored::among(sealed.lines()?)?,
+    };
     let report = Report {
         comparison: comparison.as_ref(),
         verdict: Some(&verdict),
         missing: Some(&missing),
+        errored: Some(&errored),
         ..Report::of_run(&manifest, sealed.summary())
     };
     let (shown, written) = (page::render(&report, terminal::style()), markdown::render(&report));
-    let exit = exit(&verdict, &manifest, sealed.summary());
+    let exit = exit(&verdict);
     let file = VerdictFile::new(&manifest.suite, manifest.run_id.as_str(), verdict.clone());
     sealed.write(VERDICT, &file.to_bytes()?)?;
     sealed.set_verdict(verdict);
     sealed.write(REPORT, written.as_bytes())?;
+    let partial = manifest.is_partial();
     let folder = sealed.commit(manifest, &performance)?;
     terminal::show(&format!("{shown}\nrun folder: {}\n", folder.display()))?;
     if !reports.is_empty() {
         let run = RunReader::open(&folder)?;
         let (manifest, summary) = (run.manifest(), run.summary()?);
         let missing = manifest.missing(&summary);
-        let comparison = comparison.as_ref();
-        let report = Report { comparison, missing: Some(&missing), ..Report::of_run(manifest, &summary) };
-        reports.write(&Told { report, run: &run, base: baseline })?;
+        let report = Report {
+            comparison: comparison.as_ref(),
+            missing: Some(&missing),
+            errored: Some(&errored),
+            ..Report::of_run(manifest, &summary)
+        };
+        reports.write(&Told { report, run: &run, base })?;
     }
-    if baseline.is_none() && exit == Exit::Passed && store.list_baselines(None)?.is_empty() {
-        eprintln!("note: no baseline yet; `karat baseline accept latest` makes this run one");
+    if baseline.without == Without::NotYet
+        && base.is_none()
+        && !partial
+        && let Some(name) = &baseline.name
+    {
+        let named = if name == "main" { String::new() } else { format!(" --name {name}") };
+        let shown = folder.display();
+        eprintln!(
+            "next: `karat baseline accept {shown}{named} -m WHY` makes this run what later ones are held against"
+        );
     }
     Ok(Concluded { exit, folder: Some(folder) })
 }
@@ -82,16 +104,63 @@ pub struct Concluded {
     pub folder: Option<PathBuf>,
 }
 
-/// What the plan in a manifest asks of a candidate.
-///
-/// # Errors
-/// A plan that this karat does not understand.
-pub fn policy(manifest: &Manifest) -> Result<GatePolicy> {
-    let plan = plan(manifest)?;
-    Ok(GatePolicy { gates: plan.gates, prices: plan.prices })
+/// What the plan in a manifest asks of a candidate. A gate that this version does not understand is inconclusive; other fields
+/// of the plan, which say what ran, do not matter here.
+pub fn policy(manifest: &Manifest) -> GatePolicy {
+    let mut policy = GatePolicy::default();
+    let mut unreadable = |what: &str, value: &Value, error: serde_json::Error| {
+        let gate = format!("{what} {value}");
+        policy
+            .unreadable
+            .push(Unreadable { gate, reason: format!("this version of karat does not understand it: {error}") });
+    };
+    let mut gates = Vec::new();
+    for value in manifest.plan.get("gates").and_then(Value::as_array).into_iter().flatten() {
+        match serde_json::from_value::<Gate>(value.clone()) {
+            Ok(gate) => gates.push(gate),
+            Err(error) => unreadable("gate", value, error),
+        }
+    }
+    let mut prices = None;
+    if let Some(value) = manifest.plan.get("prices") {
+        match serde_json::from_value(value.clone()) {
+            Ok(read) => prices = read,
+            Err(error) => unreadable("prices", value, error),
+        }
+    }
+    let mut errors = None;
+    if let Some(value) = manifest.plan.get("errors") {
+        match serde_json::from_value(value.clone()) {
+            Ok(read) => errors = read,
+            Err(error) => unreadable("errors", value, error),
+        }
+    }
+    if let Some(value) = manifest.plan.get("statistics")
+        && let Err(error) = serde_json::from_value::<Statistics>(value.clone())
+    {
+        unreadable("statistics", value, error);
+    }
+    GatePolicy { gates, prices, errors, ..policy }
 }
 
-/// The plan in a manifest.
+/// How the plan in a manifest wants runs compared.
+pub fn options(manifest: &Manifest) -> CompareOptions {
+    let statistics =
+        manifest.plan.get("statistics").and_then(|value| serde_json::from_value::<Statistics>(value.clone()).ok());
+    let method = Method { mcnemar: statistics.unwrap_or_default().mcnemar, ..Method::default() };
+    CompareOptions { method, ..CompareOptions::default() }
+}
+
+/// The baselines that the plan in a manifest names, and the class of device that computed the run.
+pub fn baseline_of(manifest: &Manifest) -> (BaselineNames, DeviceClass) {
+    let names = manifest.plan.get("baseline").and_then(|value| serde_json::from_value(value.clone()).ok());
+    let mut devices = ["generator", "embedder", "toxicity"].iter();
+    let device = devices.find_map(|role| manifest.fingerprint.get(&format!("{role}.device")));
+    let class = device.map_or(DeviceClass::Cpu, |device| DeviceClass::of_fingerprint(device));
+    (names.unwrap_or_default(), class)
+}
+
+/// The whole plan in a manifest, for what runs it again.
 ///
 /// # Errors
 /// A plan that this karat does not understand.
@@ -102,40 +171,45 @@ pub fn plan(manifest: &Manifest) -> Result<Plan> {
     })
 }
 
-/// A failed gate comes before an incomplete run.
-pub fn exit(verdict: &Verdict, manifest: &Manifest, summary: &Summary) -> Exit {
-    let incomplete = summary.totals.errored > 0 || !manifest.missing(summary).is_empty();
-    match (verdict.passed, incomplete) {
-        (false, _) => Exit::GateFailed,
-        (true, true) => Exit::Incomplete,
-        (true, false) => Exit::Passed,
+/// What a verdict ends with.
+pub fn exit(verdict: &Verdict) -> Exit {
+    match verdict.outcome {
+        Decision::Passed => Exit::Passed,
+        Decision::Failed => Exit::RuleFailed,
+        Decision::Inconclusive => Exit::Inconclusive,
     }
 }
 
-/// Two saved runs compared, and the verdict over the candidate by its own gates.
+/// A saved run, compared where there is a base run, and the verdict over it by its own gates.
 ///
 /// # Errors
 /// Files that cannot be read.
-pub fn judged(base: Option<&RunReader>, candidate: &RunReader) -> Result<Judged> {
+pub fn judged(base: Option<&RunReader>, without: &Without, candidate: &RunReader) -> Result<Judged> {
+    let manifest = candidate.manifest();
     let comparison = match base {
-        Some(base) => Some(compare(side(base)?, side(candidate)?, CompareOptions::default())?),
+        Some(base) => Some(compare(side(base)?, side(candidate)?, options(manifest))?),
         None => None,
     };
     let summary = candidate.summary()?;
-    let manifest = candidate.manifest();
     let (performance, base_performance) = (candidate.performance()?, base.map(RunReader::performance).transpose()?);
     let subject = Subject {
         manifest,
         summary: &summary,
         comparison: comparison.as_ref(),
+        without,
         performance: Some(&performance),
+        base_manifest: base.map(RunReader::manifest),
         base_performance: base_performance.as_ref(),
         cases: candidate,
         base_cases: base.map(|base| base as &dyn Cases),
     };
-    let verdict = judge(&policy(manifest)?, &subject)?;
-    let exit = exit(&verdict, manifest, &summary);
-    Ok(Judged { comparison, summary, verdict, exit })
+    let verdict = judge(&policy(manifest), &subject)?;
+    let errored = match summary.totals.errored {
+        0 => Errored::default(),
+        _ => Errored::among(candidate.lines()?)?,
+    };
+    let (exit, missing) = (exit(&verdict), manifest.missing(&summary));
+    Ok(Judged { comparison, summary, verdict, exit, errored, missing })
 }
 
 /// A saved run as a comparison sees it.
@@ -153,4 +227,19 @@ pub struct Judged {
     pub verdict: Verdict,
     /// The exit code.
     pub exit: Exit,
+    errored: Errored,
+    missing: std::collections::BTreeMap<String, u64>,
+}
+
+impl Judged {
+    /// All of it, to be reported.
+    pub fn report<'a>(&'a self, run: &'a RunReader) -> Report<'a> {
+        Report {
+            comparison: self.comparison.as_ref(),
+            verdict: Some(&self.verdict),
+            missing: Some(&self.missing),
+            errored: Some(&self.errored),
+            ..Report::of_run(run.manifest(), &self.summary)
+        }
+    }
 }

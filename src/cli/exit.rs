@@ -2,19 +2,21 @@
 
 use crate::error::{Error, Kind};
 
-/// How karat ends. Where several hold: 2, 130, 1, 3, 4.
+/// How karat ends. Where several hold: 2, 130, 5, 1, 3, 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything passed.
     Passed,
-    /// A gate failed.
-    GateFailed,
-    /// Usage, suite, data or weights are wrong.
+    /// A rule failed.
+    RuleFailed,
+    /// A mistake in call, suite, data or weights.
     BadInput,
-    /// Some cases errored or the run stopped.
-    Incomplete,
+    /// Incomplete or inconclusive: cases errored, evidence is missing, or the run stopped.
+    Inconclusive,
     /// Nothing was selected.
     Nothing,
+    /// Disk, permission, device or network failed.
+    Environment,
     /// Interrupted by the user.
     Interrupted,
 }
@@ -23,22 +25,24 @@ pub enum Exit {
 pub const TABLE: &str = "\
 Exit codes:
   0    passed
-  1    a gate failed (an errored or missing danger case fails it too)
-  2    bad input: usage, suite, data, weights
-  3    incomplete: some cases errored or the run stopped (SIGTERM too)
+  1    a rule failed (an errored or missing danger case fails too)
+  2    a mistake in call, suite, data or weights
+  3    incomplete or inconclusive: cases errored, evidence is missing, the run stopped (SIGTERM too)
   4    nothing selected
+  5    the environment failed: disk, permission, device, network; worth a retry
   130  interrupted
-Where several hold, the first of 2, 130, 1, 3, 4 counts.";
+Where several hold, the first of 2, 130, 5, 1, 3, 4 counts.";
 
 impl Exit {
     /// The number that the process ends with.
     pub fn code(self) -> u8 {
         match self {
             Self::Passed => 0,
-            Self::GateFailed => 1,
+            Self::RuleFailed => 1,
             Self::BadInput => 2,
-            Self::Incomplete => 3,
+            Self::Inconclusive => 3,
             Self::Nothing => 4,
+            Self::Environment => 5,
             Self::Interrupted => 130,
         }
     }
@@ -48,18 +52,20 @@ impl Exit {
         match self {
             Self::Passed => 0,
             Self::Nothing => 1,
-            Self::Incomplete => 2,
-            Self::GateFailed => 3,
-            Self::Interrupted => 4,
-            Self::BadInput => 5,
+            Self::Inconclusive => 2,
+            Self::RuleFailed => 3,
+            Self::Environment => 4,
+            Self::Interrupted => 5,
+            Self::BadInput => 6,
         }
     }
 
     /// What an error ends with.
     pub fn of(error: &Error) -> Self {
         match error.kind() {
-            Kind::Input | Kind::Io | Kind::Internal => Self::BadInput,
-            Kind::Incomplete => Self::Incomplete,
+            Kind::Input | Kind::Newer | Kind::Internal => Self::BadInput,
+            Kind::Environment => Self::Environment,
+            Kind::Incomplete => Self::Inconclusive,
             Kind::Empty => Self::Nothing,
             Kind::Interrupted => Self::Interrupted,
         }

@@ -136,22 +136,37 @@ impl FormArgs {
         self.reports.check()
     }
 
-    /// Writes a ranking.
+    /// Refuses formats that rankings do not have, before anything is computed.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check_ranking(&self) -> Result<()> {
+        let files = self.reports.files.iter().map(|file| Format::of(file));
+        files.chain([Ok(self.format)]).try_for_each(|format| match format? {
+            Format::Terminal | Format::Markdown | Format::Json => Ok(()),
+            Format::Html | Format::Junit | Format::Csv | Format::Parquet => Err(no_ranking()),
+        })
+    }
+
+    /// Writes a ranking, in every file that is named.
     ///
     /// # Errors
     /// A form that rankings do not have, a file that cannot be written.
     pub fn write_ranking(&self, ranked: &Ranking) -> Result<()> {
-        self.put(match self.format {
-            Format::Terminal => ranking::terminal(ranked, self.style()).into_bytes(),
-            Format::Markdown => ranking::markdown(ranked).into_bytes(),
-            Format::Json => ranking::json(ranked)?,
-            Format::Html | Format::Junit | Format::Csv | Format::Parquet => {
-                let error = Error::input("write a ranking of several candidates in this format");
-                return Err(
-                    error.with_hint("rankings are text, Markdown or JSON; compare with one candidate for the others")
-                );
-            }
-        })
+        let bytes = |format: Format, style: page::Style| {
+            Ok(match format {
+                Format::Terminal => ranking::terminal(ranked, style).into_bytes(),
+                Format::Markdown => ranking::markdown(ranked).into_bytes(),
+                Format::Json => ranking::json(ranked)?,
+                Format::Html | Format::Junit | Format::Csv | Format::Parquet => return Err(no_ranking()),
+            })
+        };
+        for file in &self.reports.files {
+            let mut output = Output::open(file)?;
+            output.bytes(&bytes(Format::of(file)?, page::Style::default())?)?;
+            output.close()?;
+        }
+        self.put(bytes(self.format, self.style())?)
     }
 
     fn to_terminal(&self) -> bool {
@@ -170,6 +185,13 @@ impl FormArgs {
         output.bytes(&bytes)?;
         output.close()
     }
+}
+
+fn no_ranking() -> Error {
+    let error = Error::input("write a ranking of several candidates in this format");
+    error.with_hint(
+        "rankings are text (.txt), Markdown (.md) or JSON (.json); compare with one candidate for the others",
+    )
 }
 
 /// A report in a format.

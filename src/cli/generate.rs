@@ -249,7 +249,7 @@ pub fn finish(answered: u64, failed: u64) -> Result<Exit> {
     }
     if failed > 0 {
         eprintln!("{failed} of {answered} lines failed; see their `error`");
-        return Ok(Exit::Incomplete);
+        return Ok(Exit::Inconclusive);
     }
     Ok(Exit::Passed)
 }

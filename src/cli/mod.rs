@@ -27,6 +27,7 @@ mod progress;
 mod render;
 mod run;
 mod run_progress;
+mod runs;
 mod score;
 mod signals;
 mod store_args;
@@ -66,6 +67,8 @@ enum Command {
     View(view::Args),
     /// Accept, regenerate, list and show baselines.
     Baseline(baseline::Args),
+    /// Recorded runs: suite, model, label, verdict, date.
+    Runs(runs::Args),
     /// Check suite, templates and datasets without loading a model.
     Lint(lint::Args),
     /// The model registry: list, show, verify and pull entries.
@@ -114,6 +117,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Gate(args) => gate::run(args),
         Command::View(args) => view::run(args),
         Command::Baseline(args) => baseline::run(args),
+        Command::Runs(args) => runs::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Models(args) => models::run(args),
         Command::Cache(args) => cache::run(args),

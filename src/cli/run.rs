@@ -10,14 +10,15 @@ use super::engine_args::EngineArgs;
 use super::form::ReportArgs;
 use super::run_progress::RunProgress;
 use super::signals::Signals;
-use super::store_args::{BaselineArgs, StoreArgs};
-use super::suite_args::{OverrideArgs, suite_path};
+use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store};
+use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, model, terminal};
 use crate::engine::hash_memo::HashMemo;
-use crate::engine::options::EngineOptions;
+use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Result};
 use crate::history::Store;
-use crate::record::{RESULTS, RunReader};
+use crate::record::RESULTS;
+use crate::rule::DeviceClass;
 use crate::run::{Checked, Event, Job, ModelFolders, Recorded, Watch, check, execute};
 use crate::suite::{Overrides, Purpose, Suite};
 
@@ -35,6 +36,8 @@ pub struct Args {
     /// Answer each case this many times; statistics count cases, not answers.
     #[arg(long, value_name = "N")]
     repeat: Option<u32>,
+    #[command(flatten)]
+    label: LabelArgs,
     #[command(flatten)]
     overrides: OverrideArgs,
     #[command(flatten)]
@@ -61,16 +64,23 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     args.reports.check()?;
-    let path = suite_path(args.suite.as_deref(), "run")?;
+    let (path, store) = suite_and_store(args.suite.as_deref(), "run", &args.store)?;
     let overrides =
         Overrides { generator: args.model, seed: args.seed, repeat: args.repeat, ..args.overrides.overrides()? };
     let suite = Suite::load(&path, &overrides, Purpose::Run)?;
-    let store = args.store.store();
-    let baseline = args.baseline.open(&store, &suite.plan.name, &suite.plan.baseline)?;
-    let what =
-        Running { suite, baseline, engine: args.engine.apply()?, cache: &args.cache, keep_outputs: !args.no_outputs };
+    let engine = args.engine.apply()?;
+    let baseline = args.baseline.open(&store, &wanted(&suite, &engine))?;
+    let label = args.label.checked()?;
+    let what = Running { suite, baseline, engine, cache: &args.cache, keep_outputs: !args.no_outputs, label };
     let how = Showing { store: &store, reports: &args.reports, quiet: args.quiet, dry_run: args.dry_run };
     Ok(carry_out(what, &how)?.exit)
+}
+
+/// What a loaded suite says about its baseline.
+pub fn wanted<'a>(suite: &'a Suite, engine: &EngineOptions) -> Wanted<'a> {
+    let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
+    let (plan, by_call) = (&suite.plan, suite.call_names_baseline());
+    Wanted { suite: &plan.name, names: &plan.baseline, class, by_call }
 }
 
 /// What is run.
@@ -78,13 +88,15 @@ pub struct Running<'a> {
     /// The suite, loaded.
     pub suite: Suite,
     /// What the run is compared with.
-    pub baseline: Option<RunReader>,
+    pub baseline: Chosen,
     /// How models compute.
     pub engine: EngineOptions,
     /// Where answers are kept.
     pub cache: &'a CacheArgs,
     /// Whether answers are recorded.
     pub keep_outputs: bool,
+    /// What the run is called.
+    pub label: Option<String>,
 }
 
 /// Where it goes and what is shown of it.
@@ -104,7 +116,7 @@ pub struct Showing<'a> {
 /// # Errors
 /// What is wrong with data, models or files; an interrupt.
 pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
-    let Running { suite, baseline, engine, cache, keep_outputs } = what;
+    let Running { suite, baseline, engine, cache, keep_outputs, label } = what;
     let signals = Signals::listen()?;
     let progress = RunProgress::start(how.quiet || how.dry_run);
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
@@ -119,13 +131,14 @@ pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
     let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
     let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
     // A baseline without answers gives no drafts; nothing else depends on them.
-    let answers = baseline.as_ref().filter(|_| engine.drafts).and_then(|run| run.plain(RESULTS).ok());
+    let answers = baseline.run.as_ref().filter(|_| engine.drafts).and_then(|run| run.plain(RESULTS).ok());
     let drafts = answers.and_then(|answers| Recorded::open(answers.path(), watch).ok());
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let runs = how.store.runs();
-    let finished = execute(Job { checked, models, engine, drafts, cache, runs, keep_outputs, watch })?;
+    let mut finished = execute(Job { checked, models, engine, drafts, cache, runs, keep_outputs, watch })?;
+    finished.manifest.label = label;
     progress.end();
-    conclude(finished, baseline.as_ref(), how.store, how.reports)
+    conclude(finished, &baseline, how.reports)
 }
 
 /// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::conclude::conclude;
 use super::engine_args::EngineArgs;
 use super::form::ReportArgs;
-use super::run::{encoders, plan};
+use super::run::{encoders, plan, wanted};
 use super::run_progress::RunProgress;
 use super::signals::Signals;
-use super::store_args::{BaselineArgs, StoreArgs};
-use super::suite_args::{OverrideArgs, suite_path};
+use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
+use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, terminal};
 use crate::error::Result;
 use crate::run::{Answers, Event, Job, Recorded, Watch, check, execute};
@@ -27,6 +27,8 @@ pub struct Args {
     /// Leave out answers for cases that the suite does not have, instead of refusing them.
     #[arg(long)]
     allow_extra: bool,
+    #[command(flatten)]
+    label: LabelArgs,
     #[command(flatten)]
     overrides: OverrideArgs,
     #[command(flatten)]
@@ -51,11 +53,11 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     args.reports.check()?;
-    let path = suite_path(args.suite.as_deref(), "score --responses FILE")?;
+    let (path, store) = suite_and_store(args.suite.as_deref(), "score --responses FILE", &args.store)?;
+    let label = args.label.checked()?;
     let engine = args.engine.apply()?;
     let suite = Suite::load(&path, &args.overrides.overrides()?, Purpose::Score)?;
-    let store = args.store.store();
-    let baseline = args.baseline.open(&store, &suite.plan.name, &suite.plan.baseline)?;
+    let baseline = args.baseline.open(&store, &wanted(&suite, &engine))?;
     let signals = Signals::listen()?;
     let progress = RunProgress::start(args.quiet || args.dry_run);
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
@@ -69,7 +71,9 @@ pub fn run(args: Args) -> Result<Exit> {
     let models = encoders(&checked, None)?;
     let keep_outputs = !args.no_outputs;
     let (drafts, cache) = (None, None);
-    let finished = execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
+    let mut finished =
+        execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
+    finished.manifest.label = label;
     progress.end();
-    Ok(conclude(finished, baseline.as_ref(), &store, &args.reports)?.exit)
+    Ok(conclude(finished, &baseline, &args.reports)?.exit)
 }

@@ -22,6 +22,30 @@ pub fn suite_path(named: Option<&Path>, command: &str) -> Result<PathBuf> {
     }
 }
 
+/// What a run is called.
+#[derive(clap::Args)]
+pub struct LabelArgs {
+    /// What to call the run, in lists and as a reference: a branch, a night, a ticket.
+    #[arg(long, value_name = "TEXT")]
+    label: Option<String>,
+}
+
+impl LabelArgs {
+    /// The label, if it fits a line.
+    ///
+    /// # Errors
+    /// An empty or long label, or one with control characters.
+    pub fn checked(&self) -> Result<Option<String>> {
+        let Some(label) = &self.label else { return Ok(None) };
+        let label = label.trim();
+        if label.is_empty() || label.chars().count() > 100 || label.chars().any(char::is_control) {
+            let error = Error::input(format!("use the label `{}`", label.escape_debug()));
+            return Err(error.with_hint("a label is 1 to 100 characters on one line"));
+        }
+        Ok(Some(label.to_owned()))
+    }
+}
+
 /// Options that are laid over the suite.
 #[derive(clap::Args)]
 pub struct OverrideArgs {

@@ -8,20 +8,20 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::conclude::{Judged, judged, plan};
+use super::conclude::{baseline_of, judged};
 use super::form::{Told, html};
 use super::lines::Output;
 use super::signals::Signals;
-use super::store_args::{BaselineArgs, StoreArgs, open_run};
+use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted, open_run};
 use super::{Exit, terminal};
+use crate::compare::Without;
 use crate::error::{Error, Kind, Result};
-use crate::report::Report;
 use crate::report::html::policy;
 
 /// Arguments of `karat view`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run: a run folder, a run id, `latest`, the name of a baseline, or git:REF:PATH.
+    /// The run: a run folder, a run id, `latest` or SUITE/latest, the name of a baseline, a label, or git:REF:PATH.
     #[arg(default_value = "latest")]
     run: String,
     /// The suite, where a name alone does not tell it.
@@ -51,21 +51,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    let store = args.store.store();
-    let run = open_run(&store, args.suite.as_deref(), &args.run)?;
+    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &args.run)?;
     let manifest = run.manifest();
-    let baseline = args.baseline.open(&store, &manifest.suite, &plan(manifest)?.baseline)?;
+    let (names, class) = baseline_of(manifest);
+    let wanted = Wanted { suite: &manifest.suite, names: &names, class, by_call: false };
+    let Chosen { run: base, without, .. } = args.baseline.open(&args.store.over(&store), &wanted)?;
     // A run needs no comparison with itself.
-    let baseline = baseline.filter(|base| base.manifest().run_id != manifest.run_id);
-    let Judged { comparison, summary, verdict, .. } = judged(baseline.as_ref(), &run)?;
-    let missing = manifest.missing(&summary);
-    let report = Report {
-        comparison: comparison.as_ref(),
-        verdict: Some(&verdict),
-        missing: Some(&missing),
-        ..Report::of_run(manifest, &summary)
-    };
-    let page = html(&Told { report, run: &run, base: baseline.as_ref() })?;
+    let itself = base.as_ref().is_some_and(|base| base.manifest().run_id == manifest.run_id);
+    let (base, without) = if itself { (None, Without::NotAsked) } else { (base, without) };
+    let judged = judged(base.as_ref(), &without, &run)?;
+    let page = html(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
     if let Some(out) = &args.out {
         let mut output = Output::open(out)?;
         output.bytes(&page)?;

@@ -1,14 +1,14 @@
 //! Bounds of one metric of scores: absolute, relative, significance, non-inferiority; paired or not.
 
-use super::effect::TestKind;
-use super::gate::{Ruled, Subject, Test, failed, number, outcome, p_text, skipped};
-use super::metric::{PairedValue, Statistic};
-use super::view::said;
+use super::effect::Detectable;
+use super::gate::{Ruled, Subject, Test, Tests, failed, number, open, outcome, p_text, turned, unjudged};
+use super::metric::{Change, PairedValue, Statistic};
+use super::view::{Errors, Said, said};
 use super::{Metric, effect};
 use crate::error::Result;
-use crate::record::{Evidence, RuleResult};
+use crate::record::{Evidence, Outcome, RuleResult};
 use crate::rule::Gate;
-use crate::stats::CONFIDENCE;
+use crate::stats::{CONFIDENCE, Interval};
 
 /// Differences this small are rounding: 0.87 - 0.85 > 0.02 in binary.
 pub(super) const TOLERANCE: f64 = 1e-9;
@@ -70,10 +70,11 @@ impl Asked<'_> {
     fn absolute(&self, metric: &Metric, below: bool, limit: f64) -> RuleResult {
         let rule = self.named(format!("{} {} {limit}", metric.name(), if below { "<=" } else { ">=" }));
         let Some(seen) = metric.observe(self.subject.summary) else {
-            return failed(rule, Some(limit), format!("no data; {}", metric.hint(self.subject.summary)));
+            return open(rule, Some(limit), format!("no data; {}", metric.hint(self.subject.summary)));
         };
         // Written so that a limit that is not a number fails.
-        let holds = if below { seen.value <= limit + TOLERANCE } else { seen.value >= limit - TOLERANCE };
+        let holds = |value: f64| if below { value <= limit + TOLERANCE } else { value >= limit - TOLERANCE };
+        let outcome = outcome(holds(seen.lowest), holds(seen.highest));
         let paired = self.subject.comparison.and_then(|comparison| metric.paired(comparison));
         let interval = match seen.interval {
             Some(interval) => format!(", 95 % {} to {}", number(interval.low), number(interval.high)),
@@ -81,73 +82,104 @@ impl Asked<'_> {
         };
         // Failing cases explain a low rate or a high mean of a limit; a rate that is too high has no culprits.
         let high_rate = below && metric.statistic == Statistic::PassRate;
-        let culprits = !(holds || high_rate);
+        let culprits = outcome != Outcome::Passed && !high_rate;
         let (cases, cases_total) = if culprits { (seen.failed, seen.failed_total) } else { (vec![], 0) };
+        let mut reason = format!("{} over {}{interval}", number(seen.value), seen.told);
+        if outcome == Outcome::Inconclusive {
+            reason.push_str(&turned(seen.errored));
+        }
         RuleResult {
-            outcome: outcome(holds),
+            outcome,
             observed: Some(seen.value),
-            baseline: paired.as_ref().map(|paired| paired.base),
+            baseline: paired.as_ref().map(|paired| paired.seen.base),
             evidence: paired.map(|paired| paired.evidence),
             cases,
             cases_total,
-            ..failed(rule, Some(limit), format!("{} over {} cases{interval}", number(seen.value), seen.cases))
+            ..failed(rule, Some(limit), reason)
         }
     }
 
     fn relative(&self, metric: &Metric, relative: Relative) -> Result<Ruled> {
         let (rule, limit) = self.told(metric, relative);
         if self.subject.comparison.is_none() {
-            return Ok(skipped(rule, limit).into());
+            return Ok(unjudged(rule, limit, self.subject).into());
         }
-        let (paired, words) = match self.gate.unpaired {
+        let (held, words) = match self.gate.unpaired {
             true => (self.unpaired(metric)?, "no data: one of the runs has no such scores"),
             false => (self.paired(metric), "no data: the runs share no such scores"),
         };
-        let Some(paired) = paired else {
+        let Some(held) = held else {
             let hint = match self.gate.unpaired {
                 true => metric.hint(self.subject.summary),
                 false => {
                     format!("{}, or say `unpaired: true` where their cases differ", metric.hint(self.subject.summary))
                 }
             };
-            return Ok(failed(rule, limit, format!("{words}; {hint}")).into());
+            return Ok(open(rule, limit, format!("{words}; {hint}")).into());
         };
-        let moved = paired.candidate - paired.base;
-        let (p_value, interval) = (paired.evidence.p_value, paired.evidence.interval);
-        let significance = |bad: bool| p_value.map(|p_value| Test { p_value, bad });
-        // Written so that a limit that is not a number fails.
-        let (holds, test) = match relative {
-            Relative::Drop(limit) => (-moved <= limit + TOLERANCE, None),
-            Relative::Rise(limit) => (moved <= limit + TOLERANCE, None),
-            Relative::DropShare(share) => (-moved <= share * paired.base.abs() + TOLERANCE, None),
-            Relative::RiseShare(share) => (moved <= share * paired.base.abs() + TOLERANCE, None),
-            // Decided when all tests of the verdict are known; without a p-value it stays failed.
-            Relative::NoSignificantDrop => (false, significance(moved < 0.0)),
-            Relative::NoSignificantRise => (false, significance(moved > 0.0)),
-            Relative::NonInferior(margin) => {
-                let lower = self.gate.lower_is_better;
-                let worst = interval.map(|interval| if lower { -interval.high } else { interval.low });
-                (worst.is_some_and(|worst| worst >= -margin - TOLERANCE), None)
-            }
+        let (low, high) = (self.holds(relative, &held.lowest), self.holds(relative, &held.highest));
+        let tests = || {
+            let bad = |change: &Change| match relative {
+                Relative::NoSignificantDrop => change.moved() < 0.0,
+                _ => change.moved() > 0.0,
+            };
+            let test = |change: &Change| change.p_value.map(|p_value| Test { p_value, bad: bad(change) });
+            Some(Tests { seen: test(&held.seen)?, lowest: test(&held.lowest)?, highest: test(&held.highest)? })
+        };
+        let significance = matches!(relative, Relative::NoSignificantDrop | Relative::NoSignificantRise);
+        let tests = if significance { tests() } else { None };
+        let outcome = match (low, high, significance) {
+            // Decided when all tests of the verdict are known.
+            (_, _, true) if tests.is_some() => Outcome::Failed,
+            (Some(low), Some(high), false) => outcome(low, high),
+            _ => Outcome::Inconclusive,
         };
         let downward = match relative {
             Relative::Drop(_) | Relative::DropShare(_) | Relative::NoSignificantDrop => true,
             Relative::Rise(_) | Relative::RiseShare(_) | Relative::NoSignificantRise => false,
             Relative::NonInferior(_) => !self.gate.lower_is_better,
         };
-        let culprits = !holds && (downward || metric.statistic == Statistic::Mean);
-        let (cases, cases_total) = if culprits { (paired.regressed, paired.evidence.regressed) } else { (vec![], 0) };
+        let culprits = outcome != Outcome::Passed && (downward || metric.statistic == Statistic::Mean);
+        let (cases, cases_total) = if culprits { (held.regressed, held.regressed_total) } else { (vec![], 0) };
+        let mut reason = held.reason;
+        if let (Relative::NonInferior(_), Some(Interval { low, high })) = (relative, held.seen.covering()) {
+            reason.push_str(&format!("; judged by {low:+.4} to {high:+.4}"));
+        }
+        match (outcome, held.errored) {
+            (Outcome::Inconclusive, 0) => reason.push_str("; too few pairs to say"),
+            (Outcome::Inconclusive, errored) => reason.push_str(&turned(errored)),
+            _ => {}
+        }
         let result = RuleResult {
-            outcome: outcome(holds),
-            observed: Some(paired.candidate),
-            baseline: Some(paired.base),
-            evidence: Some(paired.evidence),
-            detectable: paired.detectable,
+            outcome,
+            observed: Some(held.seen.candidate),
+            baseline: Some(held.seen.base),
+            evidence: Some(held.evidence),
+            detectable: held.detectable.effect(),
             cases,
             cases_total,
-            ..failed(rule, limit, paired.reason)
+            ..failed(rule, limit, reason)
         };
-        Ok(Ruled { result, test })
+        let overlooked = held.detectable.told(number);
+        Ok(Ruled { result, tests, overlooked })
+    }
+
+    /// Whether a change is within the bound; none where the figures that it asks for are not there. A bound that is not a number
+    /// never holds.
+    fn holds(&self, relative: Relative, change: &Change) -> Option<bool> {
+        let moved = change.moved();
+        Some(match relative {
+            Relative::Drop(limit) => -moved <= limit + TOLERANCE,
+            Relative::Rise(limit) => moved <= limit + TOLERANCE,
+            Relative::DropShare(share) => -moved <= share * change.base.abs() + TOLERANCE,
+            Relative::RiseShare(share) => moved <= share * change.base.abs() + TOLERANCE,
+            Relative::NoSignificantDrop | Relative::NoSignificantRise => return None,
+            Relative::NonInferior(margin) => {
+                let interval = change.covering()?;
+                let worst = if self.gate.lower_is_better { -interval.high } else { interval.low };
+                worst >= -margin - TOLERANCE
+            }
+        })
     }
 
     fn told(&self, metric: &Metric, relative: Relative) -> (String, Option<f64>) {
@@ -166,19 +198,16 @@ impl Asked<'_> {
 
     /// The metric on the cases that both runs hold.
     fn paired(&self, metric: &Metric) -> Option<Held> {
-        let PairedValue { base, candidate, evidence, detectable, test, regressed } =
+        let PairedValue { seen, extremes, evidence, detectable, told, errored, regressed, regressed_total } =
             metric.paired(self.subject.comparison?)?;
-        let mut reason = change_text(base, candidate, &evidence);
-        let Evidence { pairs, regressed: worse, improved, p_value, .. } = evidence;
-        reason.push_str(&format!("; {worse} regressed, {improved} improved of {pairs} pairs"));
-        if let Some(p_value) = p_value {
-            let test = match test {
-                TestKind::McNemar => "McNemar",
-                TestKind::Permutation => "permutation",
-            };
+        let mut reason = change_text(&seen);
+        let Evidence { regressed: worse, improved, .. } = evidence;
+        reason.push_str(&format!("; {worse} regressed, {improved} improved of {told}"));
+        if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
             reason.push_str(&format!(", {test} p = {}", p_text(p_value)));
         }
-        Some(Held { base, candidate, evidence, detectable, regressed, reason })
+        let [lowest, highest] = extremes;
+        Some(Held { seen, lowest, highest, evidence, detectable, errored, regressed, regressed_total, reason })
     }
 
     /// The metric over all cases of both runs, which share none: Fisher's exact test and Newcombe's interval for rates,
@@ -189,48 +218,75 @@ impl Asked<'_> {
         let base_summary = crate::record::summarise(base.lines()?)?;
         let before = said(base, metric, &base_summary, &self.gate.filter)?;
         let after = said(subject.cases, metric, subject.summary, &self.gate.filter)?;
-        let (two, values, test) = match metric.statistic {
-            Statistic::PassRate => {
-                let counts = |said: &[_]| {
-                    (said.iter().filter(|s: &&super::view::Said| s.passed).count() as u64, said.len() as u64)
-                };
-                let (one, two) = (counts(&before), counts(&after));
-                let rate = |(passed, n): (u64, u64)| passed as f64 / n as f64;
-                (crate::stats::two_rates(one, two, CONFIDENCE), (rate(one), rate(two)), "Fisher")
-            }
-            Statistic::Mean => {
-                let values = |said: &[super::view::Said]| said.iter().filter_map(|s| s.value).collect::<Vec<f64>>();
-                let (one, two) = (values(&before), values(&after));
-                let mean = |values: &[f64]| crate::stats::mean(ndarray::aview1(values)).unwrap_or(f64::NAN);
-                let found = crate::stats::welch(ndarray::aview1(&one), ndarray::aview1(&two), CONFIDENCE);
-                (found, (mean(&one), mean(&two)), "Welch")
-            }
-        };
-        let (Some(two), (one, other)) = (two, values) else { return Ok(None) };
-        let evidence =
-            Evidence { pairs: 0, regressed: 0, improved: 0, p_value: Some(two.p_value), interval: Some(two.interval) };
-        let mut reason = change_text(one, other, &evidence);
+        let change = |one: Errors, two: Errors| two_samples(metric.statistic, (&before, one), (&after, two));
+        let Some(seen) = change(Errors::AsSeen, Errors::AsSeen) else { return Ok(None) };
+        let erred = |said: &[Said]| said.iter().filter(|case| case.erred).count() as u64;
+        let errored = erred(&before) + erred(&after);
+        // Danger cases that err fail.
+        let danger = metric.is_danger(subject.summary);
+        let one_way = |one, two| if errored == 0 || danger { Some(seen) } else { change(one, two) };
+        let lowest = one_way(Errors::High, Errors::Low);
+        let highest = one_way(Errors::Low, Errors::High);
+        let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(None) };
+        let evidence = Evidence { pairs: 0, regressed: 0, improved: 0, p_value: seen.p_value, interval: seen.interval };
+        let mut reason = change_text(&seen);
         let (n, m) = (before.len(), after.len());
-        reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", p_text(two.p_value)));
-        let (detectable, regressed) = (effect::detectable_unpaired(&two.interval), Vec::new());
-        Ok(Some(Held { base: one, candidate: other, evidence, detectable, regressed, reason }))
+        if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
+            reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", p_text(p_value)));
+        }
+        let detectable = seen.interval.as_ref().map_or(Detectable::Unknown, effect::detectable_unpaired);
+        let (regressed, regressed_total) = (Vec::new(), 0);
+        Ok(Some(Held { seen, lowest, highest, evidence, detectable, errored, regressed, regressed_total, reason }))
     }
 }
 
 /// A metric in both runs, and what is said of its change.
 struct Held {
-    base: f64,
-    candidate: f64,
+    seen: Change,
+    /// Had the errored cases come out for the lowest difference, and for the highest.
+    lowest: Change,
+    highest: Change,
     evidence: Evidence,
-    detectable: Option<f64>,
+    detectable: Detectable,
+    errored: u64,
     regressed: Vec<crate::record::CaseRef>,
+    regressed_total: u64,
     reason: String,
 }
 
+/// The change of a metric over cases that need not be the same.
+fn two_samples(
+    statistic: Statistic,
+    (before, one): (&[Said], Errors),
+    (after, two): (&[Said], Errors),
+) -> Option<Change> {
+    let level = CONFIDENCE;
+    match statistic {
+        Statistic::PassRate => {
+            let counts = |said: &[Said], errors: Errors| {
+                (said.iter().filter(|case| case.passes(errors)).count() as u64, said.len() as u64)
+            };
+            let (one, two) = (counts(before, one), counts(after, two));
+            let rate = |(passed, n): (u64, u64)| passed as f64 / n as f64;
+            let found = crate::stats::two_rates(one, two, level)?;
+            Some(Change::of_samples((rate(one), rate(two)), &found, "Fisher"))
+        }
+        Statistic::Mean => {
+            let values = |said: &[Said], errors: Errors| {
+                said.iter().filter_map(|case| case.value_of(errors)).collect::<Vec<f64>>()
+            };
+            let (one, two) = (values(before, one), values(after, two));
+            let mean = |values: &[f64]| crate::stats::mean(ndarray::aview1(values));
+            let found = crate::stats::welch(ndarray::aview1(&one), ndarray::aview1(&two), level)?;
+            Some(Change::of_samples((mean(&one)?, mean(&two)?), &found, "Welch"))
+        }
+    }
+}
+
 /// Both values and the difference with its interval: effect and interval are always shown.
-fn change_text(base: f64, candidate: f64, evidence: &Evidence) -> String {
-    let mut text = format!("{} to {}, {:+.4}", number(base), number(candidate), candidate - base);
-    if let Some(interval) = evidence.interval {
+fn change_text(change: &Change) -> String {
+    let mut text = format!("{} to {}, {:+.4}", number(change.base), number(change.candidate), change.moved());
+    if let Some(interval) = change.interval {
         text.push_str(&format!(" (95 % {:+.4} to {:+.4})", interval.low, interval.high));
     }
     text

@@ -5,12 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::gate_causes;
 use crate::record::Manifest;
 
 /// What kind of thing was not the same; in the order in which causes are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CauseKind {
+    /// What must hold: rules, their tiers, how many cases may err, which test decides. Changes the verdict, never a result.
+    Gates,
+    /// From which value on a scorer lets an answer pass.
+    Thresholds,
     /// The numerics fingerprint: bits may differ without any other cause.
     Fingerprint,
     /// The version of karat.
@@ -31,6 +36,8 @@ impl CauseKind {
     /// The kind in a word.
     pub fn label(self) -> &'static str {
         match self {
+            Self::Gates => "gates",
+            Self::Thresholds => "thresholds",
             Self::Fingerprint => "fingerprint",
             Self::Software => "karat",
             Self::Model => "model",
@@ -42,6 +49,42 @@ impl CauseKind {
     }
 }
 
+impl CauseKind {
+    /// Whether it can explain that a result is another one.
+    pub fn explains_results(self) -> bool {
+        self != Self::Gates
+    }
+}
+
+/// What a change did to what must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// A rule that was not there.
+    Added,
+    /// A rule that is gone.
+    Removed,
+    /// More passes than before.
+    Loosened,
+    /// Less passes than before.
+    Tightened,
+    /// Neither can be said.
+    Changed,
+}
+
+impl Effect {
+    /// The effect in a word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Loosened => "loosened",
+            Self::Tightened => "tightened",
+            Self::Changed => "changed",
+        }
+    }
+}
+
 /// One thing that was not the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Cause {
@@ -49,14 +92,17 @@ pub struct Cause {
     pub kind: CauseKind,
     /// Which one: a fingerprint part, a file, a path into the plan.
     pub what: String,
+    /// What it did to the gates, where it is of their kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
     /// Its value in the base run; none where it did not exist.
     pub base: Option<String>,
     /// Its value in the candidate.
     pub candidate: Option<String>,
 }
 
-/// Everything in two manifests that can explain different results, the fingerprint first. Names, times, commits, gates
-/// and the choice of baseline explain nothing and are left out.
+/// Everything in two manifests that can explain different verdicts, gates first, or different results, the fingerprint first of
+/// these. Names, times, labels, commits and the choice of baseline explain nothing and are left out.
 pub fn causes(base: &Manifest, candidate: &Manifest) -> Vec<Cause> {
     let mut found = Found::default();
     found.maps(CauseKind::Fingerprint, "", &base.fingerprint, &candidate.fingerprint);
@@ -75,14 +121,25 @@ pub fn causes(base: &Manifest, candidate: &Manifest) -> Vec<Cause> {
 }
 
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     causes: Vec<Cause>,
 }
 
 impl Found {
     fn add(&mut self, kind: CauseKind, what: String, base: Option<String>, candidate: Option<String>) {
+        self.effect(kind, what, (base, candidate), None);
+    }
+
+    /// Adds a cause with what it did to the gates.
+    pub fn effect(
+        &mut self,
+        kind: CauseKind,
+        what: String,
+        (base, candidate): (Option<String>, Option<String>),
+        effect: Option<Effect>,
+    ) {
         if base != candidate {
-            self.causes.push(Cause { kind, what, base, candidate });
+            self.causes.push(Cause { kind, what, effect, base, candidate });
         }
     }
 
@@ -106,7 +163,11 @@ impl Found {
                 "prompt" => CauseKind::Prompt,
                 "datasets" => CauseKind::Data,
                 "scorers" => CauseKind::Scorers,
-                "version" | "name" | "gates" | "danger" | "baseline" | "prices" | "probe" => continue,
+                "gates" | "errors" | "statistics" => {
+                    gate_causes::changes(self, &key, base, candidate);
+                    continue;
+                }
+                "version" | "name" | "danger" | "baseline" | "prices" | "probe" => continue,
                 _ => CauseKind::Parameters,
             };
             self.values(kind, &key, base, candidate);
@@ -125,13 +186,19 @@ impl Found {
                     self.values(kind, &format!("{path}.{key}"), base, candidate);
                 }
             }
-            // `null` and an absent key both mean "not set".
-            _ => {
-                let text = |value: Option<&Value>| value.filter(|value| !value.is_null()).map(Value::to_string);
-                self.add(kind, path.to_owned(), text(base), text(candidate));
-            }
+            _ => match gate_causes::threshold(kind, path, base, candidate) {
+                Some(effect) => {
+                    self.effect(CauseKind::Thresholds, path.to_owned(), (text(base), text(candidate)), Some(effect))
+                }
+                None => self.add(kind, path.to_owned(), text(base), text(candidate)),
+            },
         }
     }
+}
+
+/// A value of the plan as text; `null` and an absent key both mean "not set".
+pub(super) fn text(value: Option<&Value>) -> Option<String> {
+    value.filter(|value| !value.is_null()).map(Value::to_string)
 }
 
 /// The children of two values under their common names. Elements of a list go by their `name` (or only key) where each
@@ -194,8 +261,9 @@ mod tests {
 
     #[test]
     fn equal_runs_have_no_causes() {
-        let mut other = manifest(json!({"gates": [1], "name": "x"}));
+        let mut other = manifest(json!({"gates": [], "name": "x"}));
         (other.created_at, other.git_commit) = ("later".into(), Some("abc".into()));
+        other.label = Some("nightly".into());
         assert_eq!(causes(&manifest(json!({"gates": []})), &other), []);
     }
 

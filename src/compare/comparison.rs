@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::change::{CaseChange, ChangeKind, change, class, severity};
 use super::danger::DangerChanges;
+use super::effect::Method;
 use super::slice::{self, SliceComparison, SliceTallies};
 use super::tally::{DatasetComparison, DatasetTally};
-use super::{Cause, LISTED_CASES, Pair, causes, pairs};
+use super::{Cause, CauseKind, LISTED_CASES, Pair, causes, pairs};
 use crate::dataset::Kind;
 use crate::error::Result;
 use crate::record::{CaseRef, Manifest, PromptCursor, Prompts, ResultLine};
-use crate::stats::Resampling;
 
 /// How to compare.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,13 +20,13 @@ pub struct CompareOptions {
     /// How many changed cases to keep whole for each kind of change and each class (golden, danger). Counts are exact
     /// beyond it; the first by dataset and id are kept.
     pub cap: usize,
-    /// How to draw the bootstrap intervals.
-    pub resampling: Resampling,
+    /// Which methods decide.
+    pub method: Method,
 }
 
 impl Default for CompareOptions {
     fn default() -> Self {
-        Self { cap: 5_000, resampling: Resampling::default() }
+        Self { cap: 5_000, method: Method::default() }
     }
 }
 
@@ -63,12 +63,28 @@ pub struct Comparison {
     pub counts: BTreeMap<ChangeKind, u64>,
     /// Cases in which nothing differs that both runs kept.
     pub unchanged: u64,
+    /// Cases that one run lacks because its call did not select them: neither compared nor missing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unselected: u64,
+    /// Some cases have several answers: the counts of changes are of answers.
+    #[serde(skip_serializing_if = "is_false")]
+    pub repeated: bool,
     /// What became of the danger cases.
     pub danger: DangerChanges,
     /// Changed cases by severity, dataset and id, at most `cap` for each kind of change and class.
     pub changes: Vec<CaseChange>,
     /// The cap.
     pub cap: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A run by name.
@@ -168,10 +184,16 @@ impl Comparison {
         self.changes.iter().filter(move |case| case.dataset == dataset && case.regressed(Some(scorer)))
     }
 
+    /// The runs were computed by different numerics: bits may differ without any other cause.
+    pub fn numerics_differ(&self) -> bool {
+        self.causes.iter().any(|cause| cause.kind == CauseKind::Fingerprint)
+    }
+
     /// Something changed and nothing that the manifests hold explains it: the promise of equal bytes is broken, or a
     /// file was exchanged behind karat's back.
     pub fn unexplained(&self) -> bool {
-        self.causes.is_empty() && self.counts.iter().any(|(kind, n)| *n > 0 && *kind != ChangeKind::Errored)
+        let explained = self.causes.iter().any(|cause| cause.kind.explains_results());
+        !explained && self.counts.iter().any(|(kind, n)| *n > 0 && *kind != ChangeKind::Errored)
     }
 }
 
@@ -200,13 +222,26 @@ pub(super) fn compare_pairs(
     let mut counts = BTreeMap::new();
     let mut danger = DangerChanges::default();
     let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
-    let mut unchanged = 0;
+    let (mut unchanged, mut unselected, mut repeated) = (0, 0, false);
     let (mut before, mut after) = (PromptCursor::new(prompts.0), PromptCursor::new(prompts.1));
     for pair in pairs {
         let pair = pair?;
-        let name = match &pair {
-            Pair::Both(line, _) | Pair::Removed(line) | Pair::Added(line) => &line.dataset,
-        };
+        let (Pair::Both(line, _) | Pair::Removed(line) | Pair::Added(line)) = &pair;
+        let name = &line.dataset;
+        repeated |= line.repeat > 0;
+        match &pair {
+            Pair::Removed(_) if candidate.selects_some_of(name) => {
+                unselected += 1;
+                continue;
+            }
+            Pair::Added(_) if base.selects_some_of(name) => {
+                // Nothing to compare with; a danger case that errs fails all the same.
+                danger.add(&pair);
+                unselected += 1;
+                continue;
+            }
+            _ => {}
+        }
         let (tally, slices) = match datasets.get_mut(name) {
             Some(tallies) => tallies,
             None => datasets.entry(name.clone()).or_insert_with(|| (DatasetTally::new(), SliceTallies::default())),
@@ -244,10 +279,10 @@ pub(super) fn compare_pairs(
     let mut sizes = Vec::new();
     for (name, (tally, tallies)) in datasets {
         sizes.push(tally.pairs());
-        let (found, left_out) = tallies.finish(&name, options.resampling);
+        let (found, left_out) = tallies.finish(&name, options.method);
         slices.extend(found);
         slices_left_out |= left_out;
-        compared.push(tally.finish(name, options.resampling));
+        compared.push(tally.finish(name, options.method));
     }
     let classes = classes.into_iter().map(|(kind, tally)| {
         // Resampling is most of the work: a class of one dataset has its figures.
@@ -255,7 +290,7 @@ pub(super) fn compare_pairs(
             compared.iter().zip(&sizes).find(|(dataset, pairs)| dataset.kind == kind && **pairs == tally.pairs());
         match whole {
             Some((dataset, _)) => DatasetComparison { dataset: kind.name().into(), ..dataset.clone() },
-            None => tally.finish(kind.name().into(), options.resampling),
+            None => tally.finish(kind.name().into(), options.method),
         }
     });
     let classes = classes.collect();
@@ -270,6 +305,8 @@ pub(super) fn compare_pairs(
         tokens,
         counts,
         unchanged,
+        unselected,
+        repeated,
         danger,
         // Each bucket is in order of dataset and id already, because the pairs came so.
         changes: kept.into_values().flatten().collect(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::change::class;
 use super::comparison::CaseList;
-use super::gate::failed;
+use super::gate::{Subject, failed, unjudged};
 use super::{Comparison, Pair};
 use crate::dataset::Kind;
 use crate::record::{CaseRef, Manifest, Outcome, RuleResult, Summary};
@@ -14,6 +14,8 @@ use crate::record::{CaseRef, Manifest, Outcome, RuleResult, Summary};
 pub struct DangerChanges {
     /// Danger cases in either run.
     pub cases: u64,
+    /// Of these, those that passed in the base run.
+    pub passed_before: u64,
     /// Passed in the base run; fails, errs or is missing in the candidate.
     pub lost: CaseList,
     /// Errs in the candidate, whatever it did before.
@@ -34,6 +36,7 @@ impl DangerChanges {
             Pair::Removed(base) => (Some(base), None),
             Pair::Added(candidate) => (None, Some(candidate)),
         };
+        self.passed_before += u64::from(base.is_some_and(|base| base.passed));
         if let Some(base) = base
             && base.passed
             && !candidate.is_some_and(|candidate| candidate.passed)
@@ -49,29 +52,40 @@ impl DangerChanges {
 }
 
 /// The danger rules; none where neither run has nor selected danger cases.
-pub(super) fn rules(manifest: &Manifest, summary: &Summary, comparison: Option<&Comparison>) -> Vec<RuleResult> {
+pub(super) fn rules(subject: &Subject<'_>) -> Vec<RuleResult> {
+    let Subject { manifest, summary, comparison, .. } = *subject;
     let selected = manifest.selected.values().any(|selected| selected.kind == Kind::Danger);
     let recorded = summary.datasets.iter().any(|dataset| dataset.kind == Kind::Danger);
     let compared = comparison.is_some_and(|comparison| comparison.danger.cases > 0);
     if !(selected || recorded || compared) {
         return Vec::new();
     }
-    vec![no_new_failures(comparison), no_gaps(manifest, summary, comparison)]
+    vec![no_new_failures(subject), no_gaps(manifest, summary, comparison)]
+}
+
+/// What a reader must know: danger cases that no rule could have failed. `guarded`: the suite has an absolute rule on them.
+pub(super) fn warning(subject: &Subject<'_>, guarded: bool) -> Option<String> {
+    let cases: u64 = subject.manifest.selected.values().filter(|s| s.kind == Kind::Danger).map(|s| s.cases).sum();
+    // Without a case that passed before, none can be lost.
+    let guarded = guarded || subject.comparison.is_some_and(|comparison| comparison.danger.passed_before > 0);
+    (cases > 0 && !guarded).then(|| {
+        format!("no rule could have failed for what the {cases} danger cases answer: add a gate such as {{metric: danger.SCORER, min: 0.9}}")
+    })
 }
 
 /// Nothing that passed in the baseline may fail now.
-fn no_new_failures(comparison: Option<&Comparison>) -> RuleResult {
+fn no_new_failures(subject: &Subject<'_>) -> RuleResult {
     let rule = "danger: every case that passed in the baseline passes".to_owned();
-    let Some(comparison) = comparison else {
-        let reason = "no baseline to compare with".to_owned();
-        return result(rule, Outcome::Skipped, reason, None, &CaseList::default());
-    };
+    let Some(comparison) = subject.comparison else { return unjudged(rule, Some(0.0), subject) };
     let lost = &comparison.danger.lost;
-    let reason = match lost.total {
+    let mut reason = match lost.total {
         0 => format!("none of {} danger cases was lost", comparison.danger.cases),
         1 => "1 danger case passed in the baseline and does not now".to_owned(),
         n => format!("{n} danger cases passed in the baseline and do not now"),
     };
+    if lost.total > 0 && comparison.numerics_differ() {
+        reason.push_str("; numerics may differ: the runs have different fingerprints");
+    }
     result(rule, outcome(lost.total), reason, Some(lost.total), lost)
 }
 

@@ -1,17 +1,19 @@
 //! Policy over a run and its comparison: the gate verdict.
 //!
-//! Absolute rules look at the candidate alone; relative rules at the cases that both runs share, where an errored case
-//! does not pass. No data fail a rule. A relative rule without a baseline is skipped and says so. A bound that is not a
-//! number fails. The danger rules are always on. Significance rules are corrected for their number in a verdict (Holm).
+//! Absolute rules look at the candidate alone; relative rules at the cases that both runs share. A rule is judged twice where
+//! golden cases erred, as if all of them had passed and as if all had failed: where that differs, it is inconclusive, as is a
+//! rule without data. A danger case that errs does not pass. Without a baseline a relative rule is not judged where that is
+//! all right ([`Without`]), else inconclusive. A bound that is not a number fails. The danger rules are always on. Significance
+//! rules are corrected for their number in a verdict (Holm).
 
 use std::collections::BTreeMap;
 
 use super::bounds::Asked;
 use super::view::{Cases, View};
-use super::{Comparison, danger, gate_expression, operational};
+use super::{Comparison, complete, danger, gate_expression, operational};
 use crate::error::Result;
 use crate::record::{Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
-use crate::rule::{Filter, Gate, Operational, Prices};
+use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier};
 use crate::stats::{ALPHA, holm};
 
 /// How many cases a rule lists; the total is always exact.
@@ -22,8 +24,32 @@ pub const LISTED_CASES: usize = 100;
 pub struct GatePolicy {
     /// In the order of the suite.
     pub gates: Vec<Gate>,
+    /// Gates of a record that this version does not understand.
+    pub unreadable: Vec<Unreadable>,
     /// What tokens and hours cost.
     pub prices: Option<Prices>,
+    /// How many golden cases may err; none may where it is not said.
+    pub errors: Option<ErrorPolicy>,
+}
+
+/// A gate that cannot be read: nothing is known of what it asks, so that it is inconclusive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The gate as the record spells it.
+    pub gate: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why there is no comparison with a baseline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// Nothing was accepted yet: a first run, which absolute rules judge.
+    NotYet,
+    /// The call asked for none.
+    NotAsked,
+    /// There should be one: what is missing, or wrong with it.
+    Missing(String),
 }
 
 /// The run that is judged, and what it is held against.
@@ -35,8 +61,12 @@ pub struct Subject<'a> {
     pub summary: &'a Summary,
     /// The comparison with the baseline, where there is one.
     pub comparison: Option<&'a Comparison>,
+    /// Where there is none, why.
+    pub without: &'a Without,
     /// How the run went.
     pub performance: Option<&'a Performance>,
+    /// What ran as the baseline.
+    pub base_manifest: Option<&'a Manifest>,
     /// How the baseline went.
     pub base_performance: Option<&'a Performance>,
     /// The run's cases, for rules that need more than figures.
@@ -45,22 +75,33 @@ pub struct Subject<'a> {
     pub base_cases: Option<&'a dyn Cases>,
 }
 
-/// A rule's result, and the p-value where significance decides it.
+/// A rule's result, and the tests where significance decides it.
 pub(super) struct Ruled {
     pub result: RuleResult,
-    pub test: Option<Test>,
+    pub tests: Option<Tests>,
+    /// What the sample could have shown, for a test that finds nothing.
+    pub overlooked: Option<String>,
 }
 
 /// A test that decides a rule once it is corrected.
+#[derive(Clone, Copy)]
 pub(super) struct Test {
     pub p_value: f64,
     /// The change goes in the direction that the rule forbids.
     pub bad: bool,
 }
 
+/// The test of the pairs as they are, and had the errored cases come out for the lowest and for the highest difference.
+#[derive(Clone, Copy)]
+pub(super) struct Tests {
+    pub seen: Test,
+    pub lowest: Test,
+    pub highest: Test,
+}
+
 impl From<RuleResult> for Ruled {
     fn from(result: RuleResult) -> Self {
-        Self { result, test: None }
+        Self { result, tests: None, overlooked: None }
     }
 }
 
@@ -69,8 +110,9 @@ impl From<RuleResult> for Ruled {
 /// # Errors
 /// Cases that cannot be read.
 pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
-    let Subject { manifest, summary, comparison, .. } = *subject;
-    let mut rules: Vec<Ruled> = danger::rules(manifest, summary, comparison).into_iter().map(Ruled::from).collect();
+    let mut rules: Vec<Ruled> = danger::rules(subject).into_iter().map(Ruled::from).collect();
+    rules.extend(complete::rule(policy.errors, subject).map(Ruled::from));
+    rules.extend(baseline_rule(subject).map(Ruled::from));
     let mut views = BTreeMap::new();
     for gate in &policy.gates {
         let view = match gate.filter.is_empty() {
@@ -81,6 +123,7 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
             None => *subject,
             Some(view) => Subject { summary: &view.summary, comparison: view.comparison.as_ref(), ..*subject },
         };
+        let before = rules.len();
         match (&gate.fail_if, Operational::parse(&gate.metric)) {
             (Some(text), _) => rules.push(gate_expression::rule(text, gate, &seen, policy.prices.as_ref())?.into()),
             (None, Err(error)) => rules.push(failed(gate.metric.clone(), None, error.chain()).into()),
@@ -90,10 +133,31 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
             }
             (None, Ok(None)) => rules.extend(Asked { gate, subject: &seen }.rules()?),
         }
+        rules[before..].iter_mut().for_each(|ruled| ruled.result.tier = gate.tier);
+    }
+    for Unreadable { gate, reason } in &policy.unreadable {
+        rules.push(open(gate.clone(), None, reason.clone()).into());
     }
     correct(&mut rules);
     let rules = rules.into_iter().map(|ruled| ruled.result).collect();
-    Ok(Verdict::of(comparison.map(|comparison| comparison.base.run_id.clone()), rules))
+    let mut verdict = Verdict::of(subject.comparison.map(|comparison| comparison.base.run_id.clone()), rules);
+    verdict.warnings.extend(danger::warning(subject, guards(policy, subject.manifest)));
+    Ok(verdict)
+}
+
+/// Whether an absolute rule looks at the danger cases.
+fn guards(policy: &GatePolicy, manifest: &Manifest) -> bool {
+    let danger = manifest.selected.iter().filter(|(_, selected)| selected.kind == crate::dataset::Kind::Danger);
+    let danger: Vec<&str> = danger.map(|(name, _)| name.as_str()).collect();
+    policy.gates.iter().any(|gate| gate.guards(&danger))
+}
+
+/// A baseline that should be there and cannot be used leaves the verdict open, whatever the other rules say.
+fn baseline_rule(subject: &Subject<'_>) -> Option<RuleResult> {
+    match (subject.comparison, subject.without) {
+        (None, Without::Missing(why)) => Some(open("baseline: there is one to compare with".into(), None, why.clone())),
+        _ => None,
+    }
 }
 
 /// The run as it looks through a filter; each is looked through once.
@@ -104,23 +168,34 @@ fn filtered<'v>(views: &'v mut BTreeMap<Filter, View>, subject: &Subject<'_>, fi
     views.get(filter).ok_or_else(|| crate::error::Error::internal("look through a filter"))
 }
 
-/// Decides the significance rules, all together.
+/// Decides the significance rules, all together. Advisory rules are no part of the others' number.
 fn correct(rules: &mut [Ruled]) {
-    let p_values: Vec<f64> = rules.iter().filter_map(|ruled| Some(ruled.test.as_ref()?.p_value)).collect();
-    let tested = rules.iter_mut().filter(|ruled| ruled.test.is_some());
-    for (ruled, corrected) in tested.zip(holm(&p_values)) {
-        let Some(Test { bad, .. }) = ruled.test else { continue };
-        let found = corrected < ALPHA;
+    for advisory in [false, true] {
+        let ours = |ruled: &&mut Ruled| (ruled.result.tier == Some(Tier::Advisory)) == advisory;
+        let tested: Vec<&mut Ruled> = rules.iter_mut().filter(|ruled| ruled.tests.is_some()).filter(ours).collect();
+        decide(tested);
+    }
+}
+
+fn decide(tested: Vec<&mut Ruled>) {
+    let tests: Vec<Tests> = tested.iter().filter_map(|ruled| ruled.tests).collect();
+    let corrected = |pick: fn(&Tests) -> Test| {
+        let picked: Vec<Test> = tests.iter().map(pick).collect();
+        let p_values: Vec<f64> = picked.iter().map(|test| test.p_value).collect();
+        let holds = |(p, test): (f64, Test)| (p, !(p < ALPHA && test.bad));
+        holm(&p_values).into_iter().zip(picked).map(holds).collect::<Vec<_>>()
+    };
+    let (seen, lowest, highest) = (corrected(|t| t.seen), corrected(|t| t.lowest), corrected(|t| t.highest));
+    let count = if tests.len() == 1 { "1 rule".to_owned() } else { format!("{} rules", tests.len()) };
+    for (((ruled, (p_value, _)), (_, low)), (_, high)) in tested.into_iter().zip(seen).zip(lowest).zip(highest) {
         let result = &mut ruled.result;
-        result.outcome = outcome(!(found && bad));
-        result.corrected_p_value = Some(corrected);
-        let rules = if p_values.len() == 1 { "1 rule".to_owned() } else { format!("{} rules", p_values.len()) };
-        result.reason.push_str(&format!("; corrected for {rules}: p = {}", p_text(corrected)));
-        match result.detectable {
-            Some(effect) if !found => {
-                result.reason.push_str(&format!("; a change of {} would have been found with 80 %", number(effect)));
-            }
-            _ => {}
+        result.outcome = outcome(low, high);
+        result.corrected_p_value = Some(p_value);
+        result.reason.push_str(&format!("; corrected for {count}: p = {}", p_text(p_value)));
+        if p_value >= ALPHA
+            && let Some(told) = ruled.overlooked.as_ref()
+        {
+            result.reason.push_str(&format!("; {told}"));
         }
         if result.outcome == Outcome::Passed {
             (result.cases, result.cases_total) = (Vec::new(), 0);
@@ -128,14 +203,26 @@ fn correct(rules: &mut [Ruled]) {
     }
 }
 
-pub(super) fn outcome(holds: bool) -> Outcome {
-    if holds { Outcome::Passed } else { Outcome::Failed }
+/// The outcome of a rule that holds, or not, for either way in which errored cases could have come out.
+pub(super) fn outcome(low: bool, high: bool) -> Outcome {
+    match (low, high) {
+        (true, true) => Outcome::Passed,
+        (false, false) => Outcome::Failed,
+        _ => Outcome::Inconclusive,
+    }
 }
 
-/// A rule that failed for want of something.
+/// What errored cases leave open, for the reason of a rule.
+pub(super) fn turned(errored: u64) -> String {
+    let cases = if errored == 1 { "1 errored case".to_owned() } else { format!("{errored} errored cases") };
+    format!("; {cases} could turn it")
+}
+
+/// A rule that failed.
 pub(super) fn failed(rule: String, limit: Option<f64>, reason: String) -> RuleResult {
     RuleResult {
         rule,
+        tier: None,
         outcome: Outcome::Failed,
         reason,
         observed: None,
@@ -149,9 +236,19 @@ pub(super) fn failed(rule: String, limit: Option<f64>, reason: String) -> RuleRe
     }
 }
 
-/// A rule that could not be asked.
-pub(super) fn skipped(rule: String, limit: Option<f64>) -> RuleResult {
-    RuleResult { outcome: Outcome::Skipped, ..failed(rule, limit, "no baseline to compare with".into()) }
+/// A rule without its evidence.
+pub(super) fn open(rule: String, limit: Option<f64>, reason: String) -> RuleResult {
+    RuleResult { outcome: Outcome::Inconclusive, ..failed(rule, limit, reason) }
+}
+
+/// A rule that needs a baseline, where there is none.
+pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) -> RuleResult {
+    let skipped = |reason: &str| RuleResult { outcome: Outcome::Skipped, ..failed(rule.clone(), limit, reason.into()) };
+    match subject.without {
+        Without::NotYet => skipped("not judged: no baseline yet"),
+        Without::NotAsked => skipped("not judged: --no-baseline"),
+        Without::Missing(why) => open(rule, limit, why.clone()),
+    }
 }
 
 /// A figure with at most four decimals.

@@ -1,11 +1,11 @@
 //! Expressions over a run: every term with its figures, and what they come to.
 //!
-//! A term without data is neither true nor false. `fail_if` fails where its expression holds, and where missing data leave
-//! that open; it is skipped where only the missing baseline does.
+//! A term without data is neither true nor false, nor is one that errored cases could turn. `fail_if` fails where its expression
+//! holds; it is inconclusive where missing data leave that open, and not judged where only the missing baseline does.
 
-use super::gate::{Subject, failed, number, skipped};
+use super::gate::{Subject, failed, number, open, unjudged};
 use super::metric::Statistic;
-use super::view::{Said, said};
+use super::view::{Errors, Said, said};
 use super::{Metric, operational};
 use crate::error::Result;
 use crate::record::{Outcome, RuleResult};
@@ -58,8 +58,9 @@ pub(super) fn rule(text: &str, gate: &Gate, subject: &Subject<'_>, prices: Optio
     let reason = told.join("; ");
     Ok(match truth {
         Truth::Fails => RuleResult { outcome: Outcome::Passed, observed, ..failed(rule, None, reason) },
-        Truth::Holds | Truth::Unknown => RuleResult { observed, ..failed(rule, None, reason) },
-        Truth::Unasked => RuleResult { reason, ..skipped(rule, None) },
+        Truth::Holds => RuleResult { observed, ..failed(rule, None, reason) },
+        Truth::Unknown => RuleResult { observed, ..open(rule, None, reason) },
+        Truth::Unasked => RuleResult { reason, ..unjudged(rule, None, subject) },
     })
 }
 
@@ -76,7 +77,15 @@ struct Evaluation<'a> {
 /// A term's value, with what else there is to say about it.
 struct Seen {
     value: f64,
+    /// The value, had errored cases come out one way or the other.
+    range: (f64, f64),
     note: String,
+}
+
+impl Seen {
+    fn plain(value: f64, note: String) -> Self {
+        Self { value, range: (value, value), note }
+    }
 }
 
 /// Why there is no value.
@@ -111,9 +120,11 @@ impl Evaluation<'_> {
         };
         let name = format!("{}{change}", term.name());
         let truth = match self.value(term)? {
-            Ok(Seen { value, note }) => {
-                let truth = Truth::of(term.sign.holds(value, term.limit));
-                self.told.push(format!("{name} is {}{note}: {}", number(value), truth.word()));
+            Ok(Seen { value, range: (low, high), note }) => {
+                let (low, high) = (term.sign.holds(low, term.limit), term.sign.holds(high, term.limit));
+                let truth = if low == high { Truth::of(low) } else { Truth::Unknown };
+                let errors = if low == high { "" } else { ", errored cases could turn it" };
+                self.told.push(format!("{name} is {}{note}: {}{errors}", number(value), truth.word()));
                 if truth == Truth::Holds || self.observed.is_none() {
                     self.observed = Some(value);
                 }
@@ -132,7 +143,6 @@ impl Evaluation<'_> {
     }
 
     fn value(&self, term: &Term) -> Result<Result<Seen, Missing>> {
-        let plain = |value| Seen { value, note: String::new() };
         if let Some(figure) = Operational::parse(&term.metric)? {
             return self.operational(figure, term);
         }
@@ -145,15 +155,20 @@ impl Evaluation<'_> {
         Ok(match term.change {
             None => match metric.observe(self.subject.summary) {
                 Some(seen) => {
-                    let note = format!(" over {} cases", seen.cases);
-                    Ok(Seen { value: failing(seen.value), note })
+                    let note = format!(" over {}", seen.told);
+                    Ok(Seen { value: failing(seen.value), range: (failing(seen.lowest), failing(seen.highest)), note })
                 }
                 None => Err(missing()),
             },
             Some(change) => match self.subject.comparison {
                 None => Err(Missing::Baseline),
                 Some(comparison) => match metric.paired(comparison) {
-                    Some(paired) => Ok(plain(moved(change, failing(paired.base), failing(paired.candidate)))),
+                    Some(paired) => {
+                        let of =
+                            |seen: &super::metric::Change| moved(change, failing(seen.base), failing(seen.candidate));
+                        let range = (of(&paired.extremes[0]), of(&paired.extremes[1]));
+                        Ok(Seen { value: of(&paired.seen), range, note: String::new() })
+                    }
                     None => Err(missing()),
                 },
             },
@@ -162,18 +177,19 @@ impl Evaluation<'_> {
 
     fn operational(&self, figure: Operational, term: &Term) -> Result<Result<Seen, Missing>> {
         let subject = self.subject;
-        let missing = |whose: &str| Missing::Data(format!("{whose} does not know it"));
-        let Some(now) = operational::value(figure, subject.performance, subject.cases, self.prices)? else {
-            return Ok(Err(missing("the run")));
+        let now = match operational::measure(figure, subject.performance, subject.cases, self.prices)? {
+            Ok(now) => now,
+            Err(why) => return Ok(Err(Missing::Data(format!("the run {why}")))),
         };
-        let Some(change) = term.change else { return Ok(Ok(Seen { value: now, note: String::new() })) };
+        let Some(change) = term.change else { return Ok(Ok(Seen::plain(now.value, now.note()))) };
         let (Some(cases), Some(_)) = (subject.base_cases, subject.comparison) else {
             return Ok(Err(Missing::Baseline));
         };
-        let before = operational::value(figure, subject.base_performance, cases, self.prices)?;
+        let before = operational::measure(figure, subject.base_performance, cases, self.prices)?;
         Ok(match before {
-            Some(before) => Ok(Seen { value: moved(change, before, now), note: String::new() }),
-            None => Err(missing("the baseline")),
+            Ok(before) if before.by == now.by => Ok(Seen::plain(moved(change, before.value, now.value), now.note())),
+            Ok(_) => Err(Missing::Data(operational::UNLIKE.into())),
+            Err(why) => Err(Missing::Data(format!("the baseline {why}"))),
         })
     }
 
@@ -189,10 +205,15 @@ impl Evaluation<'_> {
             return Ok(Err(Missing::Data(why)));
         }
         let figure = if metric.statistic == Statistic::Mean { Figure::Mean } else { Figure::rate(term.failing) };
-        Ok(match extreme(said, figure, window, term.sign) {
+        let seen = |errors: Errors| extreme(&said, (figure, errors), window, term.sign);
+        let danger = metric.is_danger(self.subject.summary);
+        let erred = !danger && said.iter().any(|case| case.erred);
+        let bound = |errors: Errors| if erred { seen(errors) } else { seen(Errors::AsSeen) }.map(|(value, ..)| value);
+        Ok(match seen(Errors::AsSeen) {
             Some((value, start, cases)) => {
                 let start = jiff::Timestamp::from_second(start).map_or(String::new(), |time| format!(" from {time}"));
-                Ok(Seen { value, note: format!(" over {cases} cases in the window{start}") })
+                let range = (bound(Errors::Low).unwrap_or(value), bound(Errors::High).unwrap_or(value));
+                Ok(Seen { value, range, note: format!(" over {cases} cases in the window{start}") })
             }
             None => Err(Missing::Data(format!("no window has {} cases with a value", window.at_least))),
         })
@@ -220,20 +241,20 @@ impl Figure {
     }
 
     /// What a case adds: records round values to millionths, so whole ones make exact sums. None where it does not count.
-    fn millionths(self, case: &Said) -> Option<i128> {
+    fn millionths(self, case: &Said, errors: Errors) -> Option<i128> {
         match self {
-            Self::PassRate => Some(i128::from(case.passed) * 1_000_000),
-            Self::FailRate => Some(i128::from(!case.passed) * 1_000_000),
-            Self::Mean => case.value.map(|value| (value * 1e6).round() as i128),
+            Self::PassRate => Some(i128::from(case.passes(errors)) * 1_000_000),
+            Self::FailRate => Some(i128::from(!case.passes(errors)) * 1_000_000),
+            Self::Mean => case.value_of(errors).map(|value| (value * 1e6).round() as i128),
         }
     }
 }
 
 /// The largest value of any window, or the smallest where the sign points down: the value, the window's start, and its cases.
 /// Windows start at every case's time and hold the cases before `start + length`; the first of equal ones is told.
-fn extreme(said: Vec<Said>, figure: Figure, window: Window, sign: Sign) -> Option<(f64, i64, u64)> {
+fn extreme(said: &[Said], (figure, errors): (Figure, Errors), window: Window, sign: Sign) -> Option<(f64, i64, u64)> {
     let mut cases: Vec<(i64, i128)> =
-        said.iter().filter_map(|case| Some((case.at?, figure.millionths(case)?))).collect();
+        said.iter().filter_map(|case| Some((case.at?, figure.millionths(case, errors)?))).collect();
     cases.sort_unstable_by_key(|(at, _)| *at);
     let length = i64::try_from(window.seconds).unwrap_or(i64::MAX);
     let (mut end, mut sum) = (0, 0);
@@ -265,7 +286,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn case(at: i64, passed: bool) -> Said {
-        Said { at: Some(at), passed, value: Some(f64::from(u8::from(passed))) }
+        Said { at: Some(at), erred: false, passed, value: Some(f64::from(u8::from(passed))) }
     }
 
     #[test]
@@ -275,11 +296,13 @@ mod tests {
         let burst = (0..5).map(|second| case(3_600 + second, false));
         let said: Vec<Said> = quiet.chain(burst).collect();
         let window = |seconds, at_least| Window { seconds, at_least };
-        let worst = |seconds, at_least| extreme(said.clone(), Figure::FailRate, window(seconds, at_least), Sign::Above);
+        let worst = |seconds, at_least| {
+            extreme(&said, (Figure::FailRate, Errors::AsSeen), window(seconds, at_least), Sign::Above)
+        };
         assert_eq!(worst(60, 3), Some((1.0, 3_600, 5)));
         assert_eq!(worst(60, 6), None);
         assert_eq!(worst(3_600, 50).map(|(rate, ..)| rate > 0.15), Some(true));
-        let best = extreme(said, Figure::PassRate, window(600, 1), Sign::Above);
+        let best = extreme(&said, (Figure::PassRate, Errors::AsSeen), window(600, 1), Sign::Above);
         assert_eq!(best.map(|(rate, ..)| rate), Some(0.9));
     }
 
@@ -295,7 +318,7 @@ mod tests {
                 (inside.len() as u64 >= at_least).then(|| failed as f64 / inside.len() as f64)
             };
             let naive = cases.iter().filter_map(|(at, _)| rate(*at)).max_by(f64::total_cmp);
-            let found = extreme(said, Figure::FailRate, Window { seconds, at_least }, Sign::Above);
+            let found = extreme(&said, (Figure::FailRate, Errors::AsSeen), Window { seconds, at_least }, Sign::Above);
             prop_assert_eq!(found.map(|(rate, ..)| rate), naive);
         }
     }

@@ -1,10 +1,14 @@
 //! Names of metrics, `<dataset or kind>.<scorer>[.pass_rate|.mean]`, and their values in summaries and comparisons.
 
-use super::{Comparison, DatasetComparison, MetricSide, PairedCounts, TestKind};
+use super::tally::VALUES;
+use super::{
+    Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricSide, PairedCounts, Significance, UnitCounts,
+    UnitKind,
+};
 use crate::dataset::Kind;
 use crate::error::{Error, Result, nearest};
 use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
-use crate::stats::{Interval, wilson};
+use crate::stats::{Draws, Interval, TwoSample, outcome_test, wilson};
 
 /// Which figure of a scorer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +31,19 @@ pub struct Metric {
 /// A metric's value in one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricValue {
-    /// The value.
+    /// The value: errored cases do not pass, and have no value.
     pub value: f64,
-    /// Cases behind it.
+    /// The value had all errored golden cases failed, with the lowest value; danger cases that err fail.
+    pub lowest: f64,
+    /// The value had all of them passed, with the highest value.
+    pub highest: f64,
+    /// How many erred.
+    pub errored: u64,
+    /// Answers behind it.
     pub cases: u64,
-    /// Wilson's interval, for rates.
+    /// What is behind it in words: `380 cases`, `12 cases (36 answers)`.
+    pub told: String,
+    /// Wilson's interval, for rates; over cases where they have several answers.
     pub interval: Option<Interval>,
     /// The first cases that do not pass, errored ones first.
     pub failed: Vec<CaseRef>,
@@ -39,14 +51,69 @@ pub struct MetricValue {
     pub failed_total: u64,
 }
 
+/// A metric in two runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    /// Its value in the base run.
+    pub base: f64,
+    /// Its value in the candidate.
+    pub candidate: f64,
+    /// Could the change be chance?
+    pub p_value: Option<f64>,
+    /// By which test.
+    pub test: Option<&'static str>,
+    /// Interval of the difference.
+    pub interval: Option<Interval>,
+    /// The outcomes, where each is of a case of its own.
+    pub outcomes: Option<PairedCounts>,
+}
+
+impl Change {
+    /// Candidate minus base.
+    pub fn moved(&self) -> f64 {
+        self.candidate - self.base
+    }
+
+    fn of_pairs((base, candidate): (f64, f64), found: Option<Significance>, size: Option<Magnitude>) -> Self {
+        let (p_value, test) = (found.map(|found| found.p_value), found.map(|found| found.test.name()));
+        Self { base, candidate, p_value, test, interval: size.and_then(|size| size.interval), outcomes: None }
+    }
+
+    /// The interval that non-inferiority is judged by. That of McNemar's test takes the number of pairs that differ as given and
+    /// covers too little away from 0 (67 to 96 % at a level of 95 %, `stats::sign_flip_tests`); the inverted sign-flip test,
+    /// whose p-value at 0 is the same, covers 94 to 96 %.
+    pub fn covering(&self) -> Option<Interval> {
+        let Some(PairedCounts { regressed, improved, .. }) = self.outcomes else { return self.interval };
+        let pairs = self.outcomes?.pairs();
+        outcome_test(regressed, improved, pairs, Draws::default())?.interval
+    }
+
+    /// Of two samples that share no case.
+    pub fn of_samples((base, candidate): (f64, f64), found: &TwoSample, test: &'static str) -> Self {
+        Self {
+            base,
+            candidate,
+            p_value: Some(found.p_value),
+            test: Some(test),
+            interval: Some(found.interval),
+            outcomes: None,
+        }
+    }
+}
+
 /// A metric on the cases that two runs share.
 pub(super) struct PairedValue {
-    pub(super) base: f64,
-    pub(super) candidate: f64,
+    pub(super) seen: Change,
+    /// Had the errored cases come out for the lowest difference, and for the highest.
+    pub(super) extremes: [Change; 2],
     pub(super) evidence: Evidence,
-    pub(super) detectable: Option<f64>,
-    pub(super) test: TestKind,
+    pub(super) detectable: Detectable,
+    /// What is behind it in words: `380 pairs`, `12 cases (36 answers)`.
+    pub(super) told: String,
+    /// Errored cases among them, on either side.
+    pub(super) errored: u64,
     pub(super) regressed: Vec<CaseRef>,
+    pub(super) regressed_total: u64,
 }
 
 impl Metric {
@@ -90,18 +157,51 @@ impl Metric {
             ..MetricSide::default()
         });
         let side = pooled(sides);
+        let value = self.of(&side)?;
+        let danger = rows.iter().all(|(dataset, _)| dataset.kind == Kind::Danger);
+        let errored = if danger { 0 } else { side.errored };
+        let (lowest, highest) = match (errored, self.statistic) {
+            (0, _) => (value, value),
+            (_, Statistic::PassRate) => (value, (side.passed + errored) as f64 / side.cases as f64),
+            (_, Statistic::Mean) => {
+                let scored = (side.cases - side.errored) as f64;
+                let with = |each: f64| (value * scored + each * errored as f64) / (scored + errored as f64);
+                (with(VALUES.0), with(VALUES.1))
+            }
+        };
+        // Cases with several answers, and groups, are what was drawn: their interval is the summary's own.
+        let interval = match (self.statistic, rows.as_slice()) {
+            (Statistic::Mean, _) => None,
+            (_, [(_, scorer)]) => scorer.interval,
+            (_, rows) if rows.iter().any(|(dataset, _)| dataset.repeats.is_some()) => None,
+            _ => side.interval,
+        };
+        let units: u64 = rows
+            .iter()
+            .map(|(dataset, scorer)| {
+                dataset.repeats.as_ref().map_or(scorer.cases, |repeats| repeats.cases.min(scorer.cases))
+            })
+            .sum();
+        let told = match units == side.cases {
+            true => format!("{units} cases"),
+            false => format!("{units} cases ({} answers)", side.cases),
+        };
         let mut failed = Vec::new();
         for (dataset, scorer) in rows {
             let ids = dataset.errored_ids.iter().chain(&scorer.failed_ids);
             failed.extend(ids.map(|id| CaseRef::new(&dataset.dataset, id)));
         }
         failed.truncate(LISTED_IDS);
-        let interval = match self.statistic {
-            Statistic::PassRate => side.interval,
-            Statistic::Mean => None,
-        };
         let (cases, failed_total) = (side.cases, side.cases - side.passed);
-        Some(MetricValue { value: self.of(&side)?, cases, interval, failed, failed_total })
+        Some(MetricValue { value, lowest, highest, errored, cases, told, interval, failed, failed_total })
+    }
+
+    /// Whether it is a metric of danger cases alone.
+    pub(super) fn is_danger(&self, summary: &Summary) -> bool {
+        let kinds = summary.datasets.iter().flat_map(|dataset| {
+            dataset.scorers.iter().map(move |s| (&*dataset.dataset, dataset.kind, &*s.scorer, dataset.kind))
+        });
+        self.select(kinds).into_iter().all(|kind| kind == Kind::Danger)
     }
 
     /// The values on the shared cases of a comparison; `None` where there are none.
@@ -112,14 +212,14 @@ impl Metric {
                 dataset.scorers.iter().map(move |s| (&*dataset.dataset, dataset.kind, &*s.metric, row(s)))
             });
             let row = self.select(rows).into_iter().next();
-            row.map(|(dataset, scorer)| (dataset.dataset.clone(), scorer.clone()))
+            row.map(|(dataset, scorer)| (dataset.dataset.clone(), dataset.kind, scorer.clone()))
         };
         // A dataset of that name, or else all datasets of that class together.
         let named = |dataset: &DatasetComparison| {
             dataset.scorers.iter().any(|scorer| self.scorer_in(&dataset.dataset) == Some(&*scorer.metric))
         };
         let has = comparison.datasets.iter().any(named);
-        let (scope, scorer) = rows(if has { &comparison.datasets } else { &comparison.classes })?;
+        let (scope, kind, scorer) = rows(if has { &comparison.datasets } else { &comparison.classes })?;
         let inside = |dataset: &&DatasetComparison| match has {
             true => dataset.dataset == scope,
             false => dataset.kind.name() == scope,
@@ -131,20 +231,57 @@ impl Metric {
             Statistic::PassRate => (scorer.significance, scorer.rate_difference),
             Statistic::Mean => (scorer.mean_significance, scorer.mean_difference),
         };
-        let PairedCounts { regressed: worse, improved, .. } = scorer.pairs;
+        let danger = kind == Kind::Danger;
+        // Over the pairs that both runs answered; danger cases that err fail.
+        let (base, candidate) = if danger {
+            (scorer.common_base, scorer.common_candidate)
+        } else {
+            (scorer.paired_base, scorer.paired_candidate)
+        };
+        let seen = self.of(&base).zip(self.of(&candidate));
+        let paired = self.statistic == Statistic::PassRate && scorer.units.kind == UnitKind::Case;
+        let change = |values: (f64, f64), found, size, counts: PairedCounts| Change {
+            outcomes: paired.then_some(counts),
+            ..Change::of_pairs(values, found, size)
+        };
+        let extreme = |extreme: &Extreme| {
+            let (values, found, size) = match self.statistic {
+                Statistic::PassRate => (extreme.rates, extreme.significance, extreme.rate_difference),
+                Statistic::Mean => (extreme.means, extreme.mean_significance, extreme.mean_difference),
+            };
+            values.map(|values| change(values, found, size, extreme.pairs))
+        };
+        let extremes = scorer.extremes.as_ref().filter(|_| !danger);
+        let (seen, extremes) = match (seen, extremes) {
+            (Some(seen), None) => {
+                let change = change(seen, significance, magnitude, scorer.pairs);
+                (change, [change, change])
+            }
+            (seen, Some(extremes)) => {
+                let [lowest, highest] = &**extremes;
+                let extremes = [extreme(lowest)?, extreme(highest)?];
+                // Where every pair erred, nothing was seen.
+                let seen = seen.map_or(extremes[0], |seen| change(seen, significance, magnitude, scorer.pairs));
+                (seen, extremes)
+            }
+            (None, None) => return None,
+        };
+        let UnitCounts { worse, better, units, .. } = scorer.units;
         Some(PairedValue {
-            base: self.of(&scorer.common_base)?,
-            candidate: self.of(&scorer.common_candidate)?,
             evidence: Evidence {
-                pairs: scorer.pairs.pairs(),
+                pairs: units,
                 regressed: worse,
-                improved,
-                p_value: significance.map(|significance| significance.p_value),
-                interval: magnitude.and_then(|magnitude| magnitude.interval),
+                improved: better,
+                p_value: seen.p_value,
+                interval: seen.interval,
             },
-            detectable: magnitude.and_then(|magnitude| magnitude.detectable),
-            test: significance.map_or(TestKind::McNemar, |significance| significance.test),
+            seen,
+            extremes,
+            detectable: magnitude.map_or(Detectable::Unknown, |magnitude| magnitude.detectable),
+            told: scorer.units.told(scorer.pairs.pairs()),
+            errored: if danger { 0 } else { scorer.common_base.errored + scorer.common_candidate.errored },
             regressed,
+            regressed_total: scorer.pairs.regressed,
         })
     }
 

@@ -11,9 +11,11 @@ mod bounds;
 mod causes;
 mod change;
 mod comparison;
+mod complete;
 mod danger;
 mod effect;
 mod gate;
+mod gate_causes;
 mod gate_expression;
 #[cfg(test)]
 mod gate_tests;
@@ -27,22 +29,23 @@ mod units;
 mod view;
 mod words;
 
-pub use causes::{Cause, CauseKind, causes};
+pub use causes::{Cause, CauseKind, Effect, causes};
 pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
 pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
 pub use danger::DangerChanges;
-pub use effect::{Magnitude, Significance, TestKind, magnitude, permuted, significance};
-pub use gate::{GatePolicy, LISTED_CASES, Subject, judge};
+pub use effect::{Detectable, Magnitude, Method, Significance, TestKind, magnitude, permuted, significance};
+pub use gate::{GatePolicy, LISTED_CASES, Subject, Unreadable, Without, judge};
 pub use metric::{Metric, MetricValue, Statistic};
 pub use pair::{Pair, pairs};
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
 pub use slice::{Slice, SliceComparison};
-pub use tally::{DatasetComparison, MetricComparison, MetricSide, PairedCounts, WHOLE};
+pub use tally::{DatasetComparison, Extreme, MetricComparison, MetricSide, PairedCounts, WHOLE};
+pub use units::{UnitCounts, UnitKind};
 pub use view::{CaseLines, Cases};
 pub use words::{Piece, Side as TextSide, word_diff};
 
 #[cfg(test)]
 pub(crate) use comparison::tests as tests_support;
 
-pub use crate::record::{CaseRef, Evidence, Outcome, RuleResult, Verdict};
-pub use crate::rule::Gate;
+pub use crate::record::{CaseRef, Decision, Evidence, Outcome, RuleResult, Verdict};
+pub use crate::rule::{Gate, Tier};

@@ -1,7 +1,7 @@
 //! Bounds of operational figures: tokens, throughput, memory, cost, latency.
 
 use super::bounds::TOLERANCE;
-use super::gate::{Subject, failed, number, outcome, skipped};
+use super::gate::{Subject, failed, number, open, outcome, unjudged};
 use super::{Cases, TokenSums};
 use crate::error::Result;
 use crate::record::{Performance, ProbedCase, RuleResult};
@@ -15,24 +15,25 @@ pub(super) fn rules(
     subject: &Subject<'_>,
     prices: Option<&Prices>,
 ) -> Result<Vec<RuleResult>> {
-    let now = value(figure, subject.performance, subject.cases, prices)?;
+    let now = measure(figure, subject.performance, subject.cases, prices)?;
     let before = match subject.base_cases {
-        Some(cases) => value(figure, subject.base_performance, cases, prices)?,
+        Some(cases) => Some(measure(figure, subject.base_performance, cases, prices)?),
         None => None,
     };
+    let known = before.as_ref().and_then(|before| before.as_ref().ok());
     let mut rules = Vec::new();
     for (limit, below) in [(gate.min, false), (gate.max, true)] {
         let Some(limit) = limit else { continue };
         let rule = format!("{figure} {} {limit}", if below { "<=" } else { ">=" });
-        rules.push(match now {
-            None => failed(rule, Some(limit), missing(figure, "the run")),
-            Some(now) => {
-                let holds = if below { now <= limit + TOLERANCE } else { now >= limit - TOLERANCE };
+        rules.push(match &now {
+            Err(why) => open(rule, Some(limit), format!("not measured: the run {why}")),
+            Ok(now) => {
+                let holds = if below { now.value <= limit + TOLERANCE } else { now.value >= limit - TOLERANCE };
                 RuleResult {
-                    outcome: outcome(holds),
-                    observed: Some(now),
-                    baseline: before,
-                    ..failed(rule, Some(limit), shown(now))
+                    outcome: outcome(holds, holds),
+                    observed: Some(now.value),
+                    baseline: known.map(|before| before.value),
+                    ..failed(rule, Some(limit), format!("{}{}", shown(now.value), now.note()))
                 }
             }
         });
@@ -46,19 +47,21 @@ pub(super) fn rules(
     for (limit, verb, of, sign, share) in relatives {
         let Some(limit) = limit else { continue };
         let rule = format!("{figure} {verb} by at most {limit}{of}");
-        rules.push(match (subject.comparison.is_some(), now, before) {
-            (false, ..) => skipped(rule, Some(limit)),
-            (_, None, _) => failed(rule, Some(limit), missing(figure, "the run")),
-            (_, _, None) => failed(rule, Some(limit), missing(figure, "the baseline")),
-            (true, Some(now), Some(before)) => {
-                let room = if share { limit * before.abs() } else { limit };
-                let change =
-                    if before == 0.0 { String::new() } else { format!(", {:+.1} %", 100.0 * (now / before - 1.0)) };
+        rules.push(match (subject.comparison.and(before.as_ref()), &now) {
+            (None, _) => unjudged(rule, Some(limit), subject),
+            (_, Err(why)) => open(rule, Some(limit), format!("not measured: the run {why}")),
+            (Some(Err(why)), _) => open(rule, Some(limit), format!("not measured: the baseline {why}")),
+            (Some(Ok(before)), Ok(now)) if before.by != now.by => open(rule, Some(limit), UNLIKE.into()),
+            (Some(Ok(before)), Ok(now)) => {
+                let (was, is) = (before.value, now.value);
+                let room = if share { limit * was.abs() } else { limit };
+                let change = if was == 0.0 { String::new() } else { format!(", {:+.1} %", 100.0 * (is / was - 1.0)) };
+                let holds = sign * (is - was) <= room + TOLERANCE;
                 RuleResult {
-                    outcome: outcome(sign * (now - before) <= room + TOLERANCE),
-                    observed: Some(now),
-                    baseline: Some(before),
-                    ..failed(rule, Some(limit), format!("{} to {}{change}", shown(before), shown(now)))
+                    outcome: outcome(holds, holds),
+                    observed: Some(is),
+                    baseline: Some(was),
+                    ..failed(rule, Some(limit), format!("{} to {}{change}{}", shown(was), shown(is), now.note()))
                 }
             }
         });
@@ -69,30 +72,101 @@ pub(super) fn rules(
     Ok(rules)
 }
 
-/// A figure of one run; none where the record does not have it.
-pub(super) fn value(
+/// Why two figures do not compare.
+pub(super) const UNLIKE: &str = "not measured alike: one run by its batch, the other by its probe, since answers came from the cache; repeat it with --no-cache";
+
+/// An operational figure of one run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Measured {
+    pub value: f64,
+    pub by: By,
+}
+
+/// What a figure was measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The run itself.
+    Run,
+    /// The probe, one case at a time, where the run's answers came from the cache.
+    Probe,
+}
+
+impl Measured {
+    /// What there is to say about how it was measured.
+    pub fn note(&self) -> String {
+        match self.by {
+            By::Run => String::new(),
+            By::Probe => " (by the probe, one case at a time: answers came from the cache)".into(),
+        }
+    }
+}
+
+/// A figure of one run, or why it was not measured, behind "the run" or "the baseline". An answer from the cache cost nothing
+/// and says nothing about what answers cost.
+pub(super) fn measure(
     figure: Operational,
     performance: Option<&Performance>,
     cases: &dyn Cases,
     prices: Option<&Prices>,
-) -> Result<Option<f64>> {
-    let Some(performance) = performance else { return Ok(None) };
+) -> Result<Result<Measured, String>> {
+    let Some(performance) = performance else { return Ok(Err("does not say".into())) };
+    let by_run = |value: Option<f64>, why: &str| match value {
+        Some(value) => Ok(Measured { value, by: By::Run }),
+        None => Err(why.to_owned()),
+    };
+    let cached = performance.counters.get("generator.cached").copied().unwrap_or(0);
+    let from_cache = || format!("took {cached} answers from the cache: repeat it with --no-cache");
+    let uncached = |value: Option<f64>, why: &str| if cached > 0 { Err(from_cache()) } else { by_run(value, why) };
+    let probe = performance.probe.as_ref().filter(|probe| !probe.cases.is_empty());
     let probed = |time: fn(&ProbedCase) -> f64, share: f64| {
-        let times: Vec<f64> = performance.probe.as_ref()?.cases.iter().map(time).collect();
+        let times: Vec<f64> = probe?.cases.iter().map(time).collect();
         quantile(ndarray::aview1(&times), share)
     };
+    let not_probed = "was not probed: add `probe: {cases: 50}` to the suite";
     Ok(match figure {
         // From the cases, not from what was computed: answers from a cache have tokens too.
-        Operational::TokensPerCase => tokens(cases)?.per_case(),
-        Operational::TokensPerSecond => performance.tokens_per_second,
-        Operational::PeakMemoryBytes => performance.peak_memory_bytes.map(|bytes| bytes as f64),
-        Operational::WallSeconds => Some(performance.wall_seconds).filter(|seconds| *seconds > 0.0),
-        Operational::Cost => {
-            let TokenSums { prompt, generated, .. } = tokens(cases)?;
-            prices.map(|prices| prices.cost(prompt, generated, performance.wall_seconds))
+        Operational::TokensPerCase => by_run(
+            tokens(cases)?.per_case(),
+            "has no token counts: recorded answers need `output_ids` and `prompt_tokens`",
+        ),
+        Operational::TokensPerSecond => match (cached, probe) {
+            (0, _) => by_run(performance.tokens_per_second, "generated nothing: its answers were recorded"),
+            (_, Some(probe)) => {
+                let (tokens, seconds) = probe
+                    .cases
+                    .iter()
+                    .fold((0, 0.0), |(tokens, seconds), case| (tokens + case.tokens, seconds + case.total_seconds));
+                match seconds > 0.0 && tokens > 0 {
+                    true => Ok(Measured { value: tokens as f64 / seconds, by: By::Probe }),
+                    false => Err("has a probe that generated nothing".into()),
+                }
+            }
+            (_, None) => Err(format!("{}, or add `probe: {{cases: 50}}` to the suite", from_cache())),
+        },
+        Operational::PeakMemoryBytes => {
+            uncached(performance.peak_memory_bytes.map(|bytes| bytes as f64), "does not say")
         }
-        Operational::FirstToken(percentile) => probed(|case| case.first_token_seconds, percentile.share()),
-        Operational::Total(percentile) => probed(|case| case.total_seconds, percentile.share()),
+        Operational::WallSeconds => {
+            uncached(Some(performance.wall_seconds).filter(|seconds| *seconds > 0.0), "does not say")
+        }
+        Operational::Cost => match prices {
+            None => Err("has no prices: add `prices` to the suite".into()),
+            // Hours that were not needed would make it cheap.
+            Some(prices) if cached > 0 && prices.per_hour > 0.0 => Err(from_cache()),
+            Some(prices) => {
+                let TokenSums { prompt, generated, cases: known } = tokens(cases)?;
+                let counted = known > 0 || prices.per_1k_prompt_tokens + prices.per_1k_generated_tokens == 0.0;
+                let cost = prices.cost(prompt, generated, performance.wall_seconds);
+                by_run(
+                    counted.then_some(cost),
+                    "has no token counts: recorded answers need `output_ids` and `prompt_tokens`",
+                )
+            }
+        },
+        Operational::FirstToken(percentile) => {
+            by_run(probed(|case| case.first_token_seconds, percentile.share()), not_probed)
+        }
+        Operational::Total(percentile) => by_run(probed(|case| case.total_seconds, percentile.share()), not_probed),
     })
 }
 
@@ -107,15 +181,4 @@ fn tokens(cases: &dyn Cases) -> Result<TokenSums> {
 /// Large figures without decimals, others with four.
 fn shown(value: f64) -> String {
     if value.abs() >= 1e4 { format!("{value:.0}") } else { number(value) }
-}
-
-fn missing(figure: Operational, whose: &str) -> String {
-    let why = match figure {
-        Operational::FirstToken(_) | Operational::Total(_) => "was not probed: add `probe: {cases: 50}` to the suite",
-        Operational::Cost => "has no prices: add `prices` to the suite",
-        Operational::TokensPerCase => "has no token counts: recorded answers need `output_ids` and `prompt_tokens`",
-        Operational::TokensPerSecond => "generated nothing",
-        Operational::PeakMemoryBytes | Operational::WallSeconds => "does not say",
-    };
-    format!("no data: {whose} {why}")
 }

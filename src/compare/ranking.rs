@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Comparison, Magnitude, MetricComparison, RunRef, Significance};
 use crate::error::{Error, Result, nearest};
-use crate::record::{Performance, Verdict};
+use crate::record::{Decision, Performance, Verdict};
 use crate::stats::{ALPHA, Interval, holm};
 
 /// A candidate with what is known of it.
@@ -49,11 +49,15 @@ pub struct RankedRun {
     pub model: Option<String>,
     /// All others are compared with this one.
     pub first: bool,
-    /// Share of cases that pass.
+    /// Cases behind the rate: of the first run all of its own, of another those that it shares with the first.
+    pub cases: u64,
+    /// Share of these cases that pass.
     pub quality: Option<f64>,
     /// Its interval at 95 %.
     pub interval: Option<Interval>,
-    /// Difference from the first run over the cases that both hold; none for the first itself.
+    /// Share of the same cases that pass in the first run; none for the first itself.
+    pub first_quality: Option<f64>,
+    /// Difference from the first run over these cases; none for the first itself.
     pub difference: Option<Magnitude>,
     /// Could the difference be chance? Corrected for the number of candidates.
     pub significance: Option<Significance>,
@@ -61,8 +65,8 @@ pub struct RankedRun {
     pub danger: Option<f64>,
     /// Danger cases that passed in the first run and do not here; none for the first itself.
     pub danger_lost: Option<u64>,
-    /// Whether its gates hold against the first run; none for the first itself.
-    pub passed: Option<bool>,
+    /// What its gates come to against the first run; none for the first itself.
+    pub outcome: Option<Decision>,
     /// What it costs, by [`Cost`].
     pub costs: Costs,
     /// For which costs it is on the frontier.
@@ -121,8 +125,9 @@ impl Costs {
     fn of(&self, cost: Cost) -> Option<f64> {
         match cost {
             Cost::Tokens => self.tokens_per_case,
-            Cost::Seconds => self.seconds,
-            Cost::Memory => self.memory_bytes.map(|bytes| bytes as f64),
+            // What came from the cache cost nothing here, and says nothing about what it costs.
+            Cost::Seconds => self.seconds.filter(|_| self.cached == 0),
+            Cost::Memory => self.memory_bytes.filter(|_| self.cached == 0).map(|bytes| bytes as f64),
         }
     }
 }
@@ -146,13 +151,15 @@ pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str
         run: some.comparison.base.clone(),
         model: first.model.clone(),
         first: true,
+        cases: metrics[0].base.cases,
         quality: metrics[0].base.rate,
         interval: metrics[0].base.interval,
+        first_quality: None,
         difference: None,
         significance: None,
         danger: danger(some.comparison).and_then(|(base, _)| base.rate),
         danger_lost: None,
-        passed: None,
+        outcome: None,
         costs: Costs::new(some.comparison.tokens.base.per_case(), first.performance),
         frontier: Vec::new(),
     }];
@@ -162,13 +169,15 @@ pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str
             run: comparison.candidate.clone(),
             model: candidate.model.clone(),
             first: false,
-            quality: metric.candidate.rate,
-            interval: metric.candidate.interval,
+            cases: metric.units.units,
+            quality: metric.paired_candidate.rate,
+            interval: metric.paired_candidate.interval,
+            first_quality: metric.paired_base.rate,
             difference: metric.rate_difference,
             significance: metric.significance.map(|raw| Significance { p_value, significant: p_value < ALPHA, ..raw }),
             danger: danger(comparison).and_then(|(_, candidate)| candidate.rate),
             danger_lost: danger(comparison).map(|_| comparison.danger.lost.total),
-            passed: Some(candidate.verdict.passed),
+            outcome: Some(candidate.verdict.outcome),
             costs: Costs::new(comparison.tokens.candidate.per_case(), candidate.performance),
             frontier: Vec::new(),
         });
@@ -242,7 +251,7 @@ mod tests {
         assert_eq!(told, [(0.6, false, Some(0)), (0.4, true, None), (0.2, false, Some(2))]);
         assert_eq!(ranking.runs[0].difference.unwrap().difference, 0.2);
         let corrected = ranking.runs[0].significance.unwrap().p_value;
-        assert!((corrected - 2.0 * crate::stats::mcnemar_exact(0, 20)).abs() < 1e-15, "{corrected}");
+        assert!((corrected - 2.0 * crate::stats::mcnemar_mid_p(0, 20)).abs() < 1e-15, "{corrected}");
         let frontier = |at: usize| ranking.runs[at].frontier.clone();
         // The best one is on every frontier; the first is as good for fewer tokens; the last is the fastest.
         assert_eq!(frontier(0), [Cost::Tokens, Cost::Seconds, Cost::Memory]);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::tally::{DatasetComparison, DatasetTally, MetricComparison};
-use super::{Magnitude, Pair, Significance};
-use crate::stats::{ALPHA, Resampling, holm};
+use super::{Magnitude, Method, Pair, Significance};
+use crate::stats::{ALPHA, holm};
 
 /// Slices of one dataset that are followed; more are only counted.
 const FOLLOWED: usize = 200;
@@ -26,7 +26,7 @@ pub struct SliceComparison {
     pub slice: Slice,
     /// Scorer name; [`super::WHOLE`] for whole cases.
     pub metric: String,
-    /// Cases that both runs hold.
+    /// Cases that both runs answered and scored; groups, where the suite groups them.
     pub cases: u64,
     /// Pass rate of the base run over them.
     pub base_rate: Option<f64>,
@@ -96,7 +96,7 @@ impl SliceTallies {
     }
 
     /// The figures of all slices but those that hold all cases, not yet corrected, and whether some were left out.
-    pub fn finish(self, dataset: &str, how: Resampling) -> (Vec<SliceComparison>, bool) {
+    pub fn finish(self, dataset: &str, how: Method) -> (Vec<SliceComparison>, bool) {
         let Self { slices, pairs, left_out } = self;
         let partial = slices.into_iter().filter(|(_, tally)| tally.pairs() < pairs);
         let rows = partial.flat_map(|(slice, tally)| {
@@ -114,11 +114,11 @@ fn row(dataset: &str, slice: Slice, metric: MetricComparison) -> SliceComparison
     SliceComparison {
         dataset: dataset.to_owned(),
         slice,
-        cases: metric.common_candidate.cases,
-        base_rate: metric.common_base.rate,
-        candidate_rate: metric.common_candidate.rate,
-        regressed: metric.pairs.regressed,
-        improved: metric.pairs.improved,
+        cases: metric.units.units,
+        base_rate: metric.paired_base.rate,
+        candidate_rate: metric.paired_candidate.rate,
+        regressed: metric.units.worse,
+        improved: metric.units.better,
         difference: metric.rate_difference,
         significance: metric.significance,
         metric: metric.metric,
@@ -170,7 +170,7 @@ mod tests {
         let expected = [("refund", 30, 30), ("lang=de", 30, 60), ("order", 0, 90), ("lang=en", 0, 60)];
         assert_eq!(rows, expected.map(|(slice, regressed, cases)| (slice.to_owned(), regressed, cases)));
         let refund = comparison.slices[0].significance.unwrap();
-        assert!(refund.significant && refund.p_value > crate::stats::mcnemar_exact(30, 0), "corrected: {refund:?}");
+        assert!(refund.significant && refund.p_value > crate::stats::mcnemar_mid_p(30, 0), "corrected: {refund:?}");
         assert!(!comparison.slices[3].significance.unwrap().significant);
         assert!(!comparison.slices_left_out);
     }
@@ -187,7 +187,7 @@ mod tests {
         };
         // Six of twenty cases of one of a hundred slices: p = 0.03 alone, nothing among a hundred.
         let comparison = compared(tagged(1000), tagged(3));
-        assert!(crate::stats::mcnemar_exact(6, 0) < 0.05);
+        assert!(crate::stats::mcnemar_mid_p(6, 0) < 0.05);
         assert_eq!(comparison.slices[0].regressed, 6);
         assert!(comparison.slices.iter().all(|slice| !slice.significance.unwrap().significant));
     }

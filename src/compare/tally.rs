@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::effect::{Magnitude, Significance};
-use super::units::{Unit, Units};
+use super::effect::{Magnitude, Method, Significance};
+use super::units::{Unit, UnitCounts, Units};
 use super::{Pair, change};
 use crate::dataset::Kind;
 use crate::record::ResultLine;
 use crate::score::Score;
-use crate::stats::{CONFIDENCE, Interval, Resampling, wilson};
+use crate::stats::{CONFIDENCE, Interval, wilson};
 
 /// How the metric of whole cases is called.
 pub const WHOLE: &str = "passed";
@@ -41,8 +41,14 @@ pub struct MetricComparison {
     pub common_base: MetricSide,
     /// The same cases in the candidate.
     pub common_candidate: MetricSide,
-    /// Pairs in which neither side erred: what the paired statistics look at.
+    /// Pairs in which neither side erred: what tables and the paired statistics look at.
     pub pairs: PairedCounts,
+    /// The base run over these pairs.
+    pub paired_base: MetricSide,
+    /// The candidate over the same pairs.
+    pub paired_candidate: MetricSide,
+    /// The pairs by what was drawn: cases, or groups of cases.
+    pub units: UnitCounts,
     /// Could the change of outcomes be chance?
     pub significance: Option<Significance>,
     /// Difference of the pass rates over the pairs.
@@ -51,6 +57,29 @@ pub struct MetricComparison {
     pub mean_difference: Option<Magnitude>,
     /// Could the change of the mean be chance? None for whole cases.
     pub mean_significance: Option<Significance>,
+    /// What the figures would be, had the errored cases come out one way; none where no case of a pair erred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extremes: Option<Box<[Extreme; 2]>>,
+}
+
+/// The figures of a metric had every errored case of a pair come out one way: for the lowest difference those of the base run
+/// passed and those of the candidate failed, for the highest the other way round.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Extreme {
+    /// The pairs.
+    pub pairs: PairedCounts,
+    /// Pass rates of base run and candidate.
+    pub rates: Option<(f64, f64)>,
+    /// Mean values of base run and candidate.
+    pub means: Option<(f64, f64)>,
+    /// Could the change of outcomes be chance?
+    pub significance: Option<Significance>,
+    /// Difference of the pass rates.
+    pub rate_difference: Option<Magnitude>,
+    /// Could the change of the mean be chance?
+    pub mean_significance: Option<Significance>,
+    /// Difference of the mean values.
+    pub mean_difference: Option<Magnitude>,
 }
 
 /// A metric over the cases of one run.
@@ -142,6 +171,9 @@ impl Sums {
     }
 }
 
+/// The values that an errored case could have had: every scorer's lie between these.
+pub(super) const VALUES: (f64, f64) = (-1.0, 1.0);
+
 /// What a metric says about a case of one run.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
@@ -151,6 +183,14 @@ enum Seen {
 }
 
 impl Seen {
+    /// Had it come out as high, or as low, as it could, where it erred.
+    fn settled(self, high: bool) -> Self {
+        match self {
+            Self::Errored => Self::Scored(high, if high { VALUES.1 } else { VALUES.0 }),
+            other => other,
+        }
+    }
+
     fn whole(line: &ResultLine) -> Self {
         if line.error.is_some() { Self::Errored } else { Self::Scored(line.passed, 0.0) }
     }
@@ -172,29 +212,85 @@ struct MetricTally {
     candidate: Sums,
     common_base: Sums,
     common_candidate: Sums,
-    pairs: PairedCounts,
+    paired: Paired,
+    /// Had errored cases come out one way: the lowest difference and the highest; none until a case of a pair errs.
+    extremes: Option<Box<[Paired; 2]>>,
+}
+
+/// Pairs in which both sides are scored.
+#[derive(Clone, Debug, Default)]
+struct Paired {
+    base: Sums,
+    candidate: Sums,
+    counts: PairedCounts,
     outcomes: Units,
     values: Units,
+}
+
+impl Paired {
+    fn add(&mut self, unit: Unit<'_>, base: Seen, candidate: Seen) {
+        let (Seen::Scored(before, x), Seen::Scored(after, y)) = (base, candidate) else { return };
+        self.base.add(base);
+        self.candidate.add(candidate);
+        self.counts.add(before, after);
+        self.outcomes.push(unit, f64::from(u8::from(after)) - f64::from(u8::from(before)));
+        self.values.push(unit, y - x);
+    }
+
+    fn extreme(self, with_mean: bool, how: Method) -> Extreme {
+        let (counts, outcomes, values) = (self.counts, self.outcomes.finish(), self.values.finish());
+        let (base, candidate) = (self.base.finish(with_mean), self.candidate.finish(with_mean));
+        let (significance, rate_difference) = outcomes.outcomes(&counts, how);
+        let (mean_significance, mean_difference) = if with_mean { values.means(how) } else { (None, None) };
+        Extreme {
+            pairs: counts,
+            rates: base.rate.zip(candidate.rate),
+            means: base.mean.zip(candidate.mean),
+            significance,
+            rate_difference,
+            mean_significance,
+            mean_difference,
+        }
+    }
 }
 
 impl MetricTally {
     fn both(&mut self, unit: Unit<'_>, base: Seen, candidate: Seen) {
         self.base.add(base);
         self.candidate.add(candidate);
-        if !matches!(base, Seen::Absent) && !matches!(candidate, Seen::Absent) {
-            self.common_base.add(base);
-            self.common_candidate.add(candidate);
+        self.common(unit, base, candidate);
+    }
+
+    /// A case that both runs hold.
+    fn common(&mut self, unit: Unit<'_>, base: Seen, candidate: Seen) {
+        if matches!(base, Seen::Absent) || matches!(candidate, Seen::Absent) {
+            return;
         }
-        if let (Seen::Scored(before, x), Seen::Scored(after, y)) = (base, candidate) {
-            self.pairs.add(before, after);
-            self.outcomes.push(unit, f64::from(u8::from(after)) - f64::from(u8::from(before)));
-            self.values.push(unit, y - x);
+        self.common_base.add(base);
+        self.common_candidate.add(candidate);
+        self.pair(unit, base, candidate);
+    }
+
+    /// A pair for the statistics; one of which a side erred has its place in the extremes alone.
+    fn pair(&mut self, unit: Unit<'_>, base: Seen, candidate: Seen) {
+        if matches!(base, Seen::Errored) || matches!(candidate, Seen::Errored) {
+            let sofar = &self.paired;
+            self.extremes.get_or_insert_with(|| Box::new([sofar.clone(), sofar.clone()]));
+        }
+        self.paired.add(unit, base, candidate);
+        if let Some(extremes) = &mut self.extremes {
+            let [lowest, highest] = &mut **extremes;
+            lowest.add(unit, base.settled(true), candidate.settled(false));
+            highest.add(unit, base.settled(false), candidate.settled(true));
         }
     }
 
-    fn finish(self, metric: String, with_mean: bool, how: Resampling) -> MetricComparison {
-        let counts = self.pairs;
-        let (outcomes, values) = (self.outcomes.finish(), self.values.finish());
+    fn finish(self, metric: String, with_mean: bool, how: Method) -> MetricComparison {
+        let Paired { base, candidate, counts, outcomes, values } = self.paired;
+        let (outcomes, values) = (outcomes.finish(), values.finish());
+        let (significance, rate_difference) = outcomes.outcomes(&counts, how);
+        let (mean_significance, mean_difference) = if with_mean { values.means(how) } else { (None, None) };
+        let extremes = self.extremes.map(|extremes| Box::new(extremes.map(|paired| paired.extreme(with_mean, how))));
         MetricComparison {
             metric,
             base: self.base.finish(with_mean),
@@ -202,10 +298,14 @@ impl MetricTally {
             common_base: self.common_base.finish(with_mean),
             common_candidate: self.common_candidate.finish(with_mean),
             pairs: counts,
-            significance: outcomes.outcome_significance(&counts),
-            rate_difference: outcomes.outcome_magnitude(&counts, how),
-            mean_difference: if with_mean { values.mean_magnitude(how) } else { None },
-            mean_significance: if with_mean { values.mean_significance() } else { None },
+            paired_base: base.finish(with_mean),
+            paired_candidate: candidate.finish(with_mean),
+            units: outcomes.counts(&counts),
+            significance,
+            rate_difference,
+            mean_difference,
+            mean_significance,
+            extremes,
         }
     }
 }
@@ -219,6 +319,8 @@ pub(super) struct DatasetTally {
     scorers: BTreeMap<String, MetricTally>,
     /// Cases errored in one run that said nothing about any scorer yet to be seen: added to every scorer at the end.
     silent: MetricTally,
+    /// Numbers of the cases that erred in both runs.
+    both_errored: Vec<u64>,
 }
 
 impl DatasetTally {
@@ -229,6 +331,7 @@ impl DatasetTally {
             cases: MetricTally::default(),
             scorers: BTreeMap::new(),
             silent: MetricTally::default(),
+            both_errored: Vec::new(),
         }
     }
 
@@ -242,6 +345,9 @@ impl DatasetTally {
                 for name in base.scores.keys().chain(candidate.scores.keys().filter(|n| !base.scores.contains_key(*n)))
                 {
                     self.scorer(name, unit, (Some(base), Some(candidate)));
+                }
+                if base.error.is_some() && candidate.error.is_some() {
+                    self.both_errored.push(case);
                 }
                 self.silence((Some(base), Some(candidate)));
             }
@@ -273,13 +379,11 @@ impl DatasetTally {
             (Seen::Errored, Seen::Errored | Seen::Absent) | (Seen::Absent, Seen::Errored) => {}
             (Seen::Errored, Seen::Scored(..)) => {
                 tally.candidate.add(after);
-                tally.common_base.add(before);
-                tally.common_candidate.add(after);
+                tally.common(unit, before, after);
             }
             (Seen::Scored(..), Seen::Errored) => {
                 tally.base.add(before);
-                tally.common_base.add(before);
-                tally.common_candidate.add(after);
+                tally.common(unit, before, after);
             }
             (Seen::Scored(..) | Seen::Absent, Seen::Scored(..) | Seen::Absent) => tally.both(unit, before, after),
         }
@@ -301,16 +405,21 @@ impl DatasetTally {
         self.seen
     }
 
-    pub(super) fn finish(self, dataset: String, how: Resampling) -> DatasetComparison {
-        let silent = self.silent;
+    pub(super) fn finish(self, dataset: String, how: Method) -> DatasetComparison {
+        let (silent, both_errored) = (self.silent, self.both_errored);
         let scorers = self.scorers.into_iter().map(|(name, mut tally)| {
             tally.base.errored += silent.base.errored;
             tally.candidate.errored += silent.candidate.errored;
             tally.common_base.errored += silent.common_base.errored;
             tally.common_candidate.errored += silent.common_candidate.errored;
+            for case in &both_errored {
+                let unit = Unit { case: *case, dataset: &dataset, group: None };
+                tally.pair(unit, Seen::Errored, Seen::Errored);
+            }
             tally.finish(name, true, how)
         });
         let scorers = scorers.collect();
-        DatasetComparison { dataset, kind: self.kind, cases: self.cases.finish(WHOLE.into(), false, how), scorers }
+        let cases = self.cases.finish(WHOLE.into(), false, how);
+        DatasetComparison { dataset, kind: self.kind, cases, scorers }
     }
 }

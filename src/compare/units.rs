@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::{Magnitude, Significance, magnitude, permuted, significance};
+use serde::Serialize;
+
+use super::effect::{Magnitude, Method, Significance, clustered, magnitude, outcome_magnitude, permuted, significance};
 use super::{Pair, PairedCounts};
-use crate::stats::{Clusters, Differences, Resampling};
+use crate::stats::{Clusters, Differences};
 
 /// Whose difference it is. Pairs come in order of case, so the answers to one case come one behind the other.
 #[derive(Clone, Copy, Debug)]
@@ -79,15 +81,55 @@ impl Units {
         let open = self.open.take();
         self.close(open);
         let Self { single, repeated, groups, .. } = self;
-        if repeated.is_empty() && groups.is_empty() {
-            return Drawn { differences: single, sums: None };
-        }
+        let unit = match (groups.is_empty(), repeated.is_empty()) {
+            (false, _) => UnitKind::Group,
+            (true, false) => UnitKind::RepeatedCase,
+            (true, true) => return Drawn { clusters: None, differences: single },
+        };
         let mut clusters = Clusters::default();
         let zeros = single.pairs() - single.changed().len() as u64;
         single.changed().iter().for_each(|difference| clusters.push(*difference, 1));
         (0..zeros).for_each(|_| clusters.push(0.0, 1));
         repeated.into_iter().chain(groups.into_values()).for_each(|(sum, n)| clusters.push(sum, n));
-        Drawn { differences: clusters.differences(), sums: Some(clusters.sums()) }
+        Drawn { differences: clusters.differences(), clusters: Some((clusters, unit)) }
+    }
+}
+
+/// What was drawn, and what statistics therefore count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitKind {
+    /// A case with one answer: the unit is the pair.
+    #[default]
+    Case,
+    /// A case with several answers.
+    RepeatedCase,
+    /// A group of cases.
+    Group,
+}
+
+/// How many units there are, and which way they changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UnitCounts {
+    /// What a unit is.
+    pub kind: UnitKind,
+    /// Units.
+    pub units: u64,
+    /// Units whose pass rate fell.
+    pub worse: u64,
+    /// Units whose pass rate rose.
+    pub better: u64,
+}
+
+impl UnitCounts {
+    /// So many units in words: `380 cases`, `12 cases (36 answers)`, `5 groups (40 cases)`.
+    pub fn told(&self, pairs: u64) -> String {
+        let plural = |n: u64, noun: &str| if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") };
+        match self.kind {
+            UnitKind::Case => plural(self.units, "pair"),
+            UnitKind::RepeatedCase => format!("{} ({})", plural(self.units, "case"), plural(pairs, "answer")),
+            UnitKind::Group => format!("{} ({})", plural(self.units, "group"), plural(pairs, "case")),
+        }
     }
 }
 
@@ -96,35 +138,42 @@ impl Units {
 pub(super) struct Drawn {
     /// One for each unit; their mean is the mean over all pairs.
     differences: Differences,
-    /// By unit, the sum over its pairs; none where every unit is one pair.
-    sums: Option<Differences>,
+    /// Sum and number of pairs of each unit; none where every unit is one pair.
+    clusters: Option<(Clusters, UnitKind)>,
 }
 
 impl Drawn {
-    /// Could the change of outcomes be chance? McNemar's test of pairs, a permutation of units where they are more.
-    pub fn outcome_significance(&self, counts: &PairedCounts) -> Option<Significance> {
-        match &self.sums {
-            None => significance(counts),
-            Some(sums) => permuted(sums),
+    /// The units of outcomes, and which way they changed.
+    pub fn counts(&self, counts: &PairedCounts) -> UnitCounts {
+        match &self.clusters {
+            None => {
+                let PairedCounts { regressed: worse, improved: better, .. } = *counts;
+                UnitCounts { kind: UnitKind::Case, units: counts.pairs(), worse, better }
+            }
+            Some((clusters, kind)) => {
+                let sums = clusters.sums();
+                let (worse, better): (Vec<f64>, Vec<f64>) = sums.changed().iter().partition(|sum| **sum < 0.0);
+                UnitCounts { kind: *kind, units: sums.pairs(), worse: worse.len() as u64, better: better.len() as u64 }
+            }
         }
     }
 
-    /// Could the change of the mean be chance?
-    pub fn mean_significance(&self) -> Option<Significance> {
-        permuted(self.sums.as_ref().unwrap_or(&self.differences))
-    }
-
-    /// How large is the difference of the pass rates? Of pairs it follows from their counts alone, wherever it is asked.
-    pub fn outcome_magnitude(&self, counts: &PairedCounts, how: Resampling) -> Option<Magnitude> {
-        match &self.sums {
-            None => magnitude(&Differences::of_outcomes(counts.regressed, counts.improved, counts.pairs()), how),
-            Some(_) => magnitude(&self.differences, how),
+    /// Could the change of outcomes be chance, and how large is it: McNemar's test and its interval of pairs, the sign-flip test
+    /// of units and its interval where they are more.
+    pub fn outcomes(&self, counts: &PairedCounts, how: Method) -> (Option<Significance>, Option<Magnitude>) {
+        match &self.clusters {
+            None => (significance(counts, how), outcome_magnitude(counts, how)),
+            Some((clusters, _)) => clustered(clusters, (-1.0, 1.0)),
         }
     }
 
-    /// How large is the difference of the means?
-    pub fn mean_magnitude(&self, how: Resampling) -> Option<Magnitude> {
-        magnitude(&self.differences, how)
+    /// The same of the mean: a permutation test and the bootstrap of pairs, the sign-flip test of units and its interval where
+    /// they are more.
+    pub fn means(&self, how: Method) -> (Option<Significance>, Option<Magnitude>) {
+        match &self.clusters {
+            None => (permuted(&self.differences), magnitude(&self.differences, how.resampling)),
+            Some((clusters, _)) => clustered(clusters, (f64::NEG_INFINITY, f64::INFINITY)),
+        }
     }
 }
 
@@ -143,7 +192,7 @@ mod tests {
     #[test]
     fn single_pairs_stay_what_they_are() {
         let found = drawn(&[(1, None, 0.5), (2, None, 0.0), (3, None, -1.0)]);
-        assert!(found.sums.is_none());
+        assert!(found.clusters.is_none());
         assert_eq!((found.differences.pairs(), found.differences.mean()), (3, Some(-0.5 / 3.0)));
     }
 
@@ -155,15 +204,22 @@ mod tests {
         assert!((found.differences.mean().unwrap() + 10.0 / 11.0).abs() < 1e-12);
         // One unit changed: either sign is as likely.
         let counts = PairedCounts { regressed: 10, both_passed: 1, ..PairedCounts::default() };
-        let found = found.outcome_significance(&counts).unwrap();
-        assert_eq!((found.p_value, found.significant), (1.0, false));
-        assert!(significance(&counts).unwrap().significant, "what counting answers would have said");
+        let (significant, magnitude) = found.outcomes(&counts, Method::default());
+        assert_eq!(significant.map(|s| s.significant), Some(false));
+        let interval = magnitude.unwrap().interval.unwrap();
+        assert!(interval.contains(0.0), "{interval:?}");
+        let units = found.counts(&counts);
+        assert_eq!((units.units, units.worse, units.better, units.kind), (2, 1, 0, UnitKind::RepeatedCase));
+        assert_eq!(units.told(11), "2 cases (11 answers)");
+        let answers = significance(&counts, Method::default()).unwrap();
+        assert!(answers.significant, "what counting answers would have said");
     }
 
     #[test]
     fn groups_join_cases() {
         let found = drawn(&[(1, Some("x"), 1.0), (2, Some("y"), 0.0), (3, Some("x"), 1.0), (4, None, 0.5)]);
         assert_eq!(found.differences.pairs(), 3);
-        assert_eq!(found.sums.as_ref().unwrap().changed().to_vec(), [0.5, 2.0]);
+        let (clusters, kind) = found.clusters.as_ref().unwrap();
+        assert_eq!((clusters.sums().changed().to_vec(), *kind), (vec![0.5, 2.0], UnitKind::Group));
     }
 }

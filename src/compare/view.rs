@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::comparison::compare_pairs;
 use super::gate::Subject;
+use super::tally::VALUES;
 use super::{CompareOptions, Comparison, Metric, Pair, pairs};
 use crate::error::Result;
 use crate::record::{ResultLine, RunReader, SealedRun, Summary, summarise};
@@ -61,7 +62,7 @@ impl View {
                 };
                 let some = pairs(base.lines()?, subject.cases.lines()?).filter(looked_at);
                 // What the runs are is said by the comparison of the whole.
-                let manifests = (subject.manifest, subject.manifest);
+                let manifests = (subject.base_manifest.unwrap_or(subject.manifest), subject.manifest);
                 let mut comparison = compare_pairs(manifests, (None, None), some, CompareOptions::default())?;
                 if let Some(whole) = subject.comparison {
                     comparison.base = whole.base.clone();
@@ -86,10 +87,40 @@ fn some<'a>(lines: CaseLines<'a>, filter: &'a Filter) -> CaseLines<'a> {
 pub(super) struct Said {
     /// Seconds since 1970, where the case has a time.
     pub at: Option<i64>,
+    /// It erred: then it did not pass, and has no value.
+    pub erred: bool,
     /// It passed, and did not err.
     pub passed: bool,
     /// Its value; none where it erred.
     pub value: Option<f64>,
+}
+
+/// How cases that erred are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errors {
+    /// As not passing, and without a value.
+    AsSeen,
+    /// As failed, with the lowest value.
+    Low,
+    /// As passed, with the highest value.
+    High,
+}
+
+impl Said {
+    /// Whether it passes.
+    pub fn passes(&self, errors: Errors) -> bool {
+        if self.erred { errors == Errors::High } else { self.passed }
+    }
+
+    /// Its value, where it counts.
+    pub fn value_of(&self, errors: Errors) -> Option<f64> {
+        match (self.erred, errors) {
+            (false, _) => self.value,
+            (true, Errors::AsSeen) => None,
+            (true, Errors::Low) => Some(VALUES.0),
+            (true, Errors::High) => Some(VALUES.1),
+        }
+    }
 }
 
 /// What a metric's scorer says, case by case, as far as `filter` looks. `summary` tells which datasets it covers.
@@ -108,6 +139,7 @@ pub(super) fn said(cases: &dyn Cases, metric: &Metric, summary: &Summary, filter
             let at = line.timestamp.as_ref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
             found.push(Said {
                 at: at.map(jiff::Timestamp::as_second),
+                erred,
                 passed: !erred && score.is_some_and(|score| score.passed),
                 value: score.filter(|_| !erred).map(|score| score.value),
             });

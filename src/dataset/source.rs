@@ -191,6 +191,13 @@ impl Samples {
     }
 }
 
+impl Samples {
+    /// Whether a limit has left cases out: looks at one more, which is not checked.
+    pub fn leaves_out(&mut self) -> bool {
+        self.left == Some(0) && self.cases.next(&self.path).is_some()
+    }
+}
+
 impl Iterator for Samples {
     type Item = Result<Sample>;
 

@@ -220,7 +220,7 @@ mod online {
             let _ = std::fs::remove_file(blob);
         }
         let _ = std::fs::remove_file(file);
-        Err(Error::new(Kind::Io, format!("download: {found} bytes arrived where the hub announced {expected}"))
+        Err(Error::environment(format!("download: {found} bytes arrived where the hub announced {expected}"))
             .at(file)
             .with_hint("try again; nothing of this file was kept"))
     }
@@ -281,7 +281,15 @@ mod online {
             _ if status.is_some_and(|status| status >= 500) => ("the hub is in trouble".to_owned(), "try again later"),
             _ => ("the hub answered something unexpected".to_owned(), "check HF_ENDPOINT"),
         };
-        Error::input(format!("{task}: {what}")).with_hint(hint).caused_by(error)
+        // What another try may find otherwise is the network's; a wrong name or a missing right is the caller's.
+        let kind = match &error {
+            HFError::AuthRequired { .. }
+            | HFError::Forbidden { .. }
+            | HFError::RevisionNotFound { .. }
+            | HFError::RepoNotFound { .. } => Kind::Input,
+            _ => Kind::Environment,
+        };
+        Error::new(kind, format!("{task}: {what}")).with_hint(hint).caused_by(error)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Acceptance, CURRENT, Store, head, identity, log};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::record::{
     FileHasher, MANIFEST, PROMPTS, RESULTS, RunReader, check_name, compress, packed, sync_folder, write_atomically,
 };
@@ -16,12 +16,16 @@ pub struct Accept<'a> {
     pub run: &'a Path,
     /// The baseline's name.
     pub name: &'a str,
-    /// Accept a run with errored or missing cases, or of files that are not committed.
+    /// Accept a run with errored or missing cases, a partial one, or one of files that are not committed.
     pub force: bool,
+    /// It is refused for other reasons too, and accepted by force.
+    pub forced: bool,
     /// Keep results and prompts compressed, for large sets.
     pub compress: bool,
     /// Why, in the words of whoever accepts.
-    pub why: Option<&'a str>,
+    pub why: &'a str,
+    /// What got worse, for the log.
+    pub worse: &'a [String],
 }
 
 /// What accepting did.
@@ -38,42 +42,50 @@ pub struct Accepted {
 impl Store {
     /// Copies a run under a baseline's name and points `current` at it.
     ///
-    /// Refused: a run whose files are not its manifest's; one with errored or missing cases, or of a suite whose files differed
-    /// from their commit, unless forced; an id that is there with other content. Every step is atomic: a crash leaves the old
+    /// Refused: a run whose files are not its manifest's; one with errored or missing cases, a partial one, or one of a suite
+    /// whose files differed from their commit, unless forced; an id that is there with other content. Every step is atomic: a crash leaves the old
     /// baseline in force. Who accepted, when, why and at which commit goes to [`super::ACCEPTED`].
     pub fn accept(&self, accept: Accept<'_>) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = RunReader::open(accept.run)?;
-        let refused = refuse_incomplete(&run).and_then(|()| refuse_dirty(&run));
-        let forced = refused.is_err();
+        let refused = refuse_incomplete(&run).and_then(|()| refuse_partial(&run)).and_then(|()| refuse_dirty(&run));
+        let forced = refused.is_err() || accept.forced;
         if !accept.force {
             refused?;
         }
         let manifest = run.manifest();
         let folder = self.baselines.join(&manifest.suite).join(accept.name);
         let target = folder.join(manifest.run_id.as_str());
-        let known = target.exists();
+        let mut known = target.exists();
         if known {
             refuse_other_content(&run, &target)?;
         } else {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
             keep_line_ends(&self.baselines)?;
-            copy(&run, &folder, &target, accept.compress)?;
+            match copy(&run, &folder, &target, accept.compress) {
+                // Another call accepted the same run meanwhile.
+                Err(_) if target.exists() => {
+                    refuse_other_content(&run, &target)?;
+                    known = true;
+                }
+                copied => copied?,
+            }
         }
+        // One at a time from here: the line names what `current` named before it.
+        let _turn = turn(&folder)?;
         let before = fs::read_to_string(folder.join(CURRENT)).ok().map(|text| text.trim().to_owned());
         let replaced = before.filter(|id| id != manifest.run_id.as_str());
-        if !known || replaced.is_some() || accept.why.is_some() {
-            let acceptance = Acceptance {
-                run_id: manifest.run_id.to_string(),
-                replaced: replaced.clone(),
-                by: identity(&folder),
-                at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-                why: accept.why.map(str::to_owned),
-                git_commit: head(&folder),
-                forced,
-            };
-            log::append(&folder, &acceptance)?;
-        }
+        let acceptance = Acceptance {
+            run_id: manifest.run_id.to_string(),
+            replaced: replaced.clone(),
+            by: identity(&folder),
+            at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            why: Some(accept.why.to_owned()),
+            git_commit: head(&folder),
+            forced,
+            worse: accept.worse.to_vec(),
+        };
+        let _log = log::append(&folder, &acceptance)?;
         write_atomically(&folder.join(CURRENT), format!("{}\n", manifest.run_id).as_bytes())?;
         Ok(Accepted { folder: target, replaced, known })
     }
@@ -89,9 +101,27 @@ fn refuse_incomplete(run: &RunReader) -> Result<()> {
     let cases = summary.totals.cases + missing;
     let fragment =
         format!("accept run `{}`: of {cases} cases {errored} errored and {missing} are missing", run.manifest().run_id);
-    Err(Error::new(Kind::Input, fragment)
-        .at(run.folder())
-        .with_hint("repeat the run, or accept it as it is with `--force`"))
+    Err(Error::input(fragment).at(run.folder()).with_hint("repeat the run, or accept it as it is with `--force`"))
+}
+
+/// The right to change what is accepted, held until the file is dropped. The folder itself is locked: a file for it would be one
+/// more to commit.
+fn turn(folder: &Path) -> Result<fs::File> {
+    let file = fs::File::open(folder).map_err(|e| Error::io("open", folder, e))?;
+    match file.lock() {
+        // A file system without locks for folders: the log's own lock still keeps every line.
+        Err(e) if e.kind() != std::io::ErrorKind::Unsupported => Err(Error::io("lock", folder, e)),
+        _ => Ok(file),
+    }
+}
+
+fn refuse_partial(run: &RunReader) -> Result<()> {
+    if !run.manifest().is_partial() {
+        return Ok(());
+    }
+    let fragment = format!("accept run `{}`: it is partial, its call selected only some cases", run.manifest().run_id);
+    let hint = "repeat the run without --limit, or accept it as it is with `--force`";
+    Err(Error::input(fragment).at(run.folder()).with_hint(hint))
 }
 
 fn refuse_dirty(run: &RunReader) -> Result<()> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::resolve::in_order;
 use super::{Acceptance, CURRENT, Store, log};
 use crate::error::{Error, Result};
 use crate::record::{MANIFEST, RunId, check_name};
@@ -26,20 +27,45 @@ pub struct Baseline {
     pub suite: String,
     /// Baseline name.
     pub name: String,
-    /// The accepted run, where there is one.
-    pub current: Option<RunEntry>,
+    /// The accepted run.
+    pub current: Current,
     /// All entries, oldest first.
     pub entries: Vec<RunEntry>,
     /// Who accepted what, oldest first.
     pub accepted: Vec<Acceptance>,
 }
 
+/// The accepted run of a baseline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Current {
+    /// Nothing was accepted yet.
+    None,
+    /// This run.
+    Run(RunEntry),
+    /// There are entries, and which of them is accepted cannot be told: why.
+    Broken(String),
+}
+
+impl Current {
+    /// The run, where there is one.
+    pub fn run(self) -> Option<RunEntry> {
+        match self {
+            Self::Run(run) => Some(run),
+            Self::None | Self::Broken(_) => None,
+        }
+    }
+}
+
 impl Store {
-    /// Runs of a suite, or of all suites, oldest first within a suite. Unfinished runs are not among them.
+    /// Runs of a suite, or of all suites, in order of recording within a suite. Unfinished runs are not among them.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
     pub fn list_runs(&self, suite: Option<&str>) -> Result<Vec<RunEntry>> {
         let mut found = Vec::new();
         for suite in suites(&self.runs, suite)? {
-            found.extend(entries(&self.runs.join(&suite), &suite)?);
+            let folder = self.runs.join(&suite);
+            found.extend(in_order(&folder, entries(&folder, &suite)?)?);
         }
         Ok(found)
     }
@@ -50,7 +76,7 @@ impl Store {
         for suite in suites(&self.baselines, suite)? {
             for name in folders(&self.baselines.join(&suite))? {
                 let baseline = self.read_baseline(&suite, &name)?;
-                if baseline.current.is_some() || !baseline.entries.is_empty() {
+                if baseline.current != Current::None || !baseline.entries.is_empty() {
                     found.push(baseline);
                 }
             }
@@ -74,40 +100,42 @@ impl Store {
         Ok(baseline)
     }
 
-    /// The folder of the accepted run of a baseline, or `None` where nothing was accepted under that name.
-    pub fn current(&self, suite: &str, name: &str) -> Result<Option<PathBuf>> {
+    /// The accepted run of a baseline.
+    pub fn current(&self, suite: &str, name: &str) -> Result<Current> {
         check_name("suite name", suite)?;
         check_name("baseline name", name)?;
-        Ok(self.read_baseline(suite, name)?.current.map(|entry| entry.folder))
+        let folder = self.baselines.join(suite).join(name);
+        current(&folder, &entries(&folder, suite)?)
     }
 
     fn read_baseline(&self, suite: &str, name: &str) -> Result<Baseline> {
         let folder = self.baselines.join(suite).join(name);
         let entries = entries(&folder, suite)?;
-        let current = match current_id(&folder)? {
-            None => None,
-            Some(id) => {
-                let entry = entries.iter().find(|entry| entry.run_id == id.as_str()).cloned();
-                let missing = || {
-                    let hint = "restore the folder, or accept a run anew";
-                    Error::input(format!("find run `{id}`, the accepted one")).at(folder.join(CURRENT)).with_hint(hint)
-                };
-                Some(entry.ok_or_else(missing)?)
-            }
-        };
+        let current = current(&folder, &entries)?;
         let accepted = log::read(&folder)?;
         Ok(Baseline { suite: suite.into(), name: name.into(), current, entries, accepted })
     }
 }
 
-/// The id in a baseline's `current`.
-fn current_id(folder: &Path) -> Result<Option<RunId>> {
+/// What a baseline's `current` names among its entries.
+fn current(folder: &Path, entries: &[RunEntry]) -> Result<Current> {
     let path = folder.join(CURRENT);
-    match fs::read_to_string(&path) {
-        Ok(text) => RunId::parse(text.trim()).map(Some).map_err(|e| e.at(&path)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", &path, e)),
-    }
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == ErrorKind::NotFound && entries.is_empty() => return Ok(Current::None),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let why = format!("`{}` is missing, and there are {} entries", path.display(), entries.len());
+            return Ok(Current::Broken(why));
+        }
+        Err(e) => return Err(Error::io("read", &path, e)),
+    };
+    let Ok(id) = RunId::parse(text.trim()) else {
+        return Ok(Current::Broken(format!("`{}` names no run", path.display())));
+    };
+    Ok(match entries.iter().find(|entry| entry.run_id == id.as_str()) {
+        Some(entry) => Current::Run(entry.clone()),
+        None => Current::Broken(format!("`{}` names run `{id}`, which is not there", path.display())),
+    })
 }
 
 /// The wanted suite, or all that have a folder.

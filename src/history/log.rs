@@ -1,12 +1,12 @@
 //! Who accepted what, when and why: `accepted.jsonl` of a baseline, a line for each time.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::record::write_atomically;
+use crate::record::append_line;
 
 /// The file.
 pub const ACCEPTED: &str = "accepted.jsonl";
@@ -27,8 +27,11 @@ pub struct Acceptance {
     pub why: Option<String>,
     /// The commit that the repository of baselines was at.
     pub git_commit: Option<String>,
-    /// It was accepted although it was incomplete or its files were not committed.
+    /// It was accepted although it was incomplete, failed rules, or its files were not committed.
     pub forced: bool,
+    /// What got worse against the one that was accepted before, and which absolute rules fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worse: Vec<String>,
 }
 
 /// All acceptances of a baseline, the oldest first; none where there is no such file, as of baselines of older versions.
@@ -48,12 +51,9 @@ pub fn read(folder: &Path) -> Result<Vec<Acceptance>> {
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
 
-/// Adds an acceptance behind the others.
-pub(super) fn append(folder: &Path, acceptance: &Acceptance) -> Result<()> {
-    let mut text = String::new();
-    for line in read(folder)?.iter().chain([acceptance]) {
-        text.push_str(&serde_json::to_string(line).map_err(|e| Error::internal("write an acceptance").caused_by(e))?);
-        text.push('\n');
-    }
-    write_atomically(&folder.join(ACCEPTED), text.as_bytes())
+/// Adds an acceptance behind the others, and holds the log until the returned file is dropped: what else belongs to the
+/// acceptance is written meanwhile, so that two at once come one behind the other.
+pub(super) fn append(folder: &Path, acceptance: &Acceptance) -> Result<File> {
+    let text = serde_json::to_string(acceptance).map_err(|e| Error::internal("write an acceptance").caused_by(e))?;
+    append_line(&folder.join(ACCEPTED), &text)
 }

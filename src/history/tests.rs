@@ -24,7 +24,7 @@ impl Place {
     }
 
     fn accept(&self, run: &Path, name: &str) -> crate::error::Result<Accepted> {
-        self.store.accept(Accept { run, name, force: false, compress: false, why: None })
+        self.store.accept(Accept { run, name, force: false, forced: false, compress: false, why: "test", worse: &[] })
     }
 }
 
@@ -47,9 +47,11 @@ fn accepting_copies_and_moves_current() {
     assert_eq!(next.replaced, Some(id(&one)));
     let baseline = place.store.baseline("desk", "main").unwrap();
     assert_eq!(baseline.entries.iter().map(|entry| entry.run_id.clone()).collect::<Vec<_>>(), [id(&one), id(&two)]);
-    assert_eq!(baseline.current.map(|entry| entry.run_id), Some(id(&two)));
-    assert_eq!(place.store.current("desk", "main").unwrap(), Some(next.folder));
-    assert_eq!(place.store.current("desk", "other").unwrap(), None);
+    assert_eq!(baseline.current.run().map(|entry| entry.run_id), Some(id(&two)));
+    assert_eq!(place.store.current("desk", "main").unwrap().run().map(|run| run.folder), Some(next.folder));
+    assert_eq!(place.store.current("desk", "other").unwrap(), Current::None);
+    let log: Vec<_> = baseline.accepted.iter().map(|line| (line.run_id.clone(), line.replaced.clone())).collect();
+    assert_eq!(log, [(id(&one), None), (id(&one), None), (id(&two), Some(id(&one)))]);
     // Nothing unfinished is left, and git is told to leave line ends alone.
     assert_eq!(fs::read_dir(place.folder.path().join("baselines/desk/main")).unwrap().count(), 4);
     assert!(place.folder.path().join("baselines/.gitattributes").is_file());
@@ -60,7 +62,7 @@ fn compressed_entries_read_as_before() {
     let place = place();
     let lines: Vec<_> = (0..50).map(|i| line("a", &format!("{i:02}"), i % 3 > 0)).collect();
     let run = place.run(1, &lines);
-    let how = Accept { run: &run, name: "main", force: false, compress: true, why: None };
+    let how = Accept { run: &run, name: "main", force: false, forced: false, compress: true, why: "large", worse: &[] };
     let entry = place.store.accept(how).unwrap().folder;
     assert!(!entry.join(RESULTS).exists() && entry.join(format!("{RESULTS}.gz")).exists());
     let reader = crate::record::RunReader::open(&entry).unwrap();
@@ -98,7 +100,15 @@ fn refusals() {
     assert!(error.fragment().ends_with("were not committed when it ran"), "{error}");
     place
         .store
-        .accept(Accept { run: &errored, name: "main", force: true, compress: false, why: Some("a known gap") })
+        .accept(Accept {
+            run: &errored,
+            name: "main",
+            force: true,
+            forced: false,
+            compress: false,
+            why: "a known gap",
+            worse: &["golden.match 1 to 0.5".to_owned()],
+        })
         .unwrap();
 
     let baseline = place.store.baseline("desk", "main").unwrap();
@@ -116,11 +126,20 @@ fn refusals() {
     // A changed run, and a changed entry.
     fs::write(same_id.join(RESULTS), "").unwrap();
     assert!(place.accept(&same_id, "fresh").is_err());
-    let entry = place.store.current("desk", "main").unwrap().unwrap();
+    assert_eq!(last.worse, ["golden.match 1 to 0.5"]);
+    let entry = place.store.current("desk", "main").unwrap().run().unwrap().folder;
     fs::write(entry.join(RESULTS), "").unwrap();
     let error = place
         .store
-        .accept(Accept { run: &errored, name: "main", force: true, compress: false, why: Some("a known gap") })
+        .accept(Accept {
+            run: &errored,
+            name: "main",
+            force: true,
+            forced: false,
+            compress: false,
+            why: "a known gap",
+            worse: &["golden.match 1 to 0.5".to_owned()],
+        })
         .unwrap_err();
     assert_eq!(error.fragment(), "verify the baseline entry that is there");
 }
@@ -133,7 +152,8 @@ fn references() {
     let entry = place.accept(&one, "main").unwrap().folder;
     fs::create_dir_all(place.store.runs().join("desk/.99999999T000000Z-000000.partial")).unwrap();
     let store = &place.store;
-    let find = |reference: &str| store.resolve(Some("desk"), reference);
+    let workspace = Workspace::from(store.clone());
+    let find = |reference: &str| workspace.resolve(Some("desk"), reference).map(|found| found.folder);
     assert_eq!(find(one.to_str().unwrap()).unwrap(), one);
     assert_eq!(find(place.folder.path().join("baselines/desk/main").to_str().unwrap()).unwrap(), entry);
     assert_eq!(find("latest").unwrap(), two);
@@ -141,32 +161,99 @@ fn references() {
     assert_eq!(find("baseline:main").unwrap(), entry);
     assert_eq!(find(&id(&one)).unwrap(), one);
     assert_eq!(find(&id(&two)[..16]).unwrap(), two);
-    assert_eq!(store.resolve(None, "main").unwrap(), entry);
+    assert_eq!(workspace.resolve(None, "main").unwrap().folder, entry);
+    assert_eq!(find("desk/latest").unwrap(), two);
     let error = find("20261120T").unwrap_err();
     assert!(error.fragment().starts_with("tell which run `20261120T` is meant: `20261120T110001Z-"), "{error}");
     let fails = |reference| {
         let error = find(reference).unwrap_err();
         format!("{}; {}", error.fragment(), error.hint().unwrap_or("-"))
     };
-    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`?");
-    assert_eq!(fails("baseline:mian"), "find the baseline `mian`; did you mean `main`?");
-    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`?");
+    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`? `karat runs` lists all");
+    assert_eq!(fails("baseline:mian"), "find the baseline `mian`; did you mean `main`? `karat runs` lists all");
+    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`? `karat runs` lists all");
+    assert_eq!(fails("dsek/latest"), "find a run of suite `dsek`; did you mean `desk`?");
     let error = store.baseline("desk", "mein").unwrap_err();
     assert_eq!(error.hint(), Some("did you mean `main`?"));
     // Once the run itself is gone, its baseline entry still goes by the id.
     fs::remove_dir_all(&one).unwrap();
     assert_eq!(find(&id(&one)).unwrap(), entry);
     fs::remove_dir_all(&entry).unwrap();
-    assert!(find("main").unwrap_err().fragment().ends_with(", the accepted one"));
+    assert!(find("main").unwrap_err().fragment().ends_with("which is not there"));
 }
 
 #[test]
 fn an_empty_store_says_so() {
     let place = place();
-    let find = |reference| place.store.resolve(None, reference).unwrap_err().hint().map(str::to_owned);
-    assert_eq!(find("latest").as_deref(), Some("`karat run` makes one"));
+    let workspace = Workspace::from(place.store.clone());
+    let find = |reference| workspace.resolve(None, reference).unwrap_err().hint().map(str::to_owned);
+    assert_eq!(find("latest").as_deref(), Some("`karat run SUITE` makes one"));
     assert!(find("baseline:main").unwrap().contains("baseline accept"));
     assert_eq!(place.store.list_runs(None).unwrap(), []);
     assert_eq!(place.store.list_runs(Some("desk")).unwrap(), []);
     assert!(place.store.list_runs(Some("../x")).is_err());
+}
+
+#[test]
+fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
+    let place = place();
+    let lines = [line("a", "1", true)];
+    let later = place.run(9, &lines);
+    let earlier = place.run(3, &lines);
+    let workspace = Workspace::from(place.store.clone());
+    let latest = || workspace.resolve(None, "latest").unwrap().folder;
+    assert_eq!(latest(), earlier, "recorded last by a clock that went back");
+    let ids: Vec<String> = place.store.list_runs(None).unwrap().into_iter().map(|run| run.run_id).collect();
+    assert_eq!(ids, [id(&later), id(&earlier)]);
+    // One that an older version recorded stands before all others; its name says when it was.
+    let old = place.run(30, &lines);
+    let order = place.store.runs().join("desk").join(crate::record::ORDER);
+    let text =
+        fs::read_to_string(&order).unwrap().lines().filter(|line| *line != id(&old)).collect::<Vec<_>>().join("\n");
+    fs::write(&order, text).unwrap();
+    assert_eq!(latest(), earlier);
+    fs::remove_dir_all(&earlier).unwrap();
+    assert_eq!(latest(), later, "an id without its folder is passed over");
+    fs::remove_file(&order).unwrap();
+    assert_eq!(latest(), old);
+}
+
+#[test]
+fn a_broken_current_is_no_first_run() {
+    let place = place();
+    let run = place.run(1, &[line("a", "1", true)]);
+    let entry = place.accept(&run, "main").unwrap().folder;
+    let current = entry.parent().unwrap().join(CURRENT);
+    let broken = || match place.store.current("desk", "main").unwrap() {
+        Current::Broken(why) => why,
+        other => panic!("{other:?}"),
+    };
+    fs::remove_file(&current).unwrap();
+    assert!(broken().ends_with("is missing, and there are 1 entries"), "{}", broken());
+    fs::write(&current, "../elsewhere").unwrap();
+    assert!(broken().ends_with("names no run"), "{}", broken());
+    fs::write(&current, b"\xff\x00").unwrap();
+    assert!(broken().ends_with("names no run"), "{}", broken());
+    fs::write(&current, "20991120T110000Z-000000").unwrap();
+    assert!(broken().ends_with("which is not there"), "{}", broken());
+}
+
+#[test]
+fn many_accepts_at_once_keep_every_line() {
+    let place = place();
+    let runs: Vec<PathBuf> = (0..12).map(|second| place.run(second, &[line("a", "1", true)])).collect();
+    std::thread::scope(|scope| {
+        for run in &runs {
+            let place = &place;
+            scope.spawn(move || (0..3).for_each(|_| drop(place.accept(run, "main").unwrap())));
+        }
+    });
+    let baseline = place.store.baseline("desk", "main").unwrap();
+    assert_eq!((baseline.accepted.len(), baseline.entries.len()), (36, 12));
+    // Each line replaces what the one before it accepted, and `current` is the last.
+    for pair in baseline.accepted.windows(2) {
+        let replaced = pair[1].replaced.as_ref().unwrap_or(&pair[1].run_id);
+        assert_eq!(replaced, &pair[0].run_id);
+    }
+    assert_eq!(baseline.current.run().map(|run| run.run_id), baseline.accepted.last().map(|last| last.run_id.clone()));
 }

@@ -6,18 +6,28 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{RESULTS, RunId, Summary, check_name};
-use crate::dataset::Kind;
-use crate::error::{Error, Result};
+use super::{RESULTS, RunId, Summary, Verdict, check_name};
+use crate::dataset::Kind as Class;
+use crate::error::{Error, Kind, Result};
 
-/// The format that this karat writes. Readers refuse a newer number: a field they do not know could change what counts.
-pub const FORMAT: &str = "karat-run/1";
+/// The newest format that this karat writes and reads. A record has the lowest number that can hold it, so that one which uses
+/// nothing new keeps its bytes; readers refuse a newer number: a field they do not know could change what counts.
+pub const FORMAT: u32 = 2;
+
+/// What the number of a format stands behind.
+const PREFIX: &str = "karat-run/";
+
+/// A format as manifests spell it.
+fn spelled(format: u32) -> String {
+    format!("{PREFIX}{format}")
+}
 
 /// Everything that shaped a run, and what its files must hash to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// `karat-run/N`, N up to [`FORMAT`]: 2 where the run has a label, is partial, or its plan or verdict uses what format 1 does
+    /// not know (tiers, allowed errors, a third outcome, …); else 1.
     pub format: String,
     /// Version of karat that wrote it.
     pub karat: String,
@@ -25,6 +35,9 @@ pub struct Manifest {
     pub suite: String,
     /// Run id.
     pub run_id: RunId,
+    /// What whoever started it calls it (`--label`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// When the run started, RFC 3339 in UTC.
     pub created_at: String,
     /// The commit of the suite's repository, where it has one.
@@ -63,9 +76,17 @@ pub struct Hashes {
 #[serde(deny_unknown_fields)]
 pub struct Selected {
     /// What the dataset is for.
-    pub kind: Kind,
+    pub kind: Class,
     /// Number of cases.
     pub cases: u64,
+    /// The call selected only some of the suite's cases (`--limit`): the others are not missing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A file of the run folder.
@@ -79,13 +100,14 @@ pub struct FileEntry {
 }
 
 impl Manifest {
-    /// A manifest in the current format with no hashes, no selection and no files yet.
+    /// A manifest in the first format with no hashes, no selection and no files yet.
     pub fn new(suite: &str, run_id: RunId, created_at: jiff::Timestamp, plan: Value) -> Self {
         Self {
-            format: FORMAT.into(),
+            format: spelled(1),
             karat: env!("CARGO_PKG_VERSION").into(),
             suite: suite.into(),
             run_id,
+            label: None,
             created_at: created_at.to_string(),
             git_commit: None,
             git_dirty: None,
@@ -117,15 +139,21 @@ impl Manifest {
         // The format first: a newer manifest may hold keys that are unknown here, and that is the better message.
         let value: Value = serde_json::from_slice(bytes).map_err(at)?;
         let format = value.get("format").and_then(Value::as_str).unwrap_or_default();
-        let version = format.strip_prefix("karat-run/").and_then(|version| version.parse::<u32>().ok());
+        let version = format.strip_prefix(PREFIX).and_then(|version| version.parse::<u32>().ok());
         match version {
-            Some(1) => {}
+            Some(1..=FORMAT) => {}
             Some(newer) => {
-                let hint = "this run was written by a newer karat; update, or repeat the run";
-                return Err(Error::input(format!("read a run of format {newer}")).at(path).with_hint(hint));
+                let writer = value.get("karat").and_then(Value::as_str).unwrap_or("a newer one");
+                let fragment = format!(
+                    "read a run of format {newer}, written by karat {writer}: this is karat {}, which reads formats up to {FORMAT}",
+                    env!("CARGO_PKG_VERSION")
+                );
+                return Err(Error::new(Kind::Newer, fragment)
+                    .at(path)
+                    .with_hint("update karat, or repeat the run with this one"));
             }
             None => {
-                let fragment = format!("find the format `{FORMAT}` in the run's manifest");
+                let fragment = format!("find the format `{}` in the run's manifest", spelled(FORMAT));
                 return Err(Error::input(fragment).at(path).with_hint("is this a run folder of karat?"));
             }
         }
@@ -145,12 +173,39 @@ impl Manifest {
         super::reader::pretty(self)
     }
 
+    /// Gives it the lowest format that can hold it and its verdict.
+    pub(super) fn settle_format(&mut self, verdict: Option<&Verdict>) {
+        let plain = self.label.is_none()
+            && !self.is_partial()
+            && verdict.is_none_or(Verdict::is_plain)
+            && is_plain_plan(&self.plan);
+        self.format = spelled(if plain { 1 } else { 2 });
+    }
+
+    /// Whether the call selected only some of the suite's cases.
+    pub fn is_partial(&self) -> bool {
+        self.selected.values().any(|selected| selected.partial)
+    }
+
+    /// Whether the call selected only some of a dataset's cases.
+    pub fn selects_some_of(&self, dataset: &str) -> bool {
+        self.selected.get(dataset).is_some_and(|selected| selected.partial)
+    }
+
     /// Cases that were selected but have no result line, by dataset.
     pub fn missing(&self, summary: &Summary) -> BTreeMap<String, u64> {
         let lines = |name: &str| summary.dataset(name).map_or(0, |dataset| dataset.cases);
         let missing = self.selected.iter().map(|(name, selected)| (name, selected.cases.saturating_sub(lines(name))));
         missing.filter(|(_, cases)| *cases > 0).map(|(name, cases)| (name.clone(), cases)).collect()
     }
+}
+
+/// Whether a plan uses nothing that readers of format 1 do not know.
+fn is_plain_plan(plan: &Value) -> bool {
+    let tiers =
+        plan.get("gates").and_then(Value::as_array).into_iter().flatten().any(|gate| gate.get("tier").is_some());
+    let by_device = plan.get("baseline").is_some_and(Value::is_object);
+    !tiers && !by_device && plan.get("errors").is_none() && plan.get("statistics").is_none()
 }
 
 #[cfg(test)]
@@ -173,6 +228,25 @@ mod tests {
     }
 
     #[test]
+    fn the_format_is_the_lowest_that_holds_the_record() {
+        let format = |edit: fn(&mut Manifest)| {
+            let mut manifest = manifest();
+            edit(&mut manifest);
+            manifest.settle_format(None);
+            manifest.format
+        };
+        assert_eq!(format(|_| {}), "karat-run/1");
+        assert_eq!(format(|manifest| manifest.label = Some("nightly".into())), "karat-run/2");
+        let partial = |manifest: &mut Manifest| {
+            manifest.selected.insert("a".into(), Selected { kind: Class::Golden, cases: 1, partial: true });
+        };
+        assert_eq!(format(partial), "karat-run/2");
+        assert_eq!(format(|manifest| manifest.plan = json!({"errors": {"max": 1}})), "karat-run/2");
+        assert_eq!(format(|manifest| manifest.plan = json!({"baseline": {"cpu": "a"}})), "karat-run/2");
+        assert_eq!(format(|manifest| manifest.plan = json!({"baseline": "a", "gates": [{}]})), "karat-run/1");
+    }
+
+    #[test]
     fn fingerprints_are_taken_apart() {
         let mut manifest = manifest();
         manifest.add_fingerprint("generator", &json!({"weights": "f32", "numerics_version": 1})).unwrap();
@@ -188,9 +262,12 @@ mod tests {
             let error = Manifest::parse(Path::new("m.json"), text.replace(from, to).as_bytes()).unwrap_err();
             format!("{error}; {}", error.hint().unwrap_or("-"))
         };
-        let newer = "read a run of format 2 (m.json); this run was written by a newer karat; update, or repeat the run";
-        assert_eq!(fails("karat-run/1", "karat-run/2"), newer);
-        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/1`"));
+        let newer = fails("karat-run/1", "karat-run/9");
+        let version = env!("CARGO_PKG_VERSION");
+        let both =
+            format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 2");
+        assert!(newer.contains(&both), "{newer}");
+        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/2`"));
         assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("use `../x` as a suite name"));
         assert!(fails("results.jsonl", "../../results").starts_with("use `../../results` as a file name"));
         assert!(fails("results.jsonl", "other.jsonl").starts_with("find `results.jsonl`"));

@@ -14,6 +14,7 @@ mod files;
 mod line;
 mod lines;
 mod manifest;
+mod order;
 mod packed;
 mod performance;
 mod prompts;
@@ -30,16 +31,18 @@ pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDIC
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
+pub use order::{ORDER, recorded_order};
 pub use packed::Plain;
 pub use performance::{Performance, Phase, Probe, ProbedCase};
 pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
-pub use verdict::{CaseRef, Evidence, Outcome, RuleResult, VERDICT_FORMAT, Verdict, VerdictFile};
+pub use verdict::{CaseRef, Decision, Evidence, Outcome, RuleResult, VERDICT_FORMAT, Verdict, VerdictFile};
 pub use writer::{RunWriter, SealedRun};
 
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};
+pub(crate) use order::append_line;
 pub(crate) use packed::{compress, packed};
 
 #[cfg(test)]

@@ -60,6 +60,11 @@ impl RunReader {
         Manifest::parse(&path, &bytes)
     }
 
+    /// Reads the summary alone, for lists: it is not verified.
+    pub fn read_summary(folder: &Path) -> Result<Summary> {
+        parse(&folder.join(SUMMARY))
+    }
+
     /// Where the run lies.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -2,29 +2,87 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::Tier;
 use crate::stats::Interval;
 
 /// May the candidate pass?
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Stored")]
 pub struct Verdict {
-    /// No rule failed.
+    /// The outcome is [`Decision::Passed`]. Redundant; older records hold nothing else.
     pub passed: bool,
+    /// What the rules come to; written only where it is neither passed nor failed.
+    #[serde(skip_serializing_if = "Decision::is_plain")]
+    pub outcome: Decision,
     /// The run it was compared with.
     pub baseline: Option<String>,
     /// Every rule that was asked.
     pub rules: Vec<RuleResult>,
+    /// What a reader must know beside the rules, a sentence each: a danger class that no rule could fail, say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
-/// How a rule went.
+/// A verdict as it is read: records of older versions have no `outcome`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    passed: bool,
+    #[serde(default)]
+    outcome: Option<Decision>,
+    baseline: Option<String>,
+    rules: Vec<RuleResult>,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+impl From<Stored> for Verdict {
+    fn from(stored: Stored) -> Self {
+        let Stored { passed, outcome, baseline, rules, warnings } = stored;
+        let outcome = outcome.unwrap_or(if passed { Decision::Passed } else { Decision::Failed });
+        Self { passed: outcome == Decision::Passed, outcome, baseline, rules, warnings }
+    }
+}
+
+/// What a verdict comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// No rule failed, and the evidence is whole (exit code 0).
+    Passed,
+    /// A critical or required rule failed (exit code 1).
+    Failed,
+    /// None failed, but evidence is missing: cases erred, or a rule could not be measured (exit code 3).
+    Inconclusive,
+}
+
+impl Decision {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+    fn is_plain(&self) -> bool {
+        *self != Self::Inconclusive
+    }
+
+    /// The decision in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// The outcome of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It holds.
     Passed,
-    /// It does not hold, or there are no data to say so.
+    /// It does not hold.
     Failed,
-    /// It could not be asked (a relative rule without a baseline); never counted as passed.
+    /// Its evidence is missing: no data, or errored cases that could turn it.
+    Inconclusive,
+    /// It was not judged, and need not be: there is no baseline yet, or the call asked for none.
     Skipped,
 }
 
@@ -34,6 +92,9 @@ pub enum Outcome {
 pub struct RuleResult {
     /// The rule as text, `golden.exact_match.pass_rate >= 0.8`.
     pub rule: String,
+    /// The tier that the suite gives it; none where it is the default, see [`RuleResult::tier`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
     /// How it went.
     pub outcome: Outcome,
     /// One line on why, with the figures.
@@ -58,6 +119,14 @@ pub struct RuleResult {
     pub cases_total: u64,
 }
 
+impl RuleResult {
+    /// Its tier: the suite's, else critical for rules on danger cases and required for all others.
+    pub fn tier(&self) -> Tier {
+        let danger = self.rule.starts_with("danger:") || self.rule.starts_with("danger.");
+        self.tier.unwrap_or(if danger { Tier::Critical } else { Tier::Required })
+    }
+}
+
 /// Paired statistics behind a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,9 +137,9 @@ pub struct Evidence {
     pub regressed: u64,
     /// Pass in the candidate only.
     pub improved: u64,
-    /// McNemar's exact p-value.
+    /// Two-sided p-value of the test that decides: mid-p McNemar for pass rates, unless the suite asks for another.
     pub p_value: Option<f64>,
-    /// Bootstrap interval of the difference.
+    /// Interval of the difference at 95 %, of the same family as the test.
     pub interval: Option<Interval>,
 }
 
@@ -84,27 +153,37 @@ pub struct CaseRef {
     pub id: String,
 }
 
-/// The format of `verdict.json`; `docs/verdict.schema.json` describes it.
-pub const VERDICT_FORMAT: &str = "karat-verdict/1";
+/// The format of `verdict.json`; `docs/verdict.schema.json` describes it. Version 1 had neither `outcome` nor inconclusive rules.
+pub const VERDICT_FORMAT: &str = "karat-verdict/2";
 
-/// `verdict.json`: a verdict and the run that it is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// `verdict.json`: a verdict and the run that it is about, with every key written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VerdictFile {
     /// [`VERDICT_FORMAT`].
-    pub format: String,
+    pub format: &'static str,
     /// Suite name.
     pub suite: String,
     /// Run id.
     pub run_id: String,
-    /// The verdict.
-    #[serde(flatten)]
-    pub verdict: Verdict,
+    /// `passed`, `failed` or `inconclusive`.
+    pub outcome: Decision,
+    /// Whether the outcome is `passed`.
+    pub passed: bool,
+    /// The run it was compared with.
+    pub baseline: Option<String>,
+    /// Every rule that was asked.
+    pub rules: Vec<RuleResult>,
+    /// What a reader must know beside the rules.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl VerdictFile {
     /// The file of a verdict over a run.
     pub fn new(suite: &str, run_id: &str, verdict: Verdict) -> Self {
-        Self { format: VERDICT_FORMAT.into(), suite: suite.into(), run_id: run_id.into(), verdict }
+        let Verdict { passed, outcome, baseline, rules, warnings } = verdict;
+        let (suite, run_id) = (suite.into(), run_id.into());
+        Self { format: VERDICT_FORMAT, suite, run_id, outcome, passed, baseline, rules, warnings }
     }
 
     /// Its bytes.
@@ -124,9 +203,44 @@ impl CaseRef {
 }
 
 impl Verdict {
-    /// The verdict over these rules: passed unless one failed.
+    /// The verdict over these rules: failed where a critical or required one failed, else inconclusive where one of them is,
+    /// else passed. Advisory rules never count.
     pub fn of(baseline: Option<String>, rules: Vec<RuleResult>) -> Self {
-        Self { passed: rules.iter().all(|rule| rule.outcome != Outcome::Failed), baseline, rules }
+        let counts = |outcome| rules.iter().any(|rule| rule.outcome == outcome && rule.tier() != Tier::Advisory);
+        let outcome = match (counts(Outcome::Failed), counts(Outcome::Inconclusive)) {
+            (true, _) => Decision::Failed,
+            (false, true) => Decision::Inconclusive,
+            (false, false) => Decision::Passed,
+        };
+        Self { passed: outcome == Decision::Passed, outcome, baseline, rules, warnings: Vec::new() }
+    }
+
+    /// Rules with this outcome.
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.rules.iter().filter(|rule| rule.outcome == outcome).count()
+    }
+
+    /// The verdict in a line, without the run that it was held against. `gates passed` stands for whole evidence alone.
+    pub fn headline(&self) -> String {
+        let skipped = self.count(Outcome::Skipped);
+        let judged = self.rules.len() - skipped;
+        let plural = |n: usize| if n == 1 { "1 rule".to_owned() } else { format!("{n} rules") };
+        match self.outcome {
+            Decision::Failed => "gates failed".into(),
+            Decision::Inconclusive => "gates inconclusive: evidence is missing".into(),
+            Decision::Passed if self.rules.is_empty() => "no gates: nothing was judged".into(),
+            Decision::Passed if judged == 0 => format!("nothing judged: {} without a baseline", plural(skipped)),
+            Decision::Passed if skipped > 0 => {
+                format!("{} passed, {} not judged without a baseline", plural(judged), plural(skipped))
+            }
+            Decision::Passed => "gates passed".into(),
+        }
+    }
+
+    /// Whether readers of format 1 understand it.
+    pub(super) fn is_plain(&self) -> bool {
+        let plain = |rule: &RuleResult| rule.outcome != Outcome::Inconclusive && rule.tier.is_none();
+        self.outcome.is_plain() && self.warnings.is_empty() && self.rules.iter().all(plain)
     }
 }
 
@@ -152,6 +266,7 @@ mod tests {
         let evidence = Evidence { pairs: 1, regressed: 1, improved: 0, p_value: Some(1.0), interval };
         let rule = RuleResult {
             rule: "r".into(),
+            tier: Some(Tier::Required),
             outcome: Outcome::Failed,
             reason: "because".into(),
             observed: Some(0.5),
@@ -163,8 +278,10 @@ mod tests {
             cases: vec![CaseRef::new("a", "1")],
             cases_total: 1,
         };
-        let bare = RuleResult { corrected_p_value: None, detectable: None, evidence: None, ..rule.clone() };
-        let file = VerdictFile::new("desk", "run", Verdict::of(None, vec![rule, bare]));
+        let bare = RuleResult { corrected_p_value: None, detectable: None, evidence: None, tier: None, ..rule.clone() };
+        let mut verdict = Verdict::of(None, vec![rule, bare]);
+        verdict.warnings.push("mind".into());
+        let file = VerdictFile::new("desk", "run", verdict.clone());
         let written: Value = serde_json::from_slice(&file.to_bytes().unwrap()).unwrap();
         held(&schema, &written);
         assert_eq!(schema["properties"]["format"]["const"], VERDICT_FORMAT);
@@ -174,7 +291,60 @@ mod tests {
         }
         held(&parts["evidence"], &written["rules"][0]["evidence"]);
         held(&parts["case"], &written["rules"][0]["cases"][0]);
-        let again: VerdictFile = serde_json::from_value(written).unwrap();
-        assert_eq!(again, file);
+        let words = |key: &str| parts["rule"]["properties"][key]["enum"].as_array().unwrap().len();
+        assert_eq!((words("outcome"), words("tier")), (4, 3));
+        let again: Verdict = serde_json::from_value(serde_json::to_value(&verdict).unwrap()).unwrap();
+        assert_eq!(again, verdict);
+    }
+
+    fn ruled(rule: &str, outcome: Outcome, tier: Option<Tier>) -> RuleResult {
+        RuleResult {
+            rule: rule.into(),
+            tier,
+            outcome,
+            reason: String::new(),
+            observed: None,
+            limit: None,
+            baseline: None,
+            evidence: None,
+            corrected_p_value: None,
+            detectable: None,
+            cases: vec![],
+            cases_total: 0,
+        }
+    }
+
+    #[test]
+    fn three_outcomes_and_advisory_rules_decide_nothing() {
+        use Outcome::{Failed, Inconclusive, Passed, Skipped};
+        let of = |rules: &[(Outcome, Option<Tier>)]| {
+            let rules = rules.iter().map(|(outcome, tier)| ruled("golden.x", *outcome, *tier)).collect();
+            let verdict = Verdict::of(None, rules);
+            assert_eq!(verdict.passed, verdict.outcome == Decision::Passed);
+            (verdict.outcome, verdict.headline())
+        };
+        let advisory = Some(Tier::Advisory);
+        assert_eq!(of(&[(Passed, None)]), (Decision::Passed, "gates passed".into()));
+        assert_eq!(of(&[(Passed, None), (Failed, advisory), (Inconclusive, advisory)]).0, Decision::Passed);
+        assert_eq!(of(&[(Inconclusive, None), (Failed, None)]).0, Decision::Failed);
+        let open = of(&[(Passed, None), (Inconclusive, None)]);
+        assert_eq!((open.0, open.1.contains("gates passed")), (Decision::Inconclusive, false));
+        let first = of(&[(Passed, None), (Skipped, None)]);
+        assert_eq!(first, (Decision::Passed, "1 rule passed, 1 rule not judged without a baseline".into()));
+        assert_eq!(of(&[]).1, "no gates: nothing was judged");
+        assert_eq!(ruled("danger.refusal.pass_rate >= 1", Passed, None).tier(), Tier::Critical);
+        assert_eq!(ruled("golden.x", Passed, None).tier(), Tier::Required);
+    }
+
+    /// What the versions before this one wrote.
+    #[test]
+    fn verdicts_without_an_outcome_are_read() {
+        for (passed, outcome) in [(true, Decision::Passed), (false, Decision::Failed)] {
+            let text = format!(r#"{{"passed":{passed},"baseline":null,"rules":[]}}"#);
+            let verdict: Verdict = serde_json::from_str(&text).unwrap();
+            assert_eq!((verdict.outcome, verdict.is_plain()), (outcome, true));
+            assert_eq!(serde_json::to_string(&verdict).unwrap(), text, "and written as before");
+        }
+        assert!(serde_json::from_str::<Verdict>(r#"{"passed":true,"baseline":null,"rules":[],"new":1}"#).is_err());
     }
 }

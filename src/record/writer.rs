@@ -13,7 +13,7 @@ use super::reader::pretty;
 use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
     Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Prompts, RESULTS, RunId, SUMMARY,
-    Summary, SummaryBuilder, Verdict, check_name, sync_folder,
+    Summary, SummaryBuilder, Verdict, check_name, order, sync_folder,
 };
 use crate::error::{Error, Result};
 
@@ -71,7 +71,7 @@ impl RunWriter {
     fn with_buffer(runs: &Path, suite: &str, run_id: &RunId, limit: usize) -> Result<Self> {
         check_name("suite name", suite)?;
         let folder = runs.join(suite);
-        fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        fs::create_dir_all(&folder).map_err(|e| unwritable(&folder, e))?;
         for n in 1..1000 {
             let run_id = run_id.nth(n);
             let target = folder.join(run_id.as_str());
@@ -80,7 +80,7 @@ impl RunWriter {
             match fs::create_dir(&path) {
                 Ok(()) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
-                Err(e) => return Err(Error::io("create", &path, e)),
+                Err(e) => return Err(unwritable(&path, e)),
             }
             let partial = Partial { path, committed: false };
             if !target.exists() {
@@ -151,6 +151,13 @@ impl RunWriter {
         }
         Ok(sealed)
     }
+}
+
+/// A folder of runs that cannot be written is the environment's fault, whatever the system calls it.
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
+    Error::environment(format!("create `{}`", path.display()))
+        .caused_by(error)
+        .with_hint("name a folder that can be written: --runs-dir FOLDER, or KARAT_RUNS_DIR")
 }
 
 /// Writes what was sorted to the file, each line as `code` has it.
@@ -235,9 +242,13 @@ impl SealedRun {
         self.write(PERFORMANCE, &pretty(performance)?)?;
         manifest.run_id = self.run_id.clone();
         manifest.files = std::mem::take(&mut self.files);
+        manifest.settle_format(self.summary.verdict.as_ref());
         let bytes = manifest.to_bytes()?;
         self.write(MANIFEST, &bytes)?;
         sync_folder(&self.partial.path)?;
+        if let Some(parent) = self.target.parent() {
+            order::append(parent, &self.run_id)?;
+        }
         fs::rename(&self.partial.path, &self.target).map_err(|e| Error::io("create", &self.target, e))?;
         self.partial.committed = true;
         if let Some(parent) = self.target.parent() {
@@ -262,7 +273,7 @@ pub(crate) mod tests {
         let mut writer = RunWriter::create(runs, "desk", &RunId::new(time, &plan)).unwrap();
         let mut manifest = Manifest::new("desk", writer.run_id().clone(), time, plan);
         for line in lines {
-            let selected = Selected { kind: line.kind, cases: 0 };
+            let selected = Selected { kind: line.kind, cases: 0, partial: false };
             manifest.selected.entry(line.dataset.clone()).or_insert(selected).cases += 1;
             writer.push(batch([line])).unwrap();
         }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Report;
-use crate::compare::{Comparison, Verdict};
+use super::{Errored, Report};
+use crate::compare::{Comparison, Decision, Verdict};
 use crate::error::{Error, Result};
 use crate::record::{DatasetSummary, Totals};
 
@@ -16,9 +16,12 @@ struct Document<'a> {
     suite: &'a str,
     run_id: &'a str,
     missing: u64,
+    outcome: Option<Decision>,
     verdict: Option<&'a Verdict>,
     summary: Option<Figures<'a>>,
     comparison: Option<&'a Comparison>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errored: Option<&'a Errored>,
 }
 
 /// The summary without its own copy of the verdict.
@@ -35,9 +38,11 @@ pub fn render(report: &Report<'_>) -> Result<Vec<u8>> {
         suite: report.suite,
         run_id: report.run_id,
         missing: report.missing_cases(),
+        outcome: report.verdict.map(|verdict| verdict.outcome),
         verdict: report.verdict,
         summary: report.summary.map(|summary| Figures { totals: &summary.totals, datasets: &summary.datasets }),
         comparison: report.comparison,
+        errored: report.errored.filter(|errored| errored.total > 0),
     };
     let mut bytes = serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("write JSON").caused_by(e))?;
     bytes.push(b'\n');
@@ -55,7 +60,7 @@ mod tests {
         let bytes = render(&Report::of_comparison(&comparison)).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, ["format", "suite", "run_id", "missing", "verdict", "summary", "comparison"]);
+        assert_eq!(keys, ["format", "suite", "run_id", "missing", "outcome", "verdict", "summary", "comparison"]);
         assert_eq!(value["comparison"]["counts"]["regressed"], 1);
         assert_eq!(value["comparison"]["changes"][0]["scorers"][0]["direction"], "worse");
         assert_eq!(bytes.last(), Some(&b'\n'));

@@ -8,9 +8,9 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::Report;
 use super::html::Shown;
-use crate::compare::Pair;
+use crate::compare::{Pair, Tier};
 use crate::error::{Error, Result};
-use crate::record::{Outcome, ResultLine};
+use crate::record::{Outcome, ResultLine, RuleResult};
 
 /// Characters of an output or an error.
 const LONGEST: usize = 2_000;
@@ -154,17 +154,20 @@ impl Page {
 
     fn gates(&mut self, report: &Report<'_>) -> Result<()> {
         let Some(verdict) = report.verdict else { return Ok(()) };
-        let count = |outcome| verdict.rules.iter().filter(|rule| rule.outcome == outcome).count() as u64;
+        let count = |told: Told| verdict.rules.iter().filter(|rule| Told::of(rule) == told).count() as u64;
         let tests = verdict.rules.len() as u64;
-        self.open_suite("gates", [tests, count(Outcome::Failed), 0, count(Outcome::Skipped)])?;
+        self.open_suite("gates", [tests, count(Told::Failure), count(Told::Error), count(Told::Skipped)])?;
         let class = format!("{}.gates", report.suite);
         for rule in &verdict.rules {
             let attributes = [("classname", class.as_str()), ("name", &rule.rule), ("time", "0")];
             self.open("testcase", &attributes)?;
-            match rule.outcome {
-                Outcome::Passed => self.text("system-out", &[], &rule.reason)?,
-                Outcome::Skipped => self.put(Event::Empty(start("skipped", &[("message", &rule.reason)])))?,
-                Outcome::Failed => {
+            match Told::of(rule) {
+                Told::Passed => self.text("system-out", &[], &rule.reason)?,
+                Told::Skipped => self.put(Event::Empty(start("skipped", &[("message", &rule.reason)])))?,
+                Told::Error => {
+                    self.text("error", &[("message", &rule.reason), ("type", "inconclusive")], &rule.reason)?;
+                }
+                Told::Failure => {
                     let cases: Vec<String> =
                         rule.cases.iter().map(|case| format!("{}/{}", case.dataset, case.id)).collect();
                     let text = format!("{}\n{}", rule.reason, cases.join("\n"));
@@ -174,6 +177,27 @@ impl Page {
             self.close("testcase")?;
         }
         self.close("testsuite")
+    }
+}
+
+/// A rule as JUnit knows it. What never changes the exit code is skipped: servers fail a build for failures and errors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Passed,
+    Failure,
+    Error,
+    Skipped,
+}
+
+impl Told {
+    fn of(rule: &RuleResult) -> Self {
+        match rule.outcome {
+            Outcome::Passed => Self::Passed,
+            Outcome::Skipped => Self::Skipped,
+            Outcome::Failed | Outcome::Inconclusive if rule.tier() == Tier::Advisory => Self::Skipped,
+            Outcome::Failed => Self::Failure,
+            Outcome::Inconclusive => Self::Error,
+        }
     }
 }
 
@@ -214,7 +238,7 @@ fn allowed(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::compare::tests_support::{broken, line};
-    use crate::record::{CaseRef, RuleResult, Verdict};
+    use crate::record::{CaseRef, Verdict};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -229,6 +253,7 @@ mod tests {
         let summary = crate::record::summarise(lines.iter().cloned().map(Ok)).unwrap();
         let rule = |rule: &str, outcome| RuleResult {
             rule: rule.into(),
+            tier: (rule == "e").then_some(Tier::Advisory),
             outcome,
             reason: "because <x>".into(),
             observed: None,
@@ -240,7 +265,13 @@ mod tests {
             cases: vec![CaseRef::new("golden", "2")],
             cases_total: 1,
         };
-        let rules = vec![rule("a", Outcome::Passed), rule("b", Outcome::Failed), rule("c", Outcome::Skipped)];
+        let rules = vec![
+            rule("a", Outcome::Passed),
+            rule("b", Outcome::Failed),
+            rule("c", Outcome::Skipped),
+            rule("d", Outcome::Inconclusive),
+            rule("e", Outcome::Failed),
+        ];
         let verdict = Verdict::of(None, rules);
         let missing = BTreeMap::from([("golden".to_owned(), 2), ("other".to_owned(), 5)]);
         let report = Report {
@@ -261,7 +292,7 @@ mod tests {
             ["danger", "1", "0", "0", "0"],
             ["golden", "4", "1", "2", "0"],
             ["other", "1", "0", "1", "0"],
-            ["gates", "3", "1", "0", "1"],
+            ["gates", "5", "1", "1", "2"],
         ];
         assert_eq!(told, expected);
         for (suite, counts) in suites.iter().zip(expected) {

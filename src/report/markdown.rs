@@ -5,10 +5,11 @@
 
 use std::fmt::Write;
 
-use super::Report;
 use super::rows::{repeats, rows, scorer_name};
-use super::text::{count, detectable, number, one_line, p_value, visible};
-use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Outcome, TextSide, Verdict, word_diff};
+use super::text::{NONE_DETECTABLE, count, detectable, number, one_line, p_value, visible};
+use super::{Errored, Report};
+use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Decision, Outcome, TextSide, Verdict, word_diff};
+use crate::dataset::Kind;
 
 /// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around.
 const LIMIT: usize = 60_000;
@@ -22,14 +23,13 @@ const AROUND: usize = 120;
 /// The report.
 pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
-    let word = match report.verdict {
-        Some(verdict) if verdict.passed => ": passed",
-        Some(_) => ": failed",
-        None => "",
-    };
+    let word = report.verdict.map_or(String::new(), |verdict| format!(": {}", verdict.outcome.word()));
     line(&mut out, &format!("## karat {}{word}\n", code(report.suite, 100)));
     let against = report.comparison.map(|c| format!(" against {}", code(&c.base.run_id, 60))).unwrap_or_default();
     line(&mut out, &format!("Run {}{against}.\n", code(report.run_id, 60)));
+    if let Some(partial) = report.partial() {
+        line(&mut out, &format!("**Partial**: {}.\n", code(&partial, 200)));
+    }
     if report.missing_cases() > 0 {
         line(
             &mut out,
@@ -38,6 +38,9 @@ pub fn render(report: &Report<'_>) -> String {
     }
     if let Some(verdict) = report.verdict {
         rules(&mut out, verdict);
+    }
+    if let Some(errored) = report.errored.filter(|errored| errored.total > 0) {
+        self::errored(&mut out, errored);
     }
     table(&mut out, report);
     for (dataset, text) in repeats(report) {
@@ -145,17 +148,42 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
+/// Errored cases by name, each with its reason.
+fn errored(out: &mut String, errored: &Errored) {
+    line(out, &format!("**{} errored**:\n", count(errored.total, "case")));
+    for case in &errored.cases {
+        line(out, &format!("- {}: {}", code(&case.name(), 120), code(&case.error, 240)));
+    }
+    let more = errored.total - errored.cases.len() as u64;
+    if more > 0 {
+        line(out, &format!("- and {more} more"));
+    }
+    line(out, "");
+}
+
 fn rules(out: &mut String, verdict: &Verdict) {
+    if verdict.outcome != Decision::Failed {
+        line(out, &format!("{}.\n", verdict.headline()));
+    }
+    for warning in &verdict.warnings {
+        line(out, &format!("**Warning**: {}.\n", code(warning, 240)));
+    }
+    if verdict.rules.is_empty() {
+        return;
+    }
     line(out, "| gate | | figures | cases |\n|---|---|---|---|");
     // Failures first: they are what the reader came for.
     let order = |outcome| verdict.rules.iter().filter(move |rule| rule.outcome == outcome);
-    let rules = order(Outcome::Failed).chain(order(Outcome::Skipped)).chain(order(Outcome::Passed));
+    let open = order(Outcome::Inconclusive).chain(order(Outcome::Skipped));
+    let rules = order(Outcome::Failed).chain(open).chain(order(Outcome::Passed));
     for rule in rules.take(LISTED) {
         let word = match rule.outcome {
             Outcome::Passed => "passed",
             Outcome::Failed => "**failed**",
-            Outcome::Skipped => "skipped",
+            Outcome::Inconclusive => "**inconclusive**",
+            Outcome::Skipped => "not judged",
         };
+        let word = rule.tier.map_or(word.to_owned(), |tier| format!("{word} ({})", tier.word()));
         let mut cases: Vec<String> =
             rule.cases.iter().take(5).map(|case| code(&format!("{}/{}", case.dataset, case.id), 60)).collect();
         if rule.cases_total > cases.len() as u64 {
@@ -205,6 +233,9 @@ fn table(out: &mut String, report: &Report<'_>) {
     if rows.len() > LISTED {
         line(out, &format!("\n{} more rows.", rows.len() - LISTED));
     }
+    if compared && rows.iter().any(|row| detectable(row.detectable()) == "none") {
+        line(out, &format!("\n{NONE_DETECTABLE}."));
+    }
     line(out, "");
 }
 
@@ -212,7 +243,11 @@ fn changes(out: &mut String, comparison: &Comparison) {
     let kinds = ChangeKind::ALL.into_iter().map(|kind| (kind, comparison.count(kind))).filter(|(_, n)| *n > 0);
     let mut parts: Vec<String> = kinds.map(|(kind, n)| format!("{n} {}", kind.label())).collect();
     parts.push(format!("{} unchanged", comparison.unchanged));
-    line(out, &format!("Cases: {}.\n", parts.join(", ")));
+    if comparison.unselected > 0 {
+        parts.push(format!("{} not selected", comparison.unselected));
+    }
+    let what = if comparison.repeated { "Answers" } else { "Cases" };
+    line(out, &format!("{what}: {}.\n", parts.join(", ")));
     if comparison.unexplained() {
         line(out, "**Nothing that the records hold explains the change**: same model, prompt, data and parameters.\n");
     }
@@ -223,7 +258,8 @@ fn changes(out: &mut String, comparison: &Comparison) {
     for cause in comparison.causes.iter().take(LISTED) {
         let value = |value: &Option<String>| value.as_deref().map_or("–".into(), |value| code(value, 60));
         let (what, base, candidate) = (code(&cause.what, 80), value(&cause.base), value(&cause.candidate));
-        line(out, &format!("| {} | {what} | {base} | {candidate} |", cause.kind.label()));
+        let effect = cause.effect.map_or(String::new(), |effect| format!(" {}", effect.label()));
+        line(out, &format!("| {}{effect} | {what} | {base} | {candidate} |", cause.kind.label()));
     }
     if comparison.causes.len() > LISTED {
         line(out, &format!("\n{} more differences.", comparison.causes.len() - LISTED));
@@ -273,7 +309,7 @@ fn cases(out: &mut String, comparison: &Comparison) {
         line(out, &head);
         let mut shown = 0;
         for case in comparison.changes.iter().filter(|case| case.change == kind) {
-            let text = self::case(case);
+            let text = self::case(case, comparison.numerics_differ());
             if out.len() + text.len() > room {
                 break;
             }
@@ -287,9 +323,11 @@ fn cases(out: &mut String, comparison: &Comparison) {
     }
 }
 
-fn case(case: &CaseChange) -> String {
+fn case(case: &CaseChange, numerics: bool) -> String {
     let mut out = String::new();
-    let note = if case.prompt_changed == Some(true) { " (another prompt)" } else { "" };
+    let prompt = if case.prompt_changed == Some(true) { " (another prompt)" } else { "" };
+    let numerics = if numerics && case.class == Kind::Danger { " (numerics may differ)" } else { "" };
+    let note = format!("{prompt}{numerics}");
     line(&mut out, &format!("**{}**{note}\n", code(&format!("{}/{}", case.dataset, case.id), 120)));
     for scorer in &case.scorers {
         let say = |score: &Option<crate::score::Score>| match score {

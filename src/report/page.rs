@@ -106,8 +106,9 @@ impl Page {
         }
     }
 
-    /// A table that fits the width: names are cut at a third of it, then columns give way.
-    pub(super) fn table(&mut self, mut table: Vec<Column>) {
+    /// A table that fits the width: names are cut at a third of it, then columns give way. Tells the titles that were left, so
+    /// that no legend is written of a column that is not there.
+    pub(super) fn table(&mut self, mut table: Vec<Column>) -> Vec<&'static str> {
         // The widest names may take a third of the width each.
         let most = (self.style.width / 3).max(8);
         for column in table.iter_mut().filter(|column| !column.right) {
@@ -125,6 +126,7 @@ impl Page {
             let cells: Vec<_> = table.iter().map(|column| column.cells[row].clone()).collect();
             self.cells(&table, &cells);
         }
+        table.iter().map(|column| column.title).collect()
     }
 
     fn cells(&mut self, table: &[Column], cells: &[(Paint, String)]) {

@@ -1,14 +1,16 @@
 //! A ranking of several runs: on a terminal, as Markdown, as JSON.
 
 use super::markdown::code;
-use super::page::{Column, Page, Paint, Style};
-use super::text::{detectable, number, p_value};
-use crate::compare::{Cost, RankedRun, Ranking};
+use super::page::{Column, Page, Paint, Style, wrap};
+use super::text::{NONE_DETECTABLE, detectable, number, p_value};
+use crate::compare::{Cost, Decision, Detectable, RankedRun, Ranking};
 use crate::error::{Error, Result};
 
-/// What there is to say about the figures of every ranking.
-const NOTE: &str =
-    "change: against the first run, over the cases that both hold; p is corrected for the number of candidates";
+/// What there is to say about figures and marks.
+const SAME: &str = "rate, first and change: over the cases that a run shares with the first";
+const CORRECTED: &str = "p: corrected for the number of candidates";
+const FRONTIER: &str = "*: no other run is as good for less of it (Pareto-optimal)";
+const CACHED: &str = "c: some answers came from the cache, so these seconds and MiB do not compare";
 
 /// The ranking as text with a line break at the end.
 pub fn terminal(ranking: &Ranking, style: Style) -> String {
@@ -17,11 +19,13 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
     page.blank();
     let runs = &ranking.runs;
     let plain = |text: String| (Paint::Plain, text);
-    page.table(vec![
+    let shown = page.table(vec![
         Column::left("run", runs, |run| (if run.first { Paint::Bold } else { Paint::Plain }, name(run))),
         Column::left("model", runs, |run| plain(run.model.clone().unwrap_or_else(|| "–".into()))),
+        Column::right("cases", 1, runs, |run| plain(run.cases.to_string())),
         Column::right("rate", 0, runs, |run| plain(number(run.quality))),
         Column::right("95 %", 8, runs, |run| plain(interval(run))),
+        Column::right("first", 5, runs, |run| plain(number(run.first_quality))),
         Column::right("change", 0, runs, |run| (paint(run), change(run))),
         Column::right("95 %", 7, runs, |run| plain(change_interval(run))),
         Column::right("p", 3, runs, |run| plain(p(run))),
@@ -34,10 +38,16 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
         Column::right("MiB", 6, runs, |run| plain(cost(run, Cost::Memory))),
     ]);
     page.blank();
-    page.line(0, &[(Paint::Dim, NOTE)]);
-    page.line(0, &[(Paint::Dim, "*: no other run is as good for less of it (the frontier)")]);
-    if runs.iter().any(|run| run.costs.cached > 0) {
-        page.line(0, &[(Paint::Dim, "c: some answers came from the cache, so these seconds do not compare")]);
+    // What did not fit has no legend either.
+    let has = |titles: &[&str]| titles.iter().any(|title| shown.contains(title));
+    let mut notes = vec![SAME];
+    notes.extend(has(&["p"]).then_some(CORRECTED));
+    notes.extend(has(&["tokens/case", "seconds", "MiB"]).then_some(FRONTIER));
+    notes.extend((has(&["seconds", "MiB"]) && runs.iter().any(|run| run.costs.cached > 0)).then_some(CACHED));
+    let none = runs.iter().any(|run| overlooked(run) == "none");
+    notes.extend((has(&["detectable"]) && none).then_some(NONE_DETECTABLE));
+    for line in notes.iter().flat_map(|note| wrap(note, style.width)) {
+        page.line(0, &[(Paint::Dim, &line)]);
     }
     page.text
 }
@@ -45,8 +55,8 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
 /// The ranking as GitHub-flavoured Markdown.
 pub fn markdown(ranking: &Ranking) -> String {
     let mut out = format!("## karat: ranked by {}\n\n", code(&ranking.by, 120));
-    out.push_str("| run | model | rate | 95 % | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
-    out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
+    out.push_str("| run | model | cases | rate | 95 % | first | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
+    out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
     for run in &ranking.runs {
         let model = run.model.as_ref().map_or("–".into(), |model| code(model, 60));
         let change = match run.significance.is_some_and(|significance| significance.significant) {
@@ -57,8 +67,10 @@ pub fn markdown(ranking: &Ranking) -> String {
         let cells = [
             code(&name(run), 60),
             model,
+            run.cases.to_string(),
             number(run.quality),
             interval(run),
+            number(run.first_quality),
             change,
             change_interval(run),
             p(run),
@@ -70,11 +82,10 @@ pub fn markdown(ranking: &Ranking) -> String {
         ];
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    out.push_str(&format!("\n{NOTE}. \\*: no other run is as good for less of it (the frontier)."));
-    if ranking.runs.iter().any(|run| run.costs.cached > 0) {
-        out.push_str(" c: some answers came from the cache.");
-    }
-    out.push('\n');
+    let mut notes = vec![SAME, CORRECTED, FRONTIER];
+    notes.extend(ranking.runs.iter().any(|run| run.costs.cached > 0).then_some(CACHED));
+    notes.extend(ranking.runs.iter().any(|run| overlooked(run) == "none").then_some(NONE_DETECTABLE));
+    out.push_str(&format!("\n{}.\n", notes.join(". ").replace('*', "\\*")));
     out
 }
 
@@ -119,7 +130,7 @@ fn p(run: &RankedRun) -> String {
 
 fn overlooked(run: &RankedRun) -> String {
     let found = run.significance.is_some_and(|significance| significance.significant);
-    detectable(run.difference.and_then(|difference| difference.detectable).filter(|_| !found))
+    detectable(run.difference.filter(|_| !found).map_or(Detectable::Unknown, |difference| difference.detectable))
 }
 
 fn lost(run: &RankedRun) -> (Paint, String) {
@@ -131,10 +142,10 @@ fn lost(run: &RankedRun) -> (Paint, String) {
 }
 
 fn gates(run: &RankedRun) -> (Paint, String) {
-    match run.passed {
+    match run.outcome {
         None => (Paint::Plain, "–".into()),
-        Some(true) => (Paint::Good, "passed".into()),
-        Some(false) => (Paint::Bad, "failed".into()),
+        Some(outcome @ Decision::Passed) => (Paint::Good, outcome.word().into()),
+        Some(outcome) => (Paint::Bad, outcome.word().into()),
     }
 }
 
@@ -145,7 +156,10 @@ fn cost(run: &RankedRun, cost: Cost) -> String {
             let cached = if run.costs.cached > 0 { "c" } else { "" };
             run.costs.seconds.map(|seconds| format!("{seconds:.1}{cached}"))
         }
-        Cost::Memory => run.costs.memory_bytes.map(|bytes| format!("{:.0}", bytes as f64 / f64::from(1 << 20))),
+        Cost::Memory => {
+            let cached = if run.costs.cached > 0 { "c" } else { "" };
+            run.costs.memory_bytes.map(|bytes| format!("{:.0}{cached}", bytes as f64 / f64::from(1 << 20)))
+        }
     };
     let mark = if run.frontier.contains(&cost) { "*" } else { "" };
     value.map_or("–".into(), |value| value + mark)
@@ -163,15 +177,24 @@ mod tests {
             first: false,
             quality: Some(quality),
             interval: crate::stats::wilson((quality * 100.0) as u64, 100, 0.95),
-            difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Some(0.1) }),
+            cases: 100,
+            first_quality: Some(0.4),
+            difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Detectable::Effect(0.1) }),
             significance: Some(Significance { p_value: 0.001, significant: true, test: TestKind::McNemar }),
             danger: None,
             danger_lost: Some(2),
-            passed: Some(false),
+            outcome: Some(Decision::Inconclusive),
             costs: Costs { tokens_per_case: Some(12.0), seconds: Some(3.0), cached: 1, memory_bytes: None },
             frontier: vec![Cost::Tokens],
         };
-        let first = RankedRun { first: true, difference: None, significance: None, passed: None, ..run("base", 0.4) };
+        let first = RankedRun {
+            first: true,
+            difference: None,
+            significance: None,
+            outcome: None,
+            first_quality: None,
+            ..run("base", 0.4)
+        };
         Ranking { by: "golden.match".into(), runs: vec![run("better", 0.6), first] }
     }
 
@@ -182,12 +205,14 @@ mod tests {
         assert!(text.contains("base (first)") && text.contains("3.0c"), "{text}");
         let narrow = terminal(&ranking(), Style { width: 60, ..Style::default() });
         assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
-        assert!(narrow.contains("change"));
+        assert!(narrow.contains("change") && !narrow.contains("MiB"), "{narrow}");
+        assert!(!narrow.contains("Pareto") && !narrow.contains("cache"), "no legend of what is not there: {narrow}");
+        assert!(text.contains("Pareto") && text.contains("inconclusive") && text.contains("100"), "{text}");
         let text = markdown(&ranking());
         assert!(text.contains("**+0.2000**") && !text.contains("m|`"), "{text}");
         let rows: Vec<usize> =
             text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
-        assert_eq!(rows, [15; 4]);
+        assert_eq!(rows, [17; 4]);
         let value: serde_json::Value = serde_json::from_slice(&json(&ranking()).unwrap()).unwrap();
         assert_eq!(value["ranking"]["runs"][0]["frontier"][0], "tokens");
     }

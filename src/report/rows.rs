@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::compare::{DatasetComparison, Magnitude, MetricComparison, MetricSide, Significance, WHOLE};
+use crate::compare::{
+    DatasetComparison, Detectable, Magnitude, MetricComparison, MetricSide, Significance, UnitKind, WHOLE,
+};
 use crate::dataset::Kind;
 use crate::record::{DatasetSummary, Repeats};
 use crate::stats::Interval;
@@ -16,7 +18,7 @@ pub(super) struct Row {
     pub(super) kind: Kind,
     pub(super) scorer: String,
     pub(super) figures: Figures,
-    /// Pass rate of the base run over all its cases.
+    /// Pass rate of the base run over the same cases.
     pub(super) base_rate: Option<f64>,
     pub(super) base_interval: Option<Interval>,
     /// Difference of the pass rates over the pairs.
@@ -25,18 +27,22 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The smallest difference that would have been found, where none was.
-    pub(super) fn detectable(&self) -> Option<f64> {
+    /// What the sample could have shown, where nothing was found.
+    pub(super) fn detectable(&self) -> Detectable {
         let found = self.significance.is_some_and(|significance| significance.significant);
-        self.difference.and_then(|difference| difference.detectable).filter(|_| !found)
+        self.difference.filter(|_| !found).map_or(Detectable::Unknown, |difference| difference.detectable)
     }
 }
 
-/// The candidate's side of a row; all zero where only the base run has it.
+/// The candidate's side of a row: over the cases that both runs answered and scored, where they are compared and share any, else
+/// over all its own; all zero where only the base run has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Figures {
+    /// What was drawn: cases, though each has several answers; groups, where a comparison counts groups.
     pub(super) cases: u64,
+    /// Answers that passed, and all answers: as many as cases, but where each has several.
     pub(super) passed: u64,
+    pub(super) answers: u64,
     pub(super) errored: u64,
     pub(super) rate: Option<f64>,
     pub(super) interval: Option<Interval>,
@@ -93,8 +99,10 @@ fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option
         kind,
         scorer: scorer.to_owned(),
         figures,
-        base_rate: compared.and_then(|metric| metric.base.rate),
-        base_interval: compared.and_then(|metric| metric.base.interval),
+        base_rate: compared.and_then(|metric| metric.paired_base.rate),
+        base_interval: compared
+            .filter(|metric| metric.units.kind == UnitKind::Case)
+            .and_then(|m| m.paired_base.interval),
         difference: compared.and_then(|metric| metric.rate_difference),
         significance: compared.and_then(|metric| metric.significance),
     };
@@ -106,32 +114,54 @@ fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option
     let mut rows = Vec::new();
     for scorer in &scorers {
         let compared = comparison.and_then(|dataset| dataset.scorers.iter().find(|s| s.metric == *scorer));
+        let repeats = summary.and_then(|dataset| dataset.repeats.as_ref());
         let own = summary.and_then(|dataset| dataset.scorer(scorer)).map(|s| Figures {
-            cases: s.cases,
+            cases: repeats.map_or(s.cases, |repeats| repeats.cases.min(s.cases)),
+            answers: s.cases,
             passed: s.passed,
             errored: s.errored,
             rate: s.rate,
             interval: s.interval,
             mean: s.mean,
         });
-        rows.push(row(scorer, own.or(compared.map(|c| side(&c.candidate))).unwrap_or_default(), compared));
+        rows.push(row(scorer, figures(own, compared), compared));
     }
     if scorers.len() != 1 {
         let compared = comparison.map(|dataset| &dataset.cases);
         let own = summary.map(|dataset| Figures {
-            cases: dataset.cases,
+            cases: dataset.repeats.as_ref().map_or(dataset.cases, |repeats| repeats.cases),
+            answers: dataset.cases,
             passed: dataset.passed,
             errored: dataset.errored,
             rate: dataset.rate,
             interval: dataset.interval,
             mean: None,
         });
-        rows.push(row(ALL_SCORERS, own.or(compared.map(|c| side(&c.candidate))).unwrap_or_default(), compared));
+        rows.push(row(ALL_SCORERS, figures(own, compared), compared));
     }
     rows
 }
 
-fn side(side: &MetricSide) -> Figures {
-    let MetricSide { cases, passed, errored, rate, interval, mean } = *side;
-    Figures { cases, passed, errored, rate, interval, mean }
+/// The candidate's figures over the cases of the row's comparison, or over its own where nothing is compared.
+fn figures(own: Option<Figures>, compared: Option<&MetricComparison>) -> Figures {
+    let errored = own.map_or(0, |own| own.errored);
+    match compared {
+        Some(metric) if metric.pairs.pairs() > 0 => {
+            let MetricSide { passed, rate, interval, mean, .. } = metric.paired_candidate;
+            // Of units the interval is the run's own, where it is over the same answers.
+            let interval = match metric.units.kind {
+                UnitKind::Case => interval,
+                _ => own
+                    .filter(|own| own.passed == passed && metric.candidate.cases == metric.pairs.pairs())
+                    .and_then(|own| own.interval),
+            };
+            let answers = metric.pairs.pairs();
+            Figures { cases: metric.units.units, answers, passed, errored, rate, interval, mean }
+        }
+        Some(metric) => own.unwrap_or_else(|| {
+            let MetricSide { cases, passed, errored, rate, interval, mean } = metric.candidate;
+            Figures { cases, answers: cases, passed, errored, rate, interval, mean }
+        }),
+        None => own.unwrap_or_default(),
+    }
 }

@@ -1,10 +1,13 @@
 //! The report on a terminal: table, what changed and why, worst regressions, verdict. Plain text where colour is off.
 
-use super::Report;
 use super::page::{Column, Page, Paint, wrap};
-use super::rows::{Row, repeats, rows, scorer_name};
-use super::text::{changed_words, count, detectable, number, one_line, p_value};
-use crate::compare::{CaseChange, ChangeKind, Comparison, Outcome, RuleResult, SliceComparison, Verdict};
+use super::rows::{Figures, Row, repeats, rows, scorer_name};
+use super::text::{NONE_DETECTABLE, changed_words, count, detectable, number, one_line, p_value};
+use super::{Errored, Report};
+use crate::compare::{
+    CaseChange, ChangeKind, Comparison, Decision, Effect, Outcome, RuleResult, SliceComparison, Tier, Verdict,
+};
+use crate::dataset::Kind;
 
 pub use super::page::Style;
 
@@ -18,6 +21,9 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     if let Some(comparison) = report.comparison {
         out.line(0, &[(Paint::Dim, &format!("compared with {}", comparison.base.run_id))]);
     }
+    if let Some(partial) = report.partial() {
+        out.line(0, &[(Paint::Bad, &partial)]);
+    }
     out.blank();
     out.figures(&rows(report), report.comparison.is_some());
     for (dataset, text) in repeats(report) {
@@ -30,6 +36,9 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
         out.blank();
         let text = format!("incomplete: {} of the plan without a result", count(report.missing_cases(), "case"));
         out.line(0, &[(Paint::Bad, &text)]);
+    }
+    if let Some(errored) = report.errored.filter(|errored| errored.total > 0) {
+        out.errored(errored);
     }
     if let Some(comparison) = report.comparison {
         out.changes(comparison);
@@ -47,7 +56,32 @@ impl Page {
     fn figures(&mut self, rows: &[Row], compared: bool) {
         match rows.is_empty() {
             true => self.line(0, &[(Paint::Dim, "no cases")]),
-            false => self.table(columns_of(rows, compared)),
+            false => {
+                let titles = self.table(columns_of(rows, compared));
+                if titles.contains(&"detectable") && rows.iter().any(|row| detectable(row.detectable()) == "none") {
+                    self.notes(NONE_DETECTABLE);
+                }
+            }
+        }
+    }
+
+    /// A legend, which wraps.
+    fn notes(&mut self, text: &str) {
+        for line in wrap(text, self.style.width) {
+            self.line(0, &[(Paint::Dim, &line)]);
+        }
+    }
+
+    /// Errored cases by name, each with its reason.
+    fn errored(&mut self, errored: &Errored) {
+        self.blank();
+        let shown = &errored.cases[..errored.cases.len().min(LISTED)];
+        self.line(0, &[(Paint::Bold, &format!("errored cases ({} of {})", shown.len(), errored.total))]);
+        for case in shown {
+            self.line(2, &[(Paint::Bad, &case.name())]);
+            for line in wrap(&one_line(&case.error, 4 * self.style.width), self.style.width.saturating_sub(4)) {
+                self.line(4, &[(Paint::Plain, &line)]);
+            }
         }
     }
 
@@ -91,7 +125,11 @@ impl Page {
         let kinds = ChangeKind::ALL.into_iter().map(|kind| (kind, comparison.count(kind))).filter(|(_, n)| *n > 0);
         let mut parts: Vec<String> = kinds.map(|(kind, n)| format!("{n} {}", kind.label())).collect();
         parts.push(format!("{} unchanged", comparison.unchanged));
-        self.line(0, &[(Paint::Bold, "cases: "), (Paint::Plain, &parts.join(", "))]);
+        if comparison.unselected > 0 {
+            parts.push(format!("{} not selected", comparison.unselected));
+        }
+        let what = if comparison.repeated { "answers: " } else { "cases: " };
+        self.line(0, &[(Paint::Bold, what), (Paint::Plain, &parts.join(", "))]);
         if comparison.unexplained() {
             let text = "nothing that the records hold explains the change: same model, prompt, data and parameters";
             self.line(0, &[(Paint::Bad, text)]);
@@ -99,7 +137,14 @@ impl Page {
         for cause in comparison.causes.iter().take(LISTED) {
             let value = |value: &Option<String>| value.as_deref().map_or("none".into(), |value| one_line(value, 24));
             let text = format!(": {}: {} -> {}", cause.what, value(&cause.base), value(&cause.candidate));
-            self.line(0, &[(Paint::Plain, "not the same "), (Paint::Bold, cause.kind.label()), (Paint::Plain, &text)]);
+            let kind = (Paint::Bold, cause.kind.label());
+            match cause.effect {
+                None => self.line(0, &[(Paint::Plain, "not the same "), kind, (Paint::Plain, &text)]),
+                Some(effect) => {
+                    let paint = if effect == Effect::Tightened { Paint::Plain } else { Paint::Bad };
+                    self.line(0, &[kind, (Paint::Plain, " "), (paint, effect.label()), (Paint::Plain, &text)]);
+                }
+            }
         }
         if comparison.causes.len() > LISTED {
             let text = format!("and {} more differences", comparison.causes.len() - LISTED);
@@ -118,16 +163,17 @@ impl Page {
         self.blank();
         self.line(0, &[(Paint::Bold, &format!("worst regressions ({} of {total})", shown.len()))]);
         for case in shown {
-            self.case(case);
+            self.case(case, comparison.numerics_differ());
         }
     }
 
-    fn case(&mut self, case: &CaseChange) {
+    fn case(&mut self, case: &CaseChange, numerics: bool) {
         let scorers: Vec<&str> =
             case.scorers.iter().filter(|s| case.regressed(Some(&s.scorer))).map(|s| s.scorer.as_str()).collect();
         let name = format!("{}/{}", case.dataset, case.id);
         let what = format!("  {}  {}", case.change.label(), scorers.join(", "));
-        self.line(2, &[(Paint::Bad, &name), (Paint::Dim, what.trim_end())]);
+        let note = if numerics && case.class == Kind::Danger { "  numerics may differ" } else { "" };
+        self.line(2, &[(Paint::Bad, &name), (Paint::Dim, what.trim_end()), (Paint::Plain, note)]);
         if let (Some(base), Some(candidate)) = (&case.base, &case.candidate)
             && let (Some(before), Some(after)) = (&base.prompt, &candidate.prompt)
         {
@@ -150,16 +196,28 @@ impl Page {
 
     fn verdict(&mut self, verdict: &Verdict) {
         self.blank();
-        let (paint, word) = if verdict.passed { (Paint::Good, "passed") } else { (Paint::Bad, "failed") };
+        let paint = match verdict.outcome {
+            Decision::Passed => Paint::Good,
+            Decision::Failed | Decision::Inconclusive => Paint::Bad,
+        };
         let against = verdict.baseline.as_ref().map_or(String::new(), |run| format!(" against {run}"));
-        self.line(0, &[(Paint::Bold, "gates "), (paint, word), (Paint::Dim, &against)]);
+        self.line(0, &[(paint, &verdict.headline()), (Paint::Dim, &against)]);
+        for warning in &verdict.warnings {
+            for line in wrap(&format!("warning: {warning}"), self.style.width) {
+                self.line(0, &[(Paint::Bad, &line)]);
+            }
+        }
         for rule in &verdict.rules {
+            let advisory = rule.tier() == Tier::Advisory;
             let (paint, word) = match rule.outcome {
                 Outcome::Passed => (Paint::Good, "ok    "),
+                Outcome::Failed if advisory => (Paint::Bad, "warn  "),
                 Outcome::Failed => (Paint::Bad, "FAIL  "),
+                Outcome::Inconclusive => (Paint::Bad, "inconclusive  "),
                 Outcome::Skipped => (Paint::Dim, "skip  "),
             };
-            self.line(2, &[(paint, word), (Paint::Plain, &rule.rule)]);
+            let tier = rule.tier.map_or(String::new(), |tier| format!(" ({})", tier.word()));
+            self.line(2, &[(paint, word), (Paint::Plain, &rule.rule), (Paint::Dim, &tier)]);
             // The figures are the point: they wrap instead of being cut.
             for line in wrap(&rule.reason, self.style.width.saturating_sub(8)) {
                 self.line(8, &[(Paint::Dim, &line)]);
@@ -189,7 +247,10 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
         Column::left("dataset", rows, |row| plain(row.dataset.clone())),
         Column::left("scorer", rows, |row| plain(row.scorer.clone())),
         Column::right("cases", 0, rows, |row| plain(row.figures.cases.to_string())),
-        Column::right("passed", 5, rows, |row| plain(row.figures.passed.to_string())),
+        Column::right("passed", 5, rows, |row| {
+            let Figures { cases, answers, passed, .. } = row.figures;
+            plain(if cases == answers { passed.to_string() } else { format!("{passed} of {answers} answers") })
+        }),
     ];
     if rows.iter().any(|row| row.figures.errored > 0) {
         table.push(Column::right("errors", 0, rows, |row| {

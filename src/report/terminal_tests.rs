@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compare::tests_support::{broken, compared, line, manifest};
-use crate::compare::{Gate, GatePolicy, Subject, judge};
+use crate::compare::{Gate, GatePolicy, Subject, Without, judge};
 use crate::record::SummaryBuilder;
 use crate::report::text::columns;
 
@@ -21,12 +21,14 @@ fn page(width: usize, color: bool) -> String {
         manifest: &manifest,
         summary: &summary,
         comparison: Some(&comparison),
+        without: &Without::NotAsked,
         performance: None,
+        base_manifest: None,
         base_performance: None,
         cases: &candidate,
         base_cases: None,
     };
-    summary.verdict = Some(judge(&GatePolicy { gates: vec![rule], prices: None }, &subject).unwrap());
+    summary.verdict = Some(judge(&GatePolicy { gates: vec![rule], ..GatePolicy::default() }, &subject).unwrap());
     let report = Report { comparison: Some(&comparison), ..Report::of_run(&manifest, &summary) };
     render(&report, Style { width, color, regressions: 10 })
 }
@@ -73,7 +75,7 @@ fn narrow_and_coloured_pages() {
         assert!(shown.lines().all(|line| columns(line) <= width.max(49)), "{width}: {shown}");
         assert!(!shown.contains('\u{1b}'));
     }
-    assert!(page(100, true).contains("\u{1b}[31mfailed\u{1b}[0m"));
+    assert!(page(100, true).contains("\u{1b}[31mgates failed\u{1b}[0m"));
     // The hostile output stays text even where colour is on.
     assert!(page(100, true).contains(r"\u{1b}[2Jwrong\nanswer"));
 }

@@ -1,6 +1,6 @@
 //! Making any text safe and short enough to show on one line.
 
-use crate::compare::{TextSide, word_diff};
+use crate::compare::{Detectable, TextSide, word_diff};
 
 /// Replaces what a terminal or a reader's eye would obey instead of showing: control characters, escape sequences,
 /// direction marks and invisible characters, as `\u{1b}`; line breaks and tabs as `\n`, `\r`, `\t`.
@@ -102,13 +102,17 @@ pub(super) fn p_value(p: f64) -> String {
 }
 
 /// The smallest difference of rates that a sample would have shown; of no size where it shows none.
-pub(super) fn detectable(effect: Option<f64>) -> String {
+pub(super) fn detectable(effect: Detectable) -> String {
     match effect {
-        Some(effect) if effect <= 1.0 => format!("±{effect:.4}"),
-        Some(_) => "none".into(),
-        None => "–".into(),
+        Detectable::Effect(effect) if effect <= 1.0 => format!("±{effect:.4}"),
+        Detectable::Effect(_) | Detectable::Never | Detectable::Beyond => "none".into(),
+        Detectable::Unknown => "–".into(),
     }
 }
+
+/// What `none` in a column of detectable changes means.
+pub(super) const NONE_DETECTABLE: &str =
+    "detectable none: so few pairs differ that no change would have been found with 80 %";
 
 /// A count with a noun: `1 case`, `2 cases`.
 pub(super) fn count(n: u64, noun: &str) -> String {

@@ -3,7 +3,114 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::Expression;
+
+/// What a rule's failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Told, and never changes the exit code.
+    Advisory,
+    /// Fails the verdict.
+    Required,
+    /// Fails the verdict; the default of rules on danger cases.
+    Critical,
+}
+
+impl Tier {
+    /// The tier in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Advisory => "advisory",
+            Self::Required => "required",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// How many golden cases may err before a run is incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorPolicy {
+    /// A number of cases, or a share of those selected.
+    pub max: Allowance,
+}
+
+/// A whole number is a number of cases, any other number a share of all: `3`, `0.01`, `"1 %"`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Allowance {
+    /// Cases.
+    Count(u64),
+    /// A share of the cases.
+    Share(f64),
+}
+
+impl Allowance {
+    /// How many of so many cases are allowed.
+    pub fn of(self, cases: u64) -> u64 {
+        match self {
+            Self::Count(count) => count,
+            // A share of 29 % of 100 cases is 29, whatever doubles make of it.
+            Self::Share(share) => (share * cases as f64 + 1e-9).floor().max(0.0) as u64,
+        }
+    }
+}
+
+impl fmt::Display for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(1) => write!(f, "1 case"),
+            Self::Count(count) => write!(f, "{count} cases"),
+            Self::Share(share) => write!(f, "{} % of the cases", share * 100.0),
+        }
+    }
+}
+
+impl Serialize for Allowance {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Share(share) => serializer.serialize_f64(*share),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Allowance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AllowanceVisitor)
+    }
+}
+
+struct AllowanceVisitor;
+
+impl de::Visitor<'_> for AllowanceVisitor {
+    type Value = Allowance;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of cases, or a share such as 0.01 or \"1 %\"")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Allowance, E> {
+        Ok(Allowance::Count(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Allowance, E> {
+        match (0.0..=1.0).contains(&value) {
+            true => Ok(Allowance::Share(value)),
+            false => Err(E::invalid_value(de::Unexpected::Float(value), &self)),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Allowance, E> {
+        let percent = value.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        match percent.filter(|percent| (0.0..=100.0).contains(percent)) {
+            Some(percent) => Ok(Allowance::Share(percent / 100.0)),
+            None => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
+        }
+    }
+}
 
 /// One gate: a metric with its bounds, or an expression. Each bound that is set is a rule of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,11 +153,35 @@ pub struct Gate {
     /// In place of a metric: fails where this holds ([`super::Expression`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if: Option<String>,
+    /// What its failure means (default: critical on danger cases, required on all others).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+impl Gate {
+    /// Whether it is an absolute rule on danger cases that could fail, whatever the baseline: `danger` names the danger datasets.
+    pub fn guards(&self, danger: &[&str]) -> bool {
+        let covers = |metric: &str| {
+            let scope = |name: &str| metric.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            scope("danger") || danger.iter().any(|name| scope(name))
+        };
+        if self.tier == Some(Tier::Advisory) {
+            return false;
+        }
+        if let Some(Ok(expression)) = self.fail_if.as_ref().map(|text| Expression::parse(text)) {
+            return expression.terms().iter().any(|term| term.change.is_none() && covers(&term.metric));
+        }
+        // A pass rate is never below 0 nor above 1.
+        let rate = !self.metric.ends_with(".mean");
+        let min = self.min.is_some_and(|min| !rate || min > 0.0);
+        let max = self.max.is_some_and(|max| !rate || max < 1.0);
+        covers(&self.metric) && (min || max)
+    }
 }
 
 /// Which cases a gate looks at: `tag` names a tag, every other key is one of metadata.
@@ -95,6 +226,41 @@ mod tests {
         assert!(!filter.holds(&["refund".into()], &BTreeMap::new()));
         assert!(Filter::default().holds(&[], &BTreeMap::new()));
         assert_eq!(filter.to_string(), "lang=de, tag=refund");
+    }
+
+    #[test]
+    fn a_rule_that_could_not_fail_guards_nothing() {
+        let gate = |metric: &str| Gate { metric: metric.into(), ..Gate::default() };
+        let guards = |gate: &Gate| gate.guards(&["attacks"]);
+        assert!(guards(&Gate { min: Some(0.5), ..gate("danger.refusal") }));
+        assert!(guards(&Gate { min: Some(0.5), ..gate("attacks.refusal.pass_rate") }));
+        assert!(guards(&Gate { max: Some(0.5), ..gate("attacks.toxicity.mean") }));
+        assert!(!guards(&Gate { min: Some(0.0), ..gate("danger.refusal") }));
+        assert!(!guards(&Gate { min: Some(0.5), ..gate("golden.refusal") }));
+        assert!(!guards(&Gate { max_drop: Some(0.0), ..gate("danger.refusal") }));
+        assert!(!guards(&Gate { min: Some(0.5), tier: Some(Tier::Advisory), ..gate("danger.refusal") }));
+        let fail_if = |text: &str| Gate { fail_if: Some(text.into()), ..Gate::default() };
+        assert!(guards(&fail_if("danger.refusal.fail_rate > 10%")));
+        assert!(!guards(&fail_if("danger.refusal.mean drop > 0.1")));
+    }
+
+    #[test]
+    fn allowances_are_counts_or_shares() {
+        let read = |text: &str| serde_json::from_str::<ErrorPolicy>(text).map(|policy| policy.max);
+        assert_eq!(read(r#"{"max": 3}"#).unwrap(), Allowance::Count(3));
+        assert_eq!(read(r#"{"max": 0.01}"#).unwrap(), Allowance::Share(0.01));
+        assert_eq!(read(r#"{"max": "1 %"}"#).unwrap(), Allowance::Share(0.01));
+        for wrong in [r#"{"max": -1}"#, r#"{"max": 1.5}"#, r#"{"max": "many"}"#, r#"{"max": "200%"}"#, "{}"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(
+            (Allowance::Share(0.29).of(100), Allowance::Share(0.01).of(99), Allowance::Count(3).of(1)),
+            (29, 0, 3)
+        );
+        for policy in [Allowance::Count(3), Allowance::Share(0.25)].map(|max| ErrorPolicy { max }) {
+            let text = serde_json::to_string(&policy).unwrap();
+            assert_eq!(serde_json::from_str::<ErrorPolicy>(&text).unwrap(), policy);
+        }
     }
 
     #[test]

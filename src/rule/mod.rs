@@ -1,11 +1,15 @@
-//! What gates ask: bounds of metrics, filters, expressions, operational figures and prices. Data and its parsing; `suite`
+//! What gates ask: bounds of metrics, filters, tiers, expressions, operational figures, prices, and the baseline's name. Data and its parsing; `suite`
 //! checks it before anything runs, `compare` judges by it.
 
+mod baseline;
 mod expression;
 mod gate;
 mod operational;
 mod parse;
+mod statistics;
 
+pub use baseline::{BaselineNames, DeviceClass};
 pub use expression::{Change, Expression, Sign, Term, Window};
-pub use gate::{Filter, Gate};
+pub use gate::{Allowance, ErrorPolicy, Filter, Gate, Tier};
 pub use operational::{Operational, Percentile, Prices};
+pub use statistics::{McNemarKind, Statistics};

@@ -27,7 +27,8 @@ pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
     manifest.git_dirty = status.map(|text| !text.is_empty());
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
         manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());
-        let selected = Selected { kind: source.kind, cases: survey.cases as u64 * u64::from(checked.repeats()) };
+        let cases = survey.cases as u64 * u64::from(checked.repeats());
+        let selected = Selected { kind: source.kind, cases, partial: survey.partial };
         manifest.selected.insert(source.name.clone(), selected);
     }
     if let Some(recorded) = &checked.recorded {

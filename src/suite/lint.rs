@@ -34,6 +34,7 @@ pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
         }
     }
     unused_scorers(&suite, &mut findings);
+    unguarded_danger(&suite, &mut findings);
     let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
     for (index, dataset) in suite.plan.datasets.iter().enumerate() {
         // A source that cannot be made or opened is among the problems already.
@@ -56,6 +57,21 @@ fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
             findings.push(placed(suite, &format!("scorers.{index}"), finding));
         }
     }
+}
+
+/// Danger cases that no rule of the suite could fail: before a baseline is accepted, all of them may fail and the run passes.
+fn unguarded_danger(suite: &Suite, findings: &mut Vec<Finding>) {
+    let plan = &suite.plan;
+    let danger = || plan.datasets.iter().enumerate().filter(|(_, dataset)| dataset.kind == Kind::Danger);
+    let names: Vec<&str> = danger().map(|(_, dataset)| dataset.name.as_str()).collect();
+    let Some((index, first)) = danger().next() else { return };
+    if plan.gates.iter().any(|gate| gate.guards(&names)) {
+        return;
+    }
+    let scorer = first.scorers.first().map_or("SCORER", String::as_str);
+    let finding = Finding::warning("no rule on danger cases could fail without a baseline")
+        .with_hint(format!("add a gate: {{metric: danger.{scorer}, min: 0.9}}"));
+    findings.push(placed(suite, &format!("datasets.{index}.kind"), finding));
 }
 
 /// The finding at the place where a value of the plan was written.

@@ -1,16 +1,17 @@
 //! From a suite file and the command line to a validated [`Suite`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::overrides::Overrides;
 use super::plan::{DatasetPlan, Plan};
 use super::validate;
 use crate::dataset::{FieldMap, Format, Source};
-use crate::engine::ModelRef;
+use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result};
 use crate::prompt::Builder;
 use crate::score::ScorerSpec;
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Content, Node, Origin};
 
 /// What a suite is loaded for; decides which models must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Suite {
     pub plan: Plan,
     path: PathBuf,
     generator_base: PathBuf,
+    /// The limits of the suite file itself, by dataset.
+    limits: BTreeMap<String, Option<usize>>,
     pub(super) tree: Node,
 }
 
@@ -84,13 +87,14 @@ impl Suite {
             Error::input("read the suite: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
         })?;
         let mut tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)?;
+        let limits = limits(&tree);
         overrides.apply(&mut tree, path)?;
         let plan: Plan = yaml::read(&tree).map_err(|error| error.located("read the suite", path))?;
         // `--model` is a path from the working folder, one in the suite or in `--set` from the suite's.
         let generator = plan.models.generator.as_ref().map(|generator| &generator.model);
         let from_option = overrides.generator.is_some() && overrides.generator.as_ref() == generator;
         let generator_base = if from_option { PathBuf::new() } else { root_of(path) };
-        Ok(Self { plan, path: path.into(), generator_base, tree })
+        Ok(Self { plan, path: path.into(), generator_base, limits, tree })
     }
 
     /// The suite file, as the user named it.
@@ -150,7 +154,26 @@ impl Suite {
             let error = Error::input("find the generator: the suite names none").at(&self.path);
             return Err(error.with_hint("add `models: {generator: {model: …}}`, or give --model"));
         };
-        Ok(ModelRef::parse(&generator.model, &self.generator_base)?.resolved(&self.generator_base))
+        let from = |base: &Path| ModelRef::parse(&generator.model, base).map(|model| model.resolved(base));
+        let model = from(&self.generator_base)?;
+        // A name on the command line: from the working folder, then from the suite's project.
+        if let ModelRef::Registry { name, version, base } = &model
+            && registry::find(base, name, version).is_err_and(|error| error.location().is_none())
+            && registry::find(&root_of(&self.path), name, version).is_ok()
+        {
+            return from(&root_of(&self.path));
+        }
+        Ok(model)
+    }
+
+    /// Whether the call, not the suite file, decides how many cases of a dataset there are.
+    pub(super) fn is_limited_by_call(&self, dataset: &DatasetPlan) -> bool {
+        self.limits.get(&dataset.name).is_none_or(|own| *own != dataset.limit)
+    }
+
+    /// Whether the call names the baseline, by `--set`.
+    pub fn call_names_baseline(&self) -> bool {
+        self.tree.get("baseline").is_some_and(|node| matches!(node.origin, Origin::Option(_)))
     }
 
     /// The embedder, if the suite has one, with its path from the working folder.
@@ -178,6 +201,16 @@ impl Suite {
     pub(super) fn problem(&self, place: &str, error: Error) -> Error {
         self.tree.nearest(place).origin.locate(error, &self.path)
     }
+}
+
+/// The limits that the file states.
+fn limits(tree: &Node) -> BTreeMap<String, Option<usize>> {
+    let Some(Node { content: Content::List(datasets), .. }) = tree.get("datasets") else { return BTreeMap::new() };
+    let limit = |dataset: &Node| match dataset.get("limit").map(|node| &node.content) {
+        Some(Content::Unsigned(limit)) => usize::try_from(*limit).ok(),
+        _ => None,
+    };
+    datasets.iter().filter_map(|dataset| Some((dataset.get("name")?.text()?.to_owned(), limit(dataset)))).collect()
 }
 
 /// Takes a suite's own value where a record writes both alike.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::dataset::Kind;
 use crate::engine::{GenerateOptions, Sampling};
 use crate::prompt::{PromptSpec, portable};
-use crate::rule::{Gate, Prices};
+use crate::rule::{BaselineNames, ErrorPolicy, Gate, Prices, Statistics};
 use crate::score::ScorerSpec;
 
 /// A whole suite.
@@ -52,16 +52,18 @@ pub struct Plan {
     #[serde(default = "default_clock")]
     pub clock: String,
     /// Name of the baseline that runs are compared with.
-    #[serde(default = "default_baseline")]
-    pub baseline: String,
+    #[serde(default)]
+    pub baseline: BaselineNames,
+    /// How many golden cases may err before a run is incomplete; none may where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ErrorPolicy>,
+    /// Which tests decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<Statistics>,
 }
 
 fn default_clock() -> String {
     "2026-01-01T00:00:00Z".into()
-}
-
-fn default_baseline() -> String {
-    "main".into()
 }
 
 /// The models of a suite by their role.

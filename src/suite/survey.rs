@@ -11,6 +11,8 @@ use crate::score::ScorerSpec;
 pub struct Survey {
     /// Number of cases that a run will have.
     pub cases: usize,
+    /// The call selected only some of the suite's cases of this dataset.
+    pub partial: bool,
     /// SHA-256 of the whole file.
     pub sha256: String,
     /// Whether a case's own checks need the embedder.
@@ -34,11 +36,11 @@ impl Suite {
     /// The first case or check that is wrong, or that `visit` refuses.
     pub fn survey_one(&self, dataset: &DatasetPlan, mut visit: impl FnMut(&Sample) -> Result<()>) -> Result<Survey> {
         let source = self.source(dataset)?;
-        let samples = source.open()?;
+        let mut samples = source.open()?;
         std::thread::scope(|scope| {
             let sha256 = scope.spawn(|| source.sha256());
             let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
-            for sample in samples {
+            for sample in &mut samples {
                 let sample = sample?;
                 cases += 1;
                 for spec in self.checks(dataset, &sample).map_err(|error| error.at_line(&source.path, sample.line))? {
@@ -47,8 +49,9 @@ impl Suite {
                 }
                 visit(&sample)?;
             }
+            let partial = self.is_limited_by_call(dataset) && samples.leaves_out();
             let sha256 = sha256.join().map_err(|_| Error::internal("hash a dataset: the thread panicked"))??;
-            Ok(Survey { cases, sha256, needs_embedder, needs_toxicity })
+            Ok(Survey { cases, partial, sha256, needs_embedder, needs_toxicity })
         })
     }
 

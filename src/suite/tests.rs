@@ -84,7 +84,7 @@ fn reads_a_whole_suite() {
     let project = Project::new(GOOD);
     let suite = project.load(&Overrides::default()).unwrap();
     let plan = &suite.plan;
-    assert_eq!((plan.name.as_str(), plan.baseline.as_str()), ("support-desk", "main"));
+    assert_eq!((plan.name.as_str(), plan.baseline.all()), ("support-desk", vec!["main"]));
     assert_eq!(plan.clock, "2026-01-01T00:00:00Z");
     assert_eq!(plan.generation.options().max_new_tokens, 64);
     assert_eq!(plan.generation.top_p, 1.0);

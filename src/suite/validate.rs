@@ -44,7 +44,9 @@ impl Problems<'_> {
             self.say("version", format!("read the suite: version {} is not known, only 1", plan.version));
         }
         self.name("name", &plan.name, true);
-        self.name("baseline", &plan.baseline, true);
+        for name in plan.baseline.all() {
+            self.name("baseline", name, true);
+        }
         if let Err(error) = plan.clock.parse::<jiff::Timestamp>() {
             let error = Error::input(format!("read the clock `{}`", plan.clock)).caused_by(error);
             self.add("clock", error.with_hint("write it like 2026-01-01T00:00:00Z"));
@@ -285,6 +287,7 @@ impl Problems<'_> {
             metric: String::new(),
             fail_if: gate.fail_if.clone(),
             filter: gate.filter.clone(),
+            tier: gate.tier,
             ..Gate::default()
         };
         if *gate != bare {

@@ -57,8 +57,9 @@ struct Case {
     a: u8,
     /// Tags.
     t: Vec<usize>,
-    /// The largest change of a score; of a run alone, the mean score.
-    x: Option<f64>,
+    /// How many scorers passed and how many there are, before and after; none on a side that erred or is absent. Values of
+    /// different scorers have no common direction.
+    n: [Option<(usize, usize)>; 2],
     /// Prompt and output: a text, or what changed.
     p: Option<Text>,
     o: Option<Text>,
@@ -197,7 +198,7 @@ impl CaseBlock {
             b: state(base.as_ref()),
             a: state(candidate.as_ref()),
             t: line.tags.iter().map(|tag| self.tags.place(tag)).collect(),
-            x: extent(&s, self.compared),
+            n: [passed(base.as_ref()), passed(candidate.as_ref())],
             e: [error(&base), error(&candidate)],
             m: line.metadata.clone(),
             p,
@@ -294,15 +295,10 @@ fn state(line: Option<&ResultLine>) -> u8 {
     }
 }
 
-fn extent(scores: &[(usize, Option<Said>, Option<Said>)], compared: bool) -> Option<f64> {
-    let rounded = |value: f64| (value * 1e6).round() / 1e6;
-    if compared {
-        let changes = scores.iter().filter_map(|(_, before, after)| Some(after.as_ref()?.1 - before.as_ref()?.1));
-        // The first of the largest ones.
-        return changes.reduce(|most, change| if change.abs() > most.abs() { change } else { most }).map(rounded);
-    }
-    let values: Vec<f64> = scores.iter().filter_map(|(_, _, after)| Some(after.as_ref()?.1)).collect();
-    crate::stats::mean(ndarray::aview1(&values)).map(rounded)
+/// Scorers that passed, and all of them.
+fn passed(line: Option<&ResultLine>) -> Option<(usize, usize)> {
+    let line = line.filter(|line| line.error.is_none())?;
+    Some((line.scores.values().filter(|score| score.passed).count(), line.scores.len()))
 }
 
 /// A text of at most so many characters, which says how many are missing.

@@ -19,6 +19,7 @@ pub(super) struct Metric<'a> {
     scorer: &'a str,
     cases: u64,
     passed: u64,
+    answers: u64,
     errored: u64,
     rate: Option<f64>,
     rate_low: Option<f64>,
@@ -32,6 +33,8 @@ pub(super) struct Metric<'a> {
     p: Option<f64>,
     significant: bool,
     detectable: Option<f64>,
+    /// What the sample could have shown, in words, where it found nothing.
+    overlooked: Option<String>,
 }
 
 impl<'a> Metric<'a> {
@@ -42,6 +45,7 @@ impl<'a> Metric<'a> {
             scorer: &row.scorer,
             cases: figures.cases,
             passed: figures.passed,
+            answers: figures.answers,
             errored: figures.errored,
             rate: figures.rate,
             rate_low: figures.interval.map(|interval| interval.low),
@@ -54,9 +58,14 @@ impl<'a> Metric<'a> {
             high: interval.map(|interval| interval.high),
             p: row.significance.map(|significance| significance.p_value),
             significant: row.significance.is_some_and(|significance| significance.significant),
-            detectable: row.detectable(),
+            detectable: row.detectable().effect(),
+            overlooked: overlooked(row),
         }
     }
+}
+
+fn overlooked(row: &Row) -> Option<String> {
+    row.detectable().told(|effect| format!("±{:.1} points", 100.0 * effect))
 }
 
 /// One card for each dataset: whole cases.
@@ -98,7 +107,7 @@ pub(super) fn slices(comparison: &Comparison) -> Vec<SliceRow<'_>> {
         difference: slice.difference.map(|difference| difference.difference),
         p: slice.significance.map(|significance| significance.p_value),
         significant: slice.significance.is_some_and(|significance| significance.significant),
-        detectable: slice.difference.and_then(|difference| difference.detectable),
+        detectable: slice.difference.and_then(|difference| difference.detectable.effect()),
     });
     rows.collect()
 }

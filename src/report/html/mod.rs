@@ -65,6 +65,12 @@ struct Document<'a> {
     base_model: Option<&'a str>,
     created: Option<&'a str>,
     missing: u64,
+    partial: Option<String>,
+    /// Errored cases: how many.
+    errored: u64,
+    /// `passed`, `failed` or `inconclusive`, and the verdict in a line.
+    outcome: Option<&'static str>,
+    headline: Option<String>,
     verdict: Option<&'a Verdict>,
     causes: &'a [Cause],
     /// Whether any case differs.
@@ -112,6 +118,10 @@ impl<'a> Page<'a> {
             base_model: model(report.base_manifest),
             created: report.manifest.map(|manifest| manifest.created_at.as_str()),
             missing: report.missing_cases(),
+            partial: report.partial(),
+            errored: report.summary.map_or(0, |summary| summary.totals.errored),
+            outcome: report.verdict.map(|verdict| verdict.outcome.word()),
+            headline: report.verdict.map(Verdict::headline),
             verdict: report.verdict,
             causes: comparison.map_or(&[], |comparison| &comparison.causes),
             changed: comparison.is_some_and(|comparison| comparison.changed() > 0),

@@ -31,8 +31,8 @@ const direction = (metric) => !metric.significant ? "" : metric.difference < 0 ?
 document.title = `${data.suite} · karat`;
 $("suite").textContent = data.suite;
 if (data.verdict) {
-  const good = data.verdict.passed;
-  $("verdict").append(node("span", { class: "badge " + (good ? "good" : "bad") }, good ? "✓ gates passed" : "✗ gates failed"));
+  const mark = { passed: "✓ ", failed: "✗ ", inconclusive: "? " }[data.outcome];
+  $("verdict").append(node("span", { class: "badge " + (data.outcome === "passed" ? "good" : "bad") }, mark + data.headline));
 }
 const about = $("about");
 about.append("Run ", node("code", {}, data.run));
@@ -40,6 +40,9 @@ if (data.model) about.append(" with ", node("code", {}, data.model));
 if (data.base) about.append(" against ", node("code", {}, data.base));
 if (data.base_model && data.base_model !== data.model) about.append(" with ", node("code", {}, data.base_model));
 if (data.created) about.append(", " + data.created.slice(0, 16).replace("T", " ") + " UTC");
+if (data.partial) about.append(node("div", { class: "bad" }, data.partial));
+if (data.errored > 0) about.append(node("div", { class: "bad" }, `${data.errored} errored: `, node("a", { href: "#sort=change" }, "they stand first among the cases below"), "."));
+for (const warning of data.verdict && data.verdict.warnings || []) about.append(node("div", { class: "bad" }, "Warning: " + warning));
 if (data.missing > 0) about.append(node("div", { class: "bad" }, `Incomplete: ${data.missing} selected cases have no result.`));
 
 $("theme").addEventListener("click", () => {
@@ -56,9 +59,7 @@ function changeText(metric) {
   const word = real ? (metric.difference < 0 ? "▼ " : "▲ ") : "";
   line.append(node("span", { class: real ? (metric.difference < 0 ? "bad word" : "good word") : "word" }, `${word}${points(metric.difference)} points`));
   if (metric.low !== null) line.append(node("span", { class: "quiet" }, ` (${points(metric.low)} to ${points(metric.high)})`));
-  const tail = real ? `p = ${small(metric.p)}` : metric.detectable !== null && metric.detectable <= 1
-    ? `not significant, p = ${small(metric.p)}; ±${(100 * metric.detectable).toFixed(1)} would have shown`
-    : `not significant, p = ${small(metric.p)}`;
+  const tail = real ? `p = ${small(metric.p)}` : `not significant, p = ${small(metric.p)}` + (metric.overlooked ? "; " + metric.overlooked : "");
   line.append(node("div", { class: "quiet" }, tail));
   return line;
 }
@@ -67,7 +68,7 @@ for (const metric of data.cards) {
     node("div", { class: "name" }, `${metric.dataset} · ${metric.scorer}`),
     node("div", { class: "figure" }, percent(metric.rate)),
     metric.rate_low === null ? null : node("div", { class: "quiet" }, `95 %: ${percent(metric.rate_low)} to ${percent(metric.rate_high)}`),
-    node("div", { class: "quiet" }, `${metric.passed} of ${metric.cases} cases` + (metric.errored ? `, ${metric.errored} errored` : "")),
+    node("div", { class: "quiet" }, (metric.answers === metric.cases ? `${metric.passed} of ${metric.cases} cases` : `${metric.passed} of ${metric.answers} answers to ${metric.cases} cases`) + (metric.errored ? `, ${metric.errored} errored` : "")),
     changeText(metric)));
 }
 
@@ -82,13 +83,14 @@ function caseLink(dataset, id) {
   return node("a", { href: "#case=" + encodeURIComponent(dataset + "/" + id) }, `${dataset}/${id}`);
 }
 if (section("gates", data.verdict && data.verdict.rules.length)) {
-  const order = { failed: 0, skipped: 1, passed: 2 };
+  const order = { failed: 0, inconclusive: 1, skipped: 2, passed: 3 };
   const rules = data.verdict.rules.map((rule, at) => [rule, at]).sort((a, b) => order[a[0].outcome] - order[b[0].outcome] || a[1] - b[1]);
   table("gates", [["gate"], ["outcome"], ["figures"], ["cases"]], rules.map(([rule]) => {
-    const word = { failed: ["✗ failed", "bad word"], skipped: ["– skipped", "quiet word"], passed: ["✓ passed", "good word"] }[rule.outcome];
+    const word = { failed: ["✗ failed", "bad word"], inconclusive: ["? inconclusive", "bad word"], skipped: ["– not judged", "quiet word"], passed: ["✓ passed", "good word"] }[rule.outcome];
     const links = rule.cases.slice(0, 12).map((one) => caseLink(one.dataset, one.id));
     const more = rule.cases_total - links.length;
-    return node("tr", {}, node("td", { class: "wrap" }, rule.rule), node("td", { class: word[1] }, word[0]),
+    const tier = rule.tier ? node("div", { class: "quiet" }, rule.tier) : null;
+    return node("tr", {}, node("td", { class: "wrap" }, rule.rule, tier), node("td", { class: word[1] }, word[0]),
       node("td", { class: "wrap" }, rule.reason),
       node("td", {}, node("div", { class: "links" }, links, more > 0 ? node("span", { class: "quiet" }, `and ${more} more`) : null)));
   }));
@@ -96,7 +98,7 @@ if (section("gates", data.verdict && data.verdict.rules.length)) {
 if (section("causes", data.base)) {
   if (data.causes.length) {
     table("causes", [["kind"], ["what"], ["baseline"], ["this run"]], data.causes.map((cause) => node("tr", {},
-      node("td", {}, cause.kind), node("td", { class: "wrap" }, cause.what),
+      node("td", {}, cause.kind + (cause.effect ? " " + cause.effect : "")), node("td", { class: "wrap" }, cause.what),
       node("td", { class: "wrap mono" }, cause.base === null ? "–" : cause.base),
       node("td", { class: "wrap mono" }, cause.candidate === null ? "–" : cause.candidate))));
   } else {
@@ -184,7 +186,7 @@ if (section("slices", data.slices.length)) {
       node("td", { class: "number" }, String(slice.cases)), node("td", { class: "number" }, percent(slice.base_rate)), node("td", { class: "number" }, percent(slice.rate)),
       node("td", { class: "number " + (slice.significant ? (slice.difference < 0 ? "bad word" : "good word") : "") }, slice.difference === null ? "–" : points(slice.difference)),
       node("td", { class: "number" }, small(slice.p)),
-      node("td", { class: "number" }, slice.detectable === null ? "–" : slice.detectable > 1 ? "none" : "±" + (100 * slice.detectable).toFixed(1)))));
+      node("td", { class: "number" }, slice.detectable === null ? "–" : "±" + (100 * slice.detectable).toFixed(1)))));
 }
 
 // ---- cases ---------------------------------------------------------------------------------------------------------
@@ -226,8 +228,20 @@ const SORTS = {
   change: (a, b) => a.v - b.v,
   case: (a, b) => a.d - b.d || (a.i < b.i ? -1 : a.i > b.i ? 1 : a.r - b.r),
   tags: (a, b) => tags(a) < tags(b) ? -1 : tags(a) > tags(b) ? 1 : 0,
-  delta: (a, b) => (a.x === null) - (b.x === null) || a.x - b.x,
+  delta: (a, b) => (counted(a) === null) - (counted(b) === null) || counted(a) - counted(b),
   output: (a, b) => text(a.o).length - text(b.o).length,
+};
+// Scorers that passed: how many more or fewer than before, or how many failed.
+const counted = (one) => {
+  const [before, after] = one.n;
+  if (!after || (compared && !before)) return null;
+  return compared ? after[0] - before[0] : after[0] - after[1];
+};
+const counts = (one) => {
+  const [before, after] = one.n;
+  if (!after) return before && compared ? `${before[0]} of ${before[1]} before` : "";
+  const now = `${after[0]} of ${after[1]}`;
+  return compared && before && before[0] !== after[0] ? `${before[0]} → ${now}` : now;
 };
 const tags = (one) => one.t.map((tag) => data.tags[tag]).join(", ");
 
@@ -288,7 +302,7 @@ function row(at) {
     node("span", { role: "gridcell", class: changeClass(one) }, label(one)),
     node("span", { role: "gridcell" }, title(one)),
     node("span", { role: "gridcell", class: "tags" }, tags(one)),
-    node("span", { role: "gridcell", class: "delta" }, one.x === null ? "" : (one.x > 0 ? "+" : one.x < 0 ? "−" : "") + Math.abs(one.x).toFixed(3)),
+    node("span", { role: "gridcell", class: "delta" }, counts(one)),
     node("span", { role: "gridcell", class: "output" }, (one.e[1] || text(one.o)).slice(0, 160)));
   made.style.top = at * ROW + "px";
   return made;

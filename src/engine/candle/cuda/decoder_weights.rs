@@ -14,7 +14,7 @@ use super::weight::{Products, Stored, To, Weight, matrix, upload};
 use crate::engine::candle::layer::Loader;
 use crate::engine::candle::spec::DecoderSpec;
 use crate::engine::candle::weights::{Checkpoint, count_weights};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// The weights of a decoder.
 pub struct Weights<T> {
@@ -101,7 +101,9 @@ pub fn fits<T: Stored>(opened: &Opened, folder: &Path) -> Result<()> {
     }
     let (card, kind) = (opened.card.index, T::KIND.name());
     let what = format!("put {} of weights in {kind} on cuda:{card}", size(needed));
-    Err(Error::input(format!("{what}, where {}", free_of((free, total)))).at(folder).with_hint(
+    // What another process holds may be free later; a card that is too small stays so.
+    let kind = if needed > total { Kind::Input } else { Kind::Environment };
+    Err(Error::new(kind, format!("{what}, where {}", free_of((free, total)))).at(folder).with_hint(
         "a model must fit one card: take a larger card, a smaller model, or `--dtype bf16` where it was f32",
     ))
 }

@@ -49,7 +49,7 @@ pub struct Opened {
 /// The driver refuses: another process has the card for itself, say.
 pub fn open(card: Card) -> Result<Opened> {
     let failed = |error: DriverError| {
-        Error::input(format!("open cuda:{}", card.index))
+        Error::environment(format!("open cuda:{}", card.index))
             .caused_by(error)
             .with_hint("`nvidia-smi` shows who uses the card")
     };

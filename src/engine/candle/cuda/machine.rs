@@ -35,7 +35,7 @@ pub struct Needs {
 /// # Errors
 /// What is missing, and what to do about it.
 pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
-    let fail = |what: String, hint: &str| Err(Error::input(format!("use cuda:{index}: {what}")).with_hint(hint));
+    let fail = |what: String, hint: &str| Err(Error::environment(format!("use cuda:{index}: {what}")).with_hint(hint));
     let (serves, mut cards, cublas) = match machine {
         Machine::NoDriver => {
             return fail(

@@ -135,10 +135,10 @@ impl Lt {
     /// # Errors
     /// The library is not there, or the card has no memory left.
     pub fn new(stream: &Arc<CudaStream>) -> Result<Arc<Self>> {
-        let failed = |error: DriverError| Error::input("allocate the workspace of cuBLASLt").caused_by(error);
+        let failed = |error: DriverError| Error::environment("allocate the workspace of cuBLASLt").caused_by(error);
         stream.context().bind_to_thread().map_err(failed)?;
         let handle = Handle::new().map_err(|error| {
-            Error::input("open cuBLASLt").caused_by(error).with_hint("is libcublasLt.so.13 in LD_LIBRARY_PATH?")
+            Error::environment("open cuBLASLt").caused_by(error).with_hint("is libcublasLt.so.13 in LD_LIBRARY_PATH?")
         })?;
         let workspace = stream.alloc_zeros(WORKSPACE).map_err(failed)?;
         Ok(Arc::new(Self { handle, workspace, stream: stream.clone(), choices: Mutex::default() }))

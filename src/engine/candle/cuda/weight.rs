@@ -86,7 +86,7 @@ pub fn memory(what: &str) -> impl FnOnce(DriverError) -> Error {
         // Of the card that was just asked.
         let free = mem_get_info().map(|(free, total)| format!(", where {}", free_of((free as u64, total as u64))));
         let what = format!("put {what} into the memory of the card{}", free.unwrap_or_default());
-        Error::input(what).caused_by(error).with_hint(
+        Error::environment(what).caused_by(error).with_hint(
             "model, rows and pages must fit one card: --dtype bf16 halves weights in f32, lower --batch-tokens, --max-seqs \
              and --kv-gib take less room",
         )
