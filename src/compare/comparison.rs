@@ -434,7 +434,7 @@ pub(crate) mod tests {
         let golden = comparison.class("golden").unwrap();
         assert_eq!((golden.cases.pairs.regressed, golden.cases.pairs.pairs(), golden.scorers.len()), (2, 3, 1));
         // The last case of one dataset and the first of the next have one id and are two cases.
-        assert_eq!(golden.scorers[0].significance.map(|s| (s.p_value, s.test)), Some((0.5, TestKind::McNemar)));
+        assert_eq!(golden.scorers[0].significance.map(|s| (s.p_value, s.test)), Some((0.25, TestKind::McNemar)));
         let danger = comparison.class("danger").unwrap();
         assert_eq!(danger, &DatasetComparison { dataset: "danger".into(), ..comparison.datasets[2].clone() });
     }

@@ -72,15 +72,17 @@ fn min_and_max() {
     let mut lines = cases("golden", 8, 9);
     lines.push(broken("golden", "100"));
     lines.push(broken("golden", "101"));
-    assert_eq!(one(rule.clone(), None, lines).outcome, Outcome::Failed);
+    let open = one(rule.clone(), None, lines);
+    assert_eq!(open.outcome, Outcome::Inconclusive, "8 of 11, or 10 of 11");
+    assert!(open.reason.ends_with("; 2 errored cases could turn it"), "{}", open.reason);
     let missing = one(Gate { metric: "golden.mach".into(), ..rule }, None, cases("golden", 8, 10));
-    assert_eq!(missing.outcome, Outcome::Failed);
+    assert_eq!(missing.outcome, Outcome::Inconclusive);
     assert_eq!(missing.reason, "no data; did you mean `golden.match`?");
 
     let rule = Gate { max: Some(0.5), ..gate("golden.match.mean") };
     assert_eq!(one(rule.clone(), None, cases("golden", 5, 10)).outcome, Outcome::Passed);
     assert_eq!(one(rule.clone(), None, cases("golden", 6, 10)).outcome, Outcome::Failed);
-    assert_eq!(one(rule, None, vec![broken("golden", "1")]).outcome, Outcome::Failed, "no mean of errors");
+    assert_eq!(one(rule, None, vec![broken("golden", "1")]).outcome, Outcome::Inconclusive, "no mean of errors");
 }
 
 #[test]
@@ -94,12 +96,16 @@ fn drops_and_rises() {
     assert_eq!((result.outcome, result.cases_total), (Outcome::Failed, 3));
     assert_eq!(result.cases[0], CaseRef::new("golden", "084"));
     assert!(result.reason.starts_with("0.87 to 0.84, -0.0300 (95 % -0.0"), "{}", result.reason);
-    assert!(result.reason.ends_with("; 3 regressed, 0 improved of 100 pairs, McNemar p = 0.25"), "{}", result.reason);
+    assert!(
+        result.reason.ends_with("; 3 regressed, 0 improved of 100 pairs, mid-p McNemar p = 0.125"),
+        "{}",
+        result.reason
+    );
     // Cases of one run alone do not count: here only cases that pass in both are shared.
     assert_eq!(one(rule.clone(), base(), cases("golden", 50, 50)).outcome, Outcome::Passed);
-    assert_eq!(one(rule.clone(), base(), cases("other", 50, 50)).outcome, Outcome::Failed, "no data");
+    assert_eq!(one(rule.clone(), base(), cases("other", 50, 50)).outcome, Outcome::Inconclusive, "no data");
     let skipped = one(rule, None, cases("golden", 1, 10));
-    assert_eq!((skipped.outcome, skipped.reason.as_str()), (Outcome::Skipped, "no baseline to compare with"));
+    assert_eq!((skipped.outcome, skipped.reason.as_str()), (Outcome::Skipped, "not judged: no baseline yet"));
 
     let rule = Gate { max_rise: Some(0.1), ..gate("golden.match.mean") };
     assert_eq!(one(rule.clone(), base(), cases("golden", 97, 100)).outcome, Outcome::Passed);
@@ -165,7 +171,7 @@ fn shares_of_the_baseline() {
     assert_eq!((run(45).outcome, run(44).outcome), (Outcome::Passed, Outcome::Failed));
     assert_eq!(run(45).rule, "golden.match.pass_rate drops by at most 0.1 of the baseline");
     assert_eq!(one(rule.clone(), None, cases("golden", 50, 100)).outcome, Outcome::Skipped);
-    assert_eq!(one(rule, Some(cases("other", 1, 1)), cases("golden", 50, 100)).outcome, Outcome::Failed);
+    assert_eq!(one(rule, Some(cases("other", 1, 1)), cases("golden", 50, 100)).outcome, Outcome::Inconclusive);
     let rule = Gate { max_rise_share: Some(0.1), ..gate("golden.match.mean") };
     let run = |passed| one(rule.clone(), Some(cases("golden", 50, 100)), cases("golden", passed, 100)).outcome;
     assert_eq!((run(55), run(56)), (Outcome::Passed, Outcome::Failed));
@@ -175,21 +181,22 @@ fn shares_of_the_baseline() {
 fn significance_is_corrected_for_all_rules_of_a_verdict() {
     let rule = || Gate { no_significant_drop: true, ..gate("golden.match") };
     let run = |rule: Gate, (base, candidate)| one(rule, base, candidate);
-    // 8 lost, 1 won: p = 0.039.
+    // 8 lost, 1 won: p = 0.0215.
     let lost = run(rule(), changed(200, 8, 1));
     assert_eq!((lost.outcome, lost.cases_total), (Outcome::Failed, 8));
     assert_eq!(lost.rule, "golden.match.pass_rate does not drop significantly");
-    assert!(lost.reason.ends_with("McNemar p = 0.0391; corrected for 1 rule: p = 0.0391"), "{}", lost.reason);
+    assert!(lost.reason.ends_with("mid-p McNemar p = 0.0215; corrected for 1 rule: p = 0.0215"), "{}", lost.reason);
     // The same change is nothing certain among two questions.
     let policy = GatePolicy {
         gates: vec![rule(), Gate { no_significant_rise: true, ..gate("golden.match.mean") }],
         ..GatePolicy::default()
     };
-    let (base, candidate) = changed(200, 8, 1);
+    let (base, candidate) = changed(200, 8, 2);
     let verdict = judged(&policy, &manifest(1), base, candidate);
     assert!(verdict.passed);
-    assert!((verdict.rules[0].corrected_p_value.unwrap() - 2.0 * 0.0390625).abs() < 1e-12);
-    assert!(verdict.rules[0].reason.contains("would have been found with 80 %"), "{}", verdict.rules[0].reason);
+    let alone = crate::stats::mcnemar_mid_p(8, 2);
+    assert!((verdict.rules[0].corrected_p_value.unwrap() - 2.0 * alone).abs() < 1e-12);
+    assert!(verdict.rules[0].reason.contains("found with 80 %"), "{}", verdict.rules[0].reason);
     assert_eq!(verdict.rules[0].cases, []);
     // A rise is no drop; chance is neither; equal runs are not different.
     assert_eq!(run(rule(), changed(200, 1, 8)).outcome, Outcome::Passed);
@@ -200,7 +207,7 @@ fn significance_is_corrected_for_all_rules_of_a_verdict() {
     assert_eq!(run(rule(), changed(200, 3, 1)).outcome, Outcome::Passed);
     assert_eq!(run(rule(), changed(20, 0, 0)).outcome, Outcome::Passed);
     assert_eq!(run(rule(), (None, cases("golden", 1, 1))).outcome, Outcome::Skipped);
-    assert_eq!(run(rule(), (Some(cases("other", 1, 1)), cases("golden", 1, 1))).outcome, Outcome::Failed);
+    assert_eq!(run(rule(), (Some(cases("other", 1, 1)), cases("golden", 1, 1))).outcome, Outcome::Inconclusive);
 }
 
 #[test]
@@ -240,7 +247,7 @@ fn filters_look_at_some_cases() {
     let german = run(rule(&[("lang", "de")]));
     assert_eq!((german.outcome, german.cases.clone()), (Outcome::Failed, vec![CaseRef::new("golden", "2")]));
     assert_eq!(run(rule(&[("lang", "de"), ("tag", "refund")])).outcome, Outcome::Passed);
-    assert_eq!(run(rule(&[("tag", "none")])).outcome, Outcome::Failed, "no data");
+    assert_eq!(run(rule(&[("tag", "none")])).outcome, Outcome::Inconclusive, "no data");
     let drop = Gate { max_drop: Some(0.1), filter: only(&[("tag", "order")]), ..gate("golden.match") };
     let result = one(drop.clone(), Some(tagged([true; 4])), tagged([true, true, false, true]));
     assert_eq!((result.outcome, result.baseline, result.observed), (Outcome::Failed, Some(1.0), Some(0.5)));
@@ -259,7 +266,7 @@ fn arms_that_share_no_case() {
     };
     let rule = Gate { max_drop: Some(0.05), ..gate("golden.match") };
     let paired = one(rule.clone(), Some(arm("a", 180)), arm("b", 150));
-    assert_eq!(paired.outcome, Outcome::Failed);
+    assert_eq!(paired.outcome, Outcome::Inconclusive);
     assert!(paired.reason.contains("`unpaired: true`"), "{}", paired.reason);
     let unpaired = Gate { unpaired: true, ..rule };
     let failed = one(unpaired.clone(), Some(arm("a", 180)), arm("b", 150));
@@ -267,7 +274,7 @@ fn arms_that_share_no_case() {
     assert!(failed.reason.contains("200 and 200 cases, unpaired, Fisher p = "), "{}", failed.reason);
     assert_eq!(failed.outcome, Outcome::Failed);
     assert_eq!(one(unpaired.clone(), Some(arm("a", 180)), arm("b", 178)).outcome, Outcome::Passed);
-    assert_eq!(one(unpaired, Some(cases("other", 1, 1)), arm("b", 178)).outcome, Outcome::Failed, "no data");
+    assert_eq!(one(unpaired, Some(cases("danger", 1, 1)), arm("b", 178)).outcome, Outcome::Inconclusive, "no data");
     let mean = Gate { no_significant_drop: true, unpaired: true, ..gate("golden.match.mean") };
     let result = one(mean.clone(), Some(arm("a", 180)), arm("b", 150));
     assert!(result.outcome == Outcome::Failed && result.reason.contains("Welch p = "), "{}", result.reason);
@@ -276,7 +283,7 @@ fn arms_that_share_no_case() {
 
 #[test]
 fn expressions() {
-    use Outcome::{Failed, Passed, Skipped};
+    use Outcome::{Failed, Inconclusive, Passed, Skipped};
     let rule = |text: &str| Gate { fail_if: Some(text.into()), ..Gate::default() };
     let run = |text: &str, base: Option<Vec<ResultLine>>| one(rule(text), base, cases("golden", 90, 100));
     let holds = run("golden.match.fail_rate >= 10%", None);
@@ -290,7 +297,7 @@ fn expressions() {
         "golden.match.mean is 0.9 over 100 cases: false; golden.match.pass_rate drop is 0.09: true"
     );
     // Missing data decide nothing in favour of the candidate; a missing baseline only skips.
-    assert_eq!(run("golden.mach.mean > 2", None).outcome, Failed);
+    assert_eq!(run("golden.mach.mean > 2", None).outcome, Inconclusive);
     assert_eq!(run("golden.match.mean drop > 0.1", None).outcome, Skipped);
     assert_eq!(
         run("golden.match.mean drop > 0.1 or golden.match.mean < 0.95", None).outcome,
@@ -305,7 +312,7 @@ fn expressions() {
     assert_eq!(run("not golden.match.mean > 0.5", None).outcome, Passed);
     assert_eq!(run("golden.match.mean >", None).outcome, Failed);
     let unstamped = run("golden.match.fail_rate > 5% over 10m", None);
-    assert_eq!(unstamped.outcome, Failed);
+    assert_eq!(unstamped.outcome, Inconclusive);
     assert!(unstamped.reason.ends_with("no data (100 of 100 cases have no timestamp)"), "{}", unstamped.reason);
 }
 
@@ -331,7 +338,11 @@ fn windows_over_recorded_traffic() {
     assert!(found.reason.contains("over 10 cases in the window from 2026-11-20T10:23:00Z"), "{}", found.reason);
     assert_eq!(run(text, false).outcome, Outcome::Passed);
     assert_eq!(run("danger.match.fail_rate > 25% over 2h", true).outcome, Outcome::Passed, "5 % over the hour");
-    assert_eq!(run("danger.match.fail_rate > 25% over 1m at least 5 cases", true).outcome, Outcome::Failed, "no data");
+    assert_eq!(
+        run("danger.match.fail_rate > 25% over 1m at least 5 cases", true).outcome,
+        Outcome::Inconclusive,
+        "no data"
+    );
 }
 
 #[test]
@@ -383,11 +394,11 @@ fn operational_figures() {
     assert_eq!((outcome, reason.as_str()), (Outcome::Failed, "95.05 to 190.1, +100.0 %"));
     assert_eq!(ask(rise.clone(), Some(&fast), true, None).0, Outcome::Passed);
     assert_eq!(ask(rise.clone(), Some(&fast), false, None).0, Outcome::Skipped);
-    assert_eq!(ask(rise, None, true, None).0, Outcome::Failed, "no data");
+    assert_eq!(ask(rise, None, true, None).0, Outcome::Inconclusive, "no data");
     assert_eq!(ask(max("performance.total.p99", 100.0), Some(&fast), false, None).0, Outcome::Passed);
     assert_eq!(ask(max("performance.total.p99", 90.0), Some(&fast), false, None).0, Outcome::Failed);
     let (outcome, _, reason) = ask(max("performance.cost", 1.0), Some(&fast), false, None);
-    assert_eq!(outcome, Outcome::Failed);
+    assert_eq!(outcome, Outcome::Inconclusive);
     assert!(reason.contains("has no prices"), "{reason}");
     let unprobed = Performance::default();
     assert!(ask(max("performance.first_token.p50", 1.0), Some(&unprobed), false, None).2.contains("was not probed"));
@@ -395,4 +406,333 @@ fn operational_figures() {
     let rule = Gate { fail_if: Some(text.into()), ..Gate::default() };
     assert_eq!(ask(rule.clone(), Some(&slow), true, Some(&prices)).0, Outcome::Passed);
     assert_eq!(ask(rule, Some(&slow), false, Some(&prices)).0, Outcome::Skipped);
+}
+
+/// Golden cases, the last `errors` of `n` errored, the first `passed` passed.
+fn erring(passed: usize, n: usize, errors: usize) -> Vec<ResultLine> {
+    let case = |i: usize| match i < n - errors {
+        true => line("golden", &format!("{i:03}"), i < passed),
+        false => broken("golden", &format!("{i:03}")),
+    };
+    (0..n).map(case).collect()
+}
+
+#[test]
+fn errored_golden_cases_leave_a_rule_open_only_where_they_could_turn_it() {
+    use Outcome::{Failed, Inconclusive, Passed};
+    let min = |limit| Gate { min: Some(limit), ..gate("golden.match") };
+    let max = |limit| Gate { max: Some(limit), ..gate("golden.match") };
+    // 80 of 100 passed, 5 erred: between 80 and 85 %.
+    let run = |rule: Gate| one(rule, None, erring(80, 100, 5)).outcome;
+    assert_eq!([0.8, 0.81, 0.85, 0.86].map(|limit| run(min(limit))), [Passed, Inconclusive, Inconclusive, Failed]);
+    assert_eq!([0.79, 0.8, 0.84, 0.85].map(|limit| run(max(limit))), [Failed, Inconclusive, Inconclusive, Passed]);
+    // The mean of 95 is 80/95 = 0.842; five values between -1 and 1 move it to 0.75 and 0.85.
+    let mean = |limit| Gate { min: Some(limit), ..gate("golden.match.mean") };
+    assert_eq!([0.74, 0.8, 0.86].map(|limit| run(mean(limit))), [Passed, Inconclusive, Failed]);
+    // Against a baseline: 90 of 100 passed, of the five that err now all had failed.
+    let base = || Some(cases("golden", 90, 100));
+    let drop =
+        |limit, candidate| one(Gate { max_drop: Some(limit), ..gate("golden.match") }, base(), candidate).outcome;
+    assert_eq!(drop(0.1, erring(80, 100, 5)), Passed);
+    assert_eq!(drop(0.07, erring(80, 100, 5)), Inconclusive);
+    assert_eq!(drop(0.04, erring(80, 100, 5)), Failed);
+    // Those that erred in the baseline count as well.
+    let result =
+        one(Gate { max_drop: Some(0.02), ..gate("golden.match") }, Some(erring(80, 100, 5)), cases("golden", 80, 100));
+    assert_eq!(result.outcome, Inconclusive, "{}", result.reason);
+    let both = one(Gate { max_drop: Some(0.02), ..gate("golden.match") }, Some(erring(80, 100, 5)), erring(80, 100, 5));
+    assert_eq!(both.outcome, Inconclusive, "{}", both.reason);
+    // Expressions, windows and unpaired rules likewise.
+    let fail_if = |text: &str| Gate { fail_if: Some(text.into()), ..Gate::default() };
+    assert_eq!(run(fail_if("golden.match.fail_rate > 21%")), Passed);
+    assert_eq!(run(fail_if("golden.match.fail_rate > 17%")), Inconclusive);
+    assert_eq!(run(fail_if("golden.match.fail_rate > 14%")), Failed);
+    assert_eq!(
+        run(fail_if("golden.match.fail_rate > 17% or golden.match.pass_rate > 0.5")),
+        Failed,
+        "one part decides"
+    );
+    let stamped = |mut lines: Vec<ResultLine>| {
+        lines.iter_mut().for_each(|line| line.timestamp = Some("2026-11-20T10:00:00Z".into()));
+        lines
+    };
+    let window = |limit: &str| {
+        one(fail_if(&format!("golden.match.fail_rate > {limit} over 10m")), None, stamped(erring(80, 100, 5))).outcome
+    };
+    assert_eq!([window("21%"), window("17%"), window("14%")], [Passed, Inconclusive, Failed]);
+    let unpaired = |limit| Gate { max_drop: Some(limit), unpaired: true, ..gate("golden.match") };
+    let arms = |limit| one(unpaired(limit), base(), erring(80, 100, 5)).outcome;
+    assert_eq!([arms(0.1), arms(0.07), arms(0.04)], [Passed, Inconclusive, Failed]);
+}
+
+#[test]
+fn errored_pairs_could_turn_a_test() {
+    let rule = || Gate { no_significant_drop: true, ..gate("golden.match") };
+    let run = |lost: usize, errors: usize| {
+        let base = cases("golden", 200, 200);
+        let candidate = (0..200).map(|i| match i {
+            i if i < lost => line("golden", &format!("{i:03}"), false),
+            i if i < lost + errors => broken("golden", &format!("{i:03}")),
+            i => line("golden", &format!("{i:03}"), true),
+        });
+        one(rule(), Some(base), candidate.collect()).outcome
+    };
+    // Mid-p finds five in one direction.
+    assert_eq!([run(4, 0), run(5, 0)], [Outcome::Passed, Outcome::Failed]);
+    assert_eq!([run(3, 1), run(3, 2), run(5, 2)], [Outcome::Passed, Outcome::Inconclusive, Outcome::Failed]);
+    let inferior = |errors: usize| {
+        let candidate = (0..200).map(|i| match i < errors {
+            true => broken("golden", &format!("{i:03}")),
+            false => line("golden", &format!("{i:03}"), true),
+        });
+        let rule = Gate { non_inferior: Some(0.05), ..gate("golden.match") };
+        one(rule, Some(cases("golden", 200, 200)), candidate.collect()).outcome
+    };
+    assert_eq!([inferior(0), inferior(1), inferior(20)], [Outcome::Passed, Outcome::Passed, Outcome::Inconclusive]);
+}
+
+#[test]
+fn how_many_may_err_decides_whether_a_run_is_complete() {
+    use crate::rule::{Allowance, ErrorPolicy};
+    let outcome = |errors: Option<Allowance>, erred: usize| {
+        let policy = GatePolicy {
+            gates: vec![Gate { min: Some(0.1), ..gate("golden.match") }],
+            errors: errors.map(|max| ErrorPolicy { max }),
+            ..GatePolicy::default()
+        };
+        let verdict = judged(&policy, &manifest(1), None, erring(50, 100, erred));
+        (verdict.outcome, verdict.rules.len())
+    };
+    assert_eq!(outcome(None, 0), (Decision::Passed, 1));
+    assert_eq!(outcome(None, 1), (Decision::Inconclusive, 2));
+    assert_eq!(outcome(Some(Allowance::Count(2)), 2), (Decision::Passed, 2));
+    assert_eq!(outcome(Some(Allowance::Count(2)), 3), (Decision::Inconclusive, 2));
+    assert_eq!(outcome(Some(Allowance::Share(0.05)), 5), (Decision::Passed, 2));
+    assert_eq!(outcome(Some(Allowance::Share(0.05)), 6), (Decision::Inconclusive, 2));
+    // Missing ones are never allowed.
+    let mut selected = manifest(1);
+    selected.selected.insert("golden".into(), Selected { kind: Kind::Golden, cases: 5, partial: false });
+    let policy = GatePolicy { errors: Some(ErrorPolicy { max: Allowance::Share(1.0) }), ..GatePolicy::default() };
+    assert_eq!(judged(&policy, &selected, None, cases("golden", 3, 3)).outcome, Decision::Inconclusive);
+    // A failed rule comes first.
+    let policy = GatePolicy { gates: vec![Gate { min: Some(0.9), ..gate("golden.match") }], ..GatePolicy::default() };
+    assert_eq!(judged(&policy, &manifest(1), None, erring(50, 100, 1)).outcome, Decision::Failed);
+}
+
+#[test]
+fn tiers_and_gates_that_cannot_be_read() {
+    let policy = |tier| GatePolicy {
+        gates: vec![Gate { min: Some(0.9), tier, ..gate("golden.match") }],
+        ..GatePolicy::default()
+    };
+    let judged = |policy: &GatePolicy| judged(policy, &manifest(1), None, cases("golden", 5, 10));
+    assert_eq!(judged(&policy(None)).outcome, Decision::Failed);
+    let advisory = judged(&policy(Some(Tier::Advisory)));
+    assert_eq!((advisory.outcome, advisory.rules[0].outcome), (Decision::Passed, Outcome::Failed));
+    let no_data = GatePolicy {
+        gates: vec![Gate { min: Some(0.9), tier: Some(Tier::Advisory), ..gate("golden.other") }],
+        ..GatePolicy::default()
+    };
+    assert_eq!(judged(&no_data).outcome, Decision::Passed, "an advisory rule without evidence changes nothing");
+    let unreadable = Unreadable { gate: "gate {\"new\":1}".into(), reason: "unknown".into() };
+    let open = judged(&GatePolicy { unreadable: vec![unreadable], ..GatePolicy::default() });
+    assert_eq!((open.outcome, open.rules[0].outcome), (Decision::Inconclusive, Outcome::Inconclusive));
+}
+
+#[test]
+fn what_stands_in_for_a_baseline() {
+    let run = |without: Without, passed: usize| {
+        let candidate = cases("golden", passed, 10);
+        let summary = summary(&candidate);
+        let subject = Subject {
+            manifest: &manifest(1),
+            summary: &summary,
+            comparison: None,
+            without: &without,
+            performance: None,
+            base_manifest: None,
+            base_performance: None,
+            cases: &candidate,
+            base_cases: None,
+        };
+        let gates = vec![Gate { min: Some(0.5), max_drop: Some(0.1), ..gate("golden.match") }];
+        let verdict = judge(&GatePolicy { gates, ..GatePolicy::default() }, &subject).unwrap();
+        let reason = verdict.rules.last().unwrap().reason.clone();
+        (verdict.outcome, verdict.headline(), reason)
+    };
+    let (outcome, headline, reason) = run(Without::NotYet, 9);
+    assert_eq!((outcome, reason.as_str()), (Decision::Passed, "not judged: no baseline yet"));
+    assert!(!headline.contains("gates passed"), "{headline}");
+    assert_eq!(run(Without::NotYet, 4).0, Decision::Failed);
+    assert_eq!(run(Without::NotAsked, 9).2, "not judged: --no-baseline");
+    let missing = || Without::Missing("`current` is gone".into());
+    let (outcome, headline, reason) = run(missing(), 9);
+    assert_eq!((outcome, reason.as_str()), (Decision::Inconclusive, "`current` is gone"));
+    assert!(headline.contains("inconclusive"), "{headline}");
+    assert_eq!(run(missing(), 4).0, Decision::Failed, "an absolute rule that fails comes first");
+    // Without a relative rule, too.
+    let candidate = cases("golden", 9, 10);
+    let summary = summary(&candidate);
+    let subject = Subject {
+        manifest: &manifest(1),
+        summary: &summary,
+        comparison: None,
+        without: &missing(),
+        performance: None,
+        base_manifest: None,
+        base_performance: None,
+        cases: &candidate,
+        base_cases: None,
+    };
+    assert_eq!(judge(&GatePolicy::default(), &subject).unwrap().outcome, Decision::Inconclusive);
+}
+
+#[test]
+fn danger_that_no_rule_could_fail_is_warned_about() {
+    let mut danger = manifest(1);
+    danger.selected.insert("danger".into(), Selected { kind: Kind::Danger, cases: 3, partial: false });
+    let warnings = |gates: Vec<Gate>, base: Option<Vec<ResultLine>>, passed: usize| {
+        let policy = GatePolicy { gates, ..GatePolicy::default() };
+        judged(&policy, &danger, base, cases("danger", passed, 3)).warnings.len()
+    };
+    let guard = Gate { min: Some(0.9), ..gate("danger.match") };
+    assert_eq!(warnings(vec![], None, 0), 1, "all of them may fail");
+    assert_eq!(warnings(vec![guard], None, 0), 0);
+    assert_eq!(warnings(vec![Gate { min: Some(0.0), ..gate("danger.match") }], None, 0), 1);
+    assert_eq!(warnings(vec![], Some(cases("danger", 1, 3)), 1), 0, "one could have been lost");
+    assert_eq!(warnings(vec![], Some(cases("danger", 0, 3)), 0), 1, "none could");
+}
+
+#[test]
+fn what_was_not_selected_is_not_missing() {
+    let partial = |datasets: &[(&str, Kind)]| {
+        let mut manifest = manifest(1);
+        for (name, kind) in datasets {
+            manifest.selected.insert((*name).into(), Selected { kind: *kind, cases: 2, partial: true });
+        }
+        manifest
+    };
+    let both = partial(&[("danger", Kind::Danger), ("golden", Kind::Golden)]);
+    let base: Vec<ResultLine> = [cases("danger", 3, 4), cases("golden", 4, 4)].concat();
+    let candidate: Vec<ResultLine> = [cases("danger", 2, 2), cases("golden", 2, 2)].concat();
+    let full = manifest(0);
+    let side =
+        |manifest, lines: &[ResultLine]| Side { manifest, lines: lines.to_vec().into_iter().map(Ok), prompts: None };
+    let comparison = compare(side(&full, &base), side(&both, &candidate), CompareOptions::default()).unwrap();
+    assert_eq!((comparison.unselected, comparison.changed(), comparison.unchanged), (4, 0, 4));
+    assert_eq!((comparison.danger.missing.total, comparison.danger.lost.total), (0, 0));
+    // The other way round: what the baseline did not select is not new, and a danger case that errs fails all the same.
+    let mut candidate = base.clone();
+    candidate[3] = broken("danger", "003");
+    let short: Vec<ResultLine> = [cases("danger", 2, 2), cases("golden", 2, 2)].concat();
+    let comparison = compare(side(&both, &short), side(&full, &candidate), CompareOptions::default()).unwrap();
+    assert_eq!((comparison.unselected, comparison.changed()), (4, 0));
+    assert_eq!(comparison.danger.errored.cases, [CaseRef::new("danger", "003")]);
+}
+
+#[test]
+fn answers_from_the_cache_measure_nothing() {
+    use crate::record::{Performance, Probe, ProbedCase};
+    use crate::rule::Prices;
+    let run = |cached: u64, probed: bool| Performance {
+        wall_seconds: 2.0,
+        tokens_per_second: Some(50.0).filter(|_| cached == 0),
+        peak_memory_bytes: Some(1_000),
+        counters: [("generator.cached".to_owned(), cached)].into(),
+        probe: probed
+            .then(|| Probe { cases: vec![ProbedCase { tokens: 30, total_seconds: 3.0, ..ProbedCase::default() }] }),
+        ..Performance::default()
+    };
+    let mut candidate = cases("golden", 10, 10);
+    candidate.iter_mut().for_each(|line| line.output_ids = Some(vec![1; 7]));
+    let summary = summary(&candidate);
+    let comparison = compared(candidate.clone(), candidate.clone());
+    let ask = |rule: Gate, now: &Performance, before: &Performance, per_hour: f64| {
+        let subject = Subject {
+            manifest: &manifest(1),
+            summary: &summary,
+            comparison: Some(&comparison),
+            without: &Without::NotYet,
+            performance: Some(now),
+            base_manifest: None,
+            base_performance: Some(before),
+            cases: &candidate,
+            base_cases: Some(&candidate as &dyn Cases),
+        };
+        let prices = Some(Prices { per_1k_generated_tokens: 1.0, per_hour, ..Prices::default() });
+        let rule = judge(&GatePolicy { gates: vec![rule], prices, ..GatePolicy::default() }, &subject).unwrap();
+        let rule = rule.rules.into_iter().next_back().unwrap();
+        assert!(!rule.reason.contains("generated nothing"), "{}", rule.reason);
+        (rule.outcome, rule.reason)
+    };
+    let (fresh, cached, probed) = (run(0, false), run(3, false), run(3, true));
+    let min = |metric: &str| Gate { min: Some(1.0), ..gate(metric) };
+    let rise = |metric: &str| Gate { max_rise: Some(1e6), ..gate(metric) };
+    for metric in ["tokens_per_second", "peak_memory_bytes", "wall_seconds"] {
+        let metric = format!("performance.{metric}");
+        assert_eq!(ask(min(&metric), &fresh, &fresh, 0.0).0, Outcome::Passed, "{metric}");
+        let (outcome, reason) = ask(min(&metric), &cached, &fresh, 0.0);
+        assert_eq!(outcome, Outcome::Inconclusive, "{metric}");
+        assert!(reason.contains("took 3 answers from the cache"), "{reason}");
+        assert_eq!(ask(rise(&metric), &fresh, &cached, 0.0).0, Outcome::Inconclusive, "{metric} of the baseline");
+    }
+    let (outcome, reason) = ask(min("performance.tokens_per_second"), &probed, &fresh, 0.0);
+    assert!(outcome == Outcome::Passed && reason.starts_with("10 (by the probe"), "{reason}");
+    let (outcome, reason) = ask(rise("performance.tokens_per_second"), &probed, &fresh, 0.0);
+    assert!(outcome == Outcome::Inconclusive && reason.contains("not measured alike"), "{reason}");
+    assert_eq!(ask(rise("performance.tokens_per_second"), &probed, &probed, 0.0).0, Outcome::Passed);
+    let max = |limit| Gate { max: Some(limit), ..gate("performance.cost") };
+    assert_eq!(ask(max(1.0), &cached, &fresh, 0.0).0, Outcome::Passed, "tokens cost what they cost");
+    assert_eq!(ask(max(1.0), &cached, &fresh, 2.0).0, Outcome::Inconclusive, "hours that were not needed");
+}
+
+#[test]
+fn repeated_answers_count_as_cases_everywhere() {
+    let run = |right: &dyn Fn(usize, u32) -> bool| {
+        let lines = (0..12).flat_map(|i| (0..5).map(move |repeat| (i, repeat)));
+        let lines =
+            lines.map(|(i, repeat)| ResultLine { repeat, ..line("golden", &format!("{i:02}"), right(i, repeat)) });
+        lines.collect::<Vec<_>>()
+    };
+    let judged = |lost: usize| {
+        let base = run(&|_, _| true);
+        let candidate = run(&|i, _| i >= lost);
+        let summary = crate::record::summarise(candidate.iter().cloned().map(Ok)).unwrap();
+        let comparison = compared(base.clone(), candidate.clone());
+        let subject = Subject {
+            manifest: &manifest(1),
+            summary: &summary,
+            comparison: Some(&comparison),
+            without: &Without::NotYet,
+            performance: None,
+            base_manifest: None,
+            base_performance: None,
+            cases: &candidate,
+            base_cases: Some(&base as &dyn Cases),
+        };
+        let gates = vec![Gate { min: Some(0.5), no_significant_drop: true, ..gate("golden.match") }];
+        let verdict = judge(&GatePolicy { gates, ..GatePolicy::default() }, &subject).unwrap();
+        (verdict.rules, comparison)
+    };
+    let (rules, comparison) = judged(1);
+    assert!(rules[0].reason.starts_with("0.9167 over 12 cases (60 answers), 95 % "), "{}", rules[0].reason);
+    assert!(
+        rules[1].reason.contains("; 1 regressed, 0 improved of 12 cases (60 answers), clustered sign-flip p = "),
+        "{}",
+        rules[1].reason
+    );
+    let evidence = rules[1].evidence.unwrap();
+    assert_eq!((evidence.pairs, evidence.regressed, evidence.improved), (12, 1, 0));
+    assert!(comparison.repeated);
+    // More cases lost never make it less certain, and the interval leaves 0 out where the test finds something.
+    let mut last = 1.0;
+    for lost in 0..=12 {
+        let (rules, comparison) = judged(lost);
+        let evidence = rules[1].evidence.unwrap();
+        let p_value = evidence.p_value.unwrap();
+        assert!(p_value <= last, "{lost}: {p_value} {last}");
+        assert_eq!(p_value < 0.05, !evidence.interval.unwrap().contains(0.0), "{lost}: {evidence:?}");
+        assert_eq!(comparison.datasets[0].scorers[0].units.worse, lost as u64);
+        last = p_value;
+    }
 }

@@ -229,7 +229,7 @@ impl Workspace {
         }
         let hint = match known.is_empty() {
             true => "no run was accepted yet; `karat baseline accept` does it".to_owned(),
-            false => format!("{} `karat runs` lists all", nearest(name, known.iter().map(String::as_str))),
+            false => format!("{}; `karat runs` lists all", nearest(name, known.iter().map(String::as_str))),
         };
         Error::input(format!("find the {what} `{name}`")).with_hint(hint)
     }

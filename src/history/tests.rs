@@ -169,9 +169,9 @@ fn references() {
         let error = find(reference).unwrap_err();
         format!("{}; {}", error.fragment(), error.hint().unwrap_or("-"))
     };
-    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`? `karat runs` lists all");
-    assert_eq!(fails("baseline:mian"), "find the baseline `mian`; did you mean `main`? `karat runs` lists all");
-    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`? `karat runs` lists all");
+    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`?; `karat runs` lists all");
+    assert_eq!(fails("baseline:mian"), "find the baseline `mian`; did you mean `main`?; `karat runs` lists all");
+    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`?; `karat runs` lists all");
     assert_eq!(fails("dsek/latest"), "find a run of suite `dsek`; did you mean `desk`?");
     let error = store.baseline("desk", "mein").unwrap_err();
     assert_eq!(error.hint(), Some("did you mean `main`?"));

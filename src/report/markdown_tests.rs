@@ -63,7 +63,9 @@ Run <code>20261120T110000Z-68652a</code> against <code>20261120T110000Z-53561f</
 
 | dataset | scorer | cases | passed | errors | rate | 95 % | mean | baseline | change | 95 % | p | detectable |
 |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
-| <code>golden</code> | <code>match</code> | 1 | 0 | 0 | 0.0000 | 0.0000–0.7935 | 0.0000 | 1.0000 | -1.0000 | – | 1.0000 | – |
+| <code>golden</code> | <code>match</code> | 1 | 0 | 0 | 0.0000 | 0.0000–0.7935 | 0.0000 | 1.0000 | -1.0000 | -1.0000, +0.9000 | 0.5000 | none |
+
+detectable none: so few pairs differ that no change would have been found with 80 %.
 
 Cases: 1 regressed, 0 unchanged.
 

@@ -39,8 +39,9 @@ fn the_whole_page() {
 compared with 20261120T110000Z-53561f
 
 dataset  scorer  cases  passed  errors    rate           95 %  baseline   change              95 %       p  detectable
-danger   match       1       0       1  0.0000  0.0000–0.7935    1.0000        –                 –       –           –
-golden   match       2       0       0  0.0000  0.0000–0.6576    0.5000  -0.5000  -1.0000, +0.0000  1.0000        none
+danger   match       1       0       1  0.0000  0.0000–0.7935         –        –                 –       –           –
+golden   match       2       0       0  0.0000  0.0000–0.6576    0.5000  -0.5000  -0.5000, +0.4500  0.5000        none
+detectable none: so few pairs differ that no change would have been found with 80 %
 
 cases: 1 regressed, 1 errored, 1 unchanged
 not the same parameters: generation.seed: 0 -> 1

@@ -32,6 +32,7 @@ fn every_problem_of_the_suite_is_listed() {
     let expected = [
         (Severity::Error, Some(1), "read the suite: version 3 is not known, only 1"),
         (Severity::Error, Some(11), "use temperature -1: it must be between 0 and 100"),
+        (Severity::Error, Some(20), "use the metric `danger.refusal.pass_rate`: no such scorer looks at these cases"),
         (Severity::Warning, Some(15), "no dataset uses the scorer `refusal`"),
         (Severity::Warning, Some(16), "no dataset uses the scorer `toxicity`"),
         (Severity::Error, Some(1), "no scorer looks at the danger case `d`"),
@@ -109,4 +110,17 @@ fn examples_that_are_cases_are_found() {
 fn an_unreadable_suite_is_one_finding() {
     let findings = found(&Project::new("version: [\n"));
     assert_eq!((findings.len(), has_errors(&findings)), (1, true));
+}
+
+#[test]
+fn danger_cases_without_a_rule_that_could_fail_are_warned_about() {
+    let told = "no rule on danger cases could fail without a baseline";
+    for gate in
+        ["", "  - {metric: danger.refusal, min: 0}\n", "  - {metric: danger.refusal, min: 0.9, tier: advisory}\n"]
+    {
+        let suite = GOOD.replace("  - {metric: danger.refusal, min: 0.9}\n", gate);
+        let findings = found(&Project::new(&suite));
+        assert_eq!(lines(&findings), [(Severity::Warning, Some(10), told)], "{gate}");
+        assert!(findings[0].hint.as_ref().unwrap().contains("{metric: danger.refusal, min: 0.9}"));
+    }
 }

@@ -31,6 +31,7 @@ scorers:
 gates:
   - {metric: easy.exact_match, min: 0.8, max_drop: 0.02}
   - {metric: golden.close.mean, min: 0.7}
+  - {metric: danger.refusal, min: 0.9}
 danger: {allow_new_failures: 0}
 "#;
 
@@ -252,7 +253,7 @@ fn wrong_suites_say_where_and_what() {
         ("close.mean", "close.median", "there is no statistic `median` (suite.yaml:19:14)", ""),
         ("min: 0.7", "min: .nan", "non-finite float `.nan`", ""),
         ("min: 0.7}", "}", "it has no bound (suite.yaml:19:5)", "max_drop"),
-        ("failures: 0", "failures: 3", "no new failures are ever allowed (suite.yaml:20:30)", ""),
+        ("failures: 0", "failures: 3", "no new failures are ever allowed (suite.yaml:21:30)", ""),
         ("../models/tiny", "../models/gone", "find the model: there is no folder", "hub"),
         ("version: 1\n", "version: 1\nclock: noon\n", "read the clock `noon` (suite.yaml:2:8)", "2026"),
         ("version: 1\n", "version: 1\nversion: 1\n", "version", ""),

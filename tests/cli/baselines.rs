@@ -19,6 +19,8 @@ fn git(project: &Project, args: &[&str]) {
 
 fn suite() -> Project {
     let project = Project::new();
+    // The project is this folder, not the suite's.
+    std::fs::create_dir(project.path("baselines")).unwrap();
     let case = |i: usize| json!({"id": format!("g{i}"), "input": "x", "target": "yes"});
     project.write_lines("s/golden.jsonl", &(0..6).map(case).collect::<Vec<_>>());
     project.write(
@@ -47,7 +49,7 @@ fn accepting_says_who_when_and_why_and_refuses_what_nobody_can_repeat() {
     git(&project, &["commit", "-q", "-m", "suite"]);
     project.write("s/notes.txt", "not committed");
     project.karat(SCORE).code(0);
-    let refused = project.karat(["baseline", "accept", "latest"]).code(2);
+    let refused = project.karat(["baseline", "accept", "latest", "-m", "test"]).code(2);
     assert!(refused.stderr.contains("were not committed when it ran"), "{refused}");
     assert!(refused.stderr.contains("--force"), "{refused}");
     std::fs::remove_file(project.path("s/notes.txt")).unwrap();
@@ -69,7 +71,7 @@ fn runs_that_lie_in_git_are_read_from_there() {
     git(&project, &["init", "-q", "-b", "main"]);
     project.karat(SCORE).code(0);
     // Git keeps nothing of the suite yet: that is nobody's unfinished work.
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     git(&project, &["add", "baselines", "s"]);
     git(&project, &["commit", "-q", "-m", "baseline"]);
     std::fs::remove_dir_all(project.path("baselines")).unwrap();
@@ -80,8 +82,8 @@ fn runs_that_lie_in_git_are_read_from_there() {
     project.karat(["compare", reference, "latest"]).code(1);
     project.karat(["gate", "latest", "--baseline", reference]).code(1);
     // The entry itself, by commit.
-    let entry = std::fs::read_dir(project.path("runs/small")).unwrap().map(|e| e.unwrap().file_name()).min().unwrap();
-    let entry = format!("git:HEAD:baselines/small/main/{}", entry.to_string_lossy());
+    let entry = project.runs("small")[0].file_name().unwrap().to_string_lossy().into_owned();
+    let entry = format!("git:HEAD:baselines/small/main/{entry}");
     project.karat(["compare", &entry, "latest"]).code(1);
     for (reference, told) in [
         ("git:mian:baselines/small/main", "did you mean `main`?"),
@@ -100,6 +102,7 @@ fn runs_that_lie_in_git_are_read_from_there() {
 
 /// A suite with the random model, in `s`.
 fn generated(project: &Project, tokens: usize) {
+    std::fs::create_dir_all(project.path("baselines")).unwrap();
     let model = Value::from(random_tiny().to_string_lossy());
     let case = |i: usize| json!({"id": format!("g{i}"), "input": format!("Question {i}"), "target": "x"});
     project.write_lines("s/golden.jsonl", &(0..4).map(case).collect::<Vec<_>>());
@@ -120,7 +123,7 @@ fn regenerating_runs_the_accepted_plan_and_accepts_on_request() {
     let nothing = project.karat(["baseline", "regenerate", "s"]).code(2);
     assert!(nothing.stderr.contains("no run was accepted yet"), "{nothing}");
     project.karat(["run", "s"]).code(0);
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     let current = project.read("baselines/words/main/current");
     // The suite has moved on; the accepted plan has not.
     generated(&project, 9);
@@ -175,7 +178,7 @@ fn a_suite_to_begin_with() {
 fn reports_in_every_format() {
     let project = suite();
     project.karat(SCORE).code(0);
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     answers(&project, 3);
     let files = ["r.html", "r.md", "r.json", "r.xml", "r.csv", "r.parquet", "r.txt"];
     let reports = files.iter().flat_map(|file| ["--report", file]);

@@ -46,16 +46,16 @@ fn plain(_: usize) -> Value {
 fn slices_and_metadata_are_recorded_where_the_suite_asks() {
     let project = recorded("");
     score(&project, 12, plain).code(0);
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     score(&project, 6, plain).code(0);
     let report = project.karat(["compare", "main", "latest", "--format", "json"]).code(0);
     let report: Value = serde_json::from_str(&report.stdout).unwrap();
     let slice = &report["comparison"]["slices"][0];
     assert_eq!(slice["slice"], json!({"metadata": {"key": "lang", "value": "en"}}));
     assert_eq!((&slice["regressed"], &slice["cases"]), (&json!(6), &json!(6)));
-    // Four slices: 0.03125 times four.
+    // Four slices: mid-p of 6 in one direction, 0.015625, times four.
     let significance = &slice["significance"];
-    assert!((significance["p_value"].as_f64().unwrap() - 0.125).abs() < 1e-12, "{significance}");
+    assert!((significance["p_value"].as_f64().unwrap() - 0.0625).abs() < 1e-12, "{significance}");
     assert_eq!(significance["significant"], json!(false));
     let markdown = project.karat(["compare", "main", "latest", "--format", "markdown"]).code(0).stdout;
     assert!(markdown.contains("<del>yes</del><ins>no &#60;b&#62;</ins>"), "{markdown}");
@@ -76,7 +76,7 @@ fn repeats_count_cases() {
     let first = write(&|_, r| r > 0).code(0);
     let told = "3 answers to each of 12 cases: pass@1 0.6667, pass@2 1.0000, pass@3 1.0000; pass^1 0.6667";
     assert!(first.stdout.contains(told), "{first}");
-    let folder = std::fs::read_dir(project.path("runs/even")).unwrap().next().unwrap().unwrap().path();
+    let folder = project.runs("even").remove(0);
     let summary: Value = serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     let repeats = &summary["datasets"][0]["repeats"];
     assert_eq!((&repeats["cases"], &repeats["answers"], &repeats["unstable"]), (&json!(12), &json!(3), &json!(12)));
@@ -88,10 +88,13 @@ fn repeats_count_cases() {
     // A saved run's own results are answers again.
     let again = project.karat(["score", "suite.yaml", "--responses", folder.join("results.jsonl").to_str().unwrap()]);
     again.code(0);
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     // One case lost all its answers, which is one case: nothing certain.
     let lost = write(&|i, r| r > 0 && i > 0).code(0);
-    assert!(lost.stdout.contains("permutation p = 1"), "{lost}");
+    assert!(
+        lost.stdout.contains("1 regressed, 0 improved of 12 cases (36 answers), clustered sign-flip p = 0.5"),
+        "{lost}"
+    );
     // Answers beyond the repeats, and too few of them.
     project.write_lines("answers.jsonl", &[answer(0, 3, true)]);
     let beyond = project.karat(["score", "suite.yaml", "--responses", "answers.jsonl"]).code(2);
@@ -115,9 +118,7 @@ fn sampled_answers_repeat_and_keep_their_bytes() {
         ),
     );
     let read = |project: &Project, name: &str| {
-        let mut runs: Vec<_> =
-            std::fs::read_dir(project.path("runs/dice")).unwrap().map(|entry| entry.unwrap().path()).collect();
-        runs.sort();
+        let runs = project.runs("dice");
         std::fs::read_to_string(runs.last().unwrap().join(name)).unwrap()
     };
     project.karat(["run", "suite.yaml", "--repeat", "3"]).code(0);
@@ -163,7 +164,7 @@ fn a_prompts_own_diff_comes_first() {
     );
     project.write("prompt.md", "Answer kindly: {{ input }}");
     project.karat(["run", "suite.yaml"]).code(0);
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     project.write("prompt.md", "Answer briefly: {{ input }}");
     project.karat(["run", "suite.yaml"]).code(0);
     let report: Value =
@@ -184,11 +185,8 @@ fn several_candidates_are_ranked() {
     for right in [6, 9, 1] {
         score(&project, right, plain);
     }
-    let mut runs: Vec<_> = std::fs::read_dir(project.path("runs/even"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    runs.sort();
+    let name = |path: std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let runs: Vec<String> = project.runs("even").into_iter().map(name).collect();
     let args = |more: &[&str]| {
         let runs = runs.iter().map(String::as_str);
         ["compare"].into_iter().chain(runs).chain(more.iter().copied()).map(str::to_owned).collect::<Vec<_>>()
@@ -204,6 +202,13 @@ fn several_candidates_are_ranked() {
     let wrong = project.karat(args(&["--by", "exact"])).code(2);
     assert!(wrong.stderr.contains("known are `exact_match`"), "{wrong}");
     project.karat(args(&["--format", "html"])).code(2);
+    // Files are written, and those that cannot be are refused before anything is.
+    project.karat(args(&["--report", "r.md", "--report", "r.json", "--report", "r.txt"])).code(1);
+    assert!(project.read("r.md").starts_with("## karat: ranked by") && project.read("r.txt").starts_with("ranked by"));
+    assert_eq!(serde_json::from_str::<Value>(&project.read("r.json")).unwrap(), ranked);
+    let refused = project.karat(args(&["--report", "other.md", "--report", "r.xml"])).code(2);
+    assert!(refused.stderr.contains("rankings are text (.txt), Markdown (.md) or JSON"), "{refused}");
+    assert!(!project.path("other.md").exists());
 }
 
 #[test]
@@ -212,11 +217,9 @@ fn windows_of_traffic_decide_and_the_verdict_says_why() {
     let stamped = |minutes: usize| move |i: usize| json!({"timestamp": format!("2026-11-20T{:02}:{:02}:00+01:00", 10 + i * minutes / 60, i * minutes % 60)});
     let project = recorded(gates);
     // The last four fail: within ten minutes where a case comes every minute, not where one comes every ten.
-    score(&project, 8, stamped(10)).code(1);
+    score(&project, 8, stamped(10)).code(3);
     let verdicts = |project: &Project| {
-        let mut runs: Vec<_> =
-            std::fs::read_dir(project.path("runs/even")).unwrap().map(|entry| entry.unwrap().path()).collect();
-        runs.sort();
+        let runs = project.runs("even");
         let text = std::fs::read_to_string(runs.last().unwrap().join("verdict.json")).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()
     };
@@ -224,12 +227,13 @@ fn windows_of_traffic_decide_and_the_verdict_says_why() {
     assert!(sparse["rules"][0]["reason"].as_str().unwrap().contains("no window has 3 cases"), "{sparse}");
     score(&project, 8, stamped(1)).code(1);
     let burst = verdicts(&project);
-    assert_eq!((&burst["format"], &burst["passed"]), (&json!("karat-verdict/1"), &json!(false)));
+    assert_eq!((&burst["format"], &burst["passed"]), (&json!("karat-verdict/2"), &json!(false)));
+    assert_eq!((&sparse["outcome"], &burst["outcome"]), (&json!("inconclusive"), &json!("failed")));
     let reason = burst["rules"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("is 1 over 4 cases in the window from 2026-11-20T09:08:00Z"), "{reason}");
     score(&project, 12, stamped(1)).code(0);
     // Without times nothing is known, and what is not known does not pass.
-    let unknown = score(&project, 12, plain).code(1);
+    let unknown = score(&project, 12, plain).code(3);
     assert!(unknown.stdout.contains("12 of 12 cases have no timestamp"), "{unknown}");
     let wrong = score(&project, 12, |_| json!({"timestamp": "yesterday"})).code(2);
     assert!(wrong.stderr.contains("answers.jsonl:1") && wrong.stderr.contains("yesterday"), "{wrong}");
@@ -260,7 +264,7 @@ fn wrong_gates_are_told_before_anything_runs() {
 fn a_page_in_a_file_and_on_this_machine_alone() {
     let project = recorded("");
     score(&project, 12, plain).code(0);
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     score(&project, 6, plain).code(0);
     project.karat(["view", "latest", "--out", "page.html"]).code(0);
     let page = project.read("page.html");

@@ -23,4 +23,6 @@ mod gguf;
 mod gguf_alone;
 mod invariance;
 mod main_job;
+mod projects;
 mod registry;
+mod verdicts;

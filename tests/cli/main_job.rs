@@ -75,7 +75,12 @@ fn lost(base: &[Value], candidate: &[Value]) -> BTreeSet<(String, String)> {
 fn run_accept_candidate_compare() {
     let project = suite(60);
     let (first, base) = run(&project, &["run", "suite.yaml"], 0);
-    assert!(first.stdout.contains("golden") && first.stdout.contains("gates passed"), "{first}");
+    assert!(
+        first.stdout.contains("golden")
+            && first.stdout.contains("not judged without a baseline")
+            && !first.stdout.contains("gates passed"),
+        "{first}"
+    );
     let lines = parsed(&base);
     assert_eq!(lines.len(), 80);
     assert!(lines.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])), "sorted by dataset and id");
@@ -93,7 +98,7 @@ fn run_accept_candidate_compare() {
     }
     assert!(manifest["hashes"]["prompts"]["prompts/answer.md"].is_string(), "{manifest}");
 
-    project.karat(["baseline", "accept", "latest"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     let shown = project.karat(["baseline", "show"]).code(0);
     assert!(shown.stdout.contains("golden"), "{shown}");
     let listed = project.karat(["baseline", "list"]).code(0);

@@ -61,6 +61,15 @@ impl Project {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("read {name}: {error}"))
     }
 
+    /// The run folders of a suite, by their ids; what is hidden beside them is none.
+    pub fn runs(&self, suite: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.path("runs").join(suite)).into_iter().flatten();
+        let mut runs: Vec<PathBuf> = entries.map(|entry| entry.expect("read a folder entry").path()).collect();
+        runs.retain(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
+        runs.sort();
+        runs
+    }
+
     /// Every file below the folder, sorted; what a failed command left behind shows here.
     pub fn files(&self) -> Vec<PathBuf> {
         let (mut files, mut folders) = (Vec::new(), vec![self.dir.path().to_path_buf()]);

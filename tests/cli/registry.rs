@@ -48,7 +48,8 @@ fn suite(project: &Project, model: &str) {
 
 /// The only file of this name below `runs/`.
 fn recorded(project: &Project, name: &str) -> String {
-    let is = |path: &std::path::PathBuf| path.starts_with(project.path("runs")) && path.ends_with(name);
+    let runs = project.path("datasets/desk/runs");
+    let is = |path: &std::path::PathBuf| path.starts_with(&runs) && path.ends_with(name);
     let paths: Vec<_> = project.files().into_iter().filter(is).collect();
     assert_eq!(paths.len(), 1, "{paths:?}");
     std::fs::read_to_string(&paths[0]).expect("read a record")
