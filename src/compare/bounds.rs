@@ -1,7 +1,7 @@
 //! Bounds of one metric of scores: absolute, relative, significance, non-inferiority; paired or not.
 
 use super::effect::Detectable;
-use super::gate::{Ruled, Subject, Test, Tests, failed, number, open, outcome, p_text, turned, unjudged};
+use super::gate::{Ruled, Subject, Test, Tests, failed, number, open, outcome, p_text, signed, turned, unjudged};
 use super::metric::{Change, PairedValue, Statistic};
 use super::view::{Errors, Said, said};
 use super::{Metric, effect};
@@ -143,7 +143,7 @@ impl Asked<'_> {
         let (cases, cases_total) = if culprits { (held.regressed, held.regressed_total) } else { (vec![], 0) };
         let mut reason = held.reason;
         if let (Relative::NonInferior(_), Some(Interval { low, high })) = (relative, held.seen.covering()) {
-            reason.push_str(&format!("; judged by {low:+.4} to {high:+.4}"));
+            reason.push_str(&format!("; judged by {} to {}", signed(low), signed(high)));
         }
         match (outcome, held.errored) {
             (Outcome::Inconclusive, 0) => reason.push_str("; too few pairs to say"),
@@ -287,7 +287,7 @@ fn two_samples(
 fn change_text(change: &Change) -> String {
     let mut text = format!("{} to {}, {:+.4}", number(change.base), number(change.candidate), change.moved());
     if let Some(interval) = change.interval {
-        text.push_str(&format!(" (95 % {:+.4} to {:+.4})", interval.low, interval.high));
+        text.push_str(&format!(" (95 % {} to {})", signed(interval.low), signed(interval.high)));
     }
     text
 }

@@ -110,9 +110,9 @@ impl From<RuleResult> for Ruled {
 /// # Errors
 /// Cases that cannot be read.
 pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
-    let mut rules: Vec<Ruled> = danger::rules(subject).into_iter().map(Ruled::from).collect();
+    let mut rules: Vec<Ruled> = baseline_rule(policy, subject).into_iter().map(Ruled::from).collect();
+    rules.extend(danger::rules(subject).into_iter().map(Ruled::from));
     rules.extend(complete::rule(policy.errors, subject).map(Ruled::from));
-    rules.extend(baseline_rule(subject).map(Ruled::from));
     let mut views = BTreeMap::new();
     for gate in &policy.gates {
         let view = match gate.filter.is_empty() {
@@ -152,11 +152,19 @@ fn guards(policy: &GatePolicy, manifest: &Manifest) -> bool {
     policy.gates.iter().any(|gate| gate.guards(&danger))
 }
 
-/// A baseline that should be there and cannot be used leaves the verdict open, whatever the other rules say.
-fn baseline_rule(subject: &Subject<'_>) -> Option<RuleResult> {
+/// A baseline that should be there and cannot be used, or that shares no case with the run, leaves the verdict open, whatever
+/// the other rules say. Arms of a canary share none.
+fn baseline_rule(policy: &GatePolicy, subject: &Subject<'_>) -> Option<RuleResult> {
+    let rule = "baseline: there is one to compare with".to_owned();
     match (subject.comparison, subject.without) {
-        (None, Without::Missing(why)) => Some(open("baseline: there is one to compare with".into(), None, why.clone())),
-        _ => None,
+        (None, Without::Missing(why)) => Some(open(rule, None, why.clone())),
+        (Some(comparison), _) => {
+            let shared: u64 = comparison.datasets.iter().map(|dataset| dataset.cases.common_base.cases).sum();
+            let unpaired = policy.gates.iter().any(|gate| gate.unpaired);
+            let why = || format!("run `{}` shares no case with this one", comparison.base.run_id);
+            (shared == 0 && !unpaired).then(|| open(rule, None, why()))
+        }
+        (None, _) => None,
     }
 }
 
@@ -247,7 +255,7 @@ pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) 
     match subject.without {
         Without::NotYet => skipped("not judged: no baseline yet"),
         Without::NotAsked => skipped("not judged: --no-baseline"),
-        Without::Missing(why) => open(rule, limit, why.clone()),
+        Without::Missing(_) => open(rule, limit, "not judged: the baseline cannot be used".into()),
     }
 }
 
@@ -256,6 +264,14 @@ pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     let short = text.trim_end_matches('0').trim_end_matches('.');
     if short == "-0" { "0".into() } else { short.into() }
+}
+
+/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude.
+pub(super) fn signed(value: f64) -> String {
+    match value.abs() < 5e-5 && value != 0.0 {
+        true => format!("{value:+.0e}"),
+        false => format!("{:+.4}", value + 0.0),
+    }
 }
 
 /// A p-value: four decimals, or its order of magnitude.

@@ -124,7 +124,9 @@ fn current(folder: &Path, entries: &[RunEntry]) -> Result<Current> {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == ErrorKind::NotFound && entries.is_empty() => return Ok(Current::None),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let why = format!("`{}` is missing, and there are {} entries", path.display(), entries.len());
+            let entries =
+                if entries.len() == 1 { "1 entry is".into() } else { format!("{} entries are", entries.len()) };
+            let why = format!("`{}` is missing, and {entries} there", path.display());
             return Ok(Current::Broken(why));
         }
         Err(e) => return Err(Error::io("read", &path, e)),

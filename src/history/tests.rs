@@ -229,7 +229,7 @@ fn a_broken_current_is_no_first_run() {
         other => panic!("{other:?}"),
     };
     fs::remove_file(&current).unwrap();
-    assert!(broken().ends_with("is missing, and there are 1 entries"), "{}", broken());
+    assert!(broken().ends_with("is missing, and 1 entry is there"), "{}", broken());
     fs::write(&current, "../elsewhere").unwrap();
     assert!(broken().ends_with("names no run"), "{}", broken());
     fs::write(&current, b"\xff\x00").unwrap();

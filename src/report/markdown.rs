@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::rows::{repeats, rows, scorer_name};
-use super::text::{NONE_DETECTABLE, count, detectable, number, one_line, p_value, visible};
+use super::text::{NONE_DETECTABLE, count, detectable, number, one_line, p_value, signed, signed_interval, visible};
 use super::{Errored, Report};
 use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Decision, Outcome, TextSide, Verdict, word_diff};
 use crate::dataset::Kind;
@@ -220,10 +220,10 @@ fn table(out: &mut String, report: &Report<'_>) {
             number(f.mean)
         );
         if compared {
-            let change = row.difference.map_or("–".into(), |d| format!("{:+.4}", d.difference));
+            let change = row.difference.map_or("–".into(), |d| signed(d.difference));
             let change = if row.significance.is_some_and(|s| s.significant) { format!("**{change}**") } else { change };
             let interval = row.difference.and_then(|d| d.interval);
-            let interval = interval.map_or("–".into(), |i| format!("{:+.4}, {:+.4}", i.low, i.high));
+            let interval = interval.map_or("–".into(), signed_interval);
             let p = row.significance.map_or("–".into(), |s| p_value(s.p_value));
             let detectable = detectable(row.detectable());
             let _ = write!(out, " {} | {change} | {interval} | {p} | {detectable} |", number(row.base_rate));

@@ -2,7 +2,7 @@
 
 use super::markdown::code;
 use super::page::{Column, Page, Paint, Style, wrap};
-use super::text::{NONE_DETECTABLE, detectable, number, p_value};
+use super::text::{NONE_DETECTABLE, detectable, number, p_value, signed, signed_interval};
 use crate::compare::{Cost, Decision, Detectable, RankedRun, Ranking};
 use crate::error::{Error, Result};
 
@@ -116,12 +116,12 @@ fn paint(run: &RankedRun) -> Paint {
 }
 
 fn change(run: &RankedRun) -> String {
-    run.difference.map_or("–".into(), |difference| format!("{:+.4}", difference.difference))
+    run.difference.map_or("–".into(), |difference| signed(difference.difference))
 }
 
 fn change_interval(run: &RankedRun) -> String {
     let interval = run.difference.and_then(|difference| difference.interval);
-    interval.map_or("–".into(), |i| format!("{:+.4}, {:+.4}", i.low, i.high))
+    interval.map_or("–".into(), signed_interval)
 }
 
 fn p(run: &RankedRun) -> String {

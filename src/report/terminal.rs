@@ -2,7 +2,9 @@
 
 use super::page::{Column, Page, Paint, wrap};
 use super::rows::{Figures, Row, repeats, rows, scorer_name};
-use super::text::{NONE_DETECTABLE, changed_words, count, detectable, number, one_line, p_value};
+use super::text::{
+    NONE_DETECTABLE, changed_words, count, detectable, number, one_line, p_value, signed, signed_interval,
+};
 use super::{Errored, Report};
 use crate::compare::{
     CaseChange, ChangeKind, Comparison, Decision, Effect, Outcome, RuleResult, SliceComparison, Tier, Verdict,
@@ -274,10 +276,10 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
                 d if real && d > 0.0 => Paint::Good,
                 _ => Paint::Plain,
             };
-            (paint, format!("{:+.4}", difference.difference))
+            (paint, signed(difference.difference))
         }));
         table.push(Column::right("95 %", 3, rows, |row| {
-            let interval = row.difference.and_then(|d| d.interval).map(|i| format!("{:+.4}, {:+.4}", i.low, i.high));
+            let interval = row.difference.and_then(|d| d.interval).map(signed_interval);
             plain(interval.unwrap_or_else(|| "–".into()))
         }));
         table.push(Column::right("p", 1, rows, |row| {

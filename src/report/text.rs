@@ -1,6 +1,7 @@
 //! Making any text safe and short enough to show on one line.
 
 use crate::compare::{Detectable, TextSide, word_diff};
+use crate::stats::Interval;
 
 /// Replaces what a terminal or a reader's eye would obey instead of showing: control characters, escape sequences,
 /// direction marks and invisible characters, as `\u{1b}`; line breaks and tabs as `\n`, `\r`, `\t`.
@@ -96,6 +97,20 @@ pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:.4}"))
 }
 
+/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
+/// that leaves 0 out does not look like 0.
+pub(super) fn signed(value: f64) -> String {
+    match value.abs() < 5e-5 && value != 0.0 {
+        true => format!("{value:+.0e}"),
+        false => format!("{:+.4}", value + 0.0),
+    }
+}
+
+/// An interval of a difference.
+pub(super) fn signed_interval(interval: Interval) -> String {
+    format!("{}, {}", signed(interval.low), signed(interval.high))
+}
+
 /// A p-value: four decimals, or its order of magnitude.
 pub(super) fn p_value(p: f64) -> String {
     if p >= 1e-4 { format!("{p:.4}") } else { format!("{p:.0e}") }
@@ -137,6 +152,11 @@ mod tests {
             changed_words(prompt, other, 120),
             "You are the [-support-]{+help+} desk of an inve…ed shop. Answer [-briefly.-]{+briefly, please.+}"
         );
+        assert_eq!(
+            (signed(-0.0), signed(0.00001), signed(-f64::MIN_POSITIVE)),
+            ("+0.0000".into(), "+1e-5".into(), "-2e-308".into())
+        );
+        assert_eq!(signed(-0.25), "-0.2500");
         assert_eq!(p_value(0.25), "0.2500");
         assert_eq!(p_value(4.43e-6), "4e-6");
     }

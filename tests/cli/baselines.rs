@@ -20,7 +20,7 @@ fn git(project: &Project, args: &[&str]) {
 fn suite() -> Project {
     let project = Project::new();
     // The project is this folder, not the suite's.
-    std::fs::create_dir(project.path("baselines")).unwrap();
+    std::fs::create_dir(project.path("baselines")).expect("make a folder");
     let case = |i: usize| json!({"id": format!("g{i}"), "input": "x", "target": "yes"});
     project.write_lines("s/golden.jsonl", &(0..6).map(case).collect::<Vec<_>>());
     project.write(
@@ -102,7 +102,7 @@ fn runs_that_lie_in_git_are_read_from_there() {
 
 /// A suite with the random model, in `s`.
 fn generated(project: &Project, tokens: usize) {
-    std::fs::create_dir_all(project.path("baselines")).unwrap();
+    std::fs::create_dir_all(project.path("baselines")).expect("make a folder");
     let model = Value::from(random_tiny().to_string_lossy());
     let case = |i: usize| json!({"id": format!("g{i}"), "input": format!("Question {i}"), "target": "x"});
     project.write_lines("s/golden.jsonl", &(0..4).map(case).collect::<Vec<_>>());

@@ -27,7 +27,7 @@ fn suite(project: &Project, folder: &str, name: &str) {
 #[track_caller]
 fn karat(project: &Project, folder: &str, args: &[&str]) -> Run {
     let mut command = project.command(args);
-    fs::create_dir_all(project.path(folder)).unwrap();
+    fs::create_dir_all(project.path(folder)).expect("make a folder");
     command.current_dir(project.path(folder));
     let output = command.output().expect("start karat");
     Run::new(format!("{command:?}"), output)

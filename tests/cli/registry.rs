@@ -65,12 +65,12 @@ fn a_suite_in_a_subfolder_finds_the_entry_and_the_record_names_it() {
     let hashes = serde_json::to_value(hash_model(&random_tiny(), None).expect("hash a model")).expect("JSON");
     assert_eq!(manifest["hashes"]["models"]["generator"], hashes, "as for the folder itself");
     let by_name = recorded(&project, "results.jsonl");
-    std::fs::remove_dir_all(project.path("runs")).expect("remove the runs");
+    std::fs::remove_dir_all(project.path("datasets/desk/runs")).expect("remove the runs");
     suite(&project, "../../models/tiny/1");
     project.karat(["run", "datasets/desk/suite.yaml"]).code(0);
     assert_eq!(recorded(&project, "results.jsonl"), by_name);
     // `--model` starts from the working folder, not from the suite's.
-    std::fs::remove_dir_all(project.path("runs")).expect("remove the runs");
+    std::fs::remove_dir_all(project.path("datasets/desk/runs")).expect("remove the runs");
     project.karat(["run", "datasets/desk/suite.yaml", "--model", "tiny@1"]).code(0);
     assert_eq!(recorded(&project, "results.jsonl"), by_name);
 }
