@@ -66,7 +66,7 @@ struct AcceptArgs {
 
 #[derive(clap::Args)]
 struct RegenerateArgs {
-    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
     /// Name of the baseline (default: the suite's).
     #[arg(long)]

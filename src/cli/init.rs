@@ -13,7 +13,7 @@ pub struct Args {
     #[arg(default_value = "my-suite")]
     folder: PathBuf,
     /// The generator: a model folder, name@version of the registry, or org/name[@revision] on the hub (default:
-    /// karat-mini@2, where the registry has it).
+    /// karat-mini@2 of the registry above the folder, else above the karat program).
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
 }
@@ -90,16 +90,7 @@ fn name(folder: &Path) -> Result<String> {
 
 /// The generator as the suite spells it: paths from the working folder become whole ones.
 fn model(args: &Args, folder: &Path) -> Result<String> {
-    let Some(named) = &args.model else {
-        let (name, version) = DEFAULT;
-        return registry::find(folder, name, version).map(|_| format!("{name}@{version}")).map_err(|_| {
-            let error = Error::input(format!(
-                "choose a generator: no registry above `{}` has {name}@{version}",
-                folder.display()
-            ));
-            error.with_hint("name one: --model ./my-model, --model name@version or --model org/name@revision")
-        });
-    };
+    let Some(named) = &args.model else { return default_model(folder) };
     let text = match ModelRef::parse(named, Path::new("."))? {
         ModelRef::Folder(path) | ModelRef::Gguf(path) => {
             let whole = std::fs::canonicalize(&path).map_err(|e| Error::io("find the model", &path, e))?;
@@ -107,5 +98,35 @@ fn model(args: &Args, folder: &Path) -> Result<String> {
         }
         ModelRef::Registry { .. } | ModelRef::Hub { .. } => named.clone(),
     };
-    serde_json::to_string(&text).map_err(|e| Error::internal("write the model's name").caused_by(e))
+    quoted(&text)
+}
+
+/// [`DEFAULT`] by name where a registry above the folder has it, else the folder of its weights in the repository that
+/// karat was built in.
+fn default_model(folder: &Path) -> Result<String> {
+    let (name, version) = DEFAULT;
+    if registry::find(folder, name, version).is_ok() {
+        return Ok(format!("{name}@{version}"));
+    }
+    let program = std::env::current_exe().ok();
+    let beside = program.as_deref().and_then(Path::parent);
+    let found = beside.and_then(|beside| registry::find(beside, name, version).ok()).and_then(|found| found.local());
+    match found {
+        Some(weights) => {
+            let whole = std::fs::canonicalize(&weights).map_err(|e| Error::io("find the model", &weights, e))?;
+            quoted(&whole.to_string_lossy())
+        }
+        None => {
+            let error = Error::input(format!(
+                "choose a generator: no registry above `{}` has {name}@{version}",
+                folder.display()
+            ));
+            Err(error.with_hint("name one: --model ./my-model, --model name@version or --model org/name@revision"))
+        }
+    }
+}
+
+/// The text as YAML takes it.
+fn quoted(text: &str) -> Result<String> {
+    serde_json::to_string(text).map_err(|e| Error::internal("write the model's name").caused_by(e))
 }

@@ -11,7 +11,7 @@ use crate::suite::{has_errors, lint};
 /// Arguments of `karat lint`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
     #[command(flatten)]
     overrides: OverrideArgs,

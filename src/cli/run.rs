@@ -25,7 +25,7 @@ use crate::suite::{Overrides, Purpose, Suite};
 /// Arguments of `karat run`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
     /// Another generator: a model folder, name@version of the registry, or org/name[@revision] on the hub.
     #[arg(long, value_name = "MODEL")]

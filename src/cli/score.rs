@@ -18,7 +18,7 @@ use crate::suite::{Purpose, Suite};
 /// Arguments of `karat score`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The suite file, or its folder (default: datasets/support-desk/suite.yaml).
+    /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
     /// Recorded answers (JSONL): `id`, `output`, and `dataset` where ids are not unique in the suite; optional are
     /// `output_ids`, `finish` and `error`. Output of `karat generate` and results of a run will do. - is standard input.

@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::suite::Overrides;
 
-/// The suite that is meant when none is named.
-const DEFAULT: &str = "datasets/support-desk/suite.yaml";
+/// The suites that are meant when none is named: the first that is there.
+const DEFAULTS: [&str; 2] = ["suite.yaml", "datasets/support-desk/suite.yaml"];
 
-/// The suite file: as named, `suite.yaml` of a named folder, or the default.
+/// The suite file: as named, `suite.yaml` of a named folder, or a default.
 ///
 /// # Errors
-/// None is named and the default does not exist.
+/// None is named and no default exists.
 pub fn suite_path(named: Option<&Path>, command: &str) -> Result<PathBuf> {
     match named {
         Some(path) if path.is_dir() => Ok(path.join("suite.yaml")),
         Some(path) => Ok(path.to_owned()),
-        None if Path::new(DEFAULT).is_file() => Ok(DEFAULT.into()),
-        None => Err(Error::input(format!("find a suite: none is named and there is no `{DEFAULT}` here"))
-            .with_hint(format!("usage: karat {command} SUITE"))),
+        None => DEFAULTS.iter().find(|path| Path::new(path).is_file()).map(PathBuf::from).ok_or_else(|| {
+            let [own, repository] = DEFAULTS;
+            let error = format!("find a suite: none is named and there is no `{own}` or `{repository}` here");
+            Error::input(error).with_hint(format!("usage: karat {command} SUITE"))
+        }),
     }
 }
 

@@ -158,14 +158,24 @@ fn a_suite_to_begin_with() {
     assert!(second.stdout.contains("not the same prompt"), "{second}");
     project.karat(["view", "--out", "page.html"]).code(0);
     assert!(project.read("page.html").contains("Question:"));
+    // Within its folder it needs no name.
+    let within = project.command(["lint"]).current_dir(project.path("desk")).output().unwrap();
+    assert_eq!(within.status.code(), Some(0), "{within:?}");
     let twice = project.karat(args).code(2);
     assert!(
         twice.stderr.contains("desk/suite.yaml") && twice.stderr.contains("nothing is ever overwritten"),
         "{twice}"
     );
-    // Nothing is left where no model is to be had.
-    let lost = project.karat(["init", "other"]).code(2);
-    assert!(lost.stderr.contains("--model"), "{lost}");
+    // Elsewhere it takes the model of the repository that it was built in; an installed program has none beside it, and
+    // nothing is left where no model is to be had.
+    project.karat(["init", "here"]).code(0);
+    let weights = std::fs::canonicalize(repository("models/karat-mini/2")).unwrap();
+    assert!(project.read("here/suite.yaml").contains(&format!("{{model: {:?}}}", weights.to_str().unwrap())));
+    std::fs::copy(env!("CARGO_BIN_EXE_karat"), project.path("installed")).unwrap();
+    let lost =
+        Command::new(project.path("installed")).args(["init", "other"]).current_dir(project.path("")).output().unwrap();
+    assert_eq!(lost.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&lost.stderr).contains("--model"), "{lost:?}");
     assert!(!project.path("other").exists());
     // With a registry above, the model of this repository is taken.
     let entry = repository("models/karat-mini@2.yaml");

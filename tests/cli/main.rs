@@ -15,6 +15,7 @@ mod bad_input;
 mod bad_model;
 mod baselines;
 mod cache;
+mod compatibility;
 mod devices;
 mod encoders;
 mod engine;

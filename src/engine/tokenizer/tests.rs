@@ -89,6 +89,9 @@ proptest! {
             let mut matcher = StopMatcher::new(&tokenizer, &stops, true);
             let stopped = ids.iter().find_map(|id| matcher.push(*id).expect("decodes"));
             let whole = tokenizer.decode(&ids, true).expect("decodes");
+            // Nor can it know that a later token rewrites text: `éa` is met before `b` makes it `éX`.
+            let kept = |n: usize| whole.starts_with(&tokenizer.decode(&ids[..n], true).expect("decodes"));
+            if name == "not streamed" && !(1..ids.len()).all(kept) { continue }
             let expected = stops.iter().filter_map(|s| whole.find(s.as_str()).map(|at| (at + s.len(), at))).min();
             match (stopped, expected) {
                 (Some(stopped), Some((_, at))) => {
