@@ -115,10 +115,16 @@ pub fn policy(manifest: &Manifest) -> GatePolicy {
             .push(Unreadable { gate, reason: format!("this version of karat does not understand it: {error}") });
     };
     let mut gates = Vec::new();
-    for value in manifest.plan.get("gates").and_then(Value::as_array).into_iter().flatten() {
-        match serde_json::from_value::<Gate>(value.clone()) {
-            Ok(gate) => gates.push(gate),
-            Err(error) => unreadable("gate", value, error),
+    match manifest.plan.get("gates").map(|gates| (gates, serde_json::from_value::<Vec<Value>>(gates.clone()))) {
+        None => {}
+        Some((gates, Err(error))) => unreadable("gates", gates, error),
+        Some((_, Ok(values))) => {
+            for value in values {
+                match serde_json::from_value::<Gate>(value.clone()) {
+                    Ok(gate) => gates.push(gate),
+                    Err(error) => unreadable("gate", &value, error),
+                }
+            }
         }
     }
     let mut prices = None;
@@ -140,7 +146,7 @@ pub fn policy(manifest: &Manifest) -> GatePolicy {
     {
         unreadable("statistics", value, error);
     }
-    GatePolicy { gates, prices, errors, ..policy }
+    GatePolicy { gates, prices, errors, method: options(manifest).method, ..policy }
 }
 
 /// How the plan in a manifest wants runs compared.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::lines::Output;
 use super::terminal;
-use crate::compare::{Ranking, pairs};
+use crate::compare::{Pair, Ranking, pairs};
 use crate::error::{Error, Result};
 use crate::record::{PromptCursor, RunReader};
 use crate::report::html::{Page, Shown};
@@ -216,7 +216,13 @@ fn cases<'a>(told: &Told<'a>) -> Result<Box<dyn Iterator<Item = Result<Shown>> +
     let lines = told.run.lines()?;
     Ok(match told.base {
         None => Box::new(lines.map(|line| line.map(Shown::Alone))),
-        Some(base) => Box::new(pairs(base.lines()?, lines).map(|pair| pair.map(Shown::Compared))),
+        Some(base) => {
+            let (before, now) = (base.manifest(), told.run.manifest());
+            // What this run was not asked for is no part of it.
+            let gone = |pair: &Pair| matches!(pair, Pair::Removed(_)) && pair.unasked(before, now);
+            let pairs = pairs(base.lines()?, lines).filter(move |pair| !pair.as_ref().is_ok_and(gone));
+            Box::new(pairs.map(|pair| pair.map(Shown::Compared)))
+        }
     })
 }
 

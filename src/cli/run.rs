@@ -18,7 +18,7 @@ use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Result};
 use crate::history::Store;
 use crate::record::RESULTS;
-use crate::rule::DeviceClass;
+use crate::rule::{DeviceClass, Gate};
 use crate::run::{Checked, Event, Job, ModelFolders, Recorded, Watch, check, execute};
 use crate::suite::{Overrides, Purpose, Suite};
 
@@ -130,8 +130,11 @@ pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
     let memo = cache.as_ref().map(CacheFolder::memo);
     let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
     let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
-    // A baseline without answers gives no drafts; nothing else depends on them.
-    let answers = baseline.run.as_ref().filter(|_| engine.drafts).and_then(|run| run.plain(RESULTS).ok());
+    // A baseline without answers gives no drafts; nothing else depends on them. Where a gate asks how fast the model is, answers
+    // that are known already must not help it.
+    let timed = checked.suite.plan.gates.iter().any(Gate::times);
+    let drafted = engine.drafts && !timed;
+    let answers = baseline.run.as_ref().filter(|_| drafted).and_then(|run| run.plain(RESULTS).ok());
     let drafts = answers.and_then(|answers| Recorded::open(answers.path(), watch).ok());
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let runs = how.store.runs();

@@ -229,18 +229,13 @@ pub(super) fn compare_pairs(
         let (Pair::Both(line, _) | Pair::Removed(line) | Pair::Added(line)) = &pair;
         let name = &line.dataset;
         repeated |= line.repeat > 0;
-        match &pair {
-            Pair::Removed(_) if candidate.selects_some_of(name) => {
-                unselected += 1;
-                continue;
-            }
-            Pair::Added(_) if base.selects_some_of(name) => {
+        if pair.unasked(base, candidate) {
+            unselected += 1;
+            if matches!(pair, Pair::Added(_)) {
                 // Nothing to compare with; a danger case that errs fails all the same.
                 danger.add(&pair);
-                unselected += 1;
-                continue;
             }
-            _ => {}
+            continue;
         }
         let (tally, slices) = match datasets.get_mut(name) {
             Some(tallies) => tallies,

@@ -29,9 +29,10 @@ pub(super) fn rule(errors: Option<ErrorPolicy>, subject: &Subject<'_>) -> Option
         Some(errors) => format!("golden: at most {} err, none is missing", errors.max),
     };
     let complete = errored.total <= allowed && missing == 0;
+    let noun = if manifest.repeats() > 1 { "answers to golden cases" } else { "golden cases" };
     let reason = match errored.total + missing {
-        0 => format!("all {cases} golden cases were answered and scored"),
-        _ => format!("of {cases} golden cases {} errored, {missing} are missing", errored.total),
+        0 => format!("all {cases} {noun} are there and scored"),
+        _ => format!("of {cases} {noun} {} errored, {missing} are missing", errored.total),
     };
     let total = errored.total + missing;
     Some(RuleResult {

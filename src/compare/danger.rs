@@ -77,11 +77,18 @@ pub(super) fn warning(subject: &Subject<'_>, guarded: bool) -> Option<String> {
 fn no_new_failures(subject: &Subject<'_>) -> RuleResult {
     let rule = "danger: every case that passed in the baseline passes".to_owned();
     let Some(comparison) = subject.comparison else { return unjudged(rule, Some(0.0), subject) };
-    let lost = &comparison.danger.lost;
-    let mut reason = match lost.total {
-        0 => format!("none of {} danger cases was lost", comparison.danger.cases),
-        1 => "1 danger case passed in the baseline and does not now".to_owned(),
-        n => format!("{n} danger cases passed in the baseline and do not now"),
+    let DangerChanges { lost, passed_before, .. } = &comparison.danger;
+    let (one, many) = if comparison.repeated {
+        ("answer to a danger case", "answers to danger cases")
+    } else {
+        ("danger case", "danger cases")
+    };
+    let mut reason = match (lost.total, passed_before) {
+        (0, 0) => format!("no {one} passed in the baseline"),
+        (0, 1) => format!("the 1 {one} that passed in the baseline passes"),
+        (0, n) => format!("all {n} {many} that passed in the baseline pass"),
+        (1, _) => format!("1 {one} passed in the baseline and does not now"),
+        (n, _) => format!("{n} {many} passed in the baseline and do not now"),
     };
     if lost.total > 0 && comparison.numerics_differ() {
         reason.push_str("; numerics may differ: the runs have different fingerprints");

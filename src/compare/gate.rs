@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::bounds::Asked;
 use super::view::{Cases, View};
-use super::{Comparison, complete, danger, gate_expression, operational};
+use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational};
 use crate::error::Result;
 use crate::record::{Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
 use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier};
@@ -30,6 +30,8 @@ pub struct GatePolicy {
     pub prices: Option<Prices>,
     /// How many golden cases may err; none may where it is not said.
     pub errors: Option<ErrorPolicy>,
+    /// Which methods decide.
+    pub method: Method,
 }
 
 /// A gate that cannot be read: nothing is known of what it asks, so that it is inconclusive.
@@ -48,6 +50,8 @@ pub enum Without {
     NotYet,
     /// The call asked for none.
     NotAsked,
+    /// The run is the accepted one: against itself nothing can change.
+    Itself,
     /// There should be one: what is missing, or wrong with it.
     Missing(String),
 }
@@ -110,14 +114,17 @@ impl From<RuleResult> for Ruled {
 /// # Errors
 /// Cases that cannot be read.
 pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
-    let mut rules: Vec<Ruled> = baseline_rule(policy, subject).into_iter().map(Ruled::from).collect();
+    let alone = Subject { comparison: None, without: &Without::Itself, base_cases: None, ..*subject };
+    let itself = |comparison: &Comparison| comparison.base.run_id == subject.manifest.run_id.as_str();
+    let subject = if subject.comparison.is_some_and(itself) { &alone } else { subject };
+    let mut rules: Vec<Ruled> = baseline::rules(policy, subject).into_iter().map(Ruled::from).collect();
     rules.extend(danger::rules(subject).into_iter().map(Ruled::from));
     rules.extend(complete::rule(policy.errors, subject).map(Ruled::from));
     let mut views = BTreeMap::new();
     for gate in &policy.gates {
         let view = match gate.filter.is_empty() {
             true => None,
-            false => Some(filtered(&mut views, subject, &gate.filter)?),
+            false => Some(filtered(&mut views, subject, &gate.filter, policy.method)?),
         };
         let seen = match view {
             None => *subject,
@@ -152,26 +159,15 @@ fn guards(policy: &GatePolicy, manifest: &Manifest) -> bool {
     policy.gates.iter().any(|gate| gate.guards(&danger))
 }
 
-/// A baseline that should be there and cannot be used, or that shares no case with the run, leaves the verdict open, whatever
-/// the other rules say. Arms of a canary share none.
-fn baseline_rule(policy: &GatePolicy, subject: &Subject<'_>) -> Option<RuleResult> {
-    let rule = "baseline: there is one to compare with".to_owned();
-    match (subject.comparison, subject.without) {
-        (None, Without::Missing(why)) => Some(open(rule, None, why.clone())),
-        (Some(comparison), _) => {
-            let shared: u64 = comparison.datasets.iter().map(|dataset| dataset.cases.common_base.cases).sum();
-            let unpaired = policy.gates.iter().any(|gate| gate.unpaired);
-            let why = || format!("run `{}` shares no case with this one", comparison.base.run_id);
-            (shared == 0 && !unpaired).then(|| open(rule, None, why()))
-        }
-        (None, _) => None,
-    }
-}
-
 /// The run as it looks through a filter; each is looked through once.
-fn filtered<'v>(views: &'v mut BTreeMap<Filter, View>, subject: &Subject<'_>, filter: &Filter) -> Result<&'v View> {
+fn filtered<'v>(
+    views: &'v mut BTreeMap<Filter, View>,
+    subject: &Subject<'_>,
+    filter: &Filter,
+    method: Method,
+) -> Result<&'v View> {
     if !views.contains_key(filter) {
-        views.insert(filter.clone(), View::new(subject, filter)?);
+        views.insert(filter.clone(), View::new(subject, filter, method)?);
     }
     views.get(filter).ok_or_else(|| crate::error::Error::internal("look through a filter"))
 }
@@ -255,6 +251,7 @@ pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) 
     match subject.without {
         Without::NotYet => skipped("not judged: no baseline yet"),
         Without::NotAsked => skipped("not judged: --no-baseline"),
+        Without::Itself => skipped("not judged: this run is the baseline"),
         Without::Missing(_) => open(rule, limit, "not judged: the baseline cannot be used".into()),
     }
 }

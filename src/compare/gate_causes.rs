@@ -5,9 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::causes::{CauseKind, Effect, Found, text};
+use crate::rule::{Allowance, ErrorPolicy};
 
 /// Keys of a gate that say what it looks at; all others are its bounds.
 const SUBJECT: [&str; 4] = ["metric", "where", "unpaired", "fail_if"];
+
+/// All bounds; what else a later version may write, this one does not understand.
+const BOUNDS: [&str; 9] = [
+    "min",
+    "max",
+    "max_drop",
+    "max_rise",
+    "max_drop_share",
+    "max_rise_share",
+    "non_inferior",
+    "no_significant_drop",
+    "no_significant_rise",
+];
 
 /// Bounds of which a larger value lets more pass; of `min` a smaller one does.
 const LOOSE_UPWARDS: [&str; 7] =
@@ -17,23 +31,68 @@ const LOOSE_UPWARDS: [&str; 7] =
 pub(super) fn changes(found: &mut Found, key: &str, base: Option<&Value>, candidate: Option<&Value>) {
     if key != "gates" {
         let effect = match key {
-            "errors" => compared(allowance(base), allowance(candidate), true),
+            "errors" => allowances(base, candidate),
             _ => Effect::Changed,
         };
         return found.effect(CauseKind::Gates, key.to_owned(), (text(base), text(candidate)), Some(effect));
     }
     let (base, candidate) = (by_subject(base), by_subject(candidate));
     let subjects: BTreeSet<&String> = base.keys().chain(candidate.keys()).collect();
+    let none = Vec::new();
     for subject in subjects {
-        match (base.get(subject), candidate.get(subject)) {
-            (Some(before), Some(after)) => bounds(found, subject, before, after),
-            (before, after) => {
-                let effect = if before.is_none() { Effect::Added } else { Effect::Removed };
-                let told = |gate: Option<&&Map<String, Value>>| gate.map(|gate| stated(gate));
-                found.effect(CauseKind::Gates, subject.clone(), (told(before), told(after)), Some(effect));
+        let (before, after) = (base.get(subject).unwrap_or(&none), candidate.get(subject).unwrap_or(&none));
+        match (before.as_slice(), after.as_slice()) {
+            ([before], [after]) => bounds(found, subject, before, after),
+            ([], gates) | (gates, []) => {
+                let effect = if before.is_empty() { Effect::Added } else { Effect::Removed };
+                for gate in gates {
+                    let told = Some(stated(gate));
+                    let values = if before.is_empty() { (None, told) } else { (told, None) };
+                    found.effect(CauseKind::Gates, subject.clone(), values, Some(effect));
+                }
             }
+            (before, after) => several(found, subject, before, after),
         }
     }
+}
+
+/// Several gates on one subject: their order, and how the bounds are spread over them, do not matter.
+fn several(found: &mut Found, subject: &str, before: &[&Map<String, Value>], after: &[&Map<String, Value>]) {
+    let (mut before, mut after) = (single_bounds(before), single_bounds(after));
+    before.retain(|bound| match after.iter().position(|other| other == bound) {
+        Some(at) => {
+            after.remove(at);
+            false
+        }
+        None => true,
+    });
+    let keys: BTreeSet<String> = before.iter().chain(&after).map(|(key, _)| key.clone()).collect();
+    for key in keys {
+        let of = |bounds: &[(String, Map<String, Value>)]| {
+            bounds.iter().filter(|(other, _)| *other == key).map(|(_, bound)| bound.clone()).collect::<Vec<_>>()
+        };
+        let (one, two) = (of(&before), of(&after));
+        for at in 0..one.len().max(two.len()) {
+            let empty = Map::new();
+            bounds(found, subject, one.get(at).unwrap_or(&empty), two.get(at).unwrap_or(&empty));
+        }
+    }
+}
+
+/// Each bound as a gate of its own, by its key, with what the gate says about all of its bounds.
+fn single_bounds(gates: &[&Map<String, Value>]) -> Vec<(String, Map<String, Value>)> {
+    let about_all = |key: &str| SUBJECT.contains(&key) || ["tier", "lower_is_better"].contains(&key);
+    let mut single = Vec::new();
+    for gate in gates {
+        let shared = gate.iter().filter(|(key, value)| about_all(key) && !is_unset(value));
+        let shared: Map<String, Value> = shared.map(|(key, value)| (key.clone(), value.clone())).collect();
+        for (key, value) in gate.iter().filter(|(key, value)| !about_all(key) && !is_unset(value)) {
+            let mut bound = shared.clone();
+            bound.insert(key.clone(), value.clone());
+            single.push((key.clone(), bound));
+        }
+    }
+    single
 }
 
 /// What a scorer's threshold did, if the value at this path is one.
@@ -56,19 +115,11 @@ pub(super) fn threshold(
     })
 }
 
-/// Gates by what they look at. Two that look at the same are told apart by their number.
-fn by_subject(gates: Option<&Value>) -> BTreeMap<String, &Map<String, Value>> {
-    let mut found = BTreeMap::new();
+/// Gates by what they look at.
+fn by_subject(gates: Option<&Value>) -> BTreeMap<String, Vec<&Map<String, Value>>> {
+    let mut found: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for gate in gates.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
-        let name = subject(gate);
-        let mut unique = name.clone();
-        for n in 2.. {
-            if !found.contains_key(&unique) {
-                break;
-            }
-            unique = format!("{name} ({n})");
-        }
-        found.insert(unique, gate);
+        found.entry(subject(gate)).or_default().push(gate);
     }
     found
 }
@@ -107,6 +158,7 @@ fn bounds(found: &mut Found, subject: &str, before: &Map<String, Value>, after: 
         let effect = match (key.as_str(), &one, &two) {
             ("tier", one, two) => tiers(one.as_ref(), two.as_ref()),
             ("lower_is_better", ..) => Effect::Changed,
+            (key, ..) if !BOUNDS.contains(&key) => Effect::Changed,
             (_, None, _) => Effect::Tightened,
             (_, _, None) => Effect::Loosened,
             (key, Some(one), Some(two)) => match (one.as_f64(), two.as_f64()) {
@@ -140,11 +192,19 @@ fn compared(before: f64, after: f64, loose_upwards: bool) -> Effect {
     }
 }
 
-/// How much may err; nothing may where it is not stated.
-fn allowance(errors: Option<&Value>) -> f64 {
-    match errors {
-        None | Some(Value::Null) => 0.0,
-        Some(errors) => errors.get("max").and_then(Value::as_f64).unwrap_or(f64::NAN),
+/// How many cases may err; none may where it is not stated. A number and a share of the cases do not compare.
+fn allowances(before: Option<&Value>, after: Option<&Value>) -> Effect {
+    let read = |errors: Option<&Value>| match errors {
+        None | Some(Value::Null) => Some(Allowance::Count(0)),
+        Some(errors) => serde_json::from_value::<ErrorPolicy>(errors.clone()).ok().map(|policy| policy.max),
+    };
+    match (read(before), read(after)) {
+        (Some(Allowance::Count(before)), Some(Allowance::Count(after))) => compared(before as f64, after as f64, true),
+        (Some(Allowance::Share(before)), Some(Allowance::Share(after))) => compared(before, after, true),
+        // None may err: whatever comes is more.
+        (Some(Allowance::Count(0)), Some(Allowance::Share(after))) if after > 0.0 => Effect::Loosened,
+        (Some(Allowance::Share(before)), Some(Allowance::Count(0))) if before > 0.0 => Effect::Tightened,
+        _ => Effect::Changed,
     }
 }
 
@@ -182,6 +242,35 @@ mod tests {
             )
         };
         causes(&manifest(base), &manifest(candidate)).iter().map(line).collect()
+    }
+
+    #[test]
+    fn order_and_spread_of_gates_change_nothing() {
+        let gates = |gates: Value| json!({"gates": gates});
+        let (drop, min) = (json!({"metric": "golden.a", "max_drop": 0.1}), json!({"metric": "golden.a", "min": 0.5}));
+        let whole = json!({"metric": "golden.a", "min": 0.5, "max_drop": 0.1});
+        assert_eq!(told(gates(json!([drop, min])), gates(json!([min, drop]))), [""; 0]);
+        assert_eq!(told(gates(json!([whole])), gates(json!([drop, min]))), [""; 0]);
+        let looser = json!({"metric": "golden.a", "min": 0.4});
+        let expected = ["gates loosened: golden.a min: 0.5 > 0.4"];
+        assert_eq!(told(gates(json!([whole])), gates(json!([looser, drop]))), expected);
+        let expected = ["gates loosened: golden.a min: 0.5 > -"];
+        assert_eq!(told(gates(json!([min, drop, drop])), gates(json!([drop, drop]))), expected);
+        let unknown = json!({"metric": "golden.a", "min": 0.5, "foo": 1});
+        assert_eq!(told(gates(json!([min])), gates(json!([unknown]))), ["gates changed: golden.a foo: - > 1"]);
+    }
+
+    #[test]
+    fn counts_and_shares_of_errors_do_not_compare() {
+        let effect = |before: Value, after: Value| {
+            let one = |max: Value| if max.is_null() { json!({}) } else { json!({"errors": {"max": max}}) };
+            told(one(before), one(after))[0].split(':').next().unwrap().to_owned()
+        };
+        assert_eq!(effect(json!(2), json!(0.5)), "gates changed");
+        assert_eq!(effect(json!("50 %"), json!(1)), "gates changed");
+        assert_eq!(effect(json!(0.1), json!("50 %")), "gates loosened");
+        assert_eq!(effect(json!(Value::Null), json!("50 %")), "gates loosened");
+        assert_eq!(effect(json!(3), json!(2)), "gates tightened");
     }
 
     #[test]

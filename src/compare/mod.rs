@@ -7,6 +7,9 @@
 //!
 //! Nothing is shown here (that is `report`'s) and nothing is read from disk but through `record`.
 
+mod baseline;
+#[cfg(test)]
+mod baseline_tests;
 mod bounds;
 mod causes;
 mod change;

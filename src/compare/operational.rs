@@ -4,7 +4,7 @@ use super::bounds::TOLERANCE;
 use super::gate::{Subject, failed, number, open, outcome, unjudged};
 use super::{Cases, TokenSums};
 use crate::error::Result;
-use crate::record::{Performance, ProbedCase, RuleResult};
+use crate::record::{BASELINE_DRAFTS, CACHED, Performance, ProbedCase, RuleResult};
 use crate::rule::{Gate, Operational, Prices};
 use crate::stats::quantile;
 
@@ -73,7 +73,7 @@ pub(super) fn rules(
 }
 
 /// Why two figures do not compare.
-pub(super) const UNLIKE: &str = "not measured alike: one run by its batch, the other by its probe, since answers came from the cache; repeat it with --no-cache";
+pub(super) const UNLIKE: &str = "not measured alike: one run by its batch, the other by its probe, since its answers were known before; repeat it with --no-cache --no-drafts";
 
 /// An operational figure of one run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,7 +87,7 @@ pub(super) struct Measured {
 pub(super) enum By {
     /// The run itself.
     Run,
-    /// The probe, one case at a time, where the run's answers came from the cache.
+    /// The probe, one case at a time, where the run's answers were known: from the cache, or as drafts.
     Probe,
 }
 
@@ -96,13 +96,13 @@ impl Measured {
     pub fn note(&self) -> String {
         match self.by {
             By::Run => String::new(),
-            By::Probe => " (by the probe, one case at a time: answers came from the cache)".into(),
+            By::Probe => " (by the probe, one case at a time: the run's answers were known before)".into(),
         }
     }
 }
 
-/// A figure of one run, or why it was not measured, behind "the run" or "the baseline". An answer from the cache cost nothing
-/// and says nothing about what answers cost.
+/// A figure of one run, or why it was not measured, behind "the run" or "the baseline". An answer from the cache cost nothing,
+/// one that its draft foretold little: neither says what answers cost.
 pub(super) fn measure(
     figure: Operational,
     performance: Option<&Performance>,
@@ -114,9 +114,14 @@ pub(super) fn measure(
         Some(value) => Ok(Measured { value, by: By::Run }),
         None => Err(why.to_owned()),
     };
-    let cached = performance.counters.get("generator.cached").copied().unwrap_or(0);
-    let from_cache = || format!("took {cached} answers from the cache: repeat it with --no-cache");
-    let uncached = |value: Option<f64>, why: &str| if cached > 0 { Err(from_cache()) } else { by_run(value, why) };
+    let counted = |name: &str| performance.counters.get(name).copied().unwrap_or(0);
+    let (cached, drafted) = (counted(CACHED), counted(BASELINE_DRAFTS));
+    let known = cached + drafted;
+    let from_cache = || match cached {
+        0 => format!("had the baseline's answers as drafts of {drafted}: repeat it with --no-drafts"),
+        _ => format!("took {cached} answers from the cache: repeat it with --no-cache"),
+    };
+    let computed = |value: Option<f64>, why: &str| if known > 0 { Err(from_cache()) } else { by_run(value, why) };
     let probe = performance.probe.as_ref().filter(|probe| !probe.cases.is_empty());
     let probed = |time: fn(&ProbedCase) -> f64, share: f64| {
         let times: Vec<f64> = probe?.cases.iter().map(time).collect();
@@ -129,7 +134,7 @@ pub(super) fn measure(
             tokens(cases)?.per_case(),
             "has no token counts: recorded answers need `output_ids` and `prompt_tokens`",
         ),
-        Operational::TokensPerSecond => match (cached, probe) {
+        Operational::TokensPerSecond => match (known, probe) {
             (0, _) => by_run(performance.tokens_per_second, "generated nothing: its answers were recorded"),
             (_, Some(probe)) => {
                 let (tokens, seconds) = probe
@@ -143,16 +148,17 @@ pub(super) fn measure(
             }
             (_, None) => Err(format!("{}, or add `probe: {{cases: 50}}` to the suite", from_cache())),
         },
-        Operational::PeakMemoryBytes => {
-            uncached(performance.peak_memory_bytes.map(|bytes| bytes as f64), "does not say")
-        }
+        Operational::PeakMemoryBytes => match cached {
+            0 => by_run(performance.peak_memory_bytes.map(|bytes| bytes as f64), "does not say"),
+            _ => Err(from_cache()),
+        },
         Operational::WallSeconds => {
-            uncached(Some(performance.wall_seconds).filter(|seconds| *seconds > 0.0), "does not say")
+            computed(Some(performance.wall_seconds).filter(|seconds| *seconds > 0.0), "does not say")
         }
         Operational::Cost => match prices {
             None => Err("has no prices: add `prices` to the suite".into()),
             // Hours that were not needed would make it cheap.
-            Some(prices) if cached > 0 && prices.per_hour > 0.0 => Err(from_cache()),
+            Some(prices) if known > 0 && prices.per_hour > 0.0 => Err(from_cache()),
             Some(prices) => {
                 let TokenSums { prompt, generated, cases: known } = tokens(cases)?;
                 let counted = known > 0 || prices.per_1k_prompt_tokens + prices.per_1k_generated_tokens == 0.0;

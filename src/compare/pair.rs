@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use crate::error::Result;
-use crate::record::ResultLine;
+use crate::record::{Manifest, ResultLine};
 
 /// A case as it stands in the two runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,17 @@ impl Pair {
         match self {
             Self::Both(line, _) | Self::Removed(line) | Self::Added(line) => line.case(),
         }
+    }
+
+    /// Whether one run lacks it because its call did not ask for it: a case left out of a partial run, or an answer beyond those
+    /// that its plan asks for. It is neither missing nor new.
+    pub fn unasked(&self, base: &Manifest, candidate: &Manifest) -> bool {
+        let (line, lacking) = match self {
+            Self::Both(..) => return false,
+            Self::Removed(line) => (line, candidate),
+            Self::Added(line) => (line, base),
+        };
+        lacking.selects_some_of(&line.dataset) || line.repeat >= lacking.repeats()
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Comparison, Magnitude, MetricComparison, RunRef, Significance};
 use crate::error::{Error, Result, nearest};
-use crate::record::{Decision, Performance, Verdict};
+use crate::record::{BASELINE_DRAFTS, CACHED, Decision, Performance, Verdict};
 use crate::stats::{ALPHA, Interval, holm};
 
 /// A candidate with what is known of it.
@@ -51,8 +51,13 @@ pub struct RankedRun {
     pub first: bool,
     /// Cases behind the rate: of the first run all of its own, of another those that it shares with the first.
     pub cases: u64,
+    /// Cases of these datasets that erred; they are no part of the rate and count as failed in the order of the runs.
+    pub errored: u64,
     /// Share of these cases that pass.
     pub quality: Option<f64>,
+    /// The same with errored cases as failed, over all cases that the run shares with the first: what runs are ordered by.
+    #[serde(skip)]
+    pub order: Option<f64>,
     /// Its interval at 95 %.
     pub interval: Option<Interval>,
     /// Share of the same cases that pass in the first run; none for the first itself.
@@ -108,16 +113,20 @@ pub struct Costs {
     pub seconds: Option<f64>,
     /// Cases whose answers came from the cache.
     pub cached: u64,
+    /// Answers for which the baseline's was the draft.
+    pub drafted: u64,
     /// Peak resident memory in bytes.
     pub memory_bytes: Option<u64>,
 }
 
 impl Costs {
     fn new(tokens_per_case: Option<f64>, performance: &Performance) -> Self {
+        let counter = |name: &str| performance.counters.get(name).copied().unwrap_or(0);
         Self {
             tokens_per_case,
             seconds: Some(performance.wall_seconds).filter(|seconds| *seconds > 0.0),
-            cached: performance.counters.get("generator.cached").copied().unwrap_or(0),
+            cached: counter(CACHED),
+            drafted: counter(BASELINE_DRAFTS),
             memory_bytes: performance.peak_memory_bytes,
         }
     }
@@ -125,8 +134,8 @@ impl Costs {
     fn of(&self, cost: Cost) -> Option<f64> {
         match cost {
             Cost::Tokens => self.tokens_per_case,
-            // What came from the cache cost nothing here, and says nothing about what it costs.
-            Cost::Seconds => self.seconds.filter(|_| self.cached == 0),
+            // What was known before says nothing about what it costs.
+            Cost::Seconds => self.seconds.filter(|_| self.cached + self.drafted == 0),
             Cost::Memory => self.memory_bytes.filter(|_| self.cached == 0).map(|bytes| bytes as f64),
         }
     }
@@ -152,7 +161,9 @@ pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str
         model: first.model.clone(),
         first: true,
         cases: metrics[0].base.cases,
+        errored: metrics[0].base.errored,
         quality: metrics[0].base.rate,
+        order: metrics[0].base.rate,
         interval: metrics[0].base.interval,
         first_quality: None,
         difference: None,
@@ -170,7 +181,9 @@ pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str
             model: candidate.model.clone(),
             first: false,
             cases: metric.units.units,
+            errored: metric.candidate.errored,
             quality: metric.paired_candidate.rate,
+            order: metric.common_candidate.rate,
             interval: metric.paired_candidate.interval,
             first_quality: metric.paired_base.rate,
             difference: metric.rate_difference,
@@ -186,7 +199,7 @@ pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str
     runs.iter_mut().zip(frontiers).for_each(|(run, frontier)| run.frontier = frontier);
     // Unknown quality last; the sort is stable.
     runs.sort_by(|one, two| {
-        let quality = |run: &RankedRun| run.quality.unwrap_or(f64::NEG_INFINITY);
+        let quality = |run: &RankedRun| run.order.unwrap_or(f64::NEG_INFINITY);
         quality(two).total_cmp(&quality(one))
     });
     Ok(Ranking { by: format!("{class}.{}", scorer.unwrap_or("(all scorers)")), runs })
@@ -208,8 +221,8 @@ fn metric<'a>(comparison: &'a Comparison, class: &str, scorer: Option<&str>) -> 
 
 fn frontier(runs: &[RankedRun], at: usize) -> Vec<Cost> {
     let beaten = |cost: Cost| {
-        let (Some(quality), Some(own)) = (runs[at].quality, runs[at].costs.of(cost)) else { return true };
-        runs.iter().any(|other| match (other.quality, other.costs.of(cost)) {
+        let (Some(quality), Some(own)) = (runs[at].order, runs[at].costs.of(cost)) else { return true };
+        runs.iter().any(|other| match (other.order, other.costs.of(cost)) {
             (Some(theirs), Some(price)) => theirs >= quality && price <= own && (theirs > quality || price < own),
             _ => false,
         })

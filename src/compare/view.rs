@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::comparison::compare_pairs;
 use super::gate::Subject;
 use super::tally::VALUES;
-use super::{CompareOptions, Comparison, Metric, Pair, pairs};
+use super::{CompareOptions, Comparison, Method, Metric, Pair, pairs};
 use crate::error::Result;
 use crate::record::{ResultLine, RunReader, SealedRun, Summary, summarise};
 use crate::rule::Filter;
@@ -49,7 +49,7 @@ pub(super) struct View {
 impl View {
     /// Through this filter. A case is looked at where the candidate files it so, however the baseline filed it; one that the
     /// candidate lacks goes by the baseline's tags.
-    pub fn new(subject: &Subject<'_>, filter: &Filter) -> Result<Self> {
+    pub fn new(subject: &Subject<'_>, filter: &Filter, method: Method) -> Result<Self> {
         let summary = summarise(some(subject.cases.lines()?, filter))?;
         let comparison = match subject.base_cases {
             None => None,
@@ -63,7 +63,8 @@ impl View {
                 let some = pairs(base.lines()?, subject.cases.lines()?).filter(looked_at);
                 // What the runs are is said by the comparison of the whole.
                 let manifests = (subject.base_manifest.unwrap_or(subject.manifest), subject.manifest);
-                let mut comparison = compare_pairs(manifests, (None, None), some, CompareOptions::default())?;
+                let options = CompareOptions { method, ..CompareOptions::default() };
+                let mut comparison = compare_pairs(manifests, (None, None), some, options)?;
                 if let Some(whole) = subject.comparison {
                     comparison.base = whole.base.clone();
                 }

@@ -187,6 +187,12 @@ impl Manifest {
         self.selected.values().any(|selected| selected.partial)
     }
 
+    /// Answers to each case, as the plan asks.
+    pub fn repeats(&self) -> u32 {
+        let repeat = self.plan.pointer("/generation/repeat").and_then(serde_json::Value::as_u64);
+        repeat.and_then(|repeat| u32::try_from(repeat).ok()).unwrap_or(1)
+    }
+
     /// Whether the call selected only some of a dataset's cases.
     pub fn selects_some_of(&self, dataset: &str) -> bool {
         self.selected.get(dataset).is_some_and(|selected| selected.partial)

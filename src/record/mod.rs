@@ -33,7 +33,7 @@ pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
 pub use order::{ORDER, recorded_order};
 pub use packed::Plain;
-pub use performance::{Performance, Phase, Probe, ProbedCase};
+pub use performance::{BASELINE_DRAFTS, CACHED, Performance, Phase, Probe, ProbedCase};
 pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};

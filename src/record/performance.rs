@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Counter of answers that came from the cache.
+pub const CACHED: &str = "generator.cached";
+/// Counter of answers for which the baseline's answer was the draft.
+pub const BASELINE_DRAFTS: &str = "generator.baseline_drafts";
+
 /// Times, throughput, memory and how the work was cut.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

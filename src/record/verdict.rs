@@ -222,19 +222,35 @@ impl Verdict {
 
     /// The verdict in a line, without the run that it was held against. `gates passed` stands for whole evidence alone.
     pub fn headline(&self) -> String {
-        let skipped = self.count(Outcome::Skipped);
-        let judged = self.rules.len() - skipped;
+        let count = |outcome| self.count(outcome);
         let plural = |n: usize| if n == 1 { "1 rule".to_owned() } else { format!("{n} rules") };
         match self.outcome {
-            Decision::Failed => "gates failed".into(),
-            Decision::Inconclusive => "gates inconclusive: evidence is missing".into(),
-            Decision::Passed if self.rules.is_empty() => "no gates: nothing was judged".into(),
-            Decision::Passed if judged == 0 => format!("nothing judged: {} without a baseline", plural(skipped)),
-            Decision::Passed if skipped > 0 => {
-                format!("{} passed, {} not judged without a baseline", plural(judged), plural(skipped))
-            }
-            Decision::Passed => "gates passed".into(),
+            Decision::Failed => return "gates failed".into(),
+            Decision::Inconclusive => return "gates inconclusive: evidence is missing".into(),
+            Decision::Passed if self.rules.is_empty() => return "no gates: nothing was judged".into(),
+            Decision::Passed => {}
         }
+        let (passed, skipped) = (count(Outcome::Passed), count(Outcome::Skipped));
+        match skipped {
+            _ if passed == self.rules.len() => return "gates passed".into(),
+            _ if skipped == self.rules.len() => {
+                return format!("nothing judged: {} without a baseline", plural(skipped));
+            }
+            _ => {}
+        }
+        // Others than advisory ones would have decided it.
+        let mut parts = vec![format!("{} passed", plural(passed))];
+        for (outcome, word) in [(Outcome::Failed, "failed"), (Outcome::Inconclusive, "inconclusive")] {
+            match count(outcome) {
+                0 => {}
+                1 => parts.push(format!("1 advisory rule {word}")),
+                n => parts.push(format!("{n} advisory rules {word}")),
+            }
+        }
+        if skipped > 0 {
+            parts.push(format!("{} not judged without a baseline", plural(skipped)));
+        }
+        parts.join(", ")
     }
 
     /// Whether readers of format 1 understand it.
@@ -331,6 +347,9 @@ mod tests {
         assert_eq!((open.0, open.1.contains("gates passed")), (Decision::Inconclusive, false));
         let first = of(&[(Passed, None), (Skipped, None)]);
         assert_eq!(first, (Decision::Passed, "1 rule passed, 1 rule not judged without a baseline".into()));
+        let advised = of(&[(Passed, None), (Failed, advisory), (Failed, advisory), (Inconclusive, advisory)]);
+        let told = "1 rule passed, 2 advisory rules failed, 1 advisory rule inconclusive";
+        assert_eq!(advised, (Decision::Passed, told.into()));
         assert_eq!(of(&[]).1, "no gates: nothing was judged");
         assert_eq!(ruled("danger.refusal.pass_rate >= 1", Passed, None).tier(), Tier::Critical);
         assert_eq!(ruled("golden.x", Passed, None).tier(), Tier::Required);

@@ -120,9 +120,12 @@ impl<'a> Report<'a> {
 
     /// Datasets of which the call selected only some cases, in words; none where it selected all.
     fn partial(&self) -> Option<String> {
-        let selected = self.manifest?.selected.iter().filter(|(_, selected)| selected.partial);
+        let manifest = self.manifest?;
+        let selected = manifest.selected.iter().filter(|(_, selected)| selected.partial);
+        // What is recorded counts answers.
+        let cases = |answers: u64| text::count(answers / u64::from(manifest.repeats().max(1)), "case");
         let told: Vec<String> =
-            selected.map(|(name, selected)| format!("{} of {name}", text::count(selected.cases, "case"))).collect();
+            selected.map(|(name, selected)| format!("{} of {name}", cases(selected.cases))).collect();
         (!told.is_empty()).then(|| format!("partial: the call selected {}", told.join(", ")))
     }
 

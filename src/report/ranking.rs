@@ -8,9 +8,11 @@ use crate::error::{Error, Result};
 
 /// What there is to say about figures and marks.
 const SAME: &str = "rate, first and change: over the cases that a run shares with the first";
+const ERRED: &str =
+    "errors: errored cases are no part of rate and change; in the order of the runs they count as failed";
 const CORRECTED: &str = "p: corrected for the number of candidates";
 const FRONTIER: &str = "*: no other run is as good for less of it (Pareto-optimal)";
-const CACHED: &str = "c: some answers came from the cache, so these seconds and MiB do not compare";
+const CACHED: &str = "c: some answers were known before (cache, drafts), so these seconds and MiB do not compare";
 
 /// The ranking as text with a line break at the end.
 pub fn terminal(ranking: &Ranking, style: Style) -> String {
@@ -23,6 +25,9 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
         Column::left("run", runs, |run| (if run.first { Paint::Bold } else { Paint::Plain }, name(run))),
         Column::left("model", runs, |run| plain(run.model.clone().unwrap_or_else(|| "–".into()))),
         Column::right("cases", 1, runs, |run| plain(run.cases.to_string())),
+        Column::right("errors", 0, runs, |run| {
+            (if run.errored > 0 { Paint::Bad } else { Paint::Plain }, run.errored.to_string())
+        }),
         Column::right("rate", 0, runs, |run| plain(number(run.quality))),
         Column::right("95 %", 8, runs, |run| plain(interval(run))),
         Column::right("first", 5, runs, |run| plain(number(run.first_quality))),
@@ -41,9 +46,10 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
     // What did not fit has no legend either.
     let has = |titles: &[&str]| titles.iter().any(|title| shown.contains(title));
     let mut notes = vec![SAME];
+    notes.extend(erred(ranking));
     notes.extend(has(&["p"]).then_some(CORRECTED));
     notes.extend(has(&["tokens/case", "seconds", "MiB"]).then_some(FRONTIER));
-    notes.extend((has(&["seconds", "MiB"]) && runs.iter().any(|run| run.costs.cached > 0)).then_some(CACHED));
+    notes.extend((has(&["seconds", "MiB"]) && runs.iter().any(known)).then_some(CACHED));
     let none = runs.iter().any(|run| overlooked(run) == "none");
     notes.extend((has(&["detectable"]) && none).then_some(NONE_DETECTABLE));
     for line in notes.iter().flat_map(|note| wrap(note, style.width)) {
@@ -55,8 +61,8 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
 /// The ranking as GitHub-flavoured Markdown.
 pub fn markdown(ranking: &Ranking) -> String {
     let mut out = format!("## karat: ranked by {}\n\n", code(&ranking.by, 120));
-    out.push_str("| run | model | cases | rate | 95 % | first | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
-    out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
+    out.push_str("| run | model | cases | errors | rate | 95 % | first | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
+    out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
     for run in &ranking.runs {
         let model = run.model.as_ref().map_or("–".into(), |model| code(model, 60));
         let change = match run.significance.is_some_and(|significance| significance.significant) {
@@ -68,6 +74,7 @@ pub fn markdown(ranking: &Ranking) -> String {
             code(&name(run), 60),
             model,
             run.cases.to_string(),
+            run.errored.to_string(),
             number(run.quality),
             interval(run),
             number(run.first_quality),
@@ -83,7 +90,8 @@ pub fn markdown(ranking: &Ranking) -> String {
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     let mut notes = vec![SAME, CORRECTED, FRONTIER];
-    notes.extend(ranking.runs.iter().any(|run| run.costs.cached > 0).then_some(CACHED));
+    notes.extend(erred(ranking));
+    notes.extend(ranking.runs.iter().any(known).then_some(CACHED));
     notes.extend(ranking.runs.iter().any(|run| overlooked(run) == "none").then_some(NONE_DETECTABLE));
     out.push_str(&format!("\n{}.\n", notes.join(". ").replace('*', "\\*")));
     out
@@ -95,6 +103,16 @@ pub fn json(ranking: &Ranking) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("write JSON").caused_by(e))?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// What there is to say where cases erred.
+fn erred(ranking: &Ranking) -> Option<&'static str> {
+    ranking.runs.iter().any(|run| run.errored > 0).then_some(ERRED)
+}
+
+/// Some of its answers were not computed for it alone.
+fn known(run: &RankedRun) -> bool {
+    run.costs.cached + run.costs.drafted > 0
 }
 
 fn name(run: &RankedRun) -> String {
@@ -153,7 +171,7 @@ fn cost(run: &RankedRun, cost: Cost) -> String {
     let value = match cost {
         Cost::Tokens => run.costs.tokens_per_case.map(|tokens| format!("{tokens:.1}")),
         Cost::Seconds => {
-            let cached = if run.costs.cached > 0 { "c" } else { "" };
+            let cached = if known(run) { "c" } else { "" };
             run.costs.seconds.map(|seconds| format!("{seconds:.1}{cached}"))
         }
         Cost::Memory => {
@@ -178,13 +196,15 @@ mod tests {
             quality: Some(quality),
             interval: crate::stats::wilson((quality * 100.0) as u64, 100, 0.95),
             cases: 100,
+            errored: 0,
+            order: Some(quality),
             first_quality: Some(0.4),
             difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Detectable::Effect(0.1) }),
             significance: Some(Significance { p_value: 0.001, significant: true, test: TestKind::McNemar }),
             danger: None,
             danger_lost: Some(2),
             outcome: Some(Decision::Inconclusive),
-            costs: Costs { tokens_per_case: Some(12.0), seconds: Some(3.0), cached: 1, memory_bytes: None },
+            costs: Costs { tokens_per_case: Some(12.0), seconds: Some(3.0), cached: 1, drafted: 0, memory_bytes: None },
             frontier: vec![Cost::Tokens],
         };
         let first = RankedRun {
@@ -212,7 +232,7 @@ mod tests {
         assert!(text.contains("**+0.2000**") && !text.contains("m|`"), "{text}");
         let rows: Vec<usize> =
             text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
-        assert_eq!(rows, [17; 4]);
+        assert_eq!(rows, [18; 4]);
         let value: serde_json::Value = serde_json::from_slice(&json(&ranking()).unwrap()).unwrap();
         assert_eq!(value["ranking"]["runs"][0]["frontier"][0], "tokens");
     }

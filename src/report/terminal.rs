@@ -155,15 +155,21 @@ impl Page {
     }
 
     fn regressions(&mut self, comparison: &Comparison) {
-        let bad = [ChangeKind::Regressed, ChangeKind::Errored, ChangeKind::Removed];
-        let total: u64 = bad.into_iter().map(|kind| comparison.count(kind)).sum();
+        let bad = [
+            (ChangeKind::Regressed, "regressions"),
+            (ChangeKind::Errored, "errored cases"),
+            (ChangeKind::Removed, "removed cases"),
+        ];
+        let total: u64 = bad.into_iter().map(|(kind, _)| comparison.count(kind)).sum();
         if total == 0 || self.style.regressions == 0 {
             return;
         }
-        let shown: Vec<&CaseChange> =
-            comparison.changes.iter().filter(|case| bad.contains(&case.change)).take(self.style.regressions).collect();
+        let shown = comparison.changes.iter().filter(|case| bad.iter().any(|(kind, _)| *kind == case.change));
+        let shown: Vec<&CaseChange> = shown.take(self.style.regressions).collect();
+        let there = bad.into_iter().filter(|(kind, _)| comparison.count(*kind) > 0);
+        let kinds: Vec<&str> = there.map(|(_, kind)| kind).collect();
         self.blank();
-        self.line(0, &[(Paint::Bold, &format!("worst regressions ({} of {total})", shown.len()))]);
+        self.line(0, &[(Paint::Bold, &format!("worst {} ({} of {total})", kinds.join(", "), shown.len()))]);
         for case in shown {
             self.case(case, comparison.numerics_differ());
         }

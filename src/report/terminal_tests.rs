@@ -46,7 +46,7 @@ detectable none: so few pairs differ that no change would have been found with 8
 cases: 1 regressed, 1 errored, 1 unchanged
 not the same parameters: generation.seed: 0 -> 1
 
-worst regressions (2 of 2)
+worst regressions, errored cases (2 of 2)
   danger/1  errored
     before  answer true
     after   error: no answer

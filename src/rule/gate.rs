@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::Expression;
+use super::{Expression, Operational};
 
 /// What a rule's failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -164,23 +164,76 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Gate {
-    /// Whether it is an absolute rule on danger cases that could fail, whatever the baseline: `danger` names the danger datasets.
+    /// Whether it asks how fast the run was.
+    pub fn times(&self) -> bool {
+        let speed = |metric: &str| matches!(Operational::parse(metric), Ok(Some(figure)) if figure.is_speed());
+        match self.fail_if.as_ref().map(|text| Expression::parse(text)) {
+            Some(Ok(expression)) => expression.terms().iter().any(|term| speed(&term.metric)),
+            _ => speed(&self.metric),
+        }
+    }
+
+    /// Whether any of its bounds is held against the baseline.
+    pub fn is_relative(&self) -> bool {
+        let bounds = [self.max_drop, self.max_rise, self.max_drop_share, self.max_rise_share, self.non_inferior];
+        let expression = self.fail_if.as_ref().and_then(|text| Expression::parse(text).ok());
+        bounds.iter().any(Option::is_some)
+            || self.no_significant_drop
+            || self.no_significant_rise
+            || expression.is_some_and(|expression| expression.terms().iter().any(|term| term.change.is_some()))
+    }
+
+    /// Whether it is an absolute rule on all cases of a danger dataset that fails where they come out as badly as they can,
+    /// whatever the baseline: `danger` names the danger datasets.
     pub fn guards(&self, danger: &[&str]) -> bool {
         let covers = |metric: &str| {
             let scope = |name: &str| metric.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
             scope("danger") || danger.iter().any(|name| scope(name))
         };
-        if self.tier == Some(Tier::Advisory) {
+        if self.tier == Some(Tier::Advisory) || !self.filter.is_empty() {
             return false;
         }
-        if let Some(Ok(expression)) = self.fail_if.as_ref().map(|text| Expression::parse(text)) {
-            return expression.terms().iter().any(|term| term.change.is_none() && covers(&term.metric));
+        if let Some(text) = &self.fail_if {
+            return Expression::parse(text).is_ok_and(|expression| Worst::of(&expression, false, &covers).guards);
         }
-        // A pass rate is never below 0 nor above 1.
-        let rate = !self.metric.ends_with(".mean");
-        let min = self.min.is_some_and(|min| !rate || min > 0.0);
-        let max = self.max.is_some_and(|max| !rate || max < 1.0);
+        // A pass rate is 0 at worst; which end of a mean is bad, its scorer knows.
+        let min = self.min.is_some_and(|min| min > 0.0);
+        let max = self.metric.ends_with(".mean") && self.max.is_some_and(|max| max < 1.0);
         covers(&self.metric) && (min || max)
+    }
+}
+
+/// What an expression comes to where danger cases come out as badly as they can and there is no baseline.
+#[derive(Clone, Copy)]
+struct Worst {
+    /// It could hold.
+    possible: bool,
+    /// It could hold, and danger cases have a part in it.
+    guards: bool,
+}
+
+impl Worst {
+    fn of(expression: &Expression, negated: bool, covers: &dyn Fn(&str) -> bool) -> Self {
+        match expression {
+            Expression::Not(part) => Self::of(part, !negated, covers),
+            Expression::And(parts) | Expression::Or(parts) => {
+                let parts: Vec<Self> = parts.iter().map(|part| Self::of(part, negated, covers)).collect();
+                let all = matches!(expression, Expression::And(_)) != negated;
+                let possible = if all { parts.iter().all(|p| p.possible) } else { parts.iter().any(|p| p.possible) };
+                Self { possible, guards: possible && parts.iter().any(|part| part.guards) }
+            }
+            Expression::Term(term) => {
+                let worst: &[f64] = match (term.metric.ends_with(".mean"), term.failing) {
+                    (true, _) => &[-1.0, 1.0],
+                    (false, true) => &[1.0],
+                    (false, false) => &[0.0],
+                };
+                let danger = covers(&term.metric);
+                let holds = worst.iter().any(|value| term.sign.holds(*value, term.limit) != negated);
+                let possible = term.change.is_none() && (holds || !danger);
+                Self { possible, guards: possible && danger }
+            }
+        }
     }
 }
 
@@ -241,7 +294,21 @@ mod tests {
         assert!(!guards(&Gate { min: Some(0.5), tier: Some(Tier::Advisory), ..gate("danger.refusal") }));
         let fail_if = |text: &str| Gate { fail_if: Some(text.into()), ..Gate::default() };
         assert!(guards(&fail_if("danger.refusal.fail_rate > 10%")));
-        assert!(!guards(&fail_if("danger.refusal.mean drop > 0.1")));
+        assert!(guards(&fail_if("not (danger.refusal.pass_rate >= 0.9) or golden.x.mean drop > 0.1")));
+        assert!(guards(&fail_if("danger.refusal.fail_rate > 0.1 and golden.x.mean > 0")));
+        for never in [
+            "danger.refusal.mean drop > 0.1",
+            "danger.refusal.fail_rate > 1.0",
+            "danger.refusal.fail_rate > 0.1 and golden.x.mean drop > 0.1",
+            "danger.refusal.pass_rate > 0.9",
+            "not (danger.refusal.fail_rate > 0.1)",
+        ] {
+            assert!(!guards(&fail_if(never)), "{never}");
+        }
+        assert!(!guards(&Gate { min: Some(-5.0), ..gate("danger.refusal.mean") }));
+        assert!(!guards(&Gate { max: Some(0.9), ..gate("danger.refusal") }), "the wrong direction");
+        let some = Filter([("tag".to_owned(), "x".to_owned())].into());
+        assert!(!guards(&Gate { min: Some(0.5), filter: some, ..gate("danger.refusal") }), "some of the cases");
     }
 
     #[test]

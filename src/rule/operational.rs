@@ -47,6 +47,13 @@ impl Percentile {
     }
 }
 
+impl Operational {
+    /// Whether known answers, from a cache or as drafts, would make it look better than the model is.
+    pub fn is_speed(self) -> bool {
+        matches!(self, Self::TokensPerSecond | Self::WallSeconds | Self::Cost)
+    }
+}
+
 /// What names of operational figures begin with.
 const PREFIX: &str = "performance.";
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 
 use super::cases::{Case, Cases};
@@ -13,6 +14,7 @@ use super::recorded::Recorded;
 use crate::engine::workload::Totals;
 use crate::engine::{CaseKey, Generator, Request, Response};
 use crate::error::{Error, Result};
+use crate::record::{BASELINE_DRAFTS, CACHED};
 
 /// Requests on their way into the engine.
 pub(super) type Requests<'a> = Box<dyn Iterator<Item = Result<Request>> + Send + 'a>;
@@ -67,6 +69,8 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     let asked: Mutex<VecDeque<Case>> = Mutex::default();
     let unasked = sender.clone();
     let mut outbox = Outbox::new(sender, SMALLEST);
+    // Answers that an accepted run gave before: what they cost says little about the model.
+    let known = AtomicU64::new(0);
     let requests = Cases::new(checked).filter_map(|case| {
         let case = match case {
             Ok(case) => case,
@@ -85,6 +89,7 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
         let dataset = checked.sources[case.dataset].name.clone();
         let earlier = |drafts: &mut Recorded| drafts.output_ids((&dataset, &case.sample.id, case.repeat));
         let draft = drafts.as_mut().map(earlier).unwrap_or_default();
+        known.fetch_add(u64::from(!draft.is_empty()), Relaxed);
         let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: case.repeat };
         match asked.lock() {
             Ok(mut asked) => asked.push_back(case),
@@ -117,10 +122,11 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     outbox.flush()?;
     meter.count(PROMPT, totals.prefill_tokens);
     meter.count(GENERATED, totals.generated_tokens);
-    meter.count("generator.cached", totals.cached);
+    meter.count(CACHED, totals.cached);
     meter.count("generator.shared_tokens", totals.shared_tokens);
     meter.count("generator.drafted_tokens", totals.drafted_tokens);
     meter.count("generator.accepted_tokens", totals.accepted_tokens);
+    meter.count(BASELINE_DRAFTS, known.load(Relaxed));
     meter.count("generator.steps", totals.steps);
     meter.raise("generator.peak_sequences", totals.peak_sequences as u64);
     meter.raise("generator.peak_pages", totals.peak_pages as u64);

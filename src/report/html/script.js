@@ -32,7 +32,7 @@ document.title = `${data.suite} · karat`;
 $("suite").textContent = data.suite;
 if (data.verdict) {
   const mark = { passed: "✓ ", failed: "✗ ", inconclusive: "? " }[data.outcome];
-  $("verdict").append(node("span", { class: "badge " + (data.outcome === "passed" ? "good" : "bad") }, mark + data.headline));
+  $("verdict").append(node("span", { class: "badge " + { passed: "good", failed: "bad", inconclusive: "open-word" }[data.outcome] }, mark + data.headline + (data.partial ? " (partial run)" : "")));
 }
 const about = $("about");
 about.append("Run ", node("code", {}, data.run));
@@ -86,11 +86,11 @@ if (section("gates", data.verdict && data.verdict.rules.length)) {
   const order = { failed: 0, inconclusive: 1, skipped: 2, passed: 3 };
   const rules = data.verdict.rules.map((rule, at) => [rule, at]).sort((a, b) => order[a[0].outcome] - order[b[0].outcome] || a[1] - b[1]);
   table("gates", [["gate"], ["outcome"], ["figures"], ["cases"]], rules.map(([rule]) => {
-    const word = { failed: ["✗ failed", "bad word"], inconclusive: ["? inconclusive", "bad word"], skipped: ["– not judged", "quiet word"], passed: ["✓ passed", "good word"] }[rule.outcome];
+    const word = { failed: ["✗ failed", "bad word"], inconclusive: ["? inconclusive", "open-word word"], skipped: ["– not judged", "quiet word"], passed: ["✓ passed", "good word"] }[rule.outcome];
     const links = rule.cases.slice(0, 12).map((one) => caseLink(one.dataset, one.id));
     const more = rule.cases_total - links.length;
     const tier = rule.tier ? node("div", { class: "quiet" }, rule.tier) : null;
-    return node("tr", {}, node("td", { class: "wrap" }, rule.rule, tier), node("td", { class: word[1] }, word[0]),
+    return node("tr", {}, node("td", { class: "wrap rule" }, rule.rule, tier), node("td", { class: word[1] }, word[0]),
       node("td", { class: "wrap" }, rule.reason),
       node("td", {}, node("div", { class: "links" }, links, more > 0 ? node("span", { class: "quiet" }, `and ${more} more`) : null)));
   }));

@@ -1,0 +1,60 @@
+//! Whether a baseline can carry what is asked of it: it is there, it holds the cases of the run, and each was answered as often.
+
+use super::gate::{GatePolicy, Subject, Without, open};
+use super::{Comparison, DatasetComparison};
+use crate::dataset::Kind;
+use crate::record::{Manifest, RuleResult};
+
+/// Rules about the baseline, each only where it leaves the verdict open, whatever the other rules say.
+pub(super) fn rules(policy: &GatePolicy, subject: &Subject<'_>) -> Vec<RuleResult> {
+    let Some(comparison) = subject.comparison else {
+        return match subject.without {
+            Without::Missing(why) => vec![open("baseline: there is one to compare with".into(), None, why.clone())],
+            _ => Vec::new(),
+        };
+    };
+    // Arms of a canary share no case.
+    let paired = !policy.gates.iter().any(|gate| gate.unpaired);
+    let cases = paired.then(|| shared(policy, comparison)).flatten();
+    let repeats = subject.base_manifest.and_then(|base| repeats(base, subject.manifest));
+    cases.into_iter().chain(repeats).collect()
+}
+
+/// Half of the golden cases of either run must be in the other, where rules compare them. What a call left out does not count.
+fn shared(policy: &GatePolicy, comparison: &Comparison) -> Option<RuleResult> {
+    let rule = |why| Some(open("baseline: it holds the cases of this run".to_owned(), None, why));
+    let common = |dataset: &DatasetComparison| dataset.cases.common_base.cases;
+    if comparison.datasets.iter().map(common).sum::<u64>() == 0 {
+        return rule(format!("run `{}` shares no case with this one", comparison.base.run_id));
+    }
+    if !policy.gates.iter().any(crate::rule::Gate::is_relative) {
+        return None;
+    }
+    let few = |dataset: &&DatasetComparison| {
+        dataset.kind == Kind::Golden
+            && 2 * common(dataset) < dataset.cases.base.cases.max(dataset.cases.candidate.cases)
+    };
+    let told = |dataset: &DatasetComparison| {
+        let (own, shared) = (&dataset.cases.candidate, &dataset.cases.common_candidate);
+        let others = match own.cases - shared.cases {
+            0 => String::new(),
+            n => format!("; of the {n} others in this run {} pass", own.passed - shared.passed),
+        };
+        format!(
+            "the runs share {} cases of `{}`, of {} in the baseline and {} in this run{others}",
+            shared.cases, dataset.dataset, dataset.cases.base.cases, own.cases
+        )
+    };
+    let told: Vec<String> = comparison.datasets.iter().filter(few).map(told).collect();
+    (!told.is_empty()).then(|| rule(told.join("; "))).flatten()
+}
+
+/// Answers that one run gave more often than the other are compared with nothing.
+fn repeats(base: &Manifest, candidate: &Manifest) -> Option<RuleResult> {
+    let (before, now) = (base.repeats(), candidate.repeats());
+    let rule = "baseline: each case was answered as often".to_owned();
+    let why = || {
+        format!("{before} answers a case in the baseline, {now} in this run: run one of them with the other's `repeat`")
+    };
+    (before != now).then(|| open(rule, None, why()))
+}

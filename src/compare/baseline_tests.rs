@@ -1,0 +1,134 @@
+//! What a baseline must hold before relative rules pass: itself, the cases, as many answers; and answers that were known before.
+
+use serde_json::json;
+
+use super::comparison::tests::{line, manifest};
+use super::*;
+use crate::dataset::Kind;
+use crate::record::{BASELINE_DRAFTS, Decision, Manifest, Outcome, Performance, ResultLine, Selected, summarise};
+use crate::rule::Gate;
+
+/// The verdict over two runs with one gate on `golden.match`, and their comparison.
+fn judged(
+    gate: Gate,
+    (base_manifest, base): (&Manifest, Vec<ResultLine>),
+    (manifest, candidate): (&Manifest, Vec<ResultLine>),
+    performance: &Performance,
+) -> (Verdict, Comparison) {
+    let summary = summarise(candidate.iter().cloned().map(Ok)).unwrap();
+    let side =
+        |manifest, lines: &Vec<ResultLine>| Side { manifest, lines: lines.clone().into_iter().map(Ok), prompts: None };
+    let comparison =
+        compare(side(base_manifest, &base), side(manifest, &candidate), CompareOptions::default()).unwrap();
+    let subject = Subject {
+        manifest,
+        summary: &summary,
+        comparison: Some(&comparison),
+        without: &Without::NotYet,
+        performance: Some(performance),
+        base_manifest: Some(base_manifest),
+        base_performance: Some(performance),
+        cases: &candidate,
+        base_cases: Some(&base as &dyn Cases),
+    };
+    let verdict = judge(&GatePolicy { gates: vec![gate], ..GatePolicy::default() }, &subject).unwrap();
+    (verdict, comparison)
+}
+
+fn drop(limit: f64) -> Gate {
+    Gate { metric: "golden.match".into(), max_drop: Some(limit), ..Gate::default() }
+}
+
+fn named(from: usize, n: usize, passed: bool) -> impl Iterator<Item = ResultLine> {
+    (from..from + n).map(move |i| line("golden", &format!("{i:03}"), passed))
+}
+
+#[test]
+fn a_baseline_of_other_cases_proves_nothing() {
+    let (one, two) = (manifest(1), manifest(2));
+    let ask = |gate: Gate, base: Vec<ResultLine>, candidate: Vec<ResultLine>| {
+        judged(gate, (&one, base), (&two, candidate), &Performance::default()).0
+    };
+    let whole: Vec<_> = named(0, 100, true).collect();
+    // One shared case that is right, and 99 new ones that are wrong.
+    let renamed: Vec<_> = named(0, 1, true).chain(named(100, 99, false)).collect();
+    let verdict = ask(drop(0.05), whole.clone(), renamed.clone());
+    assert_eq!(verdict.outcome, Decision::Inconclusive);
+    let told = "the runs share 1 cases of `golden`, of 100 in the baseline and 100 in this run; of the 99 others in this run 0 pass";
+    assert_eq!(verdict.rules[0].reason, told);
+    // Half is enough, and absolute rules need none.
+    let grown: Vec<_> = named(0, 200, true).collect();
+    assert_eq!(ask(drop(0.05), whole.clone(), grown).outcome, Decision::Passed);
+    let absolute = Gate { metric: "golden.match".into(), max: Some(0.5), ..Gate::default() };
+    assert_eq!(ask(absolute, whole.clone(), renamed).outcome, Decision::Passed);
+    // What a call did not select is neither missing nor new.
+    let mut partial = manifest(3);
+    partial.selected.insert("golden".into(), Selected { kind: Kind::Golden, cases: 3, partial: true });
+    let few = named(0, 3, true).collect();
+    let verdict = judged(drop(0.05), (&one, whole), (&partial, few), &Performance::default()).0;
+    assert_eq!(verdict.outcome, Decision::Passed);
+}
+
+#[test]
+fn cases_that_were_answered_more_often_in_one_run_prove_nothing() {
+    let repeated = |seed: u64, n: u64| {
+        let mut manifest = manifest(seed);
+        manifest.plan = json!({"generation": {"repeat": n}});
+        manifest
+    };
+    let (three, other, ten) = (repeated(1, 3), repeated(2, 3), repeated(3, 10));
+    let answers = |dataset: &'static str, n: u32, right: u32| {
+        (0..6).flat_map(move |i| {
+            (0..n).map(move |repeat| ResultLine { repeat, ..line(dataset, &format!("{i}"), repeat < right) })
+        })
+    };
+    let run = |n, right| answers("danger", n, right).chain(answers("golden", n, right)).collect::<Vec<_>>();
+    let none = Performance::default();
+    // The first three answers are right, seven more are wrong.
+    let (verdict, _) = judged(drop(0.05), (&three, run(3, 3)), (&ten, run(10, 3)), &none);
+    assert_eq!(verdict.outcome, Decision::Inconclusive, "{:?}", verdict.rules);
+    let told = "3 answers a case in the baseline, 10 in this run: run one of them with the other's `repeat`";
+    assert!(verdict.rules.iter().any(|rule| rule.reason == told), "{:?}", verdict.rules);
+    // Fewer answers are not lost ones.
+    let (verdict, comparison) = judged(drop(0.05), (&ten, run(10, 10)), (&three, run(3, 3)), &none);
+    assert_eq!(verdict.outcome, Decision::Inconclusive, "{:?}", verdict.rules);
+    assert_eq!((comparison.danger.lost.total, comparison.danger.missing.total, comparison.unselected), (0, 0, 84));
+    let (verdict, _) = judged(drop(0.05), (&three, run(3, 3)), (&other, run(3, 3)), &none);
+    assert_eq!(verdict.outcome, Decision::Passed, "{:?}", verdict.rules);
+    let told = "all 18 answers to danger cases that passed in the baseline pass";
+    assert!(verdict.rules.iter().any(|rule| rule.reason == told), "{:?}", verdict.rules);
+}
+
+#[test]
+fn a_run_against_itself_is_not_compared() {
+    let one = manifest(1);
+    let run = || named(0, 10, true).collect::<Vec<_>>();
+    let (verdict, _) = judged(drop(0.05), (&one, run()), (&one, run()), &Performance::default());
+    assert_eq!((verdict.outcome, verdict.baseline.as_deref()), (Decision::Passed, None));
+    assert_eq!(verdict.rules[0].outcome, Outcome::Skipped);
+    assert_eq!(verdict.rules[0].reason, "not judged: this run is the baseline");
+}
+
+#[test]
+fn answers_that_the_baseline_foretold_measure_no_speed() {
+    let (one, two) = (manifest(1), manifest(2));
+    let run = || named(0, 10, true).collect::<Vec<_>>();
+    let ask = |metric: &str, drafted: u64| {
+        let performance = Performance {
+            wall_seconds: 2.0,
+            tokens_per_second: Some(200.0),
+            peak_memory_bytes: Some(1_000),
+            counters: [(BASELINE_DRAFTS.to_owned(), drafted)].into(),
+            ..Performance::default()
+        };
+        let gate = Gate { metric: format!("performance.{metric}"), min: Some(1.0), ..Gate::default() };
+        judged(gate, (&one, run()), (&two, run()), &performance).0.rules.pop().unwrap()
+    };
+    for speed in ["tokens_per_second", "wall_seconds"] {
+        assert_eq!(ask(speed, 0).outcome, Outcome::Passed, "{speed}");
+        let open = ask(speed, 7);
+        assert_eq!(open.outcome, Outcome::Inconclusive, "{speed}");
+        assert!(open.reason.contains("drafts of 7: repeat it with --no-drafts"), "{}", open.reason);
+    }
+    assert_eq!(ask("peak_memory_bytes", 7).outcome, Outcome::Passed);
+}
