@@ -552,3 +552,73 @@ fn answers_from_the_cache_are_never_cheap() {
     let probed = project.karat(["run", "suite.yaml"]).code(0);
     assert!(probed.stdout.contains("by the probe, one case at a time"), "{probed}");
 }
+
+#[test]
+fn answers_that_the_baseline_gave_are_no_drafts_where_speed_is_asked_for() {
+    let project = Project::new();
+    let model = Value::from(random_tiny().to_string_lossy());
+    project.write_lines("golden.jsonl", &[json!({"id": "1", "input": "Hello?", "target": "x"})]);
+    let suite = |gate: &str| {
+        project.write(
+            "suite.yaml",
+            format!(
+                "version: 1\nname: fast\nmodels: {{generator: {{model: {model}}}}}\ndatasets:\n\
+                 \x20 - {{name: golden, kind: golden, file: golden.jsonl, scorers: [exact_match]}}\n\
+                 generation: {{max_new_tokens: 8}}\nscorers: [exact_match]\nbaseline: main\ngates:\n  - {{{gate}}}\n"
+            ),
+        )
+    };
+    let drafts = || {
+        let id = project.karat(["runs"]).code(0).stdout;
+        let last = id.lines().last().and_then(|line| line.split_whitespace().nth(1)).unwrap().to_owned();
+        let performance = project.read(&format!("runs/fast/{last}/performance.json"));
+        let performance: Value = serde_json::from_str(&performance).unwrap();
+        performance["counters"]["generator.baseline_drafts"].as_u64().unwrap()
+    };
+    suite("metric: golden.exact_match, min: 0");
+    project.karat(["run"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    project.karat(["run"]).code(0);
+    assert_eq!(drafts(), 1);
+    suite("metric: performance.tokens_per_second, min: 0.001");
+    project.karat(["run"]).code(0);
+    assert_eq!(drafts(), 0);
+}
+
+#[test]
+fn more_answers_than_the_baseline_has_pass_nothing() {
+    let project = suite(&format!("{GATES}generation: {{repeat: 3}}\n"));
+    let score = |repeats: u32, right: u32| {
+        let ids = (0..8).map(|i| format!("g{i}")).chain((0..4).map(|i| format!("d{i}")));
+        let lines = ids.flat_map(|id| {
+            let answer = move |n: u32| json!({"id": id, "repeat": n, "output": if n < right { "yes" } else { "no" }});
+            (0..repeats).map(answer)
+        });
+        project.write_lines("answers.jsonl", &lines.collect::<Vec<_>>());
+        let repeat = format!("generation.repeat={repeats}");
+        project.karat(["score", "suite.yaml", "--responses", "answers.jsonl", "--set", &repeat])
+    };
+    score(3, 3).code(0);
+    accept(&project);
+    score(3, 3).code(0);
+    let more = score(10, 5).code(3);
+    assert!(more.stdout.contains("3 answers a case in the baseline, 10 in this run"), "{more}");
+    assert!(!more.stdout.contains("gates passed"), "{more}");
+    let fewer = score(1, 1).code(3);
+    assert!(!fewer.stdout.contains("missing") || fewer.stdout.contains("0 missing"), "{fewer}");
+}
+
+#[test]
+fn cases_under_other_names_pass_nothing() {
+    let project = suite(GATES);
+    score(&project, "yyyyyyyy", &[]).code(0);
+    accept(&project);
+    let renamed = project.read("golden.jsonl").replace("\"g", "\"h").replacen("\"h0", "\"g0", 1);
+    project.write("golden.jsonl", renamed);
+    let answers =
+        (0..8).map(|i| json!({"id": if i == 0 { "g0".to_owned() } else { format!("h{i}") }, "output": "yes"}));
+    let danger = (0..4).map(|i| json!({"id": format!("d{i}"), "output": "yes"}));
+    project.write_lines("answers.jsonl", &answers.chain(danger).collect::<Vec<_>>());
+    let run = project.karat(["score", "suite.yaml", "--responses", "answers.jsonl"]).code(3);
+    assert!(run.stdout.contains("the runs share 1 cases of `golden`, of 8 in the baseline and 8 in this run"), "{run}");
+}
