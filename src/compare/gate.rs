@@ -48,6 +48,8 @@ pub enum Without {
     NotYet,
     /// The call asked for none.
     NotAsked,
+    /// The suite names none for the device: in words.
+    Unnamed(String),
     /// There should be one: what is missing, or wrong with it.
     Missing(String),
 }
@@ -255,6 +257,7 @@ pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) 
     match subject.without {
         Without::NotYet => skipped("not judged: no baseline yet"),
         Without::NotAsked => skipped("not judged: --no-baseline"),
+        Without::Unnamed(why) => skipped(&format!("not judged: {why}")),
         Without::Missing(_) => open(rule, limit, "not judged: the baseline cannot be used".into()),
     }
 }
