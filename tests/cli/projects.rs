@@ -187,7 +187,7 @@ fn worse(project: &Project) -> String {
     let answer = |i: usize| json!({"id": format!("g{i}"), "output": if i < 2 { "yes" } else { "no" }});
     project.write_lines("worse.jsonl", &(0..4).map(answer).collect::<Vec<_>>());
     score(project, "", "d", "worse.jsonl").code(1);
-    fs::create_dir_all(project.path("elsewhere/runs")).unwrap();
+    fs::create_dir_all(project.path("elsewhere/runs")).expect("make a folder");
     project.read("d/baselines/demo/main/current").trim().to_owned()
 }
 
