@@ -9,12 +9,12 @@ use super::conclude::{Concluded, baseline_of, judged, plan};
 use super::engine_args::EngineArgs;
 use super::form::{FormArgs, ReportArgs, Told};
 use super::run::{Running, Showing, carry_out};
-use super::store_args::{Chosen, Opened, StoreArgs, open_run, suite_and_store};
+use super::store_args::{Chosen, Opened, StoreArgs, suite_and_store};
 use super::{Exit, terminal};
 use crate::compare::{Tier, Verdict, Without};
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Kind, Result};
-use crate::history::{Accept, Acceptance, Accepted, Baseline, Current, Store};
+use crate::history::{Accept, Acceptance, Accepted, Baseline, Current, REPAIR, RunEntry, Store, Weighed};
 use crate::record::{Manifest, Outcome, RESULTS, RuleResult, RunReader};
 use crate::report::{Errored, Report};
 use crate::rule::DeviceClass;
@@ -47,7 +47,7 @@ struct AcceptArgs {
     /// Name of the baseline (default: the one that the run's suite names).
     #[arg(long)]
     name: Option<String>,
-    /// The suite, where a name alone does not tell it.
+    /// The suite, by its name, file or folder, where the run's name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     /// Why: recorded with who accepts, when, the commit, and what got worse.
@@ -95,7 +95,7 @@ struct RegenerateArgs {
 
 #[derive(clap::Args)]
 struct ListArgs {
-    /// Only this suite.
+    /// Only this suite, by its name, file or folder.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     #[command(flatten)]
@@ -107,7 +107,7 @@ struct ShowArgs {
     /// Name of the baseline.
     #[arg(default_value = "main")]
     name: String,
-    /// The suite, where several have a baseline of this name.
+    /// The suite, by its name, file or folder, where several have a baseline of this name.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     #[command(flatten)]
@@ -127,7 +127,7 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 fn accept(args: &AcceptArgs) -> Result<Exit> {
-    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &args.run)?;
+    let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&args.run)?;
     let store = args.store.over(&store);
     let manifest = run.manifest();
     let name = match &args.name {
@@ -163,7 +163,7 @@ struct Taking<'a> {
 }
 
 /// Accepts a run, unless it fails a rule of its own: one that does not depend on the baseline that it replaces. A first run is
-/// accepted whatever its rules say; the log names them.
+/// accepted whatever its rules say; the log and a note name them. One after a broken baseline is no first run.
 fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
     if how.why.trim().is_empty() {
         return Err(
@@ -171,24 +171,71 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
         );
     }
     let manifest = run.manifest();
-    let before = match store.current(&manifest.suite, how.name)? {
-        Current::Run(before) if before.run_id == manifest.run_id.as_str() => None,
-        other => other.run(),
-    };
     let alone = judged(None, &Without::NotAsked, run)?;
-    let failed: Vec<String> = failing(&alone.verdict).map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
-    let refused = before.is_some() && !failed.is_empty();
-    if refused && !how.force {
-        let fragment = format!("accept run `{}`: it fails {}", manifest.run_id, failed.join("; "));
-        return Err(Error::input(fragment).at(run.folder()).with_hint("mend it, or accept it as it is with `--force`"));
-    }
-    let mut worse = failed;
-    // One that cannot be read says nothing about what got worse.
-    if let Some(Ok(before)) = before.map(|before| RunReader::open(&before.folder)) {
-        worse.extend(worse_than(&before, run, &alone.verdict)?);
-    }
+    let failed: Vec<String> = failing(&alone.verdict).map(told_rule).collect();
+    let weigh = |current: &Current, entries: &[RunEntry]| {
+        let own = |entry: &RunEntry| entry.run_id == manifest.run_id.as_str();
+        let first = match current {
+            Current::None => true,
+            Current::Run(entry) => own(entry),
+            Current::Broken(_) => false,
+        };
+        let forced = !first && !failed.is_empty();
+        if forced && !how.force {
+            let broken = match current {
+                Current::Broken(why) => format!("; the baseline is broken, this is no first run: {why}"),
+                _ => String::new(),
+            };
+            let fragment = format!("accept run `{}`: it fails {}{broken}", manifest.run_id, failed.join("; "));
+            let hint = "mend it, or accept it as it is with `--force`";
+            return Err(Error::input(fragment).at(run.folder()).with_hint(hint));
+        }
+        let mut worse = failed.clone();
+        match current {
+            // One that cannot be read says nothing about what got worse.
+            Current::Run(entry) if !own(entry) => {
+                if let Ok(before) = RunReader::open(&entry.folder) {
+                    worse.extend(worse_than(&before, run, &alone.verdict)?);
+                }
+            }
+            Current::Broken(_) => {
+                let others = entries.iter().rev().filter(|entry| !own(entry));
+                if let Some(last) = others.filter_map(|entry| RunReader::open(&entry.folder).ok()).next() {
+                    let than = format!("than `{}`, the newest entry", last.manifest().run_id);
+                    let all = worse_than(&last, run, &alone.verdict)?.into_iter();
+                    worse.extend(all.map(|line| format!("{line} ({than})")));
+                }
+            }
+            Current::None | Current::Run(_) => {}
+        }
+        Ok(Weighed { forced, worse })
+    };
     let Taking { name, force, compress, why } = how;
-    store.accept(Accept { run: run.folder(), name, force, forced: refused, compress, why, worse: &worse })
+    let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why }, weigh)?;
+    own_failures(&alone.verdict).iter().for_each(|note| eprintln!("note: {note}"));
+    Ok(accepted)
+}
+
+/// What a run's own rules say against it: "it fails 2 rules: …", "1 rule is inconclusive: …".
+pub fn own_failures(alone: &Verdict) -> Vec<String> {
+    let open = alone.rules.iter().filter(|rule| rule.outcome == Outcome::Inconclusive && rule.tier() != Tier::Advisory);
+    let (failed, open): (Vec<String>, Vec<String>) =
+        (failing(alone).map(told_rule).collect(), open.map(told_rule).collect());
+    let count = |rules: &[String]| if rules.len() == 1 { "1 rule".into() } else { format!("{} rules", rules.len()) };
+    let mut notes = Vec::new();
+    if !failed.is_empty() {
+        notes.push(format!("it fails {}: {}", count(&failed), failed.join("; ")));
+    }
+    if !open.is_empty() {
+        let verb = if open.len() == 1 { "is" } else { "are" };
+        notes.push(format!("{} {verb} inconclusive: {}", count(&open), open.join("; ")));
+    }
+    notes
+}
+
+/// A rule and why it went so.
+fn told_rule(rule: &RuleResult) -> String {
+    format!("{}: {}", rule.rule, rule.reason)
 }
 
 /// Critical and required rules that failed.
@@ -202,10 +249,8 @@ fn worse_than(before: &RunReader, run: &RunReader, alone: &Verdict) -> Result<Ve
     let judged = judged(Some(before), &Without::NotAsked, run)?;
     let relative: Vec<&str> =
         alone.rules.iter().filter(|rule| rule.outcome == Outcome::Skipped).map(|rule| rule.rule.as_str()).collect();
-    let failed: Vec<String> = failing(&judged.verdict)
-        .filter(|rule| relative.contains(&rule.rule.as_str()))
-        .map(|rule| format!("{}: {}", rule.rule, rule.reason))
-        .collect();
+    let failed: Vec<String> =
+        failing(&judged.verdict).filter(|rule| relative.contains(&rule.rule.as_str())).map(told_rule).collect();
     let datasets = judged.comparison.iter().flat_map(|comparison| &comparison.datasets);
     let fell = datasets.flat_map(|dataset| dataset.scorers.iter().map(move |metric| (&dataset.dataset, metric)));
     let fell = fell.filter_map(|(dataset, metric)| {
@@ -272,7 +317,9 @@ fn regenerate_one(
     let current = match store.baseline(&suite.plan.name, name)?.current {
         Current::Run(run) => run,
         Current::None => return Err(Error::input(format!("regenerate the baseline `{name}`: nothing is accepted"))),
-        Current::Broken(why) => return Err(Error::input(format!("regenerate the baseline `{name}`: {why}"))),
+        Current::Broken(why) => {
+            return Err(Error::input(format!("regenerate the baseline `{name}`: {why}")).with_hint(REPAIR));
+        }
     };
     let baseline = RunReader::open(&current.folder)?;
     let (_, class) = baseline_of(baseline.manifest());
@@ -301,14 +348,14 @@ fn regenerate_one(
 }
 
 fn list(args: &ListArgs) -> Result<Exit> {
-    let workspace = args.store.workspace()?;
-    let baselines = workspace.list_baselines(args.suite.as_deref())?;
+    let place = args.store.place(args.suite.as_deref())?;
+    let baselines = place.workspace.list_baselines(place.suite.as_deref())?;
     let mut text = String::new();
     for baseline in &baselines {
         let current = match &baseline.current {
             Current::Run(run) => run.run_id.clone(),
             Current::None => "nothing accepted".into(),
-            Current::Broken(why) => format!("unusable: {why}"),
+            Current::Broken(why) => format!("unusable: {why}; {REPAIR}"),
         };
         let entries = baseline.entries.len();
         let plural = if entries == 1 { "entry" } else { "entries" };
@@ -317,10 +364,8 @@ fn list(args: &ListArgs) -> Result<Exit> {
     }
     terminal::show(&text)?;
     if baselines.is_empty() {
-        eprintln!(
-            "no baselines in {}; `karat baseline accept RUN -m WHY` makes one",
-            workspace.first().baselines().display()
-        );
+        let folder = place.workspace.first().baselines();
+        eprintln!("{}", place.nothing("baselines", folder, "karat baseline accept RUN -m WHY"));
     }
     Ok(Exit::Passed)
 }
@@ -328,7 +373,7 @@ fn list(args: &ListArgs) -> Result<Exit> {
 fn show(args: &ShowArgs) -> Result<Exit> {
     args.form.check()?;
     let reference = format!("baseline:{}", args.name);
-    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &reference)?;
+    let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&reference)?;
     let (manifest, summary) = (run.manifest(), run.summary()?);
     let missing = manifest.missing(&summary);
     let errored = Errored::among(run.lines()?)?;

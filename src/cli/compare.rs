@@ -3,7 +3,7 @@
 use super::Exit;
 use super::conclude::{Judged, judged};
 use super::form::{FormArgs, Told};
-use super::store_args::{StoreArgs, open_run};
+use super::store_args::StoreArgs;
 use crate::compare::{Candidate, First, Without, rank};
 use crate::error::Result;
 use crate::record::RunReader;
@@ -20,7 +20,7 @@ pub struct Args {
     /// Rank by this scorer instead of by cases that pass all scorers.
     #[arg(long, value_name = "SCORER")]
     by: Option<String>,
-    /// The suite, where a name alone does not tell it.
+    /// The suite, by its name, file or folder, where a run's name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     #[command(flatten)]
@@ -35,8 +35,8 @@ pub fn run(args: Args) -> Result<Exit> {
     if args.candidates.len() > 1 || args.by.is_some() {
         args.form.check_ranking()?;
     }
-    let workspace = args.store.workspace()?;
-    let open = |reference: &String| open_run(&workspace, args.suite.as_deref(), reference).map(|opened| opened.run);
+    let place = args.store.place(args.suite.as_deref())?;
+    let open = |reference: &String| place.open(reference).map(|opened| opened.run);
     let base = open(&args.base)?;
     let candidates = args.candidates.iter().map(open).collect::<Result<Vec<_>>>()?;
     for candidate in &candidates {

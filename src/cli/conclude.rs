@@ -1,10 +1,11 @@
 //! The end of a run: comparison with the baseline, verdict, reports, the folder's final name, the exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::Value;
 
+use super::baseline::own_failures;
 use super::form::{ReportArgs, Told};
 use super::store_args::Chosen;
 use super::{Exit, terminal};
@@ -13,6 +14,7 @@ use crate::compare::{
     compare, judge,
 };
 use crate::error::{Error, Result};
+use crate::history::{Found, Store, Workspace, obstacle};
 use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary, VERDICT, VerdictFile};
 use crate::report::{Errored, Report, markdown, terminal as page};
 use crate::rule::{BaselineNames, DeviceClass, Gate, Statistics};
@@ -23,7 +25,7 @@ use crate::suite::Plan;
 ///
 /// # Errors
 /// Files that cannot be read or written. No run folder is left then.
-pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs) -> Result<Concluded> {
+pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs, store: &Store) -> Result<Concluded> {
     let Finished { mut sealed, manifest, mut performance } = finished;
     let began = Instant::now();
     let base = baseline.run.as_ref();
@@ -65,9 +67,10 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs) -> 
     let exit = exit(&verdict);
     let file = VerdictFile::new(&manifest.suite, manifest.run_id.as_str(), verdict.clone());
     sealed.write(VERDICT, &file.to_bytes()?)?;
+    let next = next(&manifest, sealed.summary(), &verdict, baseline);
     sealed.set_verdict(verdict);
     sealed.write(REPORT, written.as_bytes())?;
-    let partial = manifest.is_partial();
+    let suite = manifest.suite.clone();
     let folder = sealed.commit(manifest, &performance)?;
     terminal::show(&format!("{shown}\nrun folder: {}\n", folder.display()))?;
     if !reports.is_empty() {
@@ -82,18 +85,52 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs) -> 
         };
         reports.write(&Told { report, run: &run, base })?;
     }
-    if baseline.without == Without::NotYet
-        && base.is_none()
-        && !partial
-        && let Some(name) = &baseline.name
-    {
-        let named = if name == "main" { String::new() } else { format!(" --name {name}") };
-        let shown = folder.display();
-        eprintln!(
-            "next: `karat baseline accept {shown}{named} -m WHY` makes this run what later ones are held against"
-        );
+    match next {
+        Some(Next::Not(why)) => eprintln!("next: this run is no baseline yet: {why}"),
+        Some(Next::Accept { name, notes }) => {
+            let named = if name == "main" { String::new() } else { format!(" --name {name}") };
+            let (shown, place) = (folder.display(), elsewhere(&folder, &suite, store));
+            eprintln!(
+                "next: `karat baseline accept {shown}{named}{place} -m WHY` makes this run what later ones are held against{notes}"
+            );
+        }
+        None => {}
     }
     Ok(Concluded { exit, folder: Some(folder) })
+}
+
+/// What to do after a first run.
+enum Next<'a> {
+    /// Accept it under this name; what its own rules say against it.
+    Accept { name: &'a str, notes: String },
+    /// It would be refused: why, and what to do.
+    Not(String),
+}
+
+fn next<'a>(manifest: &Manifest, summary: &Summary, verdict: &Verdict, baseline: &'a Chosen) -> Option<Next<'a>> {
+    let name = baseline.name.as_deref().filter(|_| baseline.run.is_none() && baseline.without == Without::NotYet)?;
+    if let Some(obstacle) = obstacle(manifest, summary) {
+        return Some(Next::Not(format!("{}; {}", obstacle.what, obstacle.hint)));
+    }
+    // The reasons stand in the report above.
+    let notes = own_failures(verdict).into_iter();
+    let notes: Vec<String> = notes.filter_map(|note| Some(note.split_once(": ")?.0.to_owned())).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!("; by its own rules, {}", notes.join("; ")) };
+    Some(Next::Accept { name, notes })
+}
+
+/// The option that brings a run to the baselines of `store`, where its path alone would not from the current folder.
+fn elsewhere(folder: &Path, suite: &str, store: &Store) -> String {
+    let home = || {
+        let workspace = Workspace::of_folder(Path::new(""), None, None)?;
+        let found = Store::owner(folder).unwrap_or_else(|| workspace.first().clone());
+        workspace.home(&Found { folder: folder.into(), store: found }, suite)
+    };
+    let whole = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
+    match home() {
+        Ok(home) if whole(home.baselines()) == whole(store.baselines()) => String::new(),
+        _ => format!(" --baselines-dir {}", store.baselines().display()),
+    }
 }
 
 /// How a run ended.

@@ -3,7 +3,7 @@
 use super::Exit;
 use super::conclude::{baseline_of, judged};
 use super::form::{FormArgs, Told};
-use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted, open_run};
+use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted};
 use crate::error::Result;
 
 /// Arguments of `karat gate`.
@@ -13,7 +13,7 @@ pub struct Args {
     /// its own plan apply.
     #[arg(default_value = "latest")]
     run: String,
-    /// The suite, where a name alone does not tell it.
+    /// The suite, by its name, file or folder, where the run's name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     #[command(flatten)]
@@ -27,11 +27,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     args.form.check()?;
-    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &args.run)?;
-    let manifest = run.manifest();
-    let (names, class) = baseline_of(manifest);
-    let wanted = Wanted { suite: &manifest.suite, names: &names, class, by_call: false };
-    let Chosen { run: base, without, .. } = args.baseline.open(&args.store.over(&store), &wanted)?;
+    let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&args.run)?;
+    let (names, class) = baseline_of(run.manifest());
+    let wanted = Wanted::of_run(&run, (&names, class))?;
+    let Chosen { run: base, without, .. } = args.baseline.open(&args.store, &store, &wanted)?;
     let judged = judged(base.as_ref(), &without, &run)?;
     args.form.write(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
     Ok(judged.exit)

@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Overrides { generator: args.model, seed: args.seed, repeat: args.repeat, ..args.overrides.overrides()? };
     let suite = Suite::load(&path, &overrides, Purpose::Run)?;
     let engine = args.engine.apply()?;
-    let baseline = args.baseline.open(&store, &wanted(&suite, &engine))?;
+    let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
     let label = args.label.checked()?;
     let what = Running { suite, baseline, engine, cache: &args.cache, keep_outputs: !args.no_outputs, label };
     let how = Showing { store: &store, reports: &args.reports, quiet: args.quiet, dry_run: args.dry_run };
@@ -77,10 +77,14 @@ pub fn run(args: Args) -> Result<Exit> {
 }
 
 /// What a loaded suite says about its baseline.
-pub fn wanted<'a>(suite: &'a Suite, engine: &EngineOptions) -> Wanted<'a> {
+///
+/// # Errors
+/// A plan that cannot be written as JSON.
+pub fn wanted<'a>(suite: &'a Suite, engine: &EngineOptions) -> Result<Wanted<'a>> {
     let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
     let (plan, by_call) = (&suite.plan, suite.call_names_baseline());
-    Wanted { suite: &plan.name, names: &plan.baseline, class, by_call }
+    let json = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
+    Ok(Wanted { suite: &plan.name, names: &plan.baseline, class, by_call, plan: json, recorded: None })
 }
 
 /// What is run.
@@ -141,7 +145,7 @@ pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
     let mut finished = execute(Job { checked, models, engine, drafts, cache, runs, keep_outputs, watch })?;
     finished.manifest.label = label;
     progress.end();
-    conclude(finished, &baseline, how.reports)
+    conclude(finished, &baseline, how.reports, how.store)
 }
 
 /// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not

@@ -10,7 +10,7 @@ use crate::report::runs::{Listed, terminal as table};
 /// Arguments of `karat runs`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only this suite.
+    /// Only this suite, by its name, file or folder.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     #[command(flatten)]
@@ -19,10 +19,10 @@ pub struct Args {
 
 /// Runs the command. No runs are no error.
 pub fn run(args: Args) -> Result<Exit> {
-    let workspace = args.store.workspace()?;
-    let runs = workspace.list_runs(args.suite.as_deref())?;
+    let place = args.store.place(args.suite.as_deref())?;
+    let runs = place.workspace.list_runs(place.suite.as_deref())?;
     if runs.is_empty() {
-        eprintln!("no runs in {}; `karat run SUITE` makes one", workspace.first().runs().display());
+        eprintln!("{}", place.nothing("runs", place.workspace.first().runs(), "karat run SUITE"));
         return Ok(Exit::Passed);
     }
     let listed: Vec<Listed> = runs.into_iter().map(listed).collect();

@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let label = args.label.checked()?;
     let engine = args.engine.apply()?;
     let suite = Suite::load(&path, &args.overrides.overrides()?, Purpose::Score)?;
-    let baseline = args.baseline.open(&store, &wanted(&suite, &engine))?;
+    let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
     let signals = Signals::listen()?;
     let progress = RunProgress::start(args.quiet || args.dry_run);
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
@@ -75,5 +75,5 @@ pub fn run(args: Args) -> Result<Exit> {
         execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
     finished.manifest.label = label;
     progress.end();
-    Ok(conclude(finished, &baseline, &args.reports)?.exit)
+    Ok(conclude(finished, &baseline, &args.reports, &store)?.exit)
 }

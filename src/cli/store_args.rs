@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use super::suite_args::suite_path;
 use crate::compare::Without;
 use crate::error::{Error, Kind, Result, nearest};
-use crate::history::{Checkout, Current, Store, Workspace, project_of_folder, project_of_suite};
-use crate::record::RunReader;
+use crate::history::{Checkout, Current, REPAIR, Store, Workspace, project_of_suite};
+use crate::record::{Manifest, RunReader};
 use crate::rule::{BaselineNames, DeviceClass};
+use crate::suite::{Overrides, Purpose, Suite};
 
 /// The two folders.
 #[derive(clap::Args)]
@@ -35,16 +38,67 @@ impl StoreArgs {
     /// # Errors
     /// A folder that cannot be read.
     pub fn workspace(&self) -> Result<Workspace> {
-        match (&self.runs_dir, &self.baselines_dir) {
-            (None, None) => Workspace::of_folder(Path::new("")),
-            _ => Ok(self.over(&Store::new(&project_of_folder(Path::new(""))?)).into()),
+        Workspace::of_folder(Path::new(""), self.runs_dir.as_deref(), self.baselines_dir.as_deref())
+    }
+
+    /// Where names are looked up, and the name of the suite that is meant: `suite` is its name, or its file or folder, which has
+    /// a project of its own.
+    ///
+    /// # Errors
+    /// A folder that cannot be read; a suite that is not there or cannot be read.
+    pub fn place(&self, suite: Option<&str>) -> Result<Place> {
+        let Some(text) = suite else { return Ok(Place { workspace: self.workspace()?, suite: None, by_path: false }) };
+        let path = Path::new(text);
+        let spelled = text.contains(std::path::is_separator) || text.ends_with(".yaml");
+        if !spelled {
+            let workspace = self.workspace()?;
+            if !path.join("suite.yaml").is_file() || workspace.suites().iter().any(|known| known == text) {
+                return Ok(Place { workspace, suite: Some(text.to_owned()), by_path: false });
+            }
         }
+        let file = suite_path(Some(path), "")?;
+        let name = Suite::load(&file, &Overrides::default(), Purpose::Lint)?.plan.name;
+        Ok(Place { workspace: self.of_suite(&file)?.into(), suite: Some(name), by_path: true })
     }
 
     /// The store that a run belongs to, with what the call says instead.
     pub fn over(&self, store: &Store) -> Store {
         let or = |named: &Option<PathBuf>, own: &Path| named.clone().unwrap_or_else(|| own.to_owned());
         Store::with(or(&self.runs_dir, store.runs()), or(&self.baselines_dir, store.baselines()))
+    }
+}
+
+/// Where names are looked up.
+pub struct Place {
+    /// The stores.
+    pub workspace: Workspace,
+    /// Only this suite.
+    pub suite: Option<String>,
+    /// The suite was named by its file: its project is known.
+    by_path: bool,
+}
+
+impl Place {
+    /// The run that a reference means.
+    ///
+    /// # Errors
+    /// As [`open_run`].
+    pub fn open(&self, reference: &str) -> Result<Opened> {
+        let opened = open_run(&self.workspace, self.suite.as_deref(), reference)?;
+        Ok(if self.by_path { Opened { store: self.workspace.first().clone(), ..opened } } else { opened })
+    }
+
+    /// Why nothing is listed: "no runs in …", or that the suite is another's name.
+    pub fn nothing(&self, what: &str, folder: &Path, makes: &str) -> String {
+        let known = self.workspace.suites();
+        match &self.suite {
+            Some(suite) if !known.is_empty() && !known.contains(suite) => {
+                let near = nearest(suite, known.iter().map(String::as_str));
+                format!("no {what} of suite `{suite}` in {}; {near}", folder.display())
+            }
+            Some(suite) => format!("no {what} of suite `{suite}` in {}; `{makes}` makes one", folder.display()),
+            None => format!("no {what} in {}; `{makes}` makes one", folder.display()),
+        }
     }
 }
 
@@ -63,10 +117,13 @@ pub struct Opened {
 pub fn open_run(workspace: &Workspace, suite: Option<&str>, reference: &str) -> Result<Opened> {
     if let Some(checkout) = Checkout::of(reference, Path::new("."))? {
         let run = RunReader::open(checkout.folder())?.keeping(checkout);
-        return Ok(Opened { run, store: workspace.first().clone() });
+        let store = workspace.holding(&run.manifest().suite).clone();
+        return Ok(Opened { run, store });
     }
     let found = workspace.resolve(suite, reference)?;
-    Ok(Opened { run: RunReader::open(&found.folder)?, store: found.store })
+    let run = RunReader::open(&found.folder)?;
+    let store = workspace.home(&found, &run.manifest().suite)?;
+    Ok(Opened { run, store })
 }
 
 /// Which baseline to compare with.
@@ -93,6 +150,22 @@ pub struct Wanted<'a> {
     pub class: DeviceClass,
     /// The name comes from the call (`--set baseline=…`): it must exist.
     pub by_call: bool,
+    /// The plan as records keep it: the same suite is known by it under another name.
+    pub plan: Value,
+    /// The run that the judged one was compared with when it was recorded.
+    pub recorded: Option<String>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a recorded run says.
+    ///
+    /// # Errors
+    /// A summary that cannot be read.
+    pub fn of_run(run: &'a RunReader, (names, class): (&'a BaselineNames, DeviceClass)) -> Result<Self> {
+        let Manifest { suite, plan, .. } = run.manifest();
+        let recorded = run.summary()?.verdict.and_then(|verdict| verdict.baseline);
+        Ok(Self { suite, names, class, by_call: false, plan: plan.clone(), recorded })
+    }
 }
 
 /// The baseline to compare with, or why there is none.
@@ -114,20 +187,30 @@ impl Chosen {
 impl BaselineArgs {
     /// The run to compare with, opened and verified. One that the call names must exist. One that the suite names may not have
     /// been accepted yet: a first run. Where entries are there and cannot be used, or stand under another name, evidence is
-    /// missing.
+    /// missing, as it is where a recorded run was compared with one.
     ///
     /// # Errors
-    /// A name of the call that does not exist; a record of a newer version; a folder that cannot be read.
-    pub fn open(&self, store: &Store, wanted: &Wanted<'_>) -> Result<Chosen> {
+    /// A name or folder of the call that does not exist; a record of a newer version; a folder that cannot be read.
+    pub fn open(&self, folders: &StoreArgs, store: &Store, wanted: &Wanted<'_>) -> Result<Chosen> {
         if self.no_baseline {
             return Ok(Chosen::without(Without::NotAsked, None));
         }
+        let store = &folders.over(store);
         if let Some(name) = &self.baseline {
             return self.named(store, wanted.suite, name);
         }
+        if let Some(folder) = folders.baselines_dir.as_ref().filter(|folder| !folder.is_dir()) {
+            let error = Error::input(format!("find the folder of baselines `{}`", folder.display()));
+            return Err(error
+                .with_hint("correct --baselines-dir (KARAT_BASELINES_DIR), make the folder, or give --no-baseline"));
+        }
         let Some(name) = wanted.names.of(wanted.class) else {
             let why = format!("the suite names no baseline for {}", wanted.class.word());
-            return Ok(self.first(why, None));
+            let mut chosen = self.first(why.clone(), wanted, None);
+            if chosen.without == Without::NotYet {
+                chosen.without = Without::Unnamed(why);
+            }
+            return Ok(chosen);
         };
         match store.current(wanted.suite, name)? {
             Current::Run(run) => verified(&run.folder, name),
@@ -163,29 +246,75 @@ impl BaselineArgs {
         }
         // Those of other devices are no other names of this one.
         let declared = wanted.names.all();
-        let foreign: Vec<String> = others
-            .iter()
-            .filter(|other| !declared.contains(&other.as_str()))
-            .map(|other| format!("`{other}`"))
-            .collect();
-        if foreign.is_empty() {
-            let folder = store.baselines().join(suite).join(name);
-            return Ok(self.first(format!("nothing was accepted in {}", folder.display()), Some(name)));
+        let foreign = store.baseline_names(suite)?.into_iter().filter(|other| !declared.contains(&other.as_str()));
+        let foreign: Vec<String> = foreign.map(|other| format!("`{other}`")).collect();
+        let at = store.baselines().display();
+        if !foreign.is_empty() {
+            let why = format!(
+                "the suite's baseline is `{name}`, and {at} holds {} of this suite instead: correct the name, or give --baseline",
+                foreign.join(", ")
+            );
+            return Ok(Chosen::without(Without::Missing(why), Some(name)));
         }
-        let why = format!(
-            "the suite's baseline is `{name}`, and {} holds {} of this suite instead: correct the name, or give --baseline",
-            store.baselines().display(),
-            foreign.join(", ")
-        );
-        Ok(Chosen::without(Without::Missing(why), Some(name)))
+        if !store.holds(suite) {
+            let twins = twins(store, &wanted.plan)?;
+            if !twins.is_empty() {
+                let why = format!(
+                    "{at} holds this suite under another name: {}; rename its folder to `{suite}`, or accept a run of this name",
+                    twins.join(", ")
+                );
+                return Ok(Chosen::without(Without::Missing(why), Some(name)));
+            }
+        }
+        let folder = store.baselines().join(suite).join(name);
+        Ok(self.first(format!("nothing was accepted in {}", folder.display()), wanted, Some(name)))
     }
 
-    /// A first run, unless the call requires a baseline.
-    fn first(&self, why: String, name: Option<&str>) -> Chosen {
+    /// A first run, unless the call requires a baseline or the record names one.
+    fn first(&self, why: String, wanted: &Wanted<'_>, name: Option<&str>) -> Chosen {
+        if let Some(id) = &wanted.recorded {
+            let missing = format!(
+                "the run was compared with `{id}` when it was recorded, and {why}: name the folder of it with --baselines-dir, or a run \
+                 with --baseline"
+            );
+            return Chosen::without(Without::Missing(missing), name);
+        }
         match self.require_baseline {
             true => Chosen::without(Without::Missing(format!("--require-baseline, and {why}")), name),
             false => Chosen::without(Without::NotYet, name),
         }
+    }
+}
+
+/// Other suites with an accepted run whose plan has the same datasets, scorers, prompt and gates, in quotes.
+fn twins(store: &Store, plan: &Value) -> Result<Vec<String>> {
+    let ours = essence(plan);
+    let mut names: Vec<String> = Vec::new();
+    for run in store.accepted_runs()? {
+        // One that cannot be read is no evidence of anything.
+        let Ok(manifest) = RunReader::read_manifest(&run.folder) else { continue };
+        if essence(&manifest.plan) == ours {
+            names.push(format!("`{}`", run.suite));
+        }
+    }
+    names.dedup();
+    Ok(names)
+}
+
+/// What makes a suite this suite, whatever its name: without what calls change and without what is not said.
+fn essence(plan: &Value) -> Value {
+    let kept = ["datasets", "scorers", "prompt", "gates"].into_iter();
+    Value::Object(kept.map(|key| (key.to_owned(), said(plan.get(key).unwrap_or(&Value::Null)))).collect())
+}
+
+fn said(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(key, value)| !value.is_null() && key.as_str() != "limit");
+            Value::Object(kept.map(|(key, value)| (key.clone(), said(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(said).collect()),
+        other => other.clone(),
     }
 }
 
@@ -202,7 +331,8 @@ fn verified(folder: &Path, name: &str) -> Result<Chosen> {
 }
 
 fn unusable(name: &str, why: &str) -> String {
-    format!("the baseline `{name}` cannot be used: {why}")
+    let repair = if why.contains(REPAIR) { String::new() } else { format!("; {REPAIR}") };
+    format!("the baseline `{name}` cannot be used: {why}{repair}")
 }
 
 /// The suite that is meant, where a command may go without one, and its store.

@@ -12,7 +12,7 @@ use super::conclude::{baseline_of, judged};
 use super::form::{Told, html};
 use super::lines::Output;
 use super::signals::Signals;
-use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted, open_run};
+use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted};
 use super::{Exit, terminal};
 use crate::compare::Without;
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ pub struct Args {
     /// The run: a run folder, a run id, `latest` or SUITE/latest, the name of a baseline, a label, or git:REF:PATH.
     #[arg(default_value = "latest")]
     run: String,
-    /// The suite, where a name alone does not tell it.
+    /// The suite, by its name, file or folder, where the run's name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
     #[command(flatten)]
@@ -51,11 +51,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    let Opened { run, store } = open_run(&args.store.workspace()?, args.suite.as_deref(), &args.run)?;
+    let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&args.run)?;
     let manifest = run.manifest();
     let (names, class) = baseline_of(manifest);
-    let wanted = Wanted { suite: &manifest.suite, names: &names, class, by_call: false };
-    let Chosen { run: base, without, .. } = args.baseline.open(&args.store.over(&store), &wanted)?;
+    let wanted = Wanted::of_run(&run, (&names, class))?;
+    let Chosen { run: base, without, .. } = args.baseline.open(&args.store, &store, &wanted)?;
     // A run needs no comparison with itself.
     let itself = base.as_ref().is_some_and(|base| base.manifest().run_id == manifest.run_id);
     let (base, without) = if itself { (None, Without::NotAsked) } else { (base, without) };

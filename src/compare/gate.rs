@@ -52,6 +52,8 @@ pub enum Without {
     NotAsked,
     /// The run is the accepted one: against itself nothing can change.
     Itself,
+    /// The suite names none for the device: in words.
+    Unnamed(String),
     /// There should be one: what is missing, or wrong with it.
     Missing(String),
 }
@@ -252,6 +254,7 @@ pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) 
         Without::NotYet => skipped("not judged: no baseline yet"),
         Without::NotAsked => skipped("not judged: --no-baseline"),
         Without::Itself => skipped("not judged: this run is the baseline"),
+        Without::Unnamed(why) => skipped(&format!("not judged: {why}")),
         Without::Missing(_) => open(rule, limit, "not judged: the baseline cannot be used".into()),
     }
 }

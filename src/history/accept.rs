@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Acceptance, CURRENT, Store, head, identity, log};
+use super::{Acceptance, CURRENT, Current, RunEntry, Store, head, identity, log};
 use crate::error::{Error, Result};
 use crate::record::{
-    FileHasher, MANIFEST, PROMPTS, RESULTS, RunReader, check_name, compress, packed, sync_folder, write_atomically,
+    FileHasher, MANIFEST, Manifest, PROMPTS, RESULTS, RunId, RunReader, Summary, check_name, compress, packed,
+    sync_folder, write_atomically,
 };
+
+/// What to do where nothing can be written.
+const ELSEWHERE: &str = "name a folder that can be written: --baselines-dir FOLDER, or KARAT_BASELINES_DIR";
 
 /// What to accept, and how strictly.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +22,19 @@ pub struct Accept<'a> {
     pub name: &'a str,
     /// Accept a run with errored or missing cases, a partial one, or one of files that are not committed.
     pub force: bool,
-    /// It is refused for other reasons too, and accepted by force.
-    pub forced: bool,
     /// Keep results and prompts compressed, for large sets.
     pub compress: bool,
     /// Why, in the words of whoever accepts.
     pub why: &'a str,
+}
+
+/// What a run comes to beside what is accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weighed {
+    /// It is refused for other reasons than its files', and accepted by force.
+    pub forced: bool,
     /// What got worse, for the log.
-    pub worse: &'a [String],
+    pub worse: Vec<String>,
 }
 
 /// What accepting did.
@@ -43,65 +52,130 @@ impl Store {
     /// Copies a run under a baseline's name and points `current` at it.
     ///
     /// Refused: a run whose files are not its manifest's; one with errored or missing cases, a partial one, or one of a suite
-    /// whose files differed from their commit, unless forced; an id that is there with other content. Every step is atomic: a crash leaves the old
-    /// baseline in force. Who accepted, when, why and at which commit goes to [`super::ACCEPTED`].
-    pub fn accept(&self, accept: Accept<'_>) -> Result<Accepted> {
+    /// whose files differed from their commit, unless forced; an id that is there with other content; what `weigh` refuses. That
+    /// is asked with what is accepted so far and all entries, while no other call can change them. Every step is atomic: a crash
+    /// leaves the old baseline in force. Who accepted, when, why and at which commit goes to [`super::ACCEPTED`].
+    ///
+    /// # Errors
+    /// The refusals; a folder that cannot be written (environment). A first run that was not accepted leaves no folder.
+    pub fn accept(
+        &self,
+        accept: Accept<'_>,
+        weigh: impl FnOnce(&Current, &[RunEntry]) -> Result<Weighed>,
+    ) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = RunReader::open(accept.run)?;
-        let refused = refuse_incomplete(&run).and_then(|()| refuse_partial(&run)).and_then(|()| refuse_dirty(&run));
-        let forced = refused.is_err() || accept.forced;
-        if !accept.force {
-            refused?;
+        let obstacle = obstacle(run.manifest(), &run.summary()?);
+        if let Some(obstacle) = obstacle.as_ref().filter(|_| !accept.force) {
+            let fragment = format!("accept run `{}`: {}", run.manifest().run_id, obstacle.what);
+            return Err(Error::input(fragment).at(run.folder()).with_hint(obstacle.hint));
         }
+        let folder = self.baselines.join(&run.manifest().suite).join(accept.name);
+        let made = make(&folder)?;
+        let accepted = turn(&folder).and_then(|_turn| {
+            self.accept_in_turn(&run, (accept, obstacle.is_some()), (&folder, !made.is_empty()), weigh)
+        });
+        if accepted.is_err() {
+            // Only what is empty goes: an empty folder would be a broken baseline.
+            made.iter().rev().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
+        }
+        accepted
+    }
+
+    /// `first`: the baseline's folder was made for this.
+    fn accept_in_turn(
+        &self,
+        run: &RunReader,
+        (accept, forced): (Accept<'_>, bool),
+        (folder, first): (&Path, bool),
+        weigh: impl FnOnce(&Current, &[RunEntry]) -> Result<Weighed>,
+    ) -> Result<Accepted> {
         let manifest = run.manifest();
-        let folder = self.baselines.join(&manifest.suite).join(accept.name);
+        let (current, entries) = match self.state(&manifest.suite, accept.name)? {
+            (Current::Broken(_), entries) if first && entries.is_empty() => (Current::None, entries),
+            state => state,
+        };
+        let weighed = weigh(&current, &entries)?;
         let target = folder.join(manifest.run_id.as_str());
         let mut known = target.exists();
         if known {
-            refuse_other_content(&run, &target)?;
+            refuse_other_content(run, &target)?;
         } else {
-            fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-            keep_line_ends(&self.baselines)?;
-            match copy(&run, &folder, &target, accept.compress) {
+            match copy(run, folder, &target, accept.compress) {
                 // Another call accepted the same run meanwhile.
                 Err(_) if target.exists() => {
-                    refuse_other_content(&run, &target)?;
+                    refuse_other_content(run, &target)?;
                     known = true;
                 }
                 copied => copied?,
             }
         }
-        // One at a time from here: the line names what `current` named before it.
-        let _turn = turn(&folder)?;
-        let before = fs::read_to_string(folder.join(CURRENT)).ok().map(|text| text.trim().to_owned());
-        let replaced = before.filter(|id| id != manifest.run_id.as_str());
+        keep_line_ends(&self.baselines)?;
+        let path = folder.join(CURRENT);
+        if path.is_dir() {
+            fs::remove_dir(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+        let before = fs::read_to_string(&path).ok().and_then(|text| RunId::parse(text.trim()).ok());
+        let replaced = before.filter(|id| *id != manifest.run_id).map(|id| id.to_string());
         let acceptance = Acceptance {
             run_id: manifest.run_id.to_string(),
             replaced: replaced.clone(),
-            by: identity(&folder),
+            by: identity(folder),
             at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             why: Some(accept.why.to_owned()),
-            git_commit: head(&folder),
-            forced,
-            worse: accept.worse.to_vec(),
+            git_commit: head(folder),
+            forced: forced || weighed.forced,
+            worse: weighed.worse,
         };
-        let _log = log::append(&folder, &acceptance)?;
-        write_atomically(&folder.join(CURRENT), format!("{}\n", manifest.run_id).as_bytes())?;
+        let _log = log::append(folder, &acceptance)?;
+        write_atomically(&path, format!("{}\n", manifest.run_id).as_bytes())?;
         Ok(Accepted { folder: target, replaced, known })
     }
 }
 
-fn refuse_incomplete(run: &RunReader) -> Result<()> {
-    let summary = run.summary()?;
-    let missing: u64 = run.manifest().missing(&summary).values().sum();
-    let errored = summary.totals.errored;
-    if errored == 0 && missing == 0 && summary.totals.cases > 0 {
-        return Ok(());
+/// Why a run is not accepted but by force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What is wrong with it, "it is partial, …".
+    pub what: String,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// What stands in the way of accepting a run, whatever is accepted so far: cases that erred or are missing, a selection, files
+/// that were not committed.
+pub fn obstacle(manifest: &Manifest, summary: &Summary) -> Option<Obstacle> {
+    let missing: u64 = manifest.missing(summary).values().sum();
+    let (cases, errored) = (summary.totals.cases + missing, summary.totals.errored);
+    if errored > 0 || missing > 0 || cases == 0 {
+        let what = format!("of {cases} cases {errored} errored and {missing} are missing");
+        return Some(Obstacle { what, hint: "repeat the run, or accept it as it is with `--force`" });
     }
-    let cases = summary.totals.cases + missing;
-    let fragment =
-        format!("accept run `{}`: of {cases} cases {errored} errored and {missing} are missing", run.manifest().run_id);
-    Err(Error::input(fragment).at(run.folder()).with_hint("repeat the run, or accept it as it is with `--force`"))
+    if manifest.is_partial() {
+        let what = "it is partial, its call selected only some cases".into();
+        return Some(Obstacle { what, hint: "repeat the run without --limit, or accept it as it is with `--force`" });
+    }
+    (manifest.git_dirty == Some(true)).then(|| Obstacle {
+        what: "files of its suite were not committed when it ran".into(),
+        hint: "commit them and repeat the run, so that others can make it again, or accept it as it is with `--force`",
+    })
+}
+
+/// Makes a folder and those above it; the ones that were not there, the outermost first.
+fn make(folder: &Path) -> Result<Vec<&Path>> {
+    let mut made: Vec<&Path> = folder.ancestors().take(3).filter(|folder| !folder.exists()).collect();
+    made.reverse();
+    fs::create_dir_all(folder).map_err(|e| {
+        let links = folder.ancestors().take(3).find(|above| above.is_symlink() && !above.exists());
+        let hint = match links {
+            Some(link) => {
+                format!("`{}` is a link that leads nowhere: restore what it leads to, or remove it", link.display())
+            }
+            None => ELSEWHERE.into(),
+        };
+        Error::environment(format!("create `{}`", folder.display())).caused_by(e).with_hint(hint)
+    })?;
+    Ok(made)
 }
 
 /// The right to change what is accepted, held until the file is dropped. The folder itself is locked: a file for it would be one
@@ -113,24 +187,6 @@ fn turn(folder: &Path) -> Result<fs::File> {
         Err(e) if e.kind() != std::io::ErrorKind::Unsupported => Err(Error::io("lock", folder, e)),
         _ => Ok(file),
     }
-}
-
-fn refuse_partial(run: &RunReader) -> Result<()> {
-    if !run.manifest().is_partial() {
-        return Ok(());
-    }
-    let fragment = format!("accept run `{}`: it is partial, its call selected only some cases", run.manifest().run_id);
-    let hint = "repeat the run without --limit, or accept it as it is with `--force`";
-    Err(Error::input(fragment).at(run.folder()).with_hint(hint))
-}
-
-fn refuse_dirty(run: &RunReader) -> Result<()> {
-    if run.manifest().git_dirty != Some(true) {
-        return Ok(());
-    }
-    let fragment = format!("accept run `{}`: files of its suite were not committed when it ran", run.manifest().run_id);
-    let hint = "commit them and repeat the run, so that others can make it again, or accept it as it is with `--force`";
-    Err(Error::input(fragment).at(run.folder()).with_hint(hint))
 }
 
 /// Equal manifests name equal hashes, and opening the entry verifies those.
@@ -145,7 +201,7 @@ fn refuse_other_content(run: &RunReader, target: &Path) -> Result<()> {
 
 fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Result<()> {
     let hidden = tempfile::Builder::new().prefix(".").suffix(".partial").tempdir_in(folder);
-    let hidden = hidden.map_err(|e| Error::io("create a folder in", folder, e))?;
+    let hidden = hidden.map_err(|e| Error::io("create a folder in", folder, e).with_hint(ELSEWHERE))?;
     // Not into the hidden folder itself: that one is readable by its owner alone.
     let partial = hidden.path().join("run");
     fs::create_dir(&partial).map_err(|e| Error::io("create", &partial, e))?;

@@ -35,6 +35,9 @@ pub struct Baseline {
     pub accepted: Vec<Acceptance>,
 }
 
+/// What to do about a broken baseline.
+pub const REPAIR: &str = "restore it from version control, or accept a run anew";
+
 /// The accepted run of a baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Current {
@@ -42,7 +45,7 @@ pub enum Current {
     None,
     /// This run.
     Run(RunEntry),
-    /// There are entries, and which of them is accepted cannot be told: why.
+    /// Something is there, and which run is accepted cannot be told: why. [`REPAIR`] says what to do about it.
     Broken(String),
 }
 
@@ -89,7 +92,7 @@ impl Store {
         check_name("suite name", suite)?;
         check_name("baseline name", name)?;
         let baseline = self.read_baseline(suite, name)?;
-        if baseline.entries.is_empty() {
+        if baseline.entries.is_empty() && baseline.current == Current::None {
             let known = self.list_baselines(Some(suite))?;
             let hint = match known.is_empty() {
                 true => "no run was accepted yet; `karat baseline accept` does it".to_owned(),
@@ -104,30 +107,109 @@ impl Store {
     pub fn current(&self, suite: &str, name: &str) -> Result<Current> {
         check_name("suite name", suite)?;
         check_name("baseline name", name)?;
-        let folder = self.baselines.join(suite).join(name);
-        current(&folder, &entries(&folder, suite)?)
+        Ok(self.state(suite, name)?.0)
+    }
+
+    /// What is accepted under a name, and all entries, oldest first.
+    pub(super) fn state(&self, suite: &str, name: &str) -> Result<(Current, Vec<RunEntry>)> {
+        let above = self.baselines.join(suite);
+        let folder = above.join(name);
+        for folder in [&self.baselines, &above, &folder] {
+            match shape(folder)? {
+                Shape::Folder => {}
+                Shape::Nothing => return Ok((Current::None, Vec::new())),
+                Shape::Other(why) => return Ok((Current::Broken(why), Vec::new())),
+            }
+        }
+        let entries = entries(&folder, suite)?;
+        Ok((current(&folder, &entries)?, entries))
+    }
+
+    /// Whether anything is there in the name of a suite's baselines, be it a link to nothing.
+    pub fn holds(&self, suite: &str) -> bool {
+        fs::symlink_metadata(self.baselines.join(suite)).is_ok()
+    }
+
+    /// What stands in a suite's folder of baselines, sorted: folders and links, also hidden and broken ones.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn baseline_names(&self, suite: &str) -> Result<Vec<String>> {
+        check_name("suite name", suite)?;
+        let folder = self.baselines.join(suite);
+        let fail = |e| Error::io("read", &folder, e);
+        let listing = match fs::read_dir(&folder) {
+            Ok(listing) => listing,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(fail(e)),
+        };
+        let mut names = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(fail)?;
+            if !entry.file_type().map_err(fail)?.is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Accepted runs of all suites.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn accepted_runs(&self) -> Result<Vec<RunEntry>> {
+        if !matches!(shape(&self.baselines)?, Shape::Folder) {
+            return Ok(Vec::new());
+        }
+        Ok(self.list_baselines(None)?.into_iter().filter_map(|baseline| baseline.current.run()).collect())
     }
 
     fn read_baseline(&self, suite: &str, name: &str) -> Result<Baseline> {
-        let folder = self.baselines.join(suite).join(name);
-        let entries = entries(&folder, suite)?;
-        let current = current(&folder, &entries)?;
-        let accepted = log::read(&folder)?;
+        let (current, entries) = self.state(suite, name)?;
+        let accepted = match &current {
+            Current::None => Vec::new(),
+            _ => log::read(&self.baselines.join(suite).join(name))?,
+        };
         Ok(Baseline { suite: suite.into(), name: name.into(), current, entries, accepted })
     }
 }
 
-/// What a baseline's `current` names among its entries.
+/// What stands at a path where a folder should be.
+enum Shape {
+    Folder,
+    Nothing,
+    /// Something else: what.
+    Other(String),
+}
+
+fn shape(path: &Path) -> Result<Shape> {
+    let gone = |e: &std::io::Error| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    match (fs::symlink_metadata(path), fs::metadata(path)) {
+        (_, Ok(metadata)) if metadata.is_dir() => Ok(Shape::Folder),
+        (_, Ok(_)) => Ok(Shape::Other(format!("`{}` is no folder", path.display()))),
+        (Err(e), _) if gone(&e) => Ok(Shape::Nothing),
+        (Ok(_), Err(_)) => Ok(Shape::Other(format!("`{}` is a link that leads nowhere", path.display()))),
+        (Err(e), _) => Err(Error::io("read", path, e)),
+    }
+}
+
+/// What the `current` of a baseline's folder names among its entries.
 fn current(folder: &Path, entries: &[RunEntry]) -> Result<Current> {
     let path = folder.join(CURRENT);
     let text = match fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) if e.kind() == ErrorKind::NotFound && entries.is_empty() => return Ok(Current::None),
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let entries =
-                if entries.len() == 1 { "1 entry is".into() } else { format!("{} entries are", entries.len()) };
+            let entries = match entries.len() {
+                0 => "no entry is".into(),
+                1 => "1 entry is".into(),
+                n => format!("{n} entries are"),
+            };
             let why = format!("`{}` is missing, and {entries} there", path.display());
             return Ok(Current::Broken(why));
+        }
+        Err(e) if e.kind() == ErrorKind::IsADirectory => {
+            return Ok(Current::Broken(format!("`{}` is a folder", path.display())));
         }
         Err(e) => return Err(Error::io("read", &path, e)),
     };
@@ -163,6 +245,11 @@ fn folders(folder: &Path) -> Result<Vec<String>> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        // Whatever the system calls it: a file is in the way, as for who writes there.
+        Err(e) if e.kind() == ErrorKind::NotADirectory => {
+            let error = Error::environment(format!("read `{}`", folder.display())).caused_by(e);
+            return Err(error.with_hint("name a folder: --runs-dir FOLDER, --baselines-dir FOLDER"));
+        }
         Err(e) => return Err(fail(e)),
     };
     let mut names = Vec::new();

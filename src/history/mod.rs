@@ -13,9 +13,9 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Accept, Accepted};
+pub use accept::{Accept, Accepted, Obstacle, Weighed, obstacle};
 pub use git::{Checkout, head, identity};
-pub use list::{Baseline, Current, RunEntry};
+pub use list::{Baseline, Current, REPAIR, RunEntry};
 pub use log::{ACCEPTED, Acceptance};
 pub use project::{project_of_folder, project_of_suite};
 pub use resolve::{Found, Workspace};
@@ -46,11 +46,6 @@ impl Store {
     /// Where runs are written: one folder per suite below it.
     pub fn runs(&self) -> &Path {
         &self.runs
-    }
-
-    /// Whether anything was recorded or accepted here.
-    pub fn is_empty(&self) -> bool {
-        !self.runs.is_dir() && !self.baselines.is_dir()
     }
 
     /// The store that a run folder lies in, by the names of the folders above it: `runs/<suite>/<run-id>`, or

@@ -10,7 +10,7 @@ use super::Store;
 use crate::error::{Error, Result};
 
 /// What a suite's file is called where its folder is named.
-const SUITE: &str = "suite.yaml";
+pub(super) const SUITE: &str = "suite.yaml";
 
 /// The project of a suite, by its file.
 ///
@@ -25,8 +25,10 @@ pub fn project_of_suite(file: &Path) -> Result<PathBuf> {
 /// # Errors
 /// A current folder that is not there any more.
 pub fn project_of_folder(folder: &Path) -> Result<PathBuf> {
-    let here = std::env::current_dir().map_err(|e| Error::io("find", ".", e))?;
-    let whole = here.join(folder);
+    let whole = match folder.is_absolute() {
+        true => folder.to_path_buf(),
+        false => here()?.join(folder),
+    };
     // What links lead to is where the files are; a folder that is not there yet is where it will be.
     let whole = std::fs::canonicalize(&whole).unwrap_or(whole);
     let nearest = |marker: &str| whole.ancestors().find(|folder| folder.join(marker).exists());
@@ -35,12 +37,21 @@ pub fn project_of_folder(folder: &Path) -> Result<PathBuf> {
     Ok(shown(root))
 }
 
+/// The current folder.
+fn here() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|e| {
+        let error = Error::environment("find the current folder").caused_by(e);
+        error.with_hint("it was removed or is closed: change to one that is there")
+    })
+}
+
 /// A whole path as seen from the current folder.
 pub(super) fn shown(path: &Path) -> PathBuf {
     let here = std::env::current_dir().and_then(std::fs::canonicalize);
     match here {
-        Ok(here) => path.strip_prefix(&here).unwrap_or(path).to_path_buf(),
-        Err(_) => path.to_path_buf(),
+        // From the root, everything is below.
+        Ok(here) if here.parent().is_some() => path.strip_prefix(&here).unwrap_or(path).to_path_buf(),
+        _ => path.to_path_buf(),
     }
 }
 

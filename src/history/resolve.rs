@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::list::{Baseline, Current};
-use super::project::{project_of_folder, suites_below};
-use super::{CURRENT, RunEntry, Store};
+use super::project::{SUITE, project_of_folder, suites_below};
+use super::{CURRENT, REPAIR, RunEntry, Store};
 use crate::error::{Error, Result, nearest};
 use crate::record::{MANIFEST, RunReader, recorded_order};
 
@@ -40,15 +40,95 @@ impl From<Store> for Workspace {
 }
 
 impl Workspace {
-    /// The workspace of a folder, usually the current one.
+    /// The workspace of a folder, usually the current one, with the folders of runs and of baselines that are named instead of
+    /// the projects' own. What is not named stays where it is.
     ///
     /// # Errors
     /// A folder that cannot be read.
-    pub fn of_folder(folder: &Path) -> Result<Self> {
+    pub fn of_folder(folder: &Path, runs: Option<&Path>, baselines: Option<&Path>) -> Result<Self> {
+        if let (Some(runs), Some(baselines)) = (runs, baselines) {
+            return Ok(Store::with(runs.into(), baselines.into()).into());
+        }
         let own = Store::new(&project_of_folder(folder)?);
-        let below = if own.is_empty() { suites_below(folder)? } else { Vec::new() };
-        let filled: Vec<Store> = below.into_iter().filter(|store| !store.is_empty()).collect();
-        Ok(if filled.is_empty() { own.into() } else { Self { stores: filled } })
+        // A folder that is named says nothing about the project.
+        let filled = |store: &Store| {
+            (runs.is_none() && store.runs.is_dir()) || (baselines.is_none() && store.baselines.is_dir())
+        };
+        let mut stores = if filled(&own) { Vec::new() } else { suites_below(folder)? };
+        stores.retain(filled);
+        if stores.is_empty() {
+            stores.push(own);
+        }
+        let named = |store: Store| {
+            let or = |named: Option<&Path>, own: PathBuf| named.map_or(own, Path::to_owned);
+            Store::with(or(runs, store.runs), or(baselines, store.baselines))
+        };
+        Ok(Self { stores: stores.into_iter().map(named).collect() })
+    }
+
+    /// The store that a run of a suite belongs to: of the one that it was found in and its folder's project, the first that holds
+    /// baselines of the suite. Where neither does, and the folder above its runs is no project of a suite, that of this workspace
+    /// which holds some; else of the run's own the first that has any baselines, else the one that it was found in.
+    ///
+    /// # Errors
+    /// A current folder that is not there any more.
+    pub fn home(&self, found: &Found, suite: &str) -> Result<Store> {
+        let runs = found.store.runs.clone();
+        let project = Store::with(runs, Store::new(&project_of_folder(&found.folder)?).baselines);
+        let owner = Store::owner(&found.folder);
+        let settled =
+            owner.as_ref().is_some_and(|owner| owner.baselines.is_dir() || owner.runs.with_file_name(SUITE).is_file());
+        let own: Vec<Store> = owner.into_iter().chain([found.store.clone(), project]).collect();
+        let holding = |stores: &[Store]| stores.iter().find(|store| store.holds(suite)).cloned();
+        if let Some(store) = holding(&own) {
+            return Ok(store);
+        }
+        if !settled {
+            // Runs in the current folder hide no suite below it that has baselines.
+            let below = || Self::of_folder(Path::new(""), Some(&found.store.runs), None);
+            let store = match holding(&self.stores) {
+                Some(store) => Some(store),
+                None => holding(&below()?.stores),
+            };
+            if let Some(store) = store {
+                return Ok(store);
+            }
+        }
+        Ok(own.iter().find(|store| store.baselines.is_dir()).unwrap_or(&found.store).clone())
+    }
+
+    /// The first store that holds baselines of a suite, else the first of all.
+    pub fn holding(&self, suite: &str) -> &Store {
+        self.stores.iter().find(|store| store.holds(suite)).unwrap_or_else(|| self.first())
+    }
+
+    /// Names of all suites that have runs or baselines here, sorted.
+    pub fn suites(&self) -> Vec<String> {
+        let runs = self.list_runs(None).unwrap_or_default().into_iter().map(|run| run.suite);
+        let baselines = self.list_baselines(None).unwrap_or_default().into_iter().map(|baseline| baseline.suite);
+        runs.chain(baselines).collect::<BTreeSet<String>>().into_iter().collect()
+    }
+
+    /// The stores, each folder of runs once.
+    fn run_stores(&self) -> Vec<&Store> {
+        let mut stores: Vec<&Store> = Vec::new();
+        for store in &self.stores {
+            if stores.iter().all(|other| other.runs != store.runs) {
+                stores.push(store);
+            }
+        }
+        stores
+    }
+
+    /// The stores, each folder of baselines once.
+    fn baseline_stores(&self) -> Vec<&Store> {
+        let mut stores: Vec<&Store> = Vec::new();
+        for store in &self.stores {
+            if stores.iter().all(|other| other.baselines != store.baselines) {
+                stores.push(store);
+            }
+        }
+        stores
     }
 
     /// The first store: the only one but where several suites lie below the current folder.
@@ -62,7 +142,7 @@ impl Workspace {
     /// A folder that cannot be read.
     pub fn list_runs(&self, suite: Option<&str>) -> Result<Vec<RunEntry>> {
         let mut found = Vec::new();
-        for store in &self.stores {
+        for store in self.run_stores() {
             found.extend(store.list_runs(suite)?);
         }
         Ok(found)
@@ -74,7 +154,7 @@ impl Workspace {
     /// A folder that cannot be read.
     pub fn list_baselines(&self, suite: Option<&str>) -> Result<Vec<Baseline>> {
         let mut found = Vec::new();
-        for store in &self.stores {
+        for store in self.baseline_stores() {
             found.extend(store.list_baselines(suite)?);
         }
         Ok(found)
@@ -124,7 +204,7 @@ impl Workspace {
 
     fn latest(&self, suite: Option<&str>) -> Result<Found> {
         let mut found: Vec<(String, Found)> = Vec::new();
-        for store in &self.stores {
+        for store in self.run_stores() {
             let suites: BTreeSet<String> = store.list_runs(suite)?.into_iter().map(|run| run.suite).collect();
             for name in suites {
                 if let Some(run) = store.list_runs(Some(&name))?.pop() {
@@ -132,12 +212,20 @@ impl Workspace {
                 }
             }
         }
+        let twice = found.iter().find(|(name, _)| found.iter().filter(|(other, _)| other == name).count() > 1);
+        if let Some((name, _)) = twice {
+            let same = found.iter().filter(|(other, _)| other == name);
+            return Err(ambiguous(name, same.map(|(_, found)| found.store.runs.join(name))));
+        }
         if found.len() > 1 {
             let named: Vec<String> = found.iter().map(|(suite, _)| format!("`{suite}/{LATEST}`")).collect();
             let fragment = format!("tell which suite's latest run is meant: {}", named.join(", "));
             return Err(Error::input(fragment).with_hint("name one of them, or run the command with --suite NAME"));
         }
-        found.pop().map(|(_, found)| found).ok_or_else(|| {
+        if let Some((_, last)) = found.pop() {
+            return refuse_lost(&last.folder).map(|()| last);
+        }
+        Err({
             let at = self.first().runs();
             match suite {
                 None => Error::input("find a run").at(at).with_hint("`karat run SUITE` makes one"),
@@ -154,9 +242,14 @@ impl Workspace {
 
     fn as_baseline(&self, suite: Option<&str>, name: &str) -> Result<Option<Found>> {
         let mut named = Vec::new();
-        for store in &self.stores {
+        for store in self.baseline_stores() {
             let baselines = store.list_baselines(suite)?.into_iter().filter(|baseline| baseline.name == name);
             named.extend(baselines.map(|baseline| (baseline, store)));
+        }
+        let same = |suite: &str| named.iter().filter(|(other, _)| other.suite == suite).count() > 1;
+        if let Some((twice, _)) = named.iter().find(|(baseline, _)| same(&baseline.suite)) {
+            let folders = named.iter().filter(|(other, _)| other.suite == twice.suite);
+            return Err(ambiguous(&twice.suite, folders.map(|(_, store)| store.baselines.join(&twice.suite))));
         }
         if named.len() > 1 {
             let suites: Vec<_> = named.iter().map(|(baseline, _)| format!("`{}`", baseline.suite)).collect();
@@ -169,18 +262,18 @@ impl Workspace {
             Current::None => Ok(None),
             Current::Broken(why) => {
                 let fragment = format!("find the accepted run of baseline `{name}`: {why}");
-                Err(Error::input(fragment).with_hint("restore the file, or accept a run anew"))
+                Err(Error::input(fragment).with_hint(REPAIR))
             }
         }
     }
 
     fn as_run_id(&self, suite: Option<&str>, id: &str) -> Result<Option<Found>> {
         let mut known = Vec::new();
-        for store in &self.stores {
+        for store in self.run_stores() {
             // Runs first: a baseline entry of the same id is a copy.
             known.extend(store.list_runs(suite)?.into_iter().map(|run| (run, store)));
         }
-        for store in &self.stores {
+        for store in self.baseline_stores() {
             let entries = store.list_baselines(suite)?.into_iter().flat_map(|baseline| baseline.entries);
             known.extend(entries.map(|run| (run, store)));
         }
@@ -202,7 +295,7 @@ impl Workspace {
 
     fn as_label(&self, suite: Option<&str>, label: &str) -> Result<Option<Found>> {
         let mut named = Vec::new();
-        for store in &self.stores {
+        for store in self.run_stores() {
             let runs = store.list_runs(suite)?;
             let labelled = runs.into_iter().filter(|run| run.label().as_deref() == Some(label));
             named.extend(labelled.map(|run| (run.run_id, Found { folder: run.folder, store: store.clone() })));
@@ -229,7 +322,12 @@ impl Workspace {
         }
         let hint = match known.is_empty() {
             true => "no run was accepted yet; `karat baseline accept` does it".to_owned(),
-            false => format!("{}; `karat runs` lists all", nearest(name, known.iter().map(String::as_str))),
+            false => {
+                let near = nearest(name, known.iter().map(String::as_str));
+                let stop = if near.ends_with('?') { "" } else { ";" };
+                let all = if what == "baseline" { "karat baseline list" } else { "karat runs" };
+                format!("{near}{stop} `{all}` lists all")
+            }
         };
         Error::input(format!("find the {what} `{name}`")).with_hint(hint)
     }
@@ -240,6 +338,33 @@ impl RunEntry {
     pub fn label(&self) -> Option<String> {
         RunReader::read_manifest(&self.folder).ok()?.label
     }
+}
+
+/// Two folders hold a suite of one name.
+fn ambiguous(suite: &str, folders: impl Iterator<Item = PathBuf>) -> Error {
+    let folders: Vec<String> = folders.map(|folder| format!("`{}`", folder.display())).collect();
+    let fragment = format!("tell which suite `{suite}` is meant: there are {}", folders.join(" and "));
+    Error::input(fragment).with_hint("name the suite's file or folder: --suite PATH")
+}
+
+/// Where the run that was recorded last is not there any more, no other is the latest. One that did not come to its end never
+/// was there: its unfinished folder is.
+fn refuse_lost(latest: &Path) -> Result<()> {
+    let Some(folder) = latest.parent() else { return Ok(()) };
+    let order = recorded_order(folder)?;
+    let unfinished: Vec<String> = std::fs::read_dir(folder)
+        .map_err(|e| Error::io("read", folder, e))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with('.') && name.ends_with(".partial"))
+        .collect();
+    // A crash may cut the line, too.
+    let begun = |id: &str| unfinished.iter().any(|name| name[1..].starts_with(id));
+    let Some(last) = order.iter().rev().find(|id| !id.is_empty() && !begun(id)) else { return Ok(()) };
+    if folder.join(last).join(MANIFEST).is_file() {
+        return Ok(());
+    }
+    let error = Error::input(format!("find the latest run: the one recorded last, `{last}`, is not there any more"));
+    Err(error.at(folder).with_hint("name a run; `karat runs` lists them"))
 }
 
 fn as_path(path: &Path) -> Result<Option<PathBuf>> {

@@ -24,7 +24,8 @@ impl Place {
     }
 
     fn accept(&self, run: &Path, name: &str) -> crate::error::Result<Accepted> {
-        self.store.accept(Accept { run, name, force: false, forced: false, compress: false, why: "test", worse: &[] })
+        self.store
+            .accept(Accept { run, name, force: false, compress: false, why: "test" }, |_, _| Ok(Weighed::default()))
     }
 }
 
@@ -62,8 +63,8 @@ fn compressed_entries_read_as_before() {
     let place = place();
     let lines: Vec<_> = (0..50).map(|i| line("a", &format!("{i:02}"), i % 3 > 0)).collect();
     let run = place.run(1, &lines);
-    let how = Accept { run: &run, name: "main", force: false, forced: false, compress: true, why: "large", worse: &[] };
-    let entry = place.store.accept(how).unwrap().folder;
+    let how = Accept { run: &run, name: "main", force: false, compress: true, why: "large" };
+    let entry = place.store.accept(how, |_, _| Ok(Weighed::default())).unwrap().folder;
     assert!(!entry.join(RESULTS).exists() && entry.join(format!("{RESULTS}.gz")).exists());
     let reader = crate::record::RunReader::open(&entry).unwrap();
     let read: crate::error::Result<Vec<_>> = reader.lines().unwrap().collect();
@@ -98,18 +99,9 @@ fn refusals() {
     fs::write(dirty.join(crate::record::MANIFEST), text).unwrap();
     let error = place.accept(&dirty, "main").unwrap_err();
     assert!(error.fragment().ends_with("were not committed when it ran"), "{error}");
-    place
-        .store
-        .accept(Accept {
-            run: &errored,
-            name: "main",
-            force: true,
-            forced: false,
-            compress: false,
-            why: "a known gap",
-            worse: &["golden.match 1 to 0.5".to_owned()],
-        })
-        .unwrap();
+    let how = Accept { run: &errored, name: "main", force: true, compress: false, why: "a known gap" };
+    let worse = vec!["golden.match 1 to 0.5".to_owned()];
+    place.store.accept(how, |_, _| Ok(Weighed { forced: false, worse })).unwrap();
 
     let baseline = place.store.baseline("desk", "main").unwrap();
     let last = baseline.accepted.last().unwrap();
@@ -129,18 +121,7 @@ fn refusals() {
     assert_eq!(last.worse, ["golden.match 1 to 0.5"]);
     let entry = place.store.current("desk", "main").unwrap().run().unwrap().folder;
     fs::write(entry.join(RESULTS), "").unwrap();
-    let error = place
-        .store
-        .accept(Accept {
-            run: &errored,
-            name: "main",
-            force: true,
-            forced: false,
-            compress: false,
-            why: "a known gap",
-            worse: &["golden.match 1 to 0.5".to_owned()],
-        })
-        .unwrap_err();
+    let error = place.store.accept(how, |_, _| Ok(Weighed::default())).unwrap_err();
     assert_eq!(error.fragment(), "verify the baseline entry that is there");
 }
 
@@ -169,9 +150,12 @@ fn references() {
         let error = find(reference).unwrap_err();
         format!("{}; {}", error.fragment(), error.hint().unwrap_or("-"))
     };
-    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`?; `karat runs` lists all");
-    assert_eq!(fails("baseline:mian"), "find the baseline `mian`; did you mean `main`?; `karat runs` lists all");
-    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`?; `karat runs` lists all");
+    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`? `karat runs` lists all");
+    assert_eq!(
+        fails("baseline:mian"),
+        "find the baseline `mian`; did you mean `main`? `karat baseline list` lists all"
+    );
+    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`? `karat runs` lists all");
     assert_eq!(fails("dsek/latest"), "find a run of suite `dsek`; did you mean `desk`?");
     let error = store.baseline("desk", "mein").unwrap_err();
     assert_eq!(error.hint(), Some("did you mean `main`?"));
@@ -213,7 +197,13 @@ fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
     fs::write(&order, text).unwrap();
     assert_eq!(latest(), earlier);
     fs::remove_dir_all(&earlier).unwrap();
-    assert_eq!(latest(), later, "an id without its folder is passed over");
+    let lost = || workspace.resolve(None, "latest").unwrap_err();
+    assert!(lost().fragment().contains(&format!("`{}`, is not there any more", id(&earlier))), "{}", lost());
+    // A run that a crash cut off never was the latest.
+    let partial = later.with_file_name(format!(".{}.partial", id(&earlier)));
+    fs::create_dir(&partial).unwrap();
+    assert_eq!(latest(), later);
+    fs::remove_dir(&partial).unwrap();
     fs::remove_file(&order).unwrap();
     assert_eq!(latest(), old);
 }
@@ -236,24 +226,77 @@ fn a_broken_current_is_no_first_run() {
     assert!(broken().ends_with("names no run"), "{}", broken());
     fs::write(&current, "20991120T110000Z-000000").unwrap();
     assert!(broken().ends_with("which is not there"), "{}", broken());
+    fs::remove_file(&current).unwrap();
+    fs::create_dir(&current).unwrap();
+    assert!(broken().ends_with("current` is a folder"), "{}", broken());
+    // Accepting anew mends it.
+    place.accept(&run, "main").unwrap();
+    assert!(place.store.current("desk", "main").unwrap().run().is_some());
+    fs::remove_file(&current).unwrap();
+    fs::remove_dir_all(&entry).unwrap();
+    assert!(broken().ends_with("is missing, and no entry is there"), "{}", broken());
+    let folder = entry.parent().unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    assert_eq!(place.store.current("desk", "main").unwrap(), Current::None);
+    fs::create_dir(folder).unwrap();
+    assert!(broken().ends_with("no entry is there"), "{}", broken());
+    fs::remove_dir(folder).unwrap();
+    fs::write(folder, "").unwrap();
+    assert!(broken().ends_with("main` is no folder"), "{}", broken());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_a_broken_baseline() {
+    let place = place();
+    let entry = place.accept(&place.run(1, &[line("a", "1", true)]), "main").unwrap().folder;
+    for folder in [entry.parent().unwrap(), place.store.baselines()] {
+        fs::remove_dir_all(folder).unwrap();
+        std::os::unix::fs::symlink("/nonexistent/folder", folder).unwrap();
+        assert!(matches!(place.store.current("desk", "main").unwrap(), Current::Broken(_)), "{}", folder.display());
+    }
+}
+
+#[test]
+fn what_is_refused_or_fails_leaves_no_folder() {
+    let place = place();
+    let run = place.run(1, &[line("a", "1", true)]);
+    let how = Accept { run: &run, name: "main", force: false, compress: false, why: "test" };
+    let refuse = |current: &Current, _: &[RunEntry]| {
+        assert_eq!(*current, Current::None);
+        Err(crate::error::Error::input("no"))
+    };
+    place.store.accept(how, refuse).unwrap_err();
+    assert!(!place.store.baselines().exists());
 }
 
 #[test]
 fn many_accepts_at_once_keep_every_line() {
     let place = place();
     let runs: Vec<PathBuf> = (0..12).map(|second| place.run(second, &[line("a", "1", true)])).collect();
+    let accept = |run: &PathBuf| {
+        let how = Accept { run, name: "main", force: false, compress: false, why: "test" };
+        let weigh = |current: &Current, _: &[RunEntry]| {
+            let worse = current.clone().run().map(|run| run.run_id).into_iter().collect();
+            // Time for the others to come between.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            Ok(Weighed { forced: false, worse })
+        };
+        place.store.accept(how, weigh).unwrap();
+    };
     std::thread::scope(|scope| {
         for run in &runs {
-            let place = &place;
-            scope.spawn(move || (0..3).for_each(|_| drop(place.accept(run, "main").unwrap())));
+            let accept = &accept;
+            scope.spawn(move || (0..3).for_each(|_| accept(run)));
         }
     });
     let baseline = place.store.baseline("desk", "main").unwrap();
     assert_eq!((baseline.accepted.len(), baseline.entries.len()), (36, 12));
-    // Each line replaces what the one before it accepted, and `current` is the last.
+    // Each line replaces what the one before it accepted, was weighed against just that, and `current` is the last.
     for pair in baseline.accepted.windows(2) {
         let replaced = pair[1].replaced.as_ref().unwrap_or(&pair[1].run_id);
         assert_eq!(replaced, &pair[0].run_id);
+        assert_eq!(pair[1].worse, [pair[0].run_id.clone()]);
     }
     assert_eq!(baseline.current.run().map(|run| run.run_id), baseline.accepted.last().map(|last| last.run_id.clone()));
 }

@@ -15,7 +15,7 @@ use super::{
     Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Prompts, RESULTS, RunId, SUMMARY,
     Summary, SummaryBuilder, Verdict, check_name, order, sync_folder,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Bytes of sorted lines that are written at a time, and pieces that may wait.
 const PIECE_BYTES: usize = 1 << 18;
@@ -106,6 +106,10 @@ impl RunWriter {
 
     /// Takes in some cases.
     pub fn push(&mut self, batch: Batch) -> Result<()> {
+        self.take_in(batch).map_err(hinted)
+    }
+
+    fn take_in(&mut self, batch: Batch) -> Result<()> {
         let Batch { lines, prompts, summary } = batch;
         self.summary.merge(summary);
         if !prompts.is_empty() {
@@ -126,6 +130,10 @@ impl RunWriter {
 
     /// Brings the cases in order in `results.jsonl`, and adds them up.
     pub fn seal(self) -> Result<SealedRun> {
+        self.sealed().map_err(hinted)
+    }
+
+    fn sealed(self) -> Result<SealedRun> {
         let Self { partial, early, sort, prompts, limit: _, summary, run_id, target } = self;
         let entry = match early {
             Some(early) => early.finish()?,
@@ -153,11 +161,20 @@ impl RunWriter {
     }
 }
 
+/// What to do where nothing can be written.
+const ELSEWHERE: &str = "name a folder that can be written: --runs-dir FOLDER, or KARAT_RUNS_DIR";
+
 /// A folder of runs that cannot be written is the environment's fault, whatever the system calls it.
 fn unwritable(path: &Path, error: std::io::Error) -> Error {
-    Error::environment(format!("create `{}`", path.display()))
-        .caused_by(error)
-        .with_hint("name a folder that can be written: --runs-dir FOLDER, or KARAT_RUNS_DIR")
+    Error::environment(format!("create `{}`", path.display())).caused_by(error).with_hint(ELSEWHERE)
+}
+
+/// Where the environment fails while a run is recorded, as on a full disk, another folder may do.
+fn hinted(error: Error) -> Error {
+    match error.kind() == Kind::Environment && error.hint().is_none() {
+        true => error.with_hint(ELSEWHERE),
+        false => error,
+    }
 }
 
 /// Writes what was sorted to the file, each line as `code` has it.
@@ -228,9 +245,8 @@ impl SealedRun {
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         check_name("file name", name)?;
         let path = self.partial.path.join(name);
-        let mut file = HashedFile::create(&path)?;
-        file.write(bytes)?;
-        self.files.insert(name.to_owned(), file.finish()?);
+        let entry = HashedFile::create(&path).and_then(|mut file| file.write(bytes).and_then(|()| file.finish()));
+        self.files.insert(name.to_owned(), entry.map_err(hinted)?);
         Ok(())
     }
 
@@ -245,11 +261,15 @@ impl SealedRun {
         manifest.settle_format(self.summary.verdict.as_ref());
         let bytes = manifest.to_bytes()?;
         self.write(MANIFEST, &bytes)?;
-        sync_folder(&self.partial.path)?;
+        sync_folder(&self.partial.path).map_err(hinted)?;
         if let Some(parent) = self.target.parent() {
-            order::append(parent, &self.run_id)?;
+            order::append(parent, &self.run_id).map_err(|e| {
+                let error =
+                    Error::environment(format!("note in which order runs of {} were recorded", parent.display()));
+                error.caused_by(e).with_hint(ELSEWHERE)
+            })?;
         }
-        fs::rename(&self.partial.path, &self.target).map_err(|e| Error::io("create", &self.target, e))?;
+        fs::rename(&self.partial.path, &self.target).map_err(|e| unwritable(&self.target, e))?;
         self.partial.committed = true;
         if let Some(parent) = self.target.parent() {
             sync_folder(parent)?;

@@ -1,7 +1,7 @@
 //! Baselines: who accepted what and why, what is refused, what lies in git, regeneration; and the suite of `karat init`.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -218,4 +218,192 @@ fn reports_in_every_format() {
     project.karat(["gate", "latest", "--format", "parquet"]).code(2);
     project.karat(["gate", "latest", "--format", "parquet", "--out", "cases.parquet"]).code(1);
     assert!(Path::new(&project.path("cases.parquet")).is_file());
+}
+
+/// What was accepted once is never a first run again, whatever is left of it.
+#[test]
+fn what_is_left_of_a_baseline_is_no_first_run() {
+    use std::fs::{copy, create_dir, remove_dir_all, remove_file, rename};
+    let project = suite();
+    project.karat(SCORE).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    let main = project.path("baselines/small/main");
+    let (current, kept) = (main.join("current"), project.path("kept"));
+    let entry = main.join(project.read("baselines/small/main/current").trim());
+    let restore = || {
+        if main.is_symlink() {
+            remove_file(&main).unwrap();
+        } else {
+            remove_dir_all(&main).unwrap();
+        }
+        let status = Command::new("cp").arg("-a").arg(&kept).arg(&main).status().unwrap();
+        assert!(status.success());
+    };
+    assert!(Command::new("cp").arg("-a").arg(&main).arg(&kept).status().unwrap().success());
+    let broken = |what: &str| {
+        let run = project.karat(SCORE).code(3);
+        let words = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("restore it from version control, or accept a run anew"), "{what}{run}");
+        project.karat(["gate"]).code(3);
+        project.karat(["baseline", "list"]).code(0);
+        restore();
+        project.karat(SCORE).code(0);
+    };
+    remove_file(&current).unwrap();
+    remove_file(entry.join("manifest.json")).unwrap();
+    broken("current and a manifest are gone");
+    remove_file(&current).unwrap();
+    remove_dir_all(&entry).unwrap();
+    broken("only the log is left");
+    remove_file(&current).unwrap();
+    rename(&entry, main.join(".old")).unwrap();
+    broken("the entry is hidden");
+    remove_file(&current).unwrap();
+    create_dir(&current).unwrap();
+    broken("current is a folder");
+    remove_dir_all(&main).unwrap();
+    create_dir(&main).unwrap();
+    broken("an empty folder");
+    #[cfg(unix)]
+    {
+        remove_dir_all(&entry).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", &entry).unwrap();
+        broken("the entry is a link to nothing");
+        remove_dir_all(&main).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", &main).unwrap();
+        broken("the folder is a link to nothing");
+    }
+    // Hidden as a whole.
+    rename(&main, main.with_file_name(".main.old")).unwrap();
+    project.karat(SCORE).code(3);
+    rename(main.with_file_name(".main.old"), &main).unwrap();
+    copy(&current, project.path("current")).unwrap();
+    project.karat(SCORE).code(0);
+}
+
+#[test]
+fn a_suite_under_another_name_is_no_first_run() {
+    let project = suite();
+    project.karat(SCORE).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    let yaml = project.read("s/suite.yaml");
+    project.write("s/suite.yaml", yaml.replace("name: small", "name: renamed"));
+    for more in [&[][..], &["--limit", "4"]] {
+        let run = project.karat(SCORE.iter().copied().chain(more.iter().copied())).code(3);
+        let words = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("holds this suite under another name: `small`"), "{run}");
+    }
+    project.karat(["gate", "renamed/latest", "--no-baseline"]).code(0);
+    project.karat(["gate", "renamed/latest"]).code(3);
+    // Another suite over the same data asks something else.
+    project.write("s/suite.yaml", yaml.replace("name: small", "name: other").replace("max_drop: 0.2", "max_drop: 0.1"));
+    project.karat(SCORE).code(0);
+}
+
+/// The suite with a rule of its own: half of the answers must be right.
+fn strict() -> Project {
+    let project = suite();
+    let yaml = project.read("s/suite.yaml");
+    project.write("s/suite.yaml", format!("{yaml}  - {{metric: golden.exact_match, min: 0.5}}\n"));
+    project
+}
+
+#[test]
+fn accepting_after_a_broken_baseline_is_no_first_run() {
+    let project = strict();
+    project.karat(SCORE).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    let first = project.read("baselines/small/main/current");
+    std::fs::remove_file(project.path("baselines/small/main/current")).unwrap();
+    answers(&project, 2);
+    project.karat(SCORE).code(1);
+    let accept = ["baseline", "accept", "latest", "-m", "test"];
+    project.karat(accept).code(2).complains(&["this is no first run"]);
+    project.karat(accept.iter().chain(&["--force"])).code(0);
+    let log = project.read("baselines/small/main/accepted.jsonl");
+    let line: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(line["forced"], true);
+    let worse = line["worse"].to_string();
+    assert!(worse.contains(&format!("(than `{}`, the newest entry)", first.trim())), "{worse}");
+    assert!(worse.contains("golden.exact_match 1.0000 to 0.3333 of 6 pairs"), "{worse}");
+}
+
+#[test]
+fn a_first_run_that_fails_is_accepted_with_a_note() {
+    let project = strict();
+    answers(&project, 2);
+    let run = project.karat(SCORE).code(1);
+    assert!(run.stderr.contains("next: `karat baseline accept ") && run.stderr.contains("it fails 1 rule"), "{run}");
+    let accepted = project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    assert!(accepted.stderr.contains("note: it fails 1 rule: golden.exact_match.pass_rate >= 0.5"), "{accepted}");
+    // What would be refused is not proposed.
+    for limit in [true, false] {
+        let project = strict();
+        if !limit {
+            let answer = |i: usize| json!({"id": format!("g{i}"), "output": "yes"});
+            project.write_lines("answers.jsonl", &(0..5).map(answer).collect::<Vec<_>>());
+        }
+        let more: &[&str] = if limit { &["--limit", "5"] } else { &[] };
+        let run = project.karat(SCORE.iter().chain(more));
+        let told = if limit { "it is partial" } else { "1 errored" };
+        assert!(run.stderr.contains("next: this run is no baseline yet") && run.stderr.contains(told), "{run}");
+        assert!(!run.stderr.contains("karat baseline accept "), "{run}");
+        project.karat(["baseline", "accept", "latest", "-m", "test"]).code(2);
+    }
+}
+
+#[test]
+fn the_next_command_brings_the_run_to_where_it_is_looked_for() {
+    let project = suite();
+    std::fs::create_dir_all(project.path("b")).unwrap();
+    for more in [&["--baselines-dir", "b"][..], &["--runs-dir", "other/place"]] {
+        let call: Vec<&str> = SCORE.iter().chain(more).copied().collect();
+        let run = project.karat(&call).code(0);
+        let command = run.stderr.lines().find(|line| line.starts_with("next: ")).unwrap().split('`').nth(1).unwrap();
+        let words = command.split(' ').skip(1).map(|word| if word == "WHY" { "test" } else { word });
+        project.karat(words).code(0);
+        let again = project.karat(call.iter().copied().chain(["--require-baseline"])).code(0);
+        assert!(again.stdout.contains("compared with"), "{command}{again}");
+        let _ = std::fs::remove_dir_all(project.path("baselines/small"));
+    }
+}
+
+#[test]
+fn what_got_worse_is_told_against_what_is_replaced() {
+    let project = suite();
+    for right in [6, 5, 4, 3] {
+        answers(&project, right);
+        project.karat(SCORE);
+    }
+    let runs = project.runs("small");
+    let rate = |id: &Value| {
+        let right = runs.iter().find(|run| run.ends_with(id.as_str().unwrap())).unwrap();
+        let text = std::fs::read_to_string(right.join("results.jsonl")).unwrap();
+        format!("{:.4}", text.lines().filter(|line| line.contains("\"output\":\"yes\"")).count() as f64 / 6.0)
+    };
+    for _ in 0..3 {
+        let start = |run: &std::path::PathBuf| {
+            project
+                .command(["baseline", "accept", run.to_str().unwrap(), "-m", "at once"])
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("start karat")
+        };
+        for mut child in runs.iter().map(start).collect::<Vec<_>>() {
+            assert!(child.wait().unwrap().success());
+        }
+    }
+    let log = project.read("baselines/small/main/accepted.jsonl");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 12);
+    for line in lines {
+        let (own, worse) = (rate(&line["run_id"]), line["worse"].to_string());
+        match &line["replaced"] {
+            Value::Null => assert_eq!(worse, "null", "{line}"),
+            before if rate(before) > own => {
+                assert!(worse.contains(&format!("golden.exact_match {} to {own}", rate(before))), "{line}");
+            }
+            _ => assert_eq!(worse, "null", "{line}"),
+        }
+    }
 }

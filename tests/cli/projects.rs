@@ -178,3 +178,196 @@ fn the_default_suite_from_elsewhere_and_from_cron() {
     let run = Run::new(format!("{command:?}"), output).code(0);
     assert!(run.stdout.contains("gates passed against"), "{run}");
 }
+
+/// A suite `demo` in `d` with an accepted run, and a run behind it that fails against that one and passes by itself.
+fn worse(project: &Project) -> String {
+    suite(project, "d", "demo");
+    score(project, "", "d", "answers.jsonl").code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    let answer = |i: usize| json!({"id": format!("g{i}"), "output": if i < 2 { "yes" } else { "no" }});
+    project.write_lines("worse.jsonl", &(0..4).map(answer).collect::<Vec<_>>());
+    score(project, "", "d", "worse.jsonl").code(1);
+    fs::create_dir_all(project.path("elsewhere/runs")).expect("make a folder");
+    project.read("d/baselines/demo/main/current").trim().to_owned()
+}
+
+/// Reasons wrap.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn one_folder_in_the_call_costs_the_other_nothing() {
+    let project = Project::new();
+    worse(&project);
+    let runs = project.path("d/runs");
+    let (runs, baselines) = (runs.to_str().unwrap(), project.path("d/baselines"));
+    for folder in ["", "d", "elsewhere"] {
+        let gate = karat(&project, folder, &["gate", "--runs-dir", runs]).code(1);
+        assert!(gate.stdout.contains("compared with"), "{gate}");
+        let output =
+            project.command(["gate"]).env("KARAT_RUNS_DIR", runs).current_dir(project.path(folder)).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    project.karat(["gate", "--runs-dir", "d/runs"]).code(1);
+    project.karat(["gate", "--baselines-dir", baselines.to_str().unwrap()]).code(1);
+    project.karat(["view", "--runs-dir", "d/runs", "--out", "page.html"]).code(0);
+    // A folder of runs that belongs to nothing: the baselines are those of the suite below.
+    score(&project, "", "d", "worse.jsonl");
+    project.karat(["score", "d", "--responses", "worse.jsonl", "--runs-dir", "runs"]).code(1);
+    project.karat(["gate", "--runs-dir", "runs"]).code(1);
+    let run = project.runs("demo").pop().unwrap();
+    project.karat(["gate", run.to_str().unwrap()]).code(1);
+    karat(&project, "d", &["gate", run.to_str().unwrap()]).code(1);
+}
+
+#[test]
+fn a_run_that_was_compared_is_not_judged_without_its_baseline() {
+    let project = Project::new();
+    let id = worse(&project);
+    fs::rename(project.path("d/baselines"), project.path("away")).unwrap();
+    let gate = project.karat(["gate"]).code(3);
+    assert!(words(&gate.stdout).contains(&format!("compared with `{id}`")), "{gate}");
+    assert!(gate.stdout.contains("--baselines-dir"), "{gate}");
+    let run = fs::canonicalize(project.path("d/runs/demo")).unwrap();
+    karat(&project, "elsewhere", &["gate", "--runs-dir", run.parent().unwrap().to_str().unwrap()]).code(3);
+    project.karat(["view", "--out", "page.html"]).code(0);
+    assert!(project.read("page.html").contains(&id));
+    project.karat(["gate", "--no-baseline"]).code(0);
+    project.karat(["gate", "--baselines-dir", "away"]).code(1);
+}
+
+#[test]
+fn a_folder_of_baselines_that_is_not_there_is_a_mistake() {
+    let project = Project::new();
+    worse(&project);
+    let call = ["score", "d", "--responses", "worse.jsonl", "--quiet"];
+    let hint = "hint: correct --baselines-dir (KARAT_BASELINES_DIR)";
+    project.karat(call.iter().chain(&["--baselines-dir", "none"])).code(2).complains(&[hint]);
+    project.karat(["gate", "--baselines-dir", "none"]).code(2).complains(&[hint]);
+    let output = project.command(call).env("KARAT_BASELINES_DIR", "none").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    project.karat(call.iter().chain(&["--baselines-dir", "none", "--no-baseline"])).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "x", "--baselines-dir", "none"]).code(0);
+    project.karat(call.iter().chain(&["--baselines-dir", "none"])).code(0);
+}
+
+#[test]
+fn a_suite_without_a_baseline_for_the_device_says_so() {
+    let project = Project::new();
+    worse(&project);
+    let yaml = project.read("d/suite.yaml");
+    project.write("d/suite.yaml", format!("{yaml}baseline: {{cuda: main}}\n"));
+    let run = score(&project, "", "d", "answers.jsonl").code(0);
+    assert!(words(&run.stdout).contains("not judged: the suite names no baseline for cpu"), "{run}");
+    assert!(!run.stdout.contains("no baseline yet"), "{run}");
+}
+
+#[test]
+fn the_latest_run_is_never_silently_an_older_one() {
+    let project = Project::new();
+    suite(&project, ".", "demo");
+    score(&project, "", ".", "answers.jsonl").code(0);
+    score(&project, "", ".", "answers.jsonl").code(0);
+    let order = project.read("runs/demo/.order");
+    let last = order.lines().last().unwrap();
+    let manifest = project.path("runs/demo").join(last).join("manifest.json");
+    let bytes = fs::read(&manifest).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    for args in [&["gate"][..], &["gate", "demo/latest"], &["baseline", "accept", "latest", "-m", "x"]] {
+        let lost = project.karat(args).code(2).complains(&["is not there any more"]);
+        assert!(lost.stderr.contains(last) && lost.stderr.contains("`karat runs` lists them"), "{lost}");
+    }
+    project.karat(["gate", order.lines().next().unwrap()]).code(0);
+    fs::write(&manifest, bytes).unwrap();
+    project.karat(["gate"]).code(0);
+}
+
+#[test]
+fn a_suite_is_named_by_its_file_too() {
+    let project = Project::new();
+    worse(&project);
+    let path = project.path("d");
+    let path = path.to_str().unwrap();
+    let file = format!("{path}/suite.yaml");
+    for suite in [path, &file] {
+        karat(&project, "elsewhere", &["gate", "latest", "--suite", suite]).code(1);
+        karat(&project, "elsewhere", &["compare", "main", "latest", "--suite", suite]).code(1);
+        let listed = karat(&project, "elsewhere", &["runs", "--suite", suite]).code(0);
+        assert_eq!(listed.stdout.matches("demo").count(), 2, "{listed}");
+        karat(&project, "elsewhere", &["view", "--out", "page.html", "--suite", suite]).code(0);
+        karat(&project, "elsewhere", &["baseline", "show", "--suite", suite]).code(0);
+    }
+    // A folder is one where no suite has its name.
+    karat(&project, "", &["gate", "--suite", "d"]).code(1);
+    karat(&project, "", &["gate", "--suite", "demo"]).code(1);
+    karat(&project, "", &["gate", "--suite", "nowhere/suite.yaml"]).code(2).complains(&["nowhere/suite.yaml"]);
+    let none = karat(&project, "", &["runs", "--suite", "dmeo"]).code(0);
+    assert!(none.stderr.contains("no runs of suite `dmeo`") && none.stderr.contains("did you mean `demo`?"), "{none}");
+    // Two folders hold a suite of the same name.
+    suite(&project, "two", "demo");
+    score(&project, "", "two", "answers.jsonl").code(0);
+    let both = project.karat(["gate", "demo/latest"]).code(2).complains(&["--suite PATH"]);
+    assert!(both.stderr.contains("`d/runs/demo` and `two/runs/demo`"), "{both}");
+    project.karat(["gate", "--suite", "two"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "x", "--suite", "two/suite.yaml"]).code(0);
+    assert!(project.path("two/baselines/demo/main/current").exists());
+    let both = project.karat(["baseline", "show"]).code(2).complains(&["--suite PATH"]);
+    assert!(both.stderr.contains("`d/baselines/demo` and `two/baselines/demo`"), "{both}");
+}
+
+#[test]
+fn what_the_environment_refuses_is_its_fault_in_every_command() {
+    let project = Project::new();
+    suite(&project, ".", "demo");
+    project.write("runs", "no folder");
+    score(&project, "", ".", "answers.jsonl").code(5).complains(&["--runs-dir"]);
+    project.karat(["gate"]).code(5).complains(&["--runs-dir"]);
+    project.karat(["runs"]).code(5).complains(&["--runs-dir"]);
+    fs::remove_file(project.path("runs")).unwrap();
+    // Root may write every file: a folder is in the way.
+    fs::create_dir_all(project.path("runs/demo/.order")).unwrap();
+    score(&project, "", ".", "answers.jsonl").code(5).complains(&["--runs-dir"]);
+    assert_eq!(fs::read_dir(project.path("runs/demo")).unwrap().count(), 1, "nothing is left");
+    fs::remove_dir(project.path("runs/demo/.order")).unwrap();
+    score(&project, "", ".", "answers.jsonl").code(0);
+    project.write("baselines", "no folder");
+    project.karat(["baseline", "accept", "latest", "-m", "x"]).code(5).complains(&["--baselines-dir"]);
+}
+
+/// Linux only: elsewhere a current folder cannot be removed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_current_folder_that_is_gone() {
+    let project = Project::new();
+    worse(&project);
+    fs::create_dir(project.path("gone")).unwrap();
+    let karat = |args: &str| {
+        let script = format!(
+            "cd gone && rmdir ../gone; {} {args}; code=$?; mkdir ../gone; exit $code",
+            env!("CARGO_BIN_EXE_karat")
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(project.path("")).env("KARAT_CACHE", "");
+        let run = Run::new(format!("{command:?}"), command.output().unwrap());
+        fs::create_dir_all(project.path("gone")).unwrap();
+        run
+    };
+    let root = project.path("");
+    let root = root.display();
+    karat(&format!("score {root}d --responses {root}worse.jsonl --quiet")).code(1);
+    karat(&format!("gate --suite {root}d")).code(1);
+    karat("gate").code(5).complains(&["change to one that is there"]);
+}
+
+#[test]
+fn the_root_as_current_folder_keeps_its_slash() {
+    let project = Project::new();
+    suite(&project, "d", "demo");
+    let (suite, answers) = (project.path("d"), project.path("answers.jsonl"));
+    let args = ["score", suite.to_str().unwrap(), "--responses", answers.to_str().unwrap(), "--quiet"];
+    let output = project.command(args).current_dir("/").output().unwrap();
+    let run = Run::new("score from /".into(), output).code(0);
+    let folder = run.stdout.lines().find_map(|line| line.strip_prefix("run folder: ")).unwrap();
+    assert!(Path::new(folder).is_absolute(), "{folder}");
+}
