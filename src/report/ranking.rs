@@ -179,7 +179,12 @@ mod tests {
             interval: crate::stats::wilson((quality * 100.0) as u64, 100, 0.95),
             cases: 100,
             first_quality: Some(0.4),
-            difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Detectable::Effect(0.1) }),
+            difference: Some(Magnitude {
+                difference: 0.2,
+                interval: None,
+                detectable: Detectable::Effect(0.1),
+                sample: crate::compare::Sample::default(),
+            }),
             significance: Some(Significance { p_value: 0.001, significant: true, test: TestKind::McNemar }),
             danger: None,
             danger_lost: Some(2),
