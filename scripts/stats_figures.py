@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 
 def lit(x):
@@ -46,13 +45,59 @@ for one, two, level in [((12, 5, 11, 0.0), (15, 7, 13, 0.25), 0.95), ((200, 37, 
     rust = lambda s: f"({s[0]}, {s[1]}, {s[2]}, {lit(s[3])})"
     lines.append(f"            ({rust(one)}, {rust(two)}, {level}, {lit(diff)}, {lit(r.pvalue)}, {lit(ci.low)}, {lit(ci.high)}),")
 show("WELCH", lines)
+def score_root(sign, score, estimate, level):
+    """Where the score is the normal quantile, below (1) or above (-1) the estimate."""
+    z = st.norm.ppf(0.5 + level / 2)
+    if sign * estimate == -1:
+        return estimate
+    return brentq(lambda d: score(d) - sign * z, estimate - sign * 1e-13, -sign * (1 - 1e-12), xtol=1e-15)
+
+
+def most_likely(slope, low, high):
+    """The root of the slope of a concave likelihood, or the end at which it is largest."""
+    a, b = low + 1e-15, high - 1e-15
+    return low if slope(a) <= 0 else high if slope(b) >= 0 else brentq(slope, a, b, xtol=1e-16, rtol=1e-14)
+
+
+def part(count, rate):
+    return count / rate if count else 0
+
+
+def two_rates_score(k1, n1, k2, n2):
+    """Miettinen and Nurminen's score of a difference d of two rates."""
+    def score(d):
+        slope = lambda q: part(k1, q) - part(n1 - k1, 1 - q) + part(k2, q + d) - part(n2 - k2, 1 - q - d)
+        q = most_likely(slope, max(0, -d), min(1, 1 - d))
+        v = (q * (1 - q) / n1 + (q + d) * (1 - q - d) / n2) * (n1 + n2) / (n1 + n2 - 1)
+        return (k2 / n2 - k1 / n1 - d) / np.sqrt(v)
+    return score
+
+
+def tango_score(b, c, n):
+    """Tango's score of a difference d, of b regressed and c improved of n pairs."""
+    def score(d):
+        slope = lambda q: part(c, q + d) + part(b, q) - 2 * part(n - b - c, 1 - 2 * q - d)
+        q = most_likely(slope, max(0, -d), (1 - d) / 2)
+        return (c - b - n * d) / np.sqrt(n * (2 * q + d * (1 - d)))
+    return score
+
+
 lines = []
-for (k1, n1), (k2, n2) in [((7, 10), (2, 12)), ((0, 20), (5, 20)), ((515, 1319), (286, 1319)), ((50, 100), (50, 100)),
-                           ((9000, 10000), (9100, 10000)), ((3, 4), (900, 1000))]:
-    p = st.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]]).pvalue
-    low, high = confint_proportions_2indep(k2, n2, k1, n1, method="newcomb", compare="diff", alpha=0.05)
+for (k1, n1), (k2, n2) in [((10, 10), (6, 10)), ((515, 1319), (286, 1319)), ((50, 100), (50, 100)), ((9000, 10000), (9100, 10000)),
+                           ((7, 10), (2, 12)), ((0, 20), (5, 20)), ((3, 40), (12, 300)), ((48, 80), (56, 70)), ((3, 10), (9, 10))]:
+    n, rate, diff = n1 + n2, (k1 + k2) / (n1 + n2), k2 / n2 - k1 / n1
+    p = 2 * st.norm.sf(abs(diff) / np.sqrt(rate * (1 - rate) * (1 / n1 + 1 / n2) * n / (n - 1)))
+    low, high = (score_root(sign, two_rates_score(k1, n1, k2, n2), diff, 0.95) for sign in (1, -1))
     lines.append(f"            (({k1}, {n1}), ({k2}, {n2}), {lit(p)}, {lit(low)}, {lit(high)}),")
 show("RATES", lines)
+show("FISHER", [f"            (({k1}, {n1}), ({k2}, {n2}), {lit(st.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]]).pvalue)})," for
+                (k1, n1), (k2, n2) in [((3, 4), (900, 1000)), ((1, 30), (0, 2000)), ((16, 17), (990, 1000))]])
+lines = []
+for b, c, n, level in [(12, 2, 50, 0.95), (0, 0, 50, 0.95), (0, 0, 5, 0.95), (1, 0, 50, 0.95), (9, 2, 380, 0.95), (30, 12, 120, 0.95),
+                       (3, 40, 100, 0.99), (0, 12, 12, 0.95), (5, 5, 10, 0.9), (121, 59, 1319, 0.95), (7, 1, 21, 0.95)]:
+    low, high = (score_root(sign, tango_score(b, c, n), (c - b) / n, level) for sign in (1, -1))
+    lines.append(f"        ({b}, {c}, {n}, {level}, {lit(low)}, {lit(high)}),")
+show("TANGO", lines)
 lines = []
 for var, n, alpha, power in [(0.25, 380, 0.05, 0.8), (0.01, 50, 0.05, 0.9), (1.0, 1000, 0.01, 0.8), (0.12, 24, 0.1, 0.5),
                              (0.12, 24, 0.05, 0.06)]:
@@ -80,10 +125,6 @@ values = np.array([(i * 37 % 101) / 100 for i in range(60)])
 groups = [i * i % 7 for i in range(60)]
 fit = sm.OLS(values, np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": groups})
 show("CLUSTER", [lit(fit.bse[0])])
-for name, x in [("PERM1", [0.3, -0.1, 0.25, 0.4, 0.15, -0.05, 0.2]), ("PERM2", [0.5, 0.5, -0.5] + [0.5] * 5 + [-0.5, 0.5])]:
-    r = st.permutation_test((np.array(x),), lambda v, axis: np.mean(v, axis=axis), permutation_type="samples", vectorized=True,
-                            n_resamples=np.inf)
-    show(name, [lit(r.pvalue)])
 
 
 def upper(k, n, p, mid):
@@ -160,21 +201,3 @@ for size in map(abs, values):
 far = abs(np.arange(len(chances)) - len(chances) // 2)
 show("FLIPMID", [lit(chances[far > abs(sum(values))].sum() + chances[far == abs(sum(values))].sum() / 2)])
 show("STUDENT", [str(st.t.interval(0.95, 199, np.mean(values) / 100, st.sem(values) / 100))])
-x = np.array([(i * 37 % 101 - 47) / 100 for i in range(200)])
-rng, hits, rounds = np.random.default_rng(0), 0, 100
-for _ in range(rounds):
-    signs = rng.integers(0, 2, size=(20000, 200), dtype=np.int8) * 2 - 1
-    hits += int((np.abs(signs @ x) >= abs(x.sum()) * (1 - 1e-14)).sum())
-show("PERM3", [lit(round(hits / (rounds * 20000), 4))])
-data = x
-for seed in (1, 2, 3):
-    r = st.bootstrap((data,), np.mean, n_resamples=200000, method="BCa", random_state=seed, batch=2000)
-    print("# BCa", seed, r.confidence_interval)
-skewed = np.array([(i % 10) ** 3 / 1000 for i in range(40)])
-for seed in (1, 2, 3):
-    r = st.bootstrap((skewed,), np.mean, n_resamples=200000, method="BCa", random_state=seed, batch=2000)
-    print("# BCa skewed", seed, r.confidence_interval)
-outcomes = np.array([-1.0] * 30 + [1.0] * 12 + [0.0] * 458)
-for seed in (1, 2, 3):
-    r = st.bootstrap((outcomes,), np.mean, n_resamples=200000, method="BCa", random_state=seed, batch=500)
-    print("# BCa outcomes", seed, r.confidence_interval)

@@ -13,7 +13,9 @@ use karat::compare::{CompareOptions, Comparison, Side, compare};
 use karat::dataset::Kind;
 use karat::record::{Manifest, ResultLine, RunId};
 use karat::score::Score;
-use karat::stats::{ALPHA, CounterRng, Differences, mcnemar_exact, mcnemar_mid_p, sign_flip, smallest_detectable};
+use karat::stats::{
+    ALPHA, CounterRng, Differences, Draws, mcnemar_exact, mcnemar_mid_p, pair_test, smallest_detectable,
+};
 use serde_json::Value;
 
 /// By model, whether each question was answered right; nothing and a printed reason where the data are not there.
@@ -158,14 +160,15 @@ impl Study {
 
     fn holds(&self, name: &str) {
         let mcnemar = |regressed, improved, _| mcnemar_mid_p(regressed, improved) < ALPHA;
-        let permutation = |regressed, improved, pairs| {
-            sign_flip(&Differences::of_outcomes(regressed, improved, pairs), 999, 0).unwrap() < ALPHA
+        let flipped = |regressed, improved, pairs| {
+            let how = Draws { draws: 999, ..Draws::default() };
+            pair_test(&Differences::of_outcomes(regressed, improved, pairs), how, (-1.0, 1.0)).unwrap().p_value < ALPHA
         };
         let detectable = self.detectable();
-        let nothing = [self.share(0.0, mcnemar), self.share(0.0, permutation)];
-        let three = [self.share(3.0 * detectable, mcnemar), self.share(3.0 * detectable, permutation)];
+        let nothing = [self.share(0.0, mcnemar), self.share(0.0, flipped)];
+        let three = [self.share(3.0 * detectable, mcnemar), self.share(3.0 * detectable, flipped)];
         eprintln!(
-            "{name}: nothing changed: McNemar {:.1} %, permutation {:.1} %; three times {detectable:.4} lost: {:.1} %, {:.1} %",
+            "{name}: nothing changed: McNemar {:.1} %, sign-flip {:.1} %; three times {detectable:.4} lost: {:.1} %, {:.1} %",
             100.0 * nothing[0],
             100.0 * nothing[1],
             100.0 * three[0],

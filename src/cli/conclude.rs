@@ -190,7 +190,7 @@ pub fn policy(manifest: &Manifest) -> GatePolicy {
 pub fn options(manifest: &Manifest) -> CompareOptions {
     let statistics =
         manifest.plan.get("statistics").and_then(|value| serde_json::from_value::<Statistics>(value.clone()).ok());
-    let method = Method { mcnemar: statistics.unwrap_or_default().mcnemar, ..Method::default() };
+    let method = Method { mcnemar: statistics.unwrap_or_default().mcnemar };
     CompareOptions { method, ..CompareOptions::default() }
 }
 

@@ -1,14 +1,15 @@
 //! Bounds of one metric of scores: absolute, relative, significance, non-inferiority; paired or not.
 
+use super::Metric;
 use super::effect::Detectable;
 use super::gate::{Ruled, Subject, Test, Tests, failed, number, open, outcome, p_text, signed, turned, unjudged};
 use super::metric::{Change, PairedValue, Statistic};
+use super::tally::VALUES;
 use super::view::{Errors, Said, said};
-use super::{Metric, effect};
 use crate::error::Result;
 use crate::record::{Evidence, Outcome, RuleResult};
 use crate::rule::Gate;
-use crate::stats::{CONFIDENCE, Interval};
+use crate::stats::{ALPHA, CONFIDENCE, Interval};
 
 /// Differences this small are rounding: 0.87 - 0.85 > 0.02 in binary.
 pub(super) const TOLERANCE: f64 = 1e-9;
@@ -142,7 +143,7 @@ impl Asked<'_> {
         let culprits = outcome != Outcome::Passed && (downward || metric.statistic == Statistic::Mean);
         let (cases, cases_total) = if culprits { (held.regressed, held.regressed_total) } else { (vec![], 0) };
         let mut reason = held.reason;
-        if let (Relative::NonInferior(_), Some(Interval { low, high })) = (relative, held.seen.covering()) {
+        if let (Relative::NonInferior(_), Some(Interval { low, high })) = (relative, held.seen.sample.covering) {
             reason.push_str(&format!("; judged by {} to {}", signed(low), signed(high)));
         }
         match (outcome, held.errored) {
@@ -160,7 +161,7 @@ impl Asked<'_> {
             cases_total,
             ..failed(rule, limit, reason)
         };
-        let overlooked = held.detectable.told(number);
+        let overlooked = held.seen.sample.design;
         Ok(Ruled { result, tests, overlooked })
     }
 
@@ -175,7 +176,7 @@ impl Asked<'_> {
             Relative::RiseShare(share) => moved <= share * change.base.abs() + TOLERANCE,
             Relative::NoSignificantDrop | Relative::NoSignificantRise => return None,
             Relative::NonInferior(margin) => {
-                let interval = change.covering()?;
+                let interval = change.sample.covering?;
                 let worst = if self.gate.lower_is_better { -interval.high } else { interval.low };
                 worst >= -margin - TOLERANCE
             }
@@ -202,7 +203,11 @@ impl Asked<'_> {
             metric.paired(self.subject.comparison?)?;
         let mut reason = change_text(&seen);
         let Evidence { regressed: worse, improved, .. } = evidence;
-        reason.push_str(&format!("; {worse} regressed, {improved} improved of {told}"));
+        let (fell, rose) = seen.sample.moved;
+        reason.push_str(&match metric.statistic {
+            Statistic::PassRate => format!("; {worse} regressed, {improved} improved of {told}"),
+            Statistic::Mean => format!("; {fell} fell, {rose} rose of {told}"),
+        });
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
             reason.push_str(&format!(", {test} p = {}", p_text(p_value)));
         }
@@ -210,8 +215,8 @@ impl Asked<'_> {
         Some(Held { seen, lowest, highest, evidence, detectable, errored, regressed, regressed_total, reason })
     }
 
-    /// The metric over all cases of both runs, which share none: Fisher's exact test and Newcombe's interval for rates,
-    /// Welch's test for means.
+    /// The metric over all cases of both runs, which share none: the N - 1 chi-squared test for rates and the interval
+    /// that inverts it, Welch's test for means.
     fn unpaired(&self, metric: &Metric) -> Result<Option<Held>> {
         let (Some(base), subject) = (self.subject.base_cases, self.subject) else { return Ok(None) };
         // The baseline's own summary says which of its datasets the metric covers.
@@ -234,7 +239,7 @@ impl Asked<'_> {
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
             reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", p_text(p_value)));
         }
-        let detectable = seen.interval.as_ref().map_or(Detectable::Unknown, effect::detectable_unpaired);
+        let detectable = seen.sample.design.detectable(ALPHA);
         let (regressed, regressed_total) = (Vec::new(), 0);
         Ok(Some(Held { seen, lowest, highest, evidence, detectable, errored, regressed, regressed_total, reason }))
     }
@@ -269,16 +274,19 @@ fn two_samples(
             let (one, two) = (counts(before, one), counts(after, two));
             let rate = |(passed, n): (u64, u64)| passed as f64 / n as f64;
             let found = crate::stats::two_rates(one, two, level)?;
-            Some(Change::of_samples((rate(one), rate(two)), &found, "Fisher"))
+            Some(Change::of_samples((rate(one), rate(two)), &found, 1.0))
         }
         Statistic::Mean => {
             let values = |said: &[Said], errors: Errors| {
                 said.iter().filter_map(|case| case.value_of(errors)).collect::<Vec<f64>>()
             };
             let (one, two) = (values(before, one), values(after, two));
+            // A cosine is at least -1, other values are at least 0.
+            let least = one.iter().chain(&two).fold(0.0, |least: f64, value| least.min(*value));
+            let most = if least < 0.0 { VALUES.1 - VALUES.0 } else { 1.0 };
             let mean = |values: &[f64]| crate::stats::mean(ndarray::aview1(values));
             let found = crate::stats::welch(ndarray::aview1(&one), ndarray::aview1(&two), level)?;
-            Some(Change::of_samples((mean(&one)?, mean(&two)?), &found, "Welch"))
+            Some(Change::of_samples((mean(&one)?, mean(&two)?), &found, most))
         }
     }
 }

@@ -280,7 +280,7 @@ pub(super) fn compare_pairs(
         compared.push(tally.finish(name, options.method));
     }
     let classes = classes.into_iter().map(|(kind, tally)| {
-        // Resampling is most of the work: a class of one dataset has its figures.
+        // Drawing signs is most of the work: a class of one dataset has its figures.
         let whole =
             compared.iter().zip(&sizes).find(|(dataset, pairs)| dataset.kind == kind && **pairs == tally.pairs());
         match whole {

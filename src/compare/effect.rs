@@ -1,26 +1,26 @@
-//! Significance and magnitude: could it be chance, and how much is it. Two questions, two functions, one family of methods: an
-//! interval of pass rates excludes 0 exactly where its test's p-value is below 5 %.
+//! Significance and magnitude: could it be chance, and how much is it. Two questions, one family of methods: an interval excludes
+//! 0 exactly where its test's p-value is below 5 %.
 
 use serde::{Serialize, Serializer};
 
 use super::PairedCounts;
 use crate::rule::McNemarKind;
 use crate::stats::{
-    ALPHA, CONFIDENCE, Clusters, Detectable as Power, Differences, Draws, Interval, McNemar, Resampling,
-    bootstrap_mean, mcnemar_detectable, normal_quantile, sign_flip, smallest_detectable, unit_test,
+    ALPHA, CONFIDENCE, Clusters, Detectable as Power, Differences, Draws, Interval, McNemar, TwoSample, UnitTest,
+    mcnemar_detectable, normal_quantile, pair_test, smallest_detectable, tango, unit_test, with_unseen,
 };
 
 /// The chance with which the smallest detectable difference is found.
 const POWER: f64 = 0.8;
-/// Draws of a permutation test, and how many signs they may take together.
-const PERMUTATIONS: u32 = 9_999;
+/// Draws of a sign-flip test, and how many signs they may take together.
+const DRAWS: u32 = 9_999;
 const SIGNS: usize = 200_000_000;
+/// The differences of pass rates that are possible.
+pub(super) const RATES: (f64, f64) = (-1.0, 1.0);
 
 /// Which methods decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Method {
-    /// How bootstrap intervals of means are drawn.
-    pub resampling: Resampling,
     /// The variant of McNemar's test.
     pub mcnemar: McNemarKind,
 }
@@ -53,7 +53,7 @@ pub enum TestKind {
     McNemar,
     /// McNemar's exact test of outcomes.
     McNemarExact,
-    /// The permutation of signs of means.
+    /// The mid-p sign-flip test of means, each case a unit.
     Permutation,
     /// The mid-p sign-flip test of units of several pairs: cases with several answers, groups of cases.
     SignFlip,
@@ -65,7 +65,7 @@ impl TestKind {
         match self {
             Self::McNemar => "mid-p McNemar",
             Self::McNemarExact => "exact McNemar",
-            Self::Permutation => "permutation",
+            Self::Permutation => "sign-flip",
             Self::SignFlip => "clustered sign-flip",
         }
     }
@@ -76,10 +76,65 @@ impl TestKind {
 pub struct Magnitude {
     /// The mean difference over the pairs.
     pub difference: f64,
-    /// Its interval at 95 %, of the family of the test that decides; none where it is undefined.
+    /// Its interval at 95 %, of the family of the test that decides; none where no pair differs.
     pub interval: Option<Interval>,
-    /// What the sample could have shown.
+    /// What the sample could have shown at 5 %.
     pub detectable: Detectable,
+    /// What else gates ask.
+    #[serde(skip)]
+    pub sample: Sample,
+}
+
+/// What gates ask of a difference beside its interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// The interval at 95 % in which what was not seen counts: non-inferiority is judged by it.
+    pub covering: Option<Interval>,
+    /// How many units fell, and how many rose.
+    pub moved: (u64, u64),
+    /// What the smallest detectable difference follows from.
+    pub(super) design: Design,
+}
+
+/// What the smallest detectable difference follows from, at any level of the test.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Design {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// Paired outcomes: how many pairs, how many of them differ, and the test.
+    Outcomes(u64, u64, McNemar),
+    /// Units: how many of them differ, the sum of the sizes of their sums, that of their squares, and how many pairs there are.
+    Units { changed: u64, sizes: f64, squares: f64, pairs: f64 },
+    /// Two samples: the standard error of the difference, and the largest difference possible.
+    Samples(f64, f64),
+}
+
+impl Design {
+    /// The smallest true difference that is significant at a level `alpha` with a chance of 80 %: by the exact power of McNemar's
+    /// test, else by the normal approximation (of units, with the variance that the sign-flip test has), which is none where it
+    /// is above what is attainable: all units that differ in one direction, or the bounds.
+    pub fn detectable(self, alpha: f64) -> Detectable {
+        let normal = |variance: f64, most: f64, beyond: Detectable| {
+            let effect = smallest_detectable(variance, 1, alpha, POWER);
+            effect.map_or(Detectable::Unknown, |effect| if effect > most { beyond } else { Detectable::Effect(effect) })
+        };
+        match self {
+            Self::Unknown | Self::Units { changed: 0, .. } => Detectable::Unknown,
+            Self::Outcomes(pairs, differing, test) => match mcnemar_detectable(pairs, differing, test, alpha, POWER) {
+                Power::Effect(effect) => Detectable::Effect(effect),
+                Power::Never => Detectable::Never,
+                Power::Beyond => Detectable::Beyond,
+                Power::Unknown => Detectable::Unknown,
+            },
+            // Mid-p of units that all change one way: 2^-units.
+            Self::Units { changed, .. } if 0.5_f64.powf(changed as f64) >= alpha => Detectable::Never,
+            Self::Units { sizes, squares, pairs, .. } => {
+                normal(squares / (pairs * pairs), sizes / pairs, Detectable::Beyond)
+            }
+            Self::Samples(error, most) => normal(error * error, most, Detectable::TooFew),
+        }
+    }
 }
 
 /// The smallest true difference that such a sample shows as significant with a chance of 80 %.
@@ -91,6 +146,8 @@ pub enum Detectable {
     Never,
     /// None: not even all pairs that differ, in one direction, would be found with this chance.
     Beyond,
+    /// None: so few cases are compared that not even the largest change possible would be found with this chance.
+    TooFew,
     /// Unknown: no pair differs, or nothing is compared.
     Unknown,
 }
@@ -100,7 +157,7 @@ impl Detectable {
     pub fn effect(self) -> Option<f64> {
         match self {
             Self::Effect(effect) => Some(effect),
-            Self::Never | Self::Beyond | Self::Unknown => None,
+            Self::Never | Self::Beyond | Self::TooFew | Self::Unknown => None,
         }
     }
 
@@ -110,6 +167,7 @@ impl Detectable {
             Self::Effect(effect) => Some(format!("a change of {} would have been found with 80 %", number(effect))),
             Self::Never => Some("so few pairs differ that no change could be significant".into()),
             Self::Beyond => Some("so few pairs differ that no change would have been found with 80 %".into()),
+            Self::TooFew => Some("so few cases are compared that no change would have been found with 80 %".into()),
             Self::Unknown => None,
         }
     }
@@ -135,8 +193,8 @@ pub fn significance(counts: &PairedCounts, how: Method) -> Option<Significance> 
     Some(Significance { p_value, significant: p_value < ALPHA, test })
 }
 
-/// The difference of paired pass rates with the conditional interval that goes with [`significance`], and the exact power of
-/// that test; `None` where there are no pairs.
+/// The difference of paired pass rates with the conditional interval that goes with [`significance`], Tango's score interval for
+/// non-inferiority, and the exact power of that test; `None` where there are no pairs.
 pub fn outcome_magnitude(counts: &PairedCounts, how: Method) -> Option<Magnitude> {
     let PairedCounts { regressed, improved, .. } = *counts;
     let (pairs, test) = (counts.pairs(), how.test());
@@ -144,64 +202,70 @@ pub fn outcome_magnitude(counts: &PairedCounts, how: Method) -> Option<Magnitude
         return None;
     }
     let difference = (improved as f64 - regressed as f64) / pairs as f64;
-    let interval = test.interval(regressed, improved, pairs, CONFIDENCE);
-    let detectable = match mcnemar_detectable(pairs, regressed + improved, test, ALPHA, POWER) {
-        Power::Effect(effect) => Detectable::Effect(effect),
-        Power::Never => Detectable::Never,
-        Power::Beyond => Detectable::Beyond,
-        Power::Unknown => Detectable::Unknown,
-    };
-    Some(Magnitude { difference, interval, detectable })
+    let covering = tango(regressed, improved, pairs, CONFIDENCE);
+    let covering = covering.and_then(|score| with_unseen(score, difference, pairs, RATES, CONFIDENCE));
+    let design = Design::Outcomes(pairs, regressed + improved, test);
+    Some(Magnitude {
+        difference,
+        interval: test.interval(regressed, improved, pairs, CONFIDENCE),
+        detectable: design.detectable(ALPHA),
+        sample: Sample { covering, moved: (regressed, improved), design },
+    })
 }
 
-/// The mid-p sign-flip test of units and the interval that goes with it, within bounds; nothing where there are no pairs.
+/// The mid-p sign-flip test of units and the intervals that go with it; nothing where there are no pairs. `bounds` are the least
+/// and the largest difference possible.
 pub fn clustered(clusters: &Clusters, bounds: (f64, f64)) -> (Option<Significance>, Option<Magnitude>) {
-    let draws = Draws { draws: permutations(clusters.len()), seed: 0, level: CONFIDENCE };
-    let (Some(found), Some(difference)) = (unit_test(clusters, draws, bounds), clusters.mean()) else {
-        return (None, None);
-    };
-    let p_value = found.p_value;
-    let significance = Significance { p_value, significant: p_value < ALPHA, test: TestKind::SignFlip };
-    let detectable = match clusters.sums().changed().len() {
-        0 => Detectable::Unknown,
-        // Mid-p of units that all change one way: 2^-units.
-        few @ 1..=4 if 0.5_f64.powi(few as i32) >= ALPHA => Detectable::Never,
-        _ => approximate(&clusters.differences()),
-    };
-    (Some(significance), Some(Magnitude { difference, interval: found.interval, detectable }))
+    let found = unit_test(clusters, draws(clusters.len()), bounds);
+    let sums: Vec<f64> = clusters.iter().map(|(sum, _)| sum).collect();
+    told(found, clusters.mean(), &sums, clusters.pairs(), TestKind::SignFlip)
 }
 
-/// The paired permutation test of a mean difference; `None` where there are no pairs.
-pub fn permuted(differences: &Differences) -> Option<Significance> {
-    let p_value = sign_flip(differences, permutations(differences.changed().len()), 0)?;
-    Some(Significance { p_value, significant: p_value < ALPHA, test: TestKind::Permutation })
+/// The same of values, each pair a unit.
+pub fn valued(differences: &Differences, bounds: (f64, f64)) -> (Option<Significance>, Option<Magnitude>) {
+    let changed = differences.changed().to_vec();
+    let found = pair_test(differences, draws(changed.len()), bounds);
+    told(found, differences.mean(), &changed, differences.pairs(), TestKind::Permutation)
 }
 
 /// So many draws that the p-value is sharp near 5 %, fewer where each is long.
-fn permutations(signs: usize) -> u32 {
-    (SIGNS / signs.max(1)).clamp(499, PERMUTATIONS as usize) as u32
+fn draws(signs: usize) -> Draws {
+    let draws = (SIGNS / signs.max(1)).clamp(499, DRAWS as usize) as u32;
+    Draws { draws, seed: 0, level: CONFIDENCE }
 }
 
-/// The mean difference with its bootstrap interval; `None` where there are no pairs.
-pub fn magnitude(differences: &Differences, how: Resampling) -> Option<Magnitude> {
-    let difference = differences.mean()?;
-    Some(Magnitude { difference, interval: bootstrap_mean(differences, how), detectable: approximate(differences) })
+fn told(
+    found: Option<UnitTest>,
+    mean: Option<f64>,
+    sums: &[f64],
+    pairs: u64,
+    test: TestKind,
+) -> (Option<Significance>, Option<Magnitude>) {
+    let (Some(UnitTest { p_value, interval, covering }), Some(difference)) = (found, mean) else {
+        return (None, None);
+    };
+    // Without bounds few units leave an end open, and an open end is none.
+    let closed = |interval: &Interval| interval.low.is_finite() && interval.high.is_finite();
+    let (interval, covering) = (interval.filter(closed), covering.filter(closed));
+    let count = |holds: fn(&f64) -> bool| sums.iter().filter(|sum| holds(sum)).count() as u64;
+    let moved = (count(|sum| *sum < 0.0), count(|sum| *sum > 0.0));
+    let design = Design::Units {
+        changed: moved.0 + moved.1,
+        sizes: sums.iter().map(|sum| sum.abs()).sum(),
+        squares: sums.iter().map(|sum| sum * sum).sum(),
+        pairs: pairs as f64,
+    };
+    let sample = Sample { covering, moved, design };
+    let size = Magnitude { difference, interval, detectable: design.detectable(ALPHA), sample };
+    (Some(Significance { p_value, significant: p_value < ALPHA, test }), Some(size))
 }
 
-/// By the normal approximation.
-fn approximate(differences: &Differences) -> Detectable {
-    let variance = differences.variance().filter(|variance| *variance > 0.0);
-    let effect = variance.and_then(|variance| smallest_detectable(variance, differences.pairs(), ALPHA, POWER));
-    effect.map_or(Detectable::Unknown, Detectable::Effect)
-}
-
-/// The same for two samples that share no cases, from the interval of their difference at 95 %.
-pub fn detectable_unpaired(interval: &Interval) -> Detectable {
-    let effect = normal_quantile(1.0 - ALPHA / 2.0).and_then(|quantile| {
-        let error = (interval.high - interval.low) / 2.0 / quantile;
-        smallest_detectable(error * error, 1, ALPHA, POWER)
+/// Of two samples that share no cases: from the interval of their difference at 95 %, and the largest difference possible.
+pub(super) fn unpaired(found: &TwoSample, most: f64) -> Sample {
+    let design = normal_quantile(1.0 - ALPHA / 2.0).map_or(Design::Unknown, |quantile| {
+        Design::Samples((found.interval.high - found.interval.low) / 2.0 / quantile, most)
     });
-    effect.map_or(Detectable::Unknown, Detectable::Effect)
+    Sample { covering: Some(found.interval), moved: (0, 0), design }
 }
 
 #[cfg(test)]
@@ -213,7 +277,7 @@ mod tests {
     fn nothing_paired_says_nothing() {
         assert_eq!(significance(&PairedCounts::default(), Method::default()), None);
         assert_eq!(outcome_magnitude(&PairedCounts::default(), Method::default()), None);
-        assert_eq!(magnitude(&Differences::default(), Resampling::default()), None);
+        assert_eq!(valued(&Differences::default(), RATES), (None, None));
         assert_eq!(clustered(&Clusters::default(), (-1.0, 1.0)), (None, None));
     }
 
@@ -236,6 +300,34 @@ mod tests {
         assert_eq!(found.unwrap().significant, !size.unwrap().interval.unwrap().contains(0.0));
     }
 
+    /// Five units that differ: 2^-5 is below 5 %, but not even all of them in one direction would be found with 80 %; at a third
+    /// of 5 %, Holm's first level of three rules, nothing could be significant.
+    #[test]
+    fn few_units_are_told_at_the_level_that_decides() {
+        let mut clusters = Clusters::default();
+        (0..12).for_each(|at| clusters.push(if at < 5 { -3.0 } else { 0.0 }, 3));
+        let design = clustered(&clusters, RATES).1.unwrap().sample.design;
+        assert_eq!((design.detectable(ALPHA), design.detectable(ALPHA / 3.0)), (Detectable::Beyond, Detectable::Never));
+        let outcomes = Design::Outcomes(100, 12, McNemar::MidP);
+        let (alone, tenth) = (outcomes.detectable(ALPHA), outcomes.detectable(ALPHA / 10.0));
+        assert!(matches!(alone, Detectable::Effect(effect) if (effect - 0.0914).abs() < 1e-3), "{alone:?}");
+        assert!(tenth.effect().is_none_or(|effect| effect > 0.1), "{tenth:?}");
+        // Two samples: never more than the rates leave room for.
+        let few = unpaired(&crate::stats::two_rates((1, 2), (1, 2), 0.95).unwrap(), 1.0).design.detectable(ALPHA);
+        assert_eq!(few, Detectable::TooFew);
+        assert!(few.told(|effect| effect.to_string()).unwrap().contains("no change would have been found"));
+    }
+
+    /// Five unchanged cases, and one of 50 that fell, say nothing of small margins.
+    #[test]
+    fn little_evidence_covers_little() {
+        let low = |regressed, both_passed| {
+            let counts = PairedCounts { both_passed, regressed, ..PairedCounts::default() };
+            outcome_magnitude(&counts, Method::default()).unwrap().sample.covering.unwrap().low
+        };
+        assert!(low(0, 5) < -0.5 && low(1, 49) < -0.1 && low(0, 80) > -0.05, "{} {}", low(0, 5), low(1, 49));
+    }
+
     #[test]
     fn few_cases_say_that_no_change_could_be_significant() {
         let counts = PairedCounts { both_passed: 11, regressed: 1, ..PairedCounts::default() };
@@ -250,11 +342,44 @@ mod tests {
         fn agrees_everywhere(regressed in 0u64..60, improved in 0u64..60, same in 0u64..400, exact in any::<bool>()) {
             let mcnemar = if exact { McNemarKind::Exact } else { McNemarKind::MidP };
             let counts = PairedCounts { both_passed: same, regressed, improved, both_failed: 0 };
-            let how = Method { mcnemar, ..Method::default() };
+            let how = Method { mcnemar };
             if let (Some(found), Some(size)) = (significance(&counts, how), outcome_magnitude(&counts, how)) {
-                let interval = size.interval.unwrap();
+                prop_assert_eq!(size.interval.is_none(), regressed + improved == 0);
+                let Some(interval) = size.interval else { return Ok(()) };
                 prop_assert_eq!(found.significant, !interval.contains(0.0), "{:?} {:?}", found, interval);
                 prop_assert!(interval.low <= size.difference && size.difference <= interval.high);
+            }
+        }
+
+        #[test]
+        fn agrees_for_means(values in proptest::collection::vec(-100i32..=60, 1..40), same in 0u64..20) {
+            let mut differences = Differences::default();
+            values.iter().for_each(|value| differences.push(f64::from(*value) / 100.0));
+            (0..same).for_each(|_| differences.push(0.0));
+            let (found, size) = valued(&differences, RATES);
+            let (found, size) = (found.unwrap(), size.unwrap());
+            prop_assert_eq!(size.interval.is_none(), differences.changed().is_empty());
+            if let Some(interval) = size.interval {
+                prop_assert_eq!(found.significant, !interval.contains(0.0), "{:?} {:?}", found, interval);
+            }
+            prop_assert!(size.sample.moved.0 + size.sample.moved.1 == differences.changed().len() as u64);
+        }
+
+        /// What could have been found is attainable: all units that differ, in one direction.
+        #[test]
+        fn what_is_detectable_is_attainable(units in proptest::collection::vec((-5i32..=5, 5u64..6), 1..30)) {
+            let mut clusters = Clusters::default();
+            units.iter().for_each(|(sum, n)| clusters.push(f64::from(*sum), *n));
+            let most: f64 = clusters.iter().map(|(sum, _)| sum.abs()).sum::<f64>() / clusters.pairs() as f64;
+            let changed = clusters.iter().filter(|(sum, _)| *sum != 0.0).count();
+            let design = clustered(&clusters, RATES).1.unwrap().sample.design;
+            for alpha in [0.05, 0.05 / 3.0, 0.005] {
+                match design.detectable(alpha) {
+                    Detectable::Effect(effect) => prop_assert!(effect <= most && 0.5_f64.powf(changed as f64) < alpha),
+                    Detectable::Never => prop_assert!(0.5_f64.powf(changed as f64) >= alpha),
+                    Detectable::Unknown => prop_assert_eq!(changed, 0),
+                    other => prop_assert_eq!(other, Detectable::Beyond),
+                }
             }
         }
 

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::bounds::Asked;
+use super::effect::Design;
 use super::view::{Cases, View};
 use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational};
 use crate::error::Result;
@@ -85,8 +86,8 @@ pub struct Subject<'a> {
 pub(super) struct Ruled {
     pub result: RuleResult,
     pub tests: Option<Tests>,
-    /// What the sample could have shown, for a test that finds nothing.
-    pub overlooked: Option<String>,
+    /// What the sample could have shown follows from this, for a test that finds nothing.
+    pub overlooked: Design,
 }
 
 /// A test that decides a rule once it is corrected.
@@ -107,7 +108,7 @@ pub(super) struct Tests {
 
 impl From<RuleResult> for Ruled {
     fn from(result: RuleResult) -> Self {
-        Self { result, tests: None, overlooked: None }
+        Self { result, tests: None, overlooked: Design::Unknown }
     }
 }
 
@@ -198,8 +199,11 @@ fn decide(tested: Vec<&mut Ruled>) {
         result.outcome = outcome(low, high);
         result.corrected_p_value = Some(p_value);
         result.reason.push_str(&format!("; corrected for {count}: p = {}", p_text(p_value)));
+        // A single change among these rules has to be below the first of Holm's levels.
+        let detectable = ruled.overlooked.detectable(ALPHA / tests.len() as f64);
+        result.detectable = detectable.effect();
         if p_value >= ALPHA
-            && let Some(told) = ruled.overlooked.as_ref()
+            && let Some(told) = detectable.told(number)
         {
             result.reason.push_str(&format!("; {told}"));
         }

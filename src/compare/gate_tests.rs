@@ -228,6 +228,46 @@ fn non_inferiority_needs_the_whole_interval() {
     assert_eq!(run(rule(f64::NAN), changed(300, 0, 0)).outcome, Outcome::Failed);
 }
 
+/// Five cases that stayed as they were, and one of 50 that fell, are no evidence for small margins.
+#[test]
+fn little_evidence_is_not_non_inferior() {
+    for metric in ["golden.match", "golden.match.mean"] {
+        let rule = |margin| Gate { non_inferior: Some(margin), ..gate(metric) };
+        let run = |rule: Gate, (base, candidate)| one(rule, base, candidate);
+        let five = run(rule(0.001), changed(5, 0, 0));
+        assert_eq!(five.outcome, Outcome::Failed);
+        assert!(five.reason.contains("; judged by -0.5218 to +0.5218"), "{}", five.reason);
+        assert!(!five.reason.contains("(95 %") && five.evidence.unwrap().interval.is_none(), "{}", five.reason);
+        assert_eq!(run(rule(0.05), changed(50, 1, 0)).outcome, Outcome::Failed);
+        assert_eq!(run(rule(0.05), changed(80, 0, 0)).outcome, Outcome::Passed);
+    }
+}
+
+#[test]
+fn rules_over_means_count_values() {
+    let base = cases("golden", 5, 5);
+    let mut candidate = base.clone();
+    candidate.iter_mut().for_each(|line| line.scores.values_mut().for_each(|score| score.value = 0.75));
+    let rule = Gate { no_significant_drop: true, ..gate("golden.match.mean") };
+    let result = one(rule, Some(base), candidate);
+    assert!(result.reason.contains("; 5 fell, 0 rose of 5 pairs, sign-flip p = 0.0312"), "{}", result.reason);
+    assert!(result.outcome == Outcome::Failed && !result.evidence.unwrap().interval.unwrap().contains(0.0));
+}
+
+/// With ten rules a change has to be below a tenth of 5 %.
+#[test]
+fn what_could_have_been_found_is_at_the_level_that_decides() {
+    let rules = |count: usize, (base, candidate)| {
+        let rule = Gate { no_significant_drop: true, ..gate("golden.match") };
+        let policy = GatePolicy { gates: vec![rule; count], ..GatePolicy::default() };
+        judged(&policy, &manifest(1), base, candidate).rules.swap_remove(0)
+    };
+    let (alone, tenth) = (rules(1, changed(100, 8, 4)), rules(10, changed(100, 8, 4)));
+    assert!(alone.detectable.unwrap() < tenth.detectable.unwrap_or(1.0), "{alone:?} {tenth:?}");
+    let five = rules(10, changed(25, 5, 0));
+    assert!(five.reason.contains("no change could be significant") && five.detectable.is_none(), "{}", five.reason);
+}
+
 #[test]
 fn filters_look_at_some_cases() {
     let tagged = |passed: [bool; 4]| {
@@ -272,7 +312,7 @@ fn arms_that_share_no_case() {
     let unpaired = Gate { unpaired: true, ..rule };
     let failed = one(unpaired.clone(), Some(arm("a", 180)), arm("b", 150));
     assert!(failed.reason.starts_with("0.9 to 0.75, -0.1500 (95 % -0.22"), "{}", failed.reason);
-    assert!(failed.reason.contains("200 and 200 cases, unpaired, Fisher p = "), "{}", failed.reason);
+    assert!(failed.reason.contains("200 and 200 cases, unpaired, N-1 chi-squared p = "), "{}", failed.reason);
     assert_eq!(failed.outcome, Outcome::Failed);
     assert_eq!(one(unpaired.clone(), Some(arm("a", 180)), arm("b", 178)).outcome, Outcome::Passed);
     assert_eq!(one(unpaired, Some(cases("danger", 1, 1)), arm("b", 178)).outcome, Outcome::Inconclusive, "no data");
@@ -735,7 +775,7 @@ fn repeated_answers_count_as_cases_everywhere() {
         let evidence = rules[1].evidence.unwrap();
         let p_value = evidence.p_value.unwrap();
         assert!(p_value <= last, "{lost}: {p_value} {last}");
-        assert_eq!(p_value < 0.05, !evidence.interval.unwrap().contains(0.0), "{lost}: {evidence:?}");
+        assert_eq!(p_value < 0.05, evidence.interval.is_some_and(|own| !own.contains(0.0)), "{lost}: {evidence:?}");
         assert_eq!(comparison.datasets[0].scorers[0].units.worse, lost as u64);
         last = p_value;
     }

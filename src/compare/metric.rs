@@ -1,14 +1,12 @@
 //! Names of metrics, `<dataset or kind>.<scorer>[.pass_rate|.mean]`, and their values in summaries and comparisons.
 
+use super::effect::{self, Sample};
 use super::tally::VALUES;
-use super::{
-    Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricSide, PairedCounts, Significance, UnitCounts,
-    UnitKind,
-};
+use super::{Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricSide, Significance, UnitCounts};
 use crate::dataset::Kind;
 use crate::error::{Error, Result, nearest};
 use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
-use crate::stats::{Draws, Interval, TwoSample, outcome_test, wilson};
+use crate::stats::{Interval, SampleTest, TwoSample, wilson};
 
 /// Which figure of a scorer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +62,8 @@ pub(super) struct Change {
     pub test: Option<&'static str>,
     /// Interval of the difference.
     pub interval: Option<Interval>,
-    /// The outcomes, where each is of a case of its own.
-    pub outcomes: Option<PairedCounts>,
+    /// The interval that non-inferiority is judged by, and what the sample could have shown.
+    pub sample: Sample,
 }
 
 impl Change {
@@ -75,28 +73,30 @@ impl Change {
     }
 
     fn of_pairs((base, candidate): (f64, f64), found: Option<Significance>, size: Option<Magnitude>) -> Self {
-        let (p_value, test) = (found.map(|found| found.p_value), found.map(|found| found.test.name()));
-        Self { base, candidate, p_value, test, interval: size.and_then(|size| size.interval), outcomes: None }
+        Self {
+            base,
+            candidate,
+            p_value: found.map(|found| found.p_value),
+            test: found.map(|found| found.test.name()),
+            interval: size.and_then(|size| size.interval),
+            sample: size.map(|size| size.sample).unwrap_or_default(),
+        }
     }
 
-    /// The interval that non-inferiority is judged by. That of McNemar's test takes the number of pairs that differ as given and
-    /// covers too little away from 0 (67 to 96 % at a level of 95 %, `stats::sign_flip_tests`); the inverted sign-flip test,
-    /// whose p-value at 0 is the same, covers 94 to 96 %.
-    pub fn covering(&self) -> Option<Interval> {
-        let Some(PairedCounts { regressed, improved, .. }) = self.outcomes else { return self.interval };
-        let pairs = self.outcomes?.pairs();
-        outcome_test(regressed, improved, pairs, Draws::default())?.interval
-    }
-
-    /// Of two samples that share no case.
-    pub fn of_samples((base, candidate): (f64, f64), found: &TwoSample, test: &'static str) -> Self {
+    /// Of two samples that share no case, whose difference is at most so large.
+    pub fn of_samples((base, candidate): (f64, f64), found: &TwoSample, most: f64) -> Self {
+        let test = match found.test {
+            SampleTest::Welch => "Welch",
+            SampleTest::ChiSquared => "N-1 chi-squared",
+            SampleTest::Fisher => "Fisher",
+        };
         Self {
             base,
             candidate,
             p_value: Some(found.p_value),
             test: Some(test),
             interval: Some(found.interval),
-            outcomes: None,
+            sample: effect::unpaired(found, most),
         }
     }
 }
@@ -239,29 +239,24 @@ impl Metric {
             (scorer.paired_base, scorer.paired_candidate)
         };
         let seen = self.of(&base).zip(self.of(&candidate));
-        let paired = self.statistic == Statistic::PassRate && scorer.units.kind == UnitKind::Case;
-        let change = |values: (f64, f64), found, size, counts: PairedCounts| Change {
-            outcomes: paired.then_some(counts),
-            ..Change::of_pairs(values, found, size)
-        };
         let extreme = |extreme: &Extreme| {
             let (values, found, size) = match self.statistic {
                 Statistic::PassRate => (extreme.rates, extreme.significance, extreme.rate_difference),
                 Statistic::Mean => (extreme.means, extreme.mean_significance, extreme.mean_difference),
             };
-            values.map(|values| change(values, found, size, extreme.pairs))
+            values.map(|values| Change::of_pairs(values, found, size))
         };
         let extremes = scorer.extremes.as_ref().filter(|_| !danger);
         let (seen, extremes) = match (seen, extremes) {
             (Some(seen), None) => {
-                let change = change(seen, significance, magnitude, scorer.pairs);
+                let change = Change::of_pairs(seen, significance, magnitude);
                 (change, [change, change])
             }
             (seen, Some(extremes)) => {
                 let [lowest, highest] = &**extremes;
                 let extremes = [extreme(lowest)?, extreme(highest)?];
                 // Where every pair erred, nothing was seen.
-                let seen = seen.map_or(extremes[0], |seen| change(seen, significance, magnitude, scorer.pairs));
+                let seen = seen.map_or(extremes[0], |seen| Change::of_pairs(seen, significance, magnitude));
                 (seen, extremes)
             }
             (None, None) => return None,

@@ -36,7 +36,7 @@ pub use causes::{Cause, CauseKind, Effect, causes};
 pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
 pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
 pub use danger::DangerChanges;
-pub use effect::{Detectable, Magnitude, Method, Significance, TestKind, magnitude, permuted, significance};
+pub use effect::{Detectable, Magnitude, Method, Sample, Significance, TestKind};
 pub use gate::{GatePolicy, LISTED_CASES, Subject, Unreadable, Without, judge};
 pub use metric::{Metric, MetricValue, Statistic};
 pub use pair::{Pair, pairs};

@@ -225,6 +225,38 @@ struct Paired {
     counts: PairedCounts,
     outcomes: Units,
     values: Units,
+    /// The least and the largest value of both sides, 0 and 1 among them.
+    range: Range,
+}
+
+/// Where the values of a scorer lie.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    least: f64,
+    most: f64,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self { least: 0.0, most: 1.0 }
+    }
+}
+
+impl Range {
+    fn add(&mut self, value: f64) {
+        (self.least, self.most) = (self.least.min(value), self.most.max(value));
+    }
+
+    /// The least and the largest difference possible: of shares and probabilities a value is at least 0, of cosines -1. None is
+    /// known of values outside [`VALUES`].
+    fn differences(self) -> (f64, f64) {
+        let width = match self {
+            Self { least, most } if least < VALUES.0 - 1e-6 || most > VALUES.1 + 1e-6 => f64::INFINITY,
+            Self { least, .. } if least < 0.0 => VALUES.1 - VALUES.0,
+            _ => 1.0,
+        };
+        (-width, width)
+    }
 }
 
 impl Paired {
@@ -235,13 +267,15 @@ impl Paired {
         self.counts.add(before, after);
         self.outcomes.push(unit, f64::from(u8::from(after)) - f64::from(u8::from(before)));
         self.values.push(unit, y - x);
+        [x, y].into_iter().for_each(|value| self.range.add(value));
     }
 
     fn extreme(self, with_mean: bool, how: Method) -> Extreme {
         let (counts, outcomes, values) = (self.counts, self.outcomes.finish(), self.values.finish());
+        let bounds = self.range.differences();
         let (base, candidate) = (self.base.finish(with_mean), self.candidate.finish(with_mean));
         let (significance, rate_difference) = outcomes.outcomes(&counts, how);
-        let (mean_significance, mean_difference) = if with_mean { values.means(how) } else { (None, None) };
+        let (mean_significance, mean_difference) = if with_mean { values.means(bounds) } else { (None, None) };
         Extreme {
             pairs: counts,
             rates: base.rate.zip(candidate.rate),
@@ -286,10 +320,10 @@ impl MetricTally {
     }
 
     fn finish(self, metric: String, with_mean: bool, how: Method) -> MetricComparison {
-        let Paired { base, candidate, counts, outcomes, values } = self.paired;
-        let (outcomes, values) = (outcomes.finish(), values.finish());
+        let Paired { base, candidate, counts, outcomes, values, range } = self.paired;
+        let (outcomes, values, bounds) = (outcomes.finish(), values.finish(), range.differences());
         let (significance, rate_difference) = outcomes.outcomes(&counts, how);
-        let (mean_significance, mean_difference) = if with_mean { values.means(how) } else { (None, None) };
+        let (mean_significance, mean_difference) = if with_mean { values.means(bounds) } else { (None, None) };
         let extremes = self.extremes.map(|extremes| Box::new(extremes.map(|paired| paired.extreme(with_mean, how))));
         MetricComparison {
             metric,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::effect::{Magnitude, Method, Significance, clustered, magnitude, outcome_magnitude, permuted, significance};
+use super::effect::{Magnitude, Method, RATES, Significance, clustered, outcome_magnitude, significance, valued};
 use super::{Pair, PairedCounts};
 use crate::stats::{Clusters, Differences};
 
@@ -163,16 +163,15 @@ impl Drawn {
     pub fn outcomes(&self, counts: &PairedCounts, how: Method) -> (Option<Significance>, Option<Magnitude>) {
         match &self.clusters {
             None => (significance(counts, how), outcome_magnitude(counts, how)),
-            Some((clusters, _)) => clustered(clusters, (-1.0, 1.0)),
+            Some((clusters, _)) => clustered(clusters, RATES),
         }
     }
 
-    /// The same of the mean: a permutation test and the bootstrap of pairs, the sign-flip test of units and its interval where
-    /// they are more.
-    pub fn means(&self, how: Method) -> (Option<Significance>, Option<Magnitude>) {
+    /// The same of the mean, whose differences lie within `bounds`: the sign-flip test of cases or units and its interval.
+    pub fn means(&self, bounds: (f64, f64)) -> (Option<Significance>, Option<Magnitude>) {
         match &self.clusters {
-            None => (permuted(&self.differences), magnitude(&self.differences, how.resampling)),
-            Some((clusters, _)) => clustered(clusters, (f64::NEG_INFINITY, f64::INFINITY)),
+            None => valued(&self.differences, bounds),
+            Some((clusters, _)) => clustered(clusters, bounds),
         }
     }
 }

@@ -199,7 +199,12 @@ mod tests {
             errored: 0,
             order: Some(quality),
             first_quality: Some(0.4),
-            difference: Some(Magnitude { difference: 0.2, interval: None, detectable: Detectable::Effect(0.1) }),
+            difference: Some(Magnitude {
+                difference: 0.2,
+                interval: None,
+                detectable: Detectable::Effect(0.1),
+                sample: crate::compare::Sample::default(),
+            }),
             significance: Some(Significance { p_value: 0.001, significant: true, test: TestKind::McNemar }),
             danger: None,
             danger_lost: Some(2),

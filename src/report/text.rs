@@ -120,7 +120,7 @@ pub(super) fn p_value(p: f64) -> String {
 pub(super) fn detectable(effect: Detectable) -> String {
     match effect {
         Detectable::Effect(effect) if effect <= 1.0 => format!("±{effect:.4}"),
-        Detectable::Effect(_) | Detectable::Never | Detectable::Beyond => "none".into(),
+        Detectable::Effect(_) | Detectable::Never | Detectable::Beyond | Detectable::TooFew => "none".into(),
         Detectable::Unknown => "–".into(),
     }
 }

@@ -27,16 +27,13 @@ impl McNemar {
     /// Pearson, 1934; of mid-p, H. O. Lancaster, 1961), as (2θ - 1)(regressed + improved) / pairs. The number of pairs that
     /// differ is taken as given: as an interval of the difference of two rates it is too narrow the more the pairs differ in one
     /// direction (at a tenth that differ, nine of ten in one direction, it covers two of three times where it says 95 %);
-    /// [`super::outcome_test`] has one that is not.
+    /// [`super::tango`] has one that is not.
     ///
-    /// 0 lies outside exactly where the p-value is below 1 - level (to 15 digits: 0.05 at 0.95). No differing pair gives [0, 0]; `None` for no pairs, more
-    /// that differ than there are, or a level outside (0, 1).
+    /// 0 lies outside exactly where the p-value is below 1 - level (to 15 digits: 0.05 at 0.95). `None` where no pair
+    /// differs, for more that differ than there are, or a level outside (0, 1).
     pub fn interval(self, regressed: u64, improved: u64, pairs: u64, level: f64) -> Option<Interval> {
         let alpha = beyond(level)?;
-        let differing = regressed.checked_add(improved).filter(|n| pairs > 0 && *n <= pairs)?;
-        if differing == 0 {
-            return Some(Interval { low: 0.0, high: 0.0 });
-        }
+        let differing = regressed.checked_add(improved).filter(|n| *n > 0 && *n <= pairs)?;
         let scale = differing as f64 / pairs as f64;
         let low = (2.0 * self.least_share(improved, differing, alpha / 2.0) - 1.0) * scale;
         let high = (1.0 - 2.0 * self.least_share(regressed, differing, alpha / 2.0)) * scale;
@@ -202,7 +199,7 @@ mod tests {
             assert_eq!(McNemar::MidP.interval(b, c, pairs, level), None);
         }
         assert_eq!(McNemar::MidP.interval(1, 1, 5, f64::NAN), None);
-        assert_eq!(McNemar::Exact.interval(0, 0, 5, 0.95), Some(Interval { low: 0.0, high: 0.0 }));
+        assert_eq!(McNemar::Exact.interval(0, 0, 5, 0.95), None);
     }
 
     /// 0 lies outside exactly where the test is significant, at any level.

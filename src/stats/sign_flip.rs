@@ -1,10 +1,11 @@
-//! The sign-flip test of paired differences whose units are cases with several answers or groups of cases, in mid-p form, and
-//! the interval that goes with it.
+//! The sign-flip test of paired differences, in mid-p form, of values and of units (cases with several answers, groups of
+//! cases), and the intervals that go with it.
 
 use rayon::prelude::*;
 
 use super::interval::beyond;
-use super::{Clusters, CounterRng, Differences, Interval, mcnemar_mid_p, normal_quantile};
+use super::score::score_of_units;
+use super::{Clusters, CounterRng, Differences, Interval, normal_quantile};
 
 /// Up to so many units, all signs are tried.
 const EXACT: usize = 16;
@@ -34,8 +35,12 @@ impl Default for Draws {
 pub struct UnitTest {
     /// Two-sided mid-p-value, in (0, 1].
     pub p_value: f64,
-    /// The mean differences that the same test at 1 - level does not reject; `None` for a level outside (0, 1).
+    /// The mean differences that the same test at 1 - level does not reject; `None` where no unit differs, and for a level outside
+    /// (0, 1).
     pub interval: Option<Interval>,
+    /// The same, widened so that what was not seen counts: it holds the score interval whose units may also lie at a bound. This is
+    /// what non-inferiority is judged by. `None` where no unit differs and no bounds are known.
+    pub covering: Option<Interval>,
 }
 
 /// The two-sided test of the mean difference over the pairs of `units`, of which any could as well have the other sign (R. A.
@@ -46,7 +51,7 @@ pub struct UnitTest {
 /// is above |Σ (d - δ n)|, and half the chance that the two are equal (mid-p; H. O. Lancaster, 1961); the p-value is p(0), or 1
 /// where the sum is 0. Of units of one pair with outcomes of -1, 0 and 1 this is [`super::mcnemar_mid_p`]. The interval holds
 /// the δ with p(δ) >= 1 - level; where so few units never fall below that, its end is that of `bounds`, the least and the
-/// largest difference possible.
+/// largest difference possible, infinite where there is none.
 ///
 /// All signs are tried for up to 16 units. All signs of the units whose sum is not 0 are, where they are no more than `draws`:
 /// then the p-value is exact, and only the interval draws the signs of the others. Else all are drawn, and the data are counted
@@ -67,32 +72,8 @@ pub fn pair_test(pairs: &Differences, how: Draws, bounds: (f64, f64)) -> Option<
     signed.test(how, bounds)
 }
 
-/// [`unit_test`] of paired outcomes, each pair a unit: of `pairs`, so many passed before only and so many pass now only. The
-/// p-value is [`mcnemar_mid_p`], exact at any size; the interval is that of the difference of pass rates, in [-1, 1], and takes
-/// into account that the number of pairs that differ is chance too. An end that the draws put on the other side of 0 than the
-/// p-value is moved to 0.
-///
-/// `None` for no pairs, more that differ than there are, or no draws where some are needed.
-pub fn outcome_test(regressed: u64, improved: u64, pairs: u64, how: Draws) -> Option<UnitTest> {
-    let changed = regressed.checked_add(improved).filter(|changed| pairs > 0 && *changed <= pairs)?;
-    let (equal, rates, p_value) = (pairs - changed, (-1.0, 1.0), mcnemar_mid_p(regressed, improved));
-    let shown = if pairs <= EXACT as u64 || all_signs(changed, how.draws).is_some() {
-        let outcomes = Differences::of_outcomes(regressed, improved, pairs);
-        Signed { equal, single: outcomes.changed().to_vec(), joined: Vec::new() }.shown(how)?
-    } else {
-        let one = |at: u32| {
-            let mut rng = CounterRng::new(how.seed, u64::from(at));
-            let (worse, better) = (random_balance(&mut rng, regressed), random_balance(&mut rng, improved));
-            Draw { sum: better - worse, n: better + worse + random_balance(&mut rng, equal) }
-        };
-        let draws = (0..how.draws).into_par_iter().map(one).collect();
-        Shown { sum: improved as f64 - regressed as f64, n: pairs as f64, itself: 1, draws }
-    };
-    (!shown.draws.is_empty()).then(|| shown.test(p_value, how.level, rates))
-}
-
 /// Units, of which those that are one pair without a difference are only counted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Signed {
     /// Sum and number of the differences of units of several pairs.
     joined: Vec<(f64, f64)>,
@@ -124,12 +105,21 @@ impl Signed {
         self.joined.iter().copied().chain(self.single.iter().map(|sum| (*sum, 1.0)))
     }
 
-    fn test(self, how: Draws, bounds: (f64, f64)) -> Option<UnitTest> {
+    fn test(&self, how: Draws, bounds: (f64, f64)) -> Option<UnitTest> {
+        let units: Vec<(f64, f64)> = self.listed().collect();
+        let score = score_of_units(&units, self.equal, bounds, how.level);
+        if self.equal + units.len() as u64 > 0 && units.iter().all(|(sum, _)| *sum == 0.0) {
+            return Some(UnitTest { p_value: 1.0, interval: None, covering: score });
+        }
         let shown = self.shown(how)?;
-        Some(shown.test(shown.p_value(), how.level, bounds))
+        let p_value = shown.p_value();
+        let interval = shown.interval(p_value, how.level, bounds);
+        let both = |one: Interval, two: Interval| Interval { low: one.low.min(two.low), high: one.high.max(two.high) };
+        let covering = interval.map(|own| score.map_or(own, |score| both(own, score)));
+        Some(UnitTest { p_value, interval, covering })
     }
 
-    fn shown(self, how: Draws) -> Option<Shown> {
+    fn shown(&self, how: Draws) -> Option<Shown> {
         let (mut sum, mut sizes, mut n) = (0.0, 0.0, self.equal as f64);
         for (own, pairs) in self.listed() {
             sum += own;
@@ -146,7 +136,7 @@ impl Signed {
             let equal = f64::abs(draw.sum.abs() - f64::abs(seen)) <= slack;
             Draw { sum: if equal { f64::abs(seen).copysign(draw.sum) } else { draw.sum }, ..draw }
         };
-        let (draws, itself) = Plan::new(self, how.draws)?.draws(how.seed);
+        let (draws, itself) = Plan::new(self.clone(), how.draws)?.draws(how.seed);
         Some(Shown { sum: seen, n, itself, draws: draws.into_iter().map(snap).collect() })
     }
 }
@@ -264,12 +254,10 @@ struct Shown {
 }
 
 impl Shown {
-    fn test(&self, p_value: f64, level: f64, bounds: (f64, f64)) -> UnitTest {
-        let interval = beyond(level).map(|alpha| {
-            let (low, high) = self.ends(alpha, bounds);
-            Interval { low, high }.agreeing(self.sum > 0.0, p_value < alpha)
-        });
-        UnitTest { p_value, interval }
+    fn interval(&self, p_value: f64, level: f64, bounds: (f64, f64)) -> Option<Interval> {
+        let alpha = beyond(level)?;
+        let (low, high) = self.ends(alpha, bounds);
+        Some(Interval { low, high }.agreeing(self.sum > 0.0, p_value < alpha))
     }
 
     /// A share of the draws and the data, in halves.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::stats::bootstrap::tests::differences;
+use crate::stats::differences::tests::differences;
 use crate::stats::mcnemar_mid_p;
 
 const RATES: (f64, f64) = (-1.0, 1.0);
@@ -62,10 +62,32 @@ fn few_units_leave_everything_open() {
     assert_eq!(unit_test(&clusters(&[(-10.0, 10), (0.0, 1)]), Draws::default(), RATES).unwrap().interval, open);
     let four = pair_test(&Differences::of_outcomes(4, 0, 4), Draws::default(), RATES).unwrap();
     assert_eq!((four.p_value, four.interval), (0.0625, open));
-    // Without a change many units say that there is none, few say nothing.
-    let none = |pairs| pair_test(&Differences::of_outcomes(0, 0, pairs), Draws::default(), RATES).unwrap();
-    assert_eq!(none(100), UnitTest { p_value: 1.0, interval: Some(Interval { low: 0.0, high: 0.0 }) });
-    assert_eq!(none(3), UnitTest { p_value: 1.0, interval: open });
+}
+
+/// Where no unit differs there is no interval of the change; what was not seen has one, where values have bounds.
+#[test]
+fn without_a_change_only_what_was_not_seen_is_open() {
+    let none = |pairs, bounds| pair_test(&Differences::of_outcomes(0, 0, pairs), Draws::default(), bounds).unwrap();
+    for pairs in [3, 100] {
+        let got = none(pairs, RATES);
+        assert_eq!((got.p_value, got.interval), (1.0, None));
+        let (covering, unseen) = (got.covering.unwrap(), 1.0 - 0.025_f64.powf(1.0 / pairs as f64));
+        assert!((covering.high >= unseen - 1e-12) && covering.high < 1.1 * unseen && covering.low == -covering.high);
+        let unbounded = none(pairs, (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!(unbounded, UnitTest { p_value: 1.0, interval: None, covering: None });
+    }
+    let turns = unit_test(&clusters(&[(0.0, 4); 20]), Draws::default(), RATES).unwrap();
+    assert_eq!((turns.p_value, turns.interval), (1.0, None));
+    assert!(turns.covering.unwrap().low < -0.1);
+}
+
+/// One of 50 that fell says little of a margin of 0.05: at a true fall of that size 28 % of samples have at most one.
+#[test]
+fn what_is_rare_is_covered() {
+    let one = pair_test(&Differences::of_outcomes(1, 0, 50), Draws::default(), RATES).unwrap();
+    let covering = one.covering.unwrap();
+    assert!(covering.low < -0.08 && covering.low > -0.12, "{one:?}");
+    assert!(one.interval.unwrap().low >= -0.05, "what the inverted test alone says: {one:?}");
 }
 
 /// 0.143209... is the mid-p of all signs, by convolution; (-0.01042, 0.07132) scipy's Student interval of the mean.
@@ -93,8 +115,9 @@ fn outcomes_have_the_interval_of_all_signs() {
         (30, 12, 120, -0.254237288, -0.047619048),
     ];
     for (regressed, improved, pairs, low, high) in known {
-        let got = outcome_test(regressed, improved, pairs, Draws { draws: 40_000, ..Draws::default() }).unwrap();
-        assert_eq!(got.p_value, mcnemar_mid_p(regressed, improved));
+        let outcomes = Differences::of_outcomes(regressed, improved, pairs);
+        let got = pair_test(&outcomes, Draws { draws: 40_000, ..Draws::default() }, RATES).unwrap();
+        assert!((got.p_value - mcnemar_mid_p(regressed, improved)).abs() < 0.01);
         let interval = got.interval.unwrap();
         let off = (interval.low - low).abs().max((interval.high - high).abs());
         assert!(off < 0.02 * (high - low), "{regressed} {improved} {pairs}: {interval:?} {low} {high}");
@@ -104,7 +127,10 @@ fn outcomes_have_the_interval_of_all_signs() {
 /// Beyond the border a normal number stands for the balance of the signs.
 #[test]
 fn many_equal_pairs_are_alike_on_either_side() {
-    let of = |equal| outcome_test(300, 200, equal + 500, Draws::default()).unwrap().interval.unwrap();
+    let of = |equal| {
+        let outcomes = Differences::of_outcomes(300, 200, equal + 500);
+        pair_test(&outcomes, Draws::default(), RATES).unwrap().interval.unwrap()
+    };
     let (bits, normal) = (of(MANY), of(MANY + 1));
     let width = bits.high - bits.low;
     assert!((bits.low - normal.low).abs() < 0.03 * width && (bits.high - normal.high).abs() < 0.03 * width);
@@ -132,13 +158,8 @@ fn undefined_is_none() {
     let none = Draws { draws: 0, ..Draws::default() };
     assert_eq!(of(&[(1.0, 1); 17], none), None);
     assert!(of(&[(1.0, 1); 16], none).is_some());
-    assert_eq!(
-        (outcome_test(10, 9, 19, none), outcome_test(0, 0, 0, none), outcome_test(3, 3, 5, none)),
-        (None, None, None)
-    );
-    assert_eq!(outcome_test(u64::MAX, 1, u64::MAX, none), None);
     let level = Draws { level: 1.0, ..Draws::default() };
-    assert_eq!(of(&[(1.0, 1); 3], level), Some(UnitTest { p_value: 0.125, interval: None }));
+    assert_eq!(of(&[(1.0, 1); 3], level), Some(UnitTest { p_value: 0.125, interval: None, covering: None }));
 }
 
 fn units(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(f64, u64)>> {
@@ -149,7 +170,10 @@ fn units(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(f64, u64)>
 /// 0 lies outside exactly where the p-value is below 5 %, and the mean inside.
 fn agrees(units: &Clusters, how: Draws) -> Result<(), TestCaseError> {
     let got = unit_test(units, how, RATES).unwrap();
-    let interval = got.interval.unwrap();
+    prop_assert_eq!(got.interval.is_some(), units.iter().any(|(sum, _)| sum != 0.0));
+    let Some(interval) = got.interval else { return Ok(()) };
+    let covering = got.covering.unwrap();
+    prop_assert!(covering.low <= interval.low && interval.high <= covering.high, "{:?} {:?}", units, got);
     prop_assert_eq!(interval.contains(0.0), got.p_value >= 0.05, "{:?} {:?}", units, got);
     prop_assert!(-1.0 <= interval.low && interval.high <= 1.0);
     let mean = units.mean().unwrap();
@@ -166,18 +190,6 @@ proptest! {
         prop_assume!(pairs <= 16 || 1 << (regressed + improved).saturating_sub(1) <= draws);
         let got = pair_test(&Differences::of_outcomes(regressed, improved, pairs), how, RATES).unwrap();
         prop_assert!((got.p_value - mcnemar_mid_p(regressed, improved)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn outcomes_agree(regressed in 0u64..40, improved in 0u64..40, same in 0u64..300, seed in 0u64..1_000) {
-        let pairs = regressed + improved + same + 1;
-        let how = Draws { seed, draws: 199, ..Draws::default() };
-        let got = outcome_test(regressed, improved, pairs, how).unwrap();
-        let interval = got.interval.unwrap();
-        prop_assert_eq!(interval.contains(0.0), got.p_value >= 0.05, "{:?}", got);
-        prop_assert!(interval.contains((improved as f64 - regressed as f64) / pairs as f64));
-        let near = pair_test(&Differences::of_outcomes(regressed, improved, pairs), how, RATES).unwrap();
-        prop_assert!((near.p_value - got.p_value).abs() < 0.2);
     }
 
     #[test]
@@ -220,8 +232,9 @@ proptest! {
         let turned: Vec<_> = units.iter().map(|(sum, n)| (-sum, *n)).collect();
         let of = |units: &[(f64, u64)]| unit_test(&clusters(units), Draws::default(), RATES).unwrap();
         let (one, two) = (of(&units), of(&turned));
-        let (own, other) = (one.interval.unwrap(), two.interval.unwrap());
         prop_assert_eq!(one.p_value, two.p_value);
-        prop_assert_eq!((own.low, own.high), (-other.high, -other.low));
+        for (own, other) in [(one.interval, two.interval), (one.covering, two.covering)] {
+            prop_assert_eq!(own.map(|own| (own.low, own.high)), other.map(|other| (-other.high, -other.low)));
+        }
     }
 }
