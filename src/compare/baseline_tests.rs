@@ -107,6 +107,12 @@ fn a_run_against_itself_is_not_compared() {
     assert_eq!((verdict.outcome, verdict.baseline.as_deref()), (Decision::Passed, None));
     assert_eq!(verdict.rules[0].outcome, Outcome::Skipped);
     assert_eq!(verdict.rules[0].reason, "not judged: this run is the baseline");
+    // An id says less than it seems: another run of the same second, elsewhere, may have it.
+    let mut other = manifest(1);
+    other.created_at = "2026-11-20T11:00:00.5Z".into();
+    let worse = named(0, 10, false).collect();
+    let (verdict, _) = judged(drop(0.05), (&one, run()), (&other, worse), &Performance::default());
+    assert_eq!(verdict.outcome, Decision::Failed);
 }
 
 #[test]

@@ -118,8 +118,10 @@ impl From<RuleResult> for Ruled {
 /// Cases that cannot be read.
 pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
     let alone = Subject { comparison: None, without: &Without::Itself, base_cases: None, ..*subject };
-    let itself = |comparison: &Comparison| comparison.base.run_id == subject.manifest.run_id.as_str();
-    let subject = if subject.comparison.is_some_and(itself) { &alone } else { subject };
+    // Runs of one second in different folders may have one id.
+    let itself =
+        |base: &Manifest| (&base.run_id, &base.created_at) == (&subject.manifest.run_id, &subject.manifest.created_at);
+    let subject = if subject.base_manifest.is_some_and(itself) { &alone } else { subject };
     let mut rules: Vec<Ruled> = baseline::rules(policy, subject).into_iter().map(Ruled::from).collect();
     rules.extend(danger::rules(subject).into_iter().map(Ruled::from));
     rules.extend(complete::rule(policy.errors, subject).map(Ruled::from));
