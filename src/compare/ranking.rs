@@ -271,6 +271,14 @@ mod tests {
         assert_eq!(frontier(1), [Cost::Tokens]);
         assert_eq!(frontier(2), [Cost::Seconds]);
         assert_eq!(ranking.runs[1].costs.tokens_per_case, Some(15.0));
+        // Half of the cases erred: all that were answered are right, and the run is no better for it.
+        let halved = |i: usize| crate::compare::comparison::tests::broken("golden", &format!("{i:03}"));
+        let broken: Vec<_> = (0..50).map(halved).chain(run(100, 5).into_iter().skip(50)).collect();
+        let broken = compared(run(40, 5), broken);
+        let candidates = [candidate(&broken, &base), candidate(&better, &base)];
+        let ranking = rank(&First { performance: &base, model: None }, &candidates, Some("match")).unwrap();
+        let told: Vec<_> = ranking.runs.iter().map(|run| (run.quality.unwrap(), run.errored)).collect();
+        assert_eq!(told, [(0.6, 0), (1.0, 50), (0.4, 0)]);
         let error = rank(&First { performance: &base, model: None }, &candidates, Some("mach")).unwrap_err();
         assert_eq!(error.hint(), Some("did you mean `match`?"));
     }

@@ -449,9 +449,18 @@ fn danger_without_a_rule_that_could_fail_is_warned_about() {
 fn the_exact_test_can_be_chosen() {
     let gates = |more: &str| {
         format!(
-            "gates:\n  - {{metric: golden.exact_match, no_significant_drop: true}}\n  - {{metric: danger.exact_match, min: 0.5}}\n{more}"
+            "gates:\n  - {{metric: golden.exact_match, no_significant_drop: true{more}}}\n  - {{metric: danger.exact_match, min: 0.5}}\n"
         )
     };
+    let project = suite(&gates(", where: {tag: x}").replace("gates:", "statistics: {mcnemar: exact}\ngates:"));
+    let tagged = project.read("golden.jsonl").replace("\"input\"", "\"tags\":[\"x\"],\"input\"");
+    project.write("golden.jsonl", tagged);
+    score(&project, "yyyyyyyy", &[]).code(0);
+    accept(&project);
+    let filtered = score(&project, "nnnnnyyy", &[]).code(0);
+    let words = |run: &Run| run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&filtered).contains("pairs, exact McNemar p = 0.0625"), "{filtered}");
+    let gates = |more: &str| format!("{}{more}", gates(""));
     for (more, code, test) in
         [("", 1, "mid-p McNemar p = 0.0312"), ("statistics: {mcnemar: exact}\n", 0, "exact McNemar p = 0.0625")]
     {
@@ -460,8 +469,7 @@ fn the_exact_test_can_be_chosen() {
         accept(&project);
         // Five in one direction: mid-p 0.03125, exact 0.0625.
         let run = score(&project, "nnnnnyyy", &[]).code(code);
-        let words = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains(test), "{test}{run}");
+        assert!(words(&run).contains(test), "{test}{run}");
     }
     let project = suite(&gates("statistics: {mcnemar: midp}\n"));
     score(&project, "yyyyyyyy", &[]).code(2).complains(&["mid_p"]);
