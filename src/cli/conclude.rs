@@ -89,7 +89,7 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs, sto
         Some(Next::Not(why)) => eprintln!("next: this run is no baseline yet: {why}"),
         Some(Next::Accept { name, notes }) => {
             let named = if name == "main" { String::new() } else { format!(" --name {name}") };
-            let (shown, place) = (folder.display(), elsewhere(&folder, &suite, store));
+            let (shown, place) = (terminal::argument(&folder), elsewhere(&folder, &suite, store));
             eprintln!(
                 "next: `karat baseline accept {shown}{named}{place} -m WHY` makes this run what later ones are held against{notes}"
             );
@@ -129,7 +129,7 @@ fn elsewhere(folder: &Path, suite: &str, store: &Store) -> String {
     let whole = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
     match home() {
         Ok(home) if whole(home.baselines()) == whole(store.baselines()) => String::new(),
-        _ => format!(" --baselines-dir {}", store.baselines().display()),
+        _ => format!(" --baselines-dir {}", terminal::argument(store.baselines())),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<Exit> {
         let text = text.replace("{{model}}", &model).replace("{{name}}", &name);
         std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
     }
-    let shown = folder.display();
+    let shown = terminal::argument(folder);
     terminal::show(&format!(
         "wrote {shown}: a suite, {} golden and {} danger cases, a prompt\n\nnext:\n\
          \x20 karat lint {shown}                 look for mistakes, without a model\n\

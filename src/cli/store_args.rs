@@ -204,6 +204,10 @@ impl BaselineArgs {
             return Err(error
                 .with_hint("correct --baselines-dir (KARAT_BASELINES_DIR), make the folder, or give --no-baseline"));
         }
+        if let Some(folder) = folders.baselines_dir.as_ref().filter(|folder| is_part_of_baselines(folder)) {
+            let error = Error::input(format!("use `{}` as the folder of baselines", folder.display()));
+            return Err(error.with_hint("name the folder that holds SUITE/NAME/current, not one above or below it"));
+        }
         let Some(name) = wanted.names.of(wanted.class) else {
             let why = format!("the suite names no baseline for {}", wanted.class.word());
             let mut chosen = self.first(why.clone(), wanted, None);
@@ -316,6 +320,14 @@ fn said(value: &Value) -> Value {
         Value::Array(values) => Value::Array(values.iter().map(said).collect()),
         other => other.clone(),
     }
+}
+
+/// Whether a folder lies above a folder of baselines, or within it.
+fn is_part_of_baselines(folder: &Path) -> bool {
+    let below = || std::fs::read_dir(folder).into_iter().flatten().flatten();
+    folder.join("current").is_file()
+        || folder.join("baselines").is_dir()
+        || below().any(|entry| entry.path().join("current").is_file())
 }
 
 /// The accepted run, if its files are what its manifest says.

@@ -1,6 +1,7 @@
 //! The terminal that results go to: its width, whether it may be coloured, and text that survives a closed pipe.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::report::terminal::Style;
@@ -25,5 +26,14 @@ pub fn show(text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::io("write", "<stdout>", error)),
         _ => Ok(()),
+    }
+}
+/// A path as an argument of a shell, quoted where it must be.
+pub fn argument(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
+    match text.chars().all(plain) {
+        true => text.into_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }

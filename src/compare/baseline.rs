@@ -4,6 +4,7 @@ use super::gate::{GatePolicy, Subject, Without, open};
 use super::{Comparison, DatasetComparison};
 use crate::dataset::Kind;
 use crate::record::{Manifest, RuleResult};
+use crate::rule::Gate;
 
 /// Rules about the baseline, each only where it leaves the verdict open, whatever the other rules say.
 pub(super) fn rules(policy: &GatePolicy, subject: &Subject<'_>) -> Vec<RuleResult> {
@@ -15,19 +16,39 @@ pub(super) fn rules(policy: &GatePolicy, subject: &Subject<'_>) -> Vec<RuleResul
     };
     // Arms of a canary share no case.
     let paired = !policy.gates.iter().any(|gate| gate.unpaired);
-    let cases = paired.then(|| shared(policy, comparison)).flatten();
+    let relative = policy.gates.iter().any(Gate::is_relative);
+    let cases = paired.then(|| shared(comparison, relative)).flatten();
+    let partial = subject.base_manifest.and_then(|base| partial(base, subject.manifest));
     let repeats = subject.base_manifest.and_then(|base| repeats(base, subject.manifest));
-    cases.into_iter().chain(repeats).collect()
+    cases.into_iter().chain(partial).chain(repeats).collect()
+}
+
+/// The same for a gate that looks through a filter.
+pub(super) fn filtered(gate: &Gate, comparison: &Comparison) -> Option<RuleResult> {
+    let looked_at = comparison.datasets.iter().any(|dataset| dataset.cases.candidate.cases > 0);
+    if gate.unpaired || !gate.is_relative() || !looked_at {
+        return None;
+    }
+    let found = shared(comparison, true)?;
+    Some(RuleResult { rule: format!("{} where {}", found.rule, gate.filter), ..found })
+}
+
+/// A baseline of a call that selected some cases holds not all of this run's.
+fn partial(base: &Manifest, candidate: &Manifest) -> Option<RuleResult> {
+    let short = |name: &&String| base.selects_some_of(name) && !candidate.selects_some_of(name);
+    let names: Vec<String> = candidate.selected.keys().filter(short).map(|name| format!("`{name}`")).collect();
+    let why = format!("the baseline is partial: its call selected only some cases of {}", names.join(", "));
+    (!names.is_empty()).then(|| open("baseline: it holds the cases of this run".to_owned(), None, why))
 }
 
 /// Half of the golden cases of either run must be in the other, where rules compare them. What a call left out does not count.
-fn shared(policy: &GatePolicy, comparison: &Comparison) -> Option<RuleResult> {
+fn shared(comparison: &Comparison, relative: bool) -> Option<RuleResult> {
     let rule = |why| Some(open("baseline: it holds the cases of this run".to_owned(), None, why));
     let common = |dataset: &DatasetComparison| dataset.cases.common_base.cases;
     if comparison.datasets.iter().map(common).sum::<u64>() == 0 {
         return rule(format!("run `{}` shares no case with this one", comparison.base.run_id));
     }
-    if !policy.gates.iter().any(crate::rule::Gate::is_relative) {
+    if !relative {
         return None;
     }
     let few = |dataset: &&DatasetComparison| {

@@ -138,3 +138,56 @@ fn answers_that_the_baseline_foretold_measure_no_speed() {
     }
     assert_eq!(ask("peak_memory_bytes", 7).outcome, Outcome::Passed);
 }
+
+#[test]
+fn a_filter_looks_for_its_own_cases_in_the_baseline() {
+    let (one, two) = (manifest(1), manifest(2));
+    let tagged = |from, n, passed| named(from, n, passed).map(|line| ResultLine { tags: vec!["rare".into()], ..line });
+    let base: Vec<_> = tagged(0, 2, true).chain(named(100, 40, true)).collect();
+    // The slice grew from 2 cases to 42, and all new ones fail.
+    let grown: Vec<_> = tagged(0, 42, true)
+        .enumerate()
+        .map(|(i, line)| if i < 2 { line } else { self::line("golden", &line.id, false) })
+        .map(|line| ResultLine { tags: vec!["rare".into()], ..line })
+        .chain(named(100, 40, true))
+        .collect();
+    let rare = crate::rule::Filter([("tag".to_owned(), "rare".to_owned())].into());
+    let gate = Gate { filter: rare, ..drop(0.05) };
+    let verdict = judged(gate.clone(), (&one, base.clone()), (&two, grown), &Performance::default()).0;
+    assert_eq!(verdict.outcome, Decision::Inconclusive, "{:?}", verdict.rules);
+    assert!(verdict.rules[0].rule.ends_with("where tag=rare"), "{:?}", verdict.rules);
+    let verdict = judged(gate, (&one, base.clone()), (&two, base), &Performance::default()).0;
+    assert_eq!(verdict.outcome, Decision::Passed, "{:?}", verdict.rules);
+}
+
+#[test]
+fn a_partial_baseline_holds_not_all_cases() {
+    let (mut one, two) = (manifest(1), manifest(2));
+    one.selected.insert("golden".into(), Selected { kind: Kind::Golden, cases: 2, partial: true });
+    let mut whole = two;
+    whole.selected.insert("golden".into(), Selected { kind: Kind::Golden, cases: 20, partial: false });
+    let run: Vec<_> = named(0, 2, true).chain(named(2, 18, false)).collect();
+    let base = named(0, 2, true).collect();
+    let verdict = judged(drop(0.05), (&one, base), (&whole, run), &Performance::default()).0;
+    assert_eq!(verdict.outcome, Decision::Inconclusive, "{:?}", verdict.rules);
+    assert!(verdict.rules[0].reason.contains("the baseline is partial"), "{:?}", verdict.rules);
+}
+
+#[test]
+fn danger_cases_are_looked_at_by_the_scorers_that_they_passed() {
+    let (one, two) = (manifest(1), manifest(2));
+    let danger = || (0..3).map(|i| line("danger", &format!("{i}"), true)).chain(named(0, 4, true)).collect::<Vec<_>>();
+    let mut other = danger();
+    for line in other.iter_mut().filter(|line| line.dataset == "danger") {
+        let score = line.scores.remove("match").unwrap();
+        line.scores.insert("any".into(), score);
+    }
+    let (verdict, comparison) = judged(drop(0.05), (&one, danger()), (&two, other), &Performance::default());
+    assert_eq!((verdict.outcome, comparison.danger.unscored.total), (Decision::Inconclusive, 3));
+    // New danger cases that fail are at least warned about, where no rule could have failed for them.
+    let mut selected = manifest(2);
+    selected.selected.insert("danger".into(), Selected { kind: Kind::Danger, cases: 10, partial: false });
+    let grown = danger().into_iter().chain((3..10).map(|i| line("danger", &format!("{i}"), false))).collect();
+    let (verdict, _) = judged(drop(0.05), (&one, danger()), (&selected, grown), &Performance::default());
+    assert!(verdict.warnings[0].contains("7 of the 10 danger cases"), "{:?}", verdict.warnings);
+}

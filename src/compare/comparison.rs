@@ -154,6 +154,11 @@ pub struct CaseList {
 }
 
 impl CaseList {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
     /// Adds a case by dataset and id.
     pub(super) fn push(&mut self, (dataset, id): (&str, &str)) {
         self.total += 1;

@@ -22,6 +22,9 @@ pub struct DangerChanges {
     pub errored: CaseList,
     /// In the base run but not in the candidate, whatever it did before.
     pub missing: CaseList,
+    /// Passed a scorer in the base run that says nothing about it in the candidate.
+    #[serde(skip_serializing_if = "CaseList::is_empty")]
+    pub unscored: CaseList,
 }
 
 impl DangerChanges {
@@ -43,6 +46,12 @@ impl DangerChanges {
         {
             self.lost.push(base.case());
         }
+        if let (Some(base), Some(candidate)) = (base, candidate)
+            && candidate.error.is_none()
+            && base.scores.iter().any(|(name, score)| score.passed && !candidate.scores.contains_key(name))
+        {
+            self.unscored.push(base.case());
+        }
         match (base, candidate) {
             (_, Some(candidate)) if candidate.error.is_some() => self.errored.push(candidate.case()),
             (Some(base), None) => self.missing.push(base.case()),
@@ -60,16 +69,20 @@ pub(super) fn rules(subject: &Subject<'_>) -> Vec<RuleResult> {
     if !(selected || recorded || compared) {
         return Vec::new();
     }
-    vec![no_new_failures(subject), no_gaps(manifest, summary, comparison)]
+    let mut rules = vec![no_new_failures(subject), no_gaps(manifest, summary, comparison)];
+    rules.extend(comparison.and_then(same_scorers));
+    rules
 }
 
 /// What a reader must know: danger cases that no rule could have failed. `guarded`: the suite has an absolute rule on them.
 pub(super) fn warning(subject: &Subject<'_>, guarded: bool) -> Option<String> {
     let cases: u64 = subject.manifest.selected.values().filter(|s| s.kind == Kind::Danger).map(|s| s.cases).sum();
-    // Without a case that passed before, none can be lost.
-    let guarded = guarded || subject.comparison.is_some_and(|comparison| comparison.danger.passed_before > 0);
-    (cases > 0 && !guarded).then(|| {
-        format!("no rule could have failed for what the {cases} danger cases answer: add a gate such as {{metric: danger.SCORER, min: 0.9}}")
+    // Only a case that passed before can be lost.
+    let covered = subject.comparison.map_or(0, |comparison| comparison.danger.passed_before);
+    let open = cases.saturating_sub(covered);
+    (open > 0 && !guarded).then(|| {
+        let which = if open == cases { format!("the {cases}") } else { format!("{open} of the {cases}") };
+        format!("no rule could have failed for what {which} danger cases answer: add a gate such as {{metric: danger.SCORER, min: 0.9}}")
     })
 }
 
@@ -94,6 +107,21 @@ fn no_new_failures(subject: &Subject<'_>) -> RuleResult {
         reason.push_str("; numerics may differ: the runs have different fingerprints");
     }
     result(rule, outcome(lost.total), reason, Some(lost.total), lost)
+}
+
+/// What passed by a scorer must be looked at by it again. A suite may change its scorers; then nothing is known of these cases
+/// until a run with the new ones is accepted.
+fn same_scorers(comparison: &Comparison) -> Option<RuleResult> {
+    let unscored = &comparison.danger.unscored;
+    if unscored.is_empty() {
+        return None;
+    }
+    let reason = format!(
+        "{} passed a scorer in the baseline that does not look at them now; accept a run with the new scorers",
+        if unscored.total == 1 { "1 case".into() } else { format!("{} cases", unscored.total) }
+    );
+    let rule = "danger: scorers that passed in the baseline look again".to_owned();
+    Some(result(rule, Outcome::Inconclusive, reason, Some(unscored.total), unscored))
 }
 
 /// Nothing may err, and nothing that was selected or stands in the baseline may be missing.

@@ -136,6 +136,8 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
             Some(view) => Subject { summary: &view.summary, comparison: view.comparison.as_ref(), ..*subject },
         };
         let before = rules.len();
+        let slice = view.and_then(|view| baseline::filtered(gate, view.comparison.as_ref()?));
+        rules.extend(slice.map(Ruled::from));
         match (&gate.fail_if, Operational::parse(&gate.metric)) {
             (Some(text), _) => rules.push(gate_expression::rule(text, gate, &seen, policy.prices.as_ref())?.into()),
             (None, Err(error)) => rules.push(failed(gate.metric.clone(), None, error.chain()).into()),
@@ -274,8 +276,9 @@ pub(super) fn number(value: f64) -> String {
 
 /// A difference with its sign and four decimals; one that these make 0 by its order of magnitude.
 pub(super) fn signed(value: f64) -> String {
-    match value.abs() < 5e-5 && value != 0.0 {
+    match value.abs() < 5e-5 && value.abs() > 1e-12 {
         true => format!("{value:+.0e}"),
+        false if value < 0.0 => format!("{value:.4}"),
         false => format!("{:+.4}", value + 0.0),
     }
 }

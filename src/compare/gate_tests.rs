@@ -641,7 +641,8 @@ fn danger_that_no_rule_could_fail_is_warned_about() {
     assert_eq!(warnings(vec![], None, 0), 1, "all of them may fail");
     assert_eq!(warnings(vec![guard], None, 0), 0);
     assert_eq!(warnings(vec![Gate { min: Some(0.0), ..gate("danger.match") }], None, 0), 1);
-    assert_eq!(warnings(vec![], Some(cases("danger", 1, 3)), 1), 0, "one could have been lost");
+    assert_eq!(warnings(vec![], Some(cases("danger", 3, 3)), 3), 0, "each could have been lost");
+    assert_eq!(warnings(vec![], Some(cases("danger", 1, 3)), 1), 1, "two could not");
     assert_eq!(warnings(vec![], Some(cases("danger", 0, 3)), 0), 1, "none could");
 }
 

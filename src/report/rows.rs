@@ -38,7 +38,7 @@ impl Row {
 /// over all its own; all zero where only the base run has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Figures {
-    /// What was drawn: cases, though each has several answers; groups, where a comparison counts groups.
+    /// What was drawn: cases, though each has several answers.
     pub(super) cases: u64,
     /// Answers that passed, and all answers: as many as cases, but where each has several.
     pub(super) passed: u64,
@@ -148,15 +148,15 @@ fn figures(own: Option<Figures>, compared: Option<&MetricComparison>) -> Figures
     match compared {
         Some(metric) if metric.pairs.pairs() > 0 => {
             let MetricSide { passed, rate, interval, mean, .. } = metric.paired_candidate;
+            let answers = metric.pairs.pairs();
             // Of units the interval is the run's own, where it is over the same answers.
             let interval = match metric.units.kind {
                 UnitKind::Case => interval,
-                _ => own
-                    .filter(|own| own.passed == passed && metric.candidate.cases == metric.pairs.pairs())
-                    .and_then(|own| own.interval),
+                _ => own.filter(|own| own.passed == passed && own.answers == answers).and_then(|own| own.interval),
             };
-            let answers = metric.pairs.pairs();
-            Figures { cases: metric.units.units, answers, passed, errored, rate, interval, mean }
+            // Groups are counted where their test is told; a row counts cases.
+            let cases = if metric.units.kind == UnitKind::Group { answers } else { metric.units.units };
+            Figures { cases, answers, passed, errored, rate, interval, mean }
         }
         Some(metric) => own.unwrap_or_else(|| {
             let MetricSide { cases, passed, errored, rate, interval, mean } = metric.candidate;

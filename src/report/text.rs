@@ -100,8 +100,9 @@ pub(super) fn number(value: Option<f64>) -> String {
 /// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
 /// that leaves 0 out does not look like 0.
 pub(super) fn signed(value: f64) -> String {
-    match value.abs() < 5e-5 && value != 0.0 {
+    match value.abs() < 5e-5 && value.abs() > 1e-12 {
         true => format!("{value:+.0e}"),
+        false if value < 0.0 => format!("{value:.4}"),
         false => format!("{:+.4}", value + 0.0),
     }
 }
@@ -154,7 +155,7 @@ mod tests {
         );
         assert_eq!(
             (signed(-0.0), signed(0.00001), signed(-f64::MIN_POSITIVE)),
-            ("+0.0000".into(), "+1e-5".into(), "-2e-308".into())
+            ("+0.0000".into(), "+1e-5".into(), "-0.0000".into())
         );
         assert_eq!(signed(-0.25), "-0.2500");
         assert_eq!(p_value(0.25), "0.2500");

@@ -11,6 +11,9 @@ use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
 use crate::rule::{Expression, Gate, Operational};
 
+/// Answers to a case; more are a slip of the keyboard.
+const MOST_REPEATS: u32 = 10_000;
+
 /// What is wrong with a suite, each with its place, in the order of the plan.
 pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
     let mut found = Problems { suite, list: Vec::new() };
@@ -225,6 +228,10 @@ impl Problems<'_> {
         if !(0.0..=100.0).contains(&generation.temperature) {
             let fragment = format!("use temperature {}: it must be between 0 and 100", generation.temperature);
             self.say("generation.temperature", fragment);
+        }
+        if generation.repeat > MOST_REPEATS {
+            let fragment = format!("answer each case {} times: at most {MOST_REPEATS}", generation.repeat);
+            self.say("generation.repeat", fragment);
         }
         if !(generation.top_p > 0.0 && generation.top_p <= 1.0) {
             let fragment = format!("use top_p {}: it must be above 0 and at most 1", generation.top_p);
