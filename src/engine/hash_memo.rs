@@ -1,7 +1,7 @@
 //! Hashes of files that were read before: a model of many gigabytes is hashed once, not at every run.
 //!
 //! A remembered hash counts only while the file has the inode, the size and both times (content and inode change, to the
-//! nanosecond) that it had when it was hashed. A file that changed within [`SETTLED`] before it was hashed is not remembered:
+//! nanosecond) that it had when it was hashed. A file that changed within `SETTLED` before it was hashed is not remembered:
 //! a second change could leave the same times, as git's index has it ("racy git").
 
 use std::collections::BTreeMap;

@@ -134,7 +134,7 @@ impl Kernel for ExpSum<'_> {
     }
 }
 
-/// ln softmax(row)[target] and whether the target is the greedy choice; `None` for rows that are not finite.
+/// `ln softmax(row)[target]` and whether the target is the greedy choice; `None` for rows that are not finite.
 pub fn score(row: &[f32], target: u32) -> Option<(f64, bool)> {
     let greedy = argmax(row)?;
     let highest = row[greedy as usize];

@@ -1,4 +1,4 @@
-//! Cases as CSV (RFC 4180): a row per case, the columns of [`super::table`].
+//! Cases as CSV (RFC 4180): a row per case, the columns of `super::table`.
 //!
 //! Spreadsheets take a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return for a formula, and an output
 //! can begin with anything: in columns of text such a cell gets a `'` in front, as OWASP advises ("CSV Injection").

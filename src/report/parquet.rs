@@ -1,4 +1,4 @@
-//! Cases as Parquet: a row per case, the columns of [`super::table`], every one optional, tags as a list.
+//! Cases as Parquet: a row per case, the columns of `super::table`, every one optional, tags as a list.
 //!
 //! Equal cases give equal bytes: nothing but the cases and the library's own name is written.
 

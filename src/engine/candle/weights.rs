@@ -180,7 +180,7 @@ pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>
     Ok(Some((path, config)))
 }
 
-/// What a folder's GGUF file says of its tokenizer and chat template (see [`gguf::metadata`]), with the file's path; `None` if
+/// What a folder's GGUF file says of its tokenizer and chat template (see `gguf::metadata`), with the file's path; `None` if
 /// it has no such file.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! The model registry: `models/<name>@<version>.yaml`, the one place where a name is looked up and its files are checked.
 //!
 //! An [`Entry`] says what a model is: where its folder lies (beside the entry, or on the hub at a commit), the SHA-256 of
-//! every file that inference reads, how it was made and what it was measured to do. [`find`] looks for it from a folder
-//! upwards; [`open`] also holds every file against its hash. A file that would change answers and is not listed is an
+//! every file that inference reads, how it was made and what it was measured to do. [`find()`] looks for it from a folder
+//! upwards; [`open()`] also holds every file against its hash. A file that would change answers and is not listed is an
 //! error like a wrong hash: nothing unlisted has a say. Entries are written by hand and by `scripts/registry_entry.py`,
 //! never by karat.
 

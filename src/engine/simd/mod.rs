@@ -1,7 +1,7 @@
 //! Sixteen f32 lanes with one meaning on every CPU: AVX-512, AVX2 with FMA, and portable Rust give the same bits.
 //!
 //! Every operation is a correctly rounded IEEE operation per lane (fused multiply-add included), so a kernel written on
-//! [`Lanes`] rounds alike whatever the instruction set. Reductions over lanes have one fixed order. [`dispatch!`] runs a
+//! [`Lanes`] rounds alike whatever the instruction set. Reductions over lanes have one fixed order. `dispatch!` runs a
 //! kernel with the best instruction set of this machine. exp is ours, never the C library's.
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics and unaligned loads behind one small trait")]
 

@@ -1,7 +1,7 @@
 //! Matrix products with packed weights: f32, bfloat16, or quantised as in GGUF files.
 //!
 //! Weights lie in panels of 32 outputs, each panel input by input, so that a product streams them once and in order
-//! whatever the number of rows. One kernel per type computes one row and a thousand alike: see [`tile`] for the order of
+//! whatever the number of rows. One kernel per type computes one row and a thousand alike: see `tile` for the order of
 //! every sum. With bfloat16 weights the inputs are rounded to bfloat16, with quantised ones to signed bytes with a scale for
 //! every 32 (as ggml does); sums are f32.
 #![expect(unsafe_code, reason = "kernel file: tiles take pointers, outputs start uninitialised")]

@@ -344,7 +344,7 @@ impl Quantized {
         &self.data[panel * size..(panel + 1) * size]
     }
 
-    /// Unpacks the inputs from `from` on, a multiple of [`CHUNK`], as many as there are up to a chunk.
+    /// Unpacks the inputs from `from` on, a multiple of `CHUNK`, as many as there are up to a chunk.
     #[inline(always)]
     pub fn unpack(&self, panel: usize, from: usize, to: &mut Unpacked) {
         let layout = self.kind.layout();
