@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::baseline::own_failures;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::history::{Found, Store, Workspace, obstacle};
 use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary, VERDICT, VerdictFile};
 use crate::report::{Errored, Report, markdown, terminal as page};
-use crate::rule::{BaselineNames, DeviceClass, Gate, Statistics};
+use crate::rule::{BaselineNames, DeviceClass, Statistics};
 use crate::run::Finished;
 use crate::suite::Plan;
 
@@ -144,46 +145,29 @@ pub struct Concluded {
 /// What the plan in a manifest asks of a candidate. A gate that this version does not understand is inconclusive; other fields
 /// of the plan, which say what ran, do not matter here.
 pub fn policy(manifest: &Manifest) -> GatePolicy {
-    let mut policy = GatePolicy::default();
-    let mut unreadable = |what: &str, value: &Value, error: serde_json::Error| {
-        let gate = format!("{what} {value}");
-        policy
-            .unreadable
-            .push(Unreadable { gate, reason: format!("this version of karat does not understand it: {error}") });
+    let mut found = Vec::new();
+    let gates: Vec<Value> = read(manifest, "gates", &mut found).unwrap_or_default();
+    let gates = gates.iter().filter_map(|gate| understood("gate", gate, &mut found)).collect();
+    let prices = read(manifest, "prices", &mut found);
+    let errors = read(manifest, "errors", &mut found);
+    // What decides how, and what is held against what: read where it is needed, and no default in place of what was asked.
+    read::<Statistics>(manifest, "statistics", &mut found);
+    read::<BaselineNames>(manifest, "baseline", &mut found);
+    GatePolicy { gates, prices, errors, method: options(manifest).method, unreadable: found }
+}
+
+/// A key of the plan in a manifest; none where it is not there, or is not understood, which is noted.
+fn read<T: DeserializeOwned>(manifest: &Manifest, key: &str, unreadable: &mut Vec<Unreadable>) -> Option<T> {
+    let value = manifest.plan.get(key).filter(|value| !value.is_null())?;
+    understood(key, value, unreadable)
+}
+
+fn understood<T: DeserializeOwned>(what: &str, value: &Value, unreadable: &mut Vec<Unreadable>) -> Option<T> {
+    let note = |error| Unreadable {
+        gate: format!("{what} {value}"),
+        reason: format!("this version of karat does not understand it: {error}"),
     };
-    let mut gates = Vec::new();
-    match manifest.plan.get("gates").map(|gates| (gates, serde_json::from_value::<Vec<Value>>(gates.clone()))) {
-        None => {}
-        Some((gates, Err(error))) => unreadable("gates", gates, error),
-        Some((_, Ok(values))) => {
-            for value in values {
-                match serde_json::from_value::<Gate>(value.clone()) {
-                    Ok(gate) => gates.push(gate),
-                    Err(error) => unreadable("gate", &value, error),
-                }
-            }
-        }
-    }
-    let mut prices = None;
-    if let Some(value) = manifest.plan.get("prices") {
-        match serde_json::from_value(value.clone()) {
-            Ok(read) => prices = read,
-            Err(error) => unreadable("prices", value, error),
-        }
-    }
-    let mut errors = None;
-    if let Some(value) = manifest.plan.get("errors") {
-        match serde_json::from_value(value.clone()) {
-            Ok(read) => errors = read,
-            Err(error) => unreadable("errors", value, error),
-        }
-    }
-    if let Some(value) = manifest.plan.get("statistics")
-        && let Err(error) = serde_json::from_value::<Statistics>(value.clone())
-    {
-        unreadable("statistics", value, error);
-    }
-    GatePolicy { gates, prices, errors, method: options(manifest).method, ..policy }
+    serde_json::from_value(value.clone()).map_err(|error| unreadable.push(note(error))).ok()
 }
 
 /// How the plan in a manifest wants runs compared.

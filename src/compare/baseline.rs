@@ -4,7 +4,7 @@ use super::gate::{GatePolicy, Subject, Without, open};
 use super::{Comparison, DatasetComparison};
 use crate::dataset::Kind;
 use crate::record::{Manifest, RuleResult};
-use crate::rule::Gate;
+use crate::rule::{Gate, Tier};
 
 /// Rules about the baseline, each only where it leaves the verdict open, whatever the other rules say.
 pub(super) fn rules(policy: &GatePolicy, subject: &Subject<'_>) -> Vec<RuleResult> {
@@ -14,12 +14,14 @@ pub(super) fn rules(policy: &GatePolicy, subject: &Subject<'_>) -> Vec<RuleResul
             _ => Vec::new(),
         };
     };
-    // Arms of a canary share no case.
-    let paired = !policy.gates.iter().any(|gate| gate.unpaired);
-    let relative = policy.gates.iter().any(Gate::is_relative);
-    let cases = paired.then(|| shared(comparison, relative)).flatten();
-    let partial = subject.base_manifest.and_then(|base| partial(base, subject.manifest));
-    let repeats = subject.base_manifest.and_then(|base| repeats(base, subject.manifest));
+    // An advisory rule without evidence changes nothing; one over arms of a canary, which share no case, asks for no pairs.
+    let relative = |gate: &Gate| gate.is_relative() && gate.tier != Some(Tier::Advisory);
+    let paired = policy.gates.iter().any(|gate| relative(gate) && !gate.unpaired);
+    let arms = policy.gates.iter().any(|gate| gate.unpaired);
+    let cases = if arms && !paired { None } else { shared(comparison, paired) };
+    let base = subject.base_manifest.filter(|_| paired || comparison.danger.cases > 0);
+    let partial = base.and_then(|base| partial(base, subject.manifest));
+    let repeats = base.and_then(|base| repeats(base, subject.manifest));
     cases.into_iter().chain(partial).chain(repeats).collect()
 }
 

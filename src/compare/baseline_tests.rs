@@ -60,12 +60,35 @@ fn a_baseline_of_other_cases_proves_nothing() {
     let grown: Vec<_> = named(0, 200, true).collect();
     assert_eq!(ask(drop(0.05), whole.clone(), grown).outcome, Decision::Passed);
     let absolute = Gate { metric: "golden.match".into(), max: Some(0.5), ..Gate::default() };
-    assert_eq!(ask(absolute, whole.clone(), renamed).outcome, Decision::Passed);
+    assert_eq!(ask(absolute, whole.clone(), renamed.clone()).outcome, Decision::Passed);
+    // One unpaired gate beside them excuses no paired one.
+    let ask_two = |gates: Vec<Gate>| {
+        let (base, candidate) = (whole.clone(), renamed.clone());
+        let summary = summarise(candidate.iter().cloned().map(Ok)).unwrap();
+        let comparison = super::comparison::tests::compared(base.clone(), candidate.clone());
+        let subject = Subject {
+            manifest: &two,
+            summary: &summary,
+            comparison: Some(&comparison),
+            without: &Without::NotYet,
+            performance: None,
+            base_manifest: Some(&one),
+            base_performance: None,
+            cases: &candidate,
+            base_cases: Some(&base as &dyn Cases),
+        };
+        judge(&GatePolicy { gates, ..GatePolicy::default() }, &subject).unwrap().outcome
+    };
+    let lenient = Gate { unpaired: true, ..drop(1.0) };
+    assert_eq!(ask_two(vec![drop(0.05), lenient.clone()]), Decision::Inconclusive);
+    assert_eq!(ask_two(vec![lenient]), Decision::Passed);
+    // An advisory one without evidence changes nothing.
+    assert_eq!(ask_two(vec![Gate { tier: Some(Tier::Advisory), ..drop(0.05) }]), Decision::Passed);
     // What a call did not select is neither missing nor new.
     let mut partial = manifest(3);
     partial.selected.insert("golden".into(), Selected { kind: Kind::Golden, cases: 3, partial: true });
     let few = named(0, 3, true).collect();
-    let verdict = judged(drop(0.05), (&one, whole), (&partial, few), &Performance::default()).0;
+    let verdict = judged(drop(0.05), (&one, whole.clone()), (&partial, few), &Performance::default()).0;
     assert_eq!(verdict.outcome, Decision::Passed);
 }
 

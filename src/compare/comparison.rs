@@ -370,6 +370,34 @@ pub(crate) mod tests {
         compare(side(&one, base), side(&two, candidate), CompareOptions::default()).unwrap()
     }
 
+    /// An answer that erred in both runs stays with its case, and with its group.
+    #[test]
+    fn errors_of_both_runs_keep_their_units() {
+        for group in [None, Some("g".to_owned())] {
+            let answer = |i: u32, repeat: u32, passed: bool| {
+                let group = group.as_ref().map(|group| format!("{group}{}", i / 2));
+                ResultLine { repeat, group, ..line("golden", &i.to_string(), passed) }
+            };
+            let run = |right: bool, lost: Option<bool>| {
+                let answers = (0..12).flat_map(|i| (0..3).map(move |repeat| (i, repeat)));
+                let each = answers.map(|(i, repeat)| match (repeat == 1 && i % 3 == 0, lost) {
+                    (true, None) => {
+                        ResultLine { repeat, group: answer(i, 0, true).group, ..broken("golden", &i.to_string()) }
+                    }
+                    (true, Some(passed)) => answer(i, repeat, passed),
+                    (false, _) => answer(i, repeat, right || i > 7),
+                });
+                each.collect::<Vec<_>>()
+            };
+            let seen = compared(run(true, None), run(false, None));
+            let settled = compared(run(true, Some(true)), run(false, Some(false)));
+            let scorer = |comparison: &Comparison| comparison.datasets[0].scorers[0].clone();
+            let lowest = scorer(&seen).extremes.unwrap()[0].clone();
+            assert_eq!(lowest.pairs, scorer(&settled).pairs);
+            assert_eq!(lowest.significance, scorer(&settled).significance, "{group:?}");
+        }
+    }
+
     #[test]
     fn counts_lists_and_rates() {
         let base = vec![

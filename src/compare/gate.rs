@@ -274,8 +274,9 @@ pub(super) fn number(value: f64) -> String {
     if short == "-0" { "0".into() } else { short.into() }
 }
 
-/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude.
-pub(super) fn signed(value: f64) -> String {
+/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
+/// that leaves 0 out does not look like 0.
+pub fn signed(value: f64) -> String {
     match value.abs() < 5e-5 && value.abs() > 1e-12 {
         true => format!("{value:+.0e}"),
         false if value < 0.0 => format!("{value:.4}"),

@@ -353,8 +353,8 @@ pub(super) struct DatasetTally {
     scorers: BTreeMap<String, MetricTally>,
     /// Cases errored in one run that said nothing about any scorer yet to be seen: added to every scorer at the end.
     silent: MetricTally,
-    /// Numbers of the cases that erred in both runs.
-    both_errored: Vec<u64>,
+    /// Numbers and groups of the pairs that erred in both runs, for scorers yet to be seen.
+    both_errored: Vec<(u64, Option<String>)>,
 }
 
 impl DatasetTally {
@@ -381,7 +381,8 @@ impl DatasetTally {
                     self.scorer(name, unit, (Some(base), Some(candidate)));
                 }
                 if base.error.is_some() && candidate.error.is_some() {
-                    self.both_errored.push(case);
+                    self.both_errored.push((case, unit.group.map(str::to_owned)));
+                    self.scorers.values_mut().for_each(|tally| tally.pair(unit, Seen::Errored, Seen::Errored));
                 }
                 self.silence((Some(base), Some(candidate)));
             }
@@ -403,7 +404,15 @@ impl DatasetTally {
     fn scorer(&mut self, name: &str, unit: Unit<'_>, (base, candidate): (Option<&ResultLine>, Option<&ResultLine>)) {
         let tally = match self.scorers.get_mut(name) {
             Some(tally) => tally,
-            None => self.scorers.entry(name.to_owned()).or_default(),
+            None => {
+                let tally = self.scorers.entry(name.to_owned()).or_default();
+                // In order of case, so that the answers to one case stay together.
+                for (case, group) in &self.both_errored {
+                    let unit = Unit { case: *case, group: group.as_deref(), ..unit };
+                    tally.pair(unit, Seen::Errored, Seen::Errored);
+                }
+                tally
+            }
         };
         let see =
             |line: Option<&ResultLine>| line.map_or(Seen::Absent, |line| Seen::scorer(line, line.scores.get(name)));
@@ -440,16 +449,12 @@ impl DatasetTally {
     }
 
     pub(super) fn finish(self, dataset: String, how: Method) -> DatasetComparison {
-        let (silent, both_errored) = (self.silent, self.both_errored);
+        let silent = self.silent;
         let scorers = self.scorers.into_iter().map(|(name, mut tally)| {
             tally.base.errored += silent.base.errored;
             tally.candidate.errored += silent.candidate.errored;
             tally.common_base.errored += silent.common_base.errored;
             tally.common_candidate.errored += silent.common_candidate.errored;
-            for case in &both_errored {
-                let unit = Unit { case: *case, dataset: &dataset, group: None };
-                tally.pair(unit, Seen::Errored, Seen::Errored);
-            }
             tally.finish(name, true, how)
         });
         let scorers = scorers.collect();

@@ -1,8 +1,8 @@
 //! In which order the runs of a suite were recorded: `.order` beside the run folders, a line for each run id.
 //!
 //! Clocks go backwards and differ between machines that share a folder; `latest` must not. A run's id is appended before its
-//! folder gets its final name: a crash between the two leaves an id without a folder, which readers pass over, and never a
-//! folder that an older run hides.
+//! folder gets its final name: a crash between the two leaves an id with an unfinished folder, which readers pass over, and
+//! never a folder that an older run hides. Where the last id has no folder at all, `latest` is an error.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};

@@ -1,5 +1,6 @@
 //! Making any text safe and short enough to show on one line.
 
+pub(super) use crate::compare::signed;
 use crate::compare::{Detectable, TextSide, word_diff};
 use crate::stats::Interval;
 
@@ -95,16 +96,6 @@ fn is_invisible(c: char) -> bool {
 /// A figure with four decimals, or a dash where there is none.
 pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:.4}"))
-}
-
-/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
-/// that leaves 0 out does not look like 0.
-pub(super) fn signed(value: f64) -> String {
-    match value.abs() < 5e-5 && value.abs() > 1e-12 {
-        true => format!("{value:+.0e}"),
-        false if value < 0.0 => format!("{value:.4}"),
-        false => format!("{:+.4}", value + 0.0),
-    }
 }
 
 /// An interval of a difference.

@@ -407,6 +407,10 @@ fn an_unknown_field_of_an_old_plan_costs_no_comparison() {
     edit(&runs[1], "\"max_drop\": 0.2", "\"max_droop\": 0.2");
     let gated = project.karat(["gate", two]).code(3);
     assert!(gated.stdout.contains("this version of karat does not understand it"), "{gated}");
+    // Nor is a baseline that is not understood taken for `main`.
+    edit(&runs[0], "\"baseline\": \"main\"", "\"baseline\": {\"tpu\": \"main-tpu\"}");
+    let gated = project.karat(["gate", runs[0].to_str().unwrap()]).code(3);
+    assert!(gated.stdout.contains("baseline {\"tpu\":\"main-tpu\"}"), "{gated}");
 }
 
 #[test]
