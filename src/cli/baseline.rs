@@ -212,7 +212,7 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
     };
     let Taking { name, force, compress, why } = how;
     let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why }, weigh)?;
-    own_failures(&alone.verdict).iter().for_each(|note| eprintln!("note: {note}"));
+    own_failures(&alone.verdict).iter().for_each(|note| say!("note: {note}"));
     Ok(accepted)
 }
 
@@ -283,7 +283,7 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
     let mut worst = Exit::Passed;
     for name in &names {
         if args.all {
-            eprintln!("baseline `{name}`");
+            say!("baseline `{name}`");
         }
         let exit = match regenerate_one(args, (&store, name), load()?, &engine) {
             Ok(exit) => exit,
@@ -336,7 +336,7 @@ fn regenerate_one(
     let how = Showing { store, reports: &args.reports, quiet: args.quiet, dry_run: false };
     let Concluded { exit, folder } = carry_out(what, &how)?;
     let (Some(run), true, Some(why)) = (folder, args.accept, &args.message) else {
-        eprintln!("nothing was accepted; repeat with --accept -m WHY to accept what comes out");
+        say!("nothing was accepted; repeat with --accept -m WHY to accept what comes out");
         return Ok(exit);
     };
     // As the entry before it.
@@ -365,7 +365,7 @@ fn list(args: &ListArgs) -> Result<Exit> {
     terminal::show(&text)?;
     if baselines.is_empty() {
         let folder = place.workspace.first().baselines();
-        eprintln!("{}", place.nothing("baselines", folder, "karat baseline accept RUN -m WHY"));
+        say!("{}", place.nothing("baselines", folder, "karat baseline accept RUN -m WHY"));
     }
     Ok(Exit::Passed)
 }
@@ -380,13 +380,13 @@ fn show(args: &ShowArgs) -> Result<Exit> {
     let report = Report { missing: Some(&missing), errored: Some(&errored), ..Report::of_run(manifest, &summary) };
     args.form.write(&Told { report, run: &run, base: None })?;
     let Baseline { entries, accepted, .. } = args.store.over(&store).baseline(&manifest.suite, &args.name)?;
-    eprintln!("accepted: {}", run.folder().display());
+    say!("accepted: {}", run.folder().display());
     for acceptance in &accepted {
-        eprintln!("{}: {}", acceptance.run_id, told(acceptance));
-        acceptance.worse.iter().for_each(|worse| eprintln!("  worse: {worse}"));
+        say!("{}: {}", acceptance.run_id, told(acceptance));
+        acceptance.worse.iter().for_each(|worse| say!("  worse: {worse}"));
     }
     for entry in entries.iter().filter(|entry| entry.run_id != manifest.run_id.as_str()) {
-        eprintln!("earlier entry: {}", entry.run_id);
+        say!("earlier entry: {}", entry.run_id);
     }
     Ok(Exit::Passed)
 }

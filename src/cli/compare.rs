@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<Exit> {
     for candidate in &candidates {
         let (one, two) = (&base.manifest().suite, &candidate.manifest().suite);
         if one != two {
-            eprintln!("note: the runs belong to different suites, `{one}` and `{two}`");
+            say!("note: the runs belong to different suites, `{one}` and `{two}`");
         }
     }
     match candidates.as_slice() {

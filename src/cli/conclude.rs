@@ -87,11 +87,11 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs, sto
         reports.write(&Told { report, run: &run, base })?;
     }
     match next {
-        Some(Next::Not(why)) => eprintln!("next: this run is no baseline yet: {why}"),
+        Some(Next::Not(why)) => say!("next: this run is no baseline yet: {why}"),
         Some(Next::Accept { name, notes }) => {
             let named = if name == "main" { String::new() } else { format!(" --name {name}") };
             let (shown, place) = (terminal::argument(&folder), elsewhere(&folder, &suite, store));
-            eprintln!(
+            say!(
                 "next: `karat baseline accept {shown}{named}{place} -m WHY` makes this run what later ones are held against{notes}"
             );
         }

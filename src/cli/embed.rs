@@ -145,7 +145,7 @@ pub fn run(args: Args) -> Result<Exit> {
 
 /// The closing line of an encoder command.
 pub fn summary(verb: &str, totals: &EncodeTotals, seconds: f64, loaded: f64) {
-    eprintln!(
+    say!(
         "{verb} {} texts of {} tokens in {seconds:.2} s ({:.0} tokens/s), loaded in {loaded:.2} s{}",
         totals.texts,
         totals.tokens,
@@ -153,9 +153,6 @@ pub fn summary(verb: &str, totals: &EncodeTotals, seconds: f64, loaded: f64) {
         progress::peak_note()
     );
     if totals.truncated > 0 {
-        eprintln!(
-            "{} of {} texts were longer than the model's limit and were truncated",
-            totals.truncated, totals.texts
-        );
+        say!("{} of {} texts were longer than the model's limit and were truncated", totals.truncated, totals.texts);
     }
 }

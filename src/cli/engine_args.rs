@@ -50,7 +50,7 @@ impl EngineArgs {
     pub fn apply(&self) -> Result<EngineOptions> {
         let (device, note) = candle::resolve(self.device.parse::<DeviceChoice>()?)?;
         if let Some(note) = note {
-            eprintln!("note: {note}");
+            say!("note: {note}");
         }
         // A card reads its weights for many rows in the time of one.
         let more = if device == DeviceChoice::Cpu { [1, 1] } else { [4, 2] };

@@ -189,9 +189,8 @@ pub fn run(args: Args) -> Result<Exit> {
     let model = model::folder(&ModelRef::parse(&args.model, Path::new("."))?, memo.as_ref())?;
     let renderer = Arc::new(Renderer::open(&model.path, clock)?);
     let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &engine));
-    let known = opened.and_then(|opened| {
-        opened.inspect_err(|error| eprintln!("without the cache: failed to {}", error.chain())).ok()
-    });
+    let known = opened
+        .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
     let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
     let loaded = loading.elapsed();
     let ids = Ids::default();
@@ -220,13 +219,13 @@ pub fn run(args: Args) -> Result<Exit> {
     );
     bar.end();
     if let Err(error) = generator.keep() {
-        eprintln!("answers were not kept: failed to {}", error.chain());
+        say!("answers were not kept: failed to {}", error.chain());
     }
     let totals = totals?;
     output.close()?;
     if !args.quiet {
         let seconds = bar.elapsed().as_secs_f64();
-        eprintln!(
+        say!(
             "generated {} tokens for {} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
              {} answers from the cache, loaded in {:.2} s{}",
             totals.generated_tokens,
@@ -248,7 +247,7 @@ pub fn finish(answered: u64, failed: u64) -> Result<Exit> {
         return Err(Error::new(Kind::Empty, "find any line in the input"));
     }
     if failed > 0 {
-        eprintln!("{failed} of {answered} lines failed; see their `error`");
+        say!("{failed} of {answered} lines failed; see their `error`");
         return Ok(Exit::Inconclusive);
     }
     Ok(Exit::Passed)

@@ -25,7 +25,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let plural = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    eprintln!("{}: {}, {}", path.display(), plural(errors, "error"), plural(warnings, "warning"));
+    say!("{}: {}, {}", path.display(), plural(errors, "error"), plural(warnings, "warning"));
     Ok(if has_errors(&findings) { Exit::BadInput } else { Exit::Passed })
 }
 
@@ -34,11 +34,11 @@ fn show(finding: &Finding) {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    eprintln!("{word}: {}", finding.message);
+    say!("{word}: {}", finding.message);
     if let Some(place) = &finding.place {
-        eprintln!("  --> {place}");
+        say!("  --> {place}");
     }
     if let Some(hint) = &finding.hint {
-        eprintln!("hint: {hint}");
+        say!("hint: {hint}");
     }
 }

@@ -111,7 +111,7 @@ pub fn run(args: Args) -> Result<Exit> {
     output.close()?;
     if !args.quiet {
         let seconds = bar.elapsed().as_secs_f64();
-        eprintln!(
+        say!(
             "scored {} tokens of {answered} texts in {seconds:.2} s ({:.0} tokens/s), loaded in {:.2} s{}",
             totals.prefill_tokens,
             totals.prefill_tokens as f64 / seconds.max(1e-9),

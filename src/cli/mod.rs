@@ -2,7 +2,11 @@
 //!
 //! Only this module prints, reads signals and chooses exit codes. Standard output carries results, standard error
 //! everything else.
-#![expect(clippy::print_stderr, reason = "the door to the terminal")]
+//! Nothing here uses `println!` or `eprintln!`, which panic where nobody reads any more: results go through
+//! [`terminal::show`], everything else through `say!`, and clippy refuses the others.
+
+#[macro_use]
+mod terminal;
 
 mod baseline;
 mod cache;
@@ -32,7 +36,6 @@ mod score;
 mod signals;
 mod store_args;
 mod suite_args;
-mod terminal;
 mod view;
 
 use std::process::ExitCode;
@@ -132,15 +135,15 @@ fn dispatch(command: Command) -> Result<Exit> {
 
 /// "failed to …", where, why, and what to do.
 fn show(error: &Error) {
-    eprintln!("error: failed to {}", error.fragment());
+    say!("error: failed to {}", error.fragment());
     if let Some(location) = error.location() {
-        eprintln!("  --> {location}");
+        say!("  --> {location}");
     }
     let chain = error.chain();
     if let Some(causes) = chain.strip_prefix(error.fragment()).and_then(|rest| rest.strip_prefix(": ")) {
-        eprintln!("cause: {causes}");
+        say!("cause: {causes}");
     }
     if let Some(hint) = error.hint() {
-        eprintln!("hint: {hint}");
+        say!("hint: {hint}");
     }
 }

@@ -80,7 +80,7 @@ fn list() -> Result<Exit> {
     }
     terminal::show(&text)?;
     if entries.is_empty() {
-        eprintln!("no entries: there is no models/NAME@VERSION.yaml in this folder or one above it");
+        say!("no entries: there is no models/NAME@VERSION.yaml in this folder or one above it");
     }
     Ok(Exit::Passed)
 }

@@ -48,7 +48,7 @@ impl Progress {
             bar.set_message(format!("{rate:.0} tokens/s"));
         } else if Instant::now().checked_duration_since(self.shown).is_some_and(|since| since >= PLAIN_EVERY) {
             self.shown = Instant::now();
-            eprintln!("{}: {done} done, {rate:.0} tokens/s", self.what);
+            say!("{}: {done} done, {rate:.0} tokens/s", self.what);
         }
     }
 

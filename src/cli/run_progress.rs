@@ -91,7 +91,7 @@ impl State {
             Event::Began { phase, .. } => self.spin(phase.name()),
             Event::Loading { role } => match &self.bar {
                 Some(_) => self.spin(&format!("load the {role}")),
-                None => eprintln!("load: {role}"),
+                None => say!("load: {role}"),
             },
             Event::Answered { cases, cached, prompt_tokens, generated_tokens } => {
                 (self.answered, self.cached) = (cases, cached);
@@ -117,8 +117,8 @@ impl State {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say!("{text}")),
+            None => say!("{text}"),
         }
     }
 
@@ -153,7 +153,7 @@ impl State {
                 bar.set_position(self.answered);
                 bar.set_message(self.message());
             }
-            (None, Some(total)) => eprintln!("answer: {}/{total} cases, {}", self.answered, self.message()),
+            (None, Some(total)) => say!("answer: {}/{total} cases, {}", self.answered, self.message()),
             (None, None) => {}
         }
     }

@@ -22,7 +22,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let place = args.store.place(args.suite.as_deref())?;
     let runs = place.workspace.list_runs(place.suite.as_deref())?;
     if runs.is_empty() {
-        eprintln!("{}", place.nothing("runs", place.workspace.first().runs(), "karat run SUITE"));
+        say!("{}", place.nothing("runs", place.workspace.first().runs(), "karat run SUITE"));
         return Ok(Exit::Passed);
     }
     let listed: Vec<Listed> = runs.into_iter().map(listed).collect();

@@ -6,6 +6,18 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::report::terminal::Style;
 
+/// A line to standard error, formatted as by `format!`. A terminal that has gone or a full disk costs the line, never
+/// the work that it tells of.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::terminal::tell(format_args!($($text)*)) };
+}
+
+/// Writes a line to standard error in one piece; see `say!`.
+pub fn tell(text: std::fmt::Arguments<'_>) {
+    let line = format!("{text}\n");
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
 /// How the report is shown on standard output: as wide as the terminal, and coloured only there.
 pub fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();

@@ -81,9 +81,9 @@ fn serve(page: &[u8], args: &Args) -> Result<Exit> {
     terminal::show(&format!("{address}\n"))?;
     let signals = Signals::listen()?;
     if !args.no_open && open::that_detached(&address).is_err() {
-        eprintln!("note: no browser could be opened; the address is above");
+        say!("note: no browser could be opened; the address is above");
     }
-    eprintln!("Ctrl-C ends it");
+    say!("Ctrl-C ends it");
     let site = Site { page, host: &host, path: &path };
     loop {
         match signals.check() {

@@ -144,7 +144,8 @@ impl<'a> Sample<'a> {
             let squares = self.total(delta, |x| x * x / (1.0 + most * x)) / self.count;
             return (most, squares + (1.0 - seen).max(0.0) * unseen * unseen);
         }
-        // Newton's steps, kept inside what is known.
+        // Newton's steps, kept inside what is known. Beside the pole at `most` they are short without being near the root.
+        let balanced = 1e-9 * self.total(delta, f64::abs);
         let (mut low, mut high) = (0.0, most);
         let mut slope = if start > low && start < high { start } else { f64::midpoint(low, high) };
         for _ in 0..200 {
@@ -157,7 +158,7 @@ impl<'a> Sample<'a> {
             let fall = self.total(delta, |x| (x / (1.0 + slope * x)).powi(2));
             let next = slope + value / fall;
             let next = if next > low && next < high { next } else { f64::midpoint(low, high) };
-            let done = (next - slope).abs() <= 1e-13 * most;
+            let done = (next - slope).abs() <= 1e-13 * most && value.abs() <= balanced;
             slope = next;
             if done {
                 break;

@@ -55,6 +55,14 @@ fn undefined_is_none() {
     assert_eq!(of(&[(f64::NAN, 1.0)], 9, RATES), None);
 }
 
+/// At -0.4 the multiplier of -0.6, where the search begins, is the pole itself but for rounding.
+#[test]
+fn a_search_that_begins_at_the_pole_leaves_it() {
+    let units = [(-1.0, 1.0); 11];
+    let (got, own) = (score_of_units(&units, 44, RATES, 0.95).unwrap(), tango(11, 0, 55, 0.95).unwrap());
+    assert!((got.low - own.low).abs() < 1e-9 && (got.high - own.high).abs() < 1e-9, "{got:?} {own:?}");
+}
+
 /// The largest unit is what was not seen: a group that is half of all cases could have fallen.
 #[test]
 fn a_large_unit_leaves_more_open() {
