@@ -90,9 +90,15 @@ impl Error {
     }
 
     /// A failed file operation: `Error::io("open", path, e)` reads "open `path`: No such file or directory". A file that is not
-    /// there or is of another kind is wrong input; everything else that a file system refuses is the environment's.
+    /// there or is of another kind is wrong input; everything else that a file system refuses is the environment's. An error of
+    /// karat's own that came through a reader stays what it was: an interrupt is no failed read.
     pub fn io(verb: &str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::new(kind_of(&source), format!("{verb} `{}`", path.as_ref().display())).caused_by(source)
+        match source.downcast::<Self>() {
+            Ok(error) => error,
+            Err(source) => {
+                Self::new(kind_of(&source), format!("{verb} `{}`", path.as_ref().display())).caused_by(source)
+            }
+        }
     }
 
     /// Adds the file in which it happened.
@@ -277,6 +283,13 @@ mod tests {
         }
         // EIO has no kind of its own in std.
         assert_eq!(Error::io("read", "x", std::io::Error::from_raw_os_error(5)).kind(), Kind::Environment);
+    }
+
+    #[test]
+    fn an_error_that_came_through_a_reader_stays_what_it_was() {
+        let stopped = std::io::Error::other(Error::new(Kind::Interrupted, "finish: interrupted"));
+        let error = Error::io("read", "<stdin>", stopped);
+        assert_eq!((error.kind(), error.chain().as_str()), (Kind::Interrupted, "finish: interrupted"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::cache_args::CacheFolder;
 use super::{Exit, terminal};
-use crate::engine::response_cache::{CacheFile, cache_files};
+use crate::engine::response_cache::cache_files;
 use crate::error::{Error, Result};
 
 /// Arguments of `karat cache`.
@@ -19,9 +19,9 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Answers that are kept, by model.
+    /// Answers that are kept, a line for each file of a model's answers.
     Stats,
-    /// Remove all answers and remembered hashes; the next run computes them again.
+    /// Remove all answers and remembered hashes, but for those that another karat is using; the next run computes them again.
     Clear,
 }
 
@@ -43,7 +43,7 @@ fn stats(folder: &CacheFolder) -> Result<Exit> {
     for file in &files {
         let (answers, model) = match &file.content {
             Some((answers, model)) => (answers.to_string(), model.as_str()),
-            None => ("?".into(), "in use by another karat, or broken"),
+            None => ("?".into(), "damaged, or of another version"),
         };
         let written = Timestamp::try_from(file.modified).map_or_else(|_| "?".into(), |time| format!("{time:.0}"));
         text.push_str(&format!("  {answers:>9} answers  {:>9}  {written}  {model}\n", size(file.bytes)));
@@ -57,12 +57,15 @@ fn stats(folder: &CacheFolder) -> Result<Exit> {
 
 fn clear(folder: &CacheFolder) -> Result<Exit> {
     let files = cache_files(&folder.responses())?;
-    for CacheFile { path, .. } in &files {
-        remove(path)?;
+    let (mut bytes, mut left) = (0, String::new());
+    for file in &files {
+        match file.remove()? {
+            true => bytes += file.bytes,
+            false => left.push_str(&format!("  {}: in use by another karat; left\n", file.path.display())),
+        }
     }
     remove(&folder.hashes())?;
-    let bytes = files.iter().map(|file| file.bytes).sum();
-    terminal::show(&format!("removed {} of answers from {}\n", size(bytes), folder.path().display()))?;
+    terminal::show(&format!("removed {} of answers from {}\n{left}", size(bytes), folder.path().display()))?;
     Ok(Exit::Passed)
 }
 

@@ -37,7 +37,7 @@ impl CacheFolder {
         &self.0
     }
 
-    /// Answers, a file per model.
+    /// Answers, one or more files per model.
     pub fn responses(&self) -> PathBuf {
         self.0.join("responses")
     }

@@ -12,6 +12,7 @@ pub mod guard;
 pub mod hash_memo;
 pub mod hub;
 pub mod identity;
+pub mod log;
 mod model_json;
 mod model_ref;
 pub mod options;

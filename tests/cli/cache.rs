@@ -30,12 +30,11 @@ fn ask(project: &Project, model: &Path, lines: &[Value], flags: &[&str]) -> (Str
     (project.read("out.jsonl"), number.unwrap_or_else(|| panic!("no number of answers from the cache{run}")))
 }
 
-/// The only file of answers.
-fn store(project: &Project) -> PathBuf {
-    let files: Vec<PathBuf> =
-        project.files().into_iter().filter(|path| path.extension() == Some("redb".as_ref())).collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    files[0].clone()
+/// The files of answers.
+fn segments(project: &Project) -> Vec<PathBuf> {
+    let mut files = project.files();
+    files.retain(|path| path.extension() == Some("log".as_ref()));
+    files
 }
 
 /// A copy of a model folder.
@@ -120,7 +119,7 @@ fn answers_that_are_not_to_be_recorded_are_not_kept() {
     let run = |flags: &[&str]| {
         let fixed = ["run", &suite, "--quiet", "--no-baseline", "--limit", "3"];
         project.karat(fixed.iter().chain(flags));
-        project.files().iter().filter(|path| path.extension() == Some("redb".as_ref())).count()
+        segments(&project).len()
     };
     assert_eq!(run(&["--no-outputs"]), 0);
     assert_eq!(run(&[]), 1);
@@ -138,7 +137,7 @@ fn answer(model: &ModelFolder, cache: &Path, prompt: &str) -> karat::error::Resu
     let mut answers = Vec::new();
     generator.generate(
         std::iter::once(Ok(request)),
-        |response| {
+        |_, response| {
             answers.push(response);
             Ok(())
         },
@@ -161,19 +160,77 @@ fn weights_are_not_touched_for_an_answer_that_is_known() {
 }
 
 #[test]
-fn a_store_in_use_is_refused_and_an_open_one_goes_on() {
-    let project = Project::caching();
-    let model = ModelFolder { path: random_tiny(), hashes: None, memo: None };
-    let held = ResponseCache::open(&project.path("cache/responses"), &model, &EngineOptions::default());
-    let held = held.expect("open the store");
-    project.write_lines("in.jsonl", &lines(3));
-    project.karat(engine_args("generate", &random_tiny(), FLAGS)).code(0).complains(&["another karat is using it"]);
-    assert_eq!(project.read("out.jsonl"), ask(&Project::new(), &random_tiny(), &lines(3), FLAGS).0);
+fn processes_at_once_share_what_is_there_and_keep_what_they_compute() {
+    let (project, model) = (Project::caching(), random_tiny());
+    let all = lines(9);
+    ask(&project, &model, &all[..3], FLAGS);
+    let folder = ModelFolder { path: model.clone(), hashes: None, memo: None };
+    let cache = project.path("cache/responses");
+    let held = || ResponseCache::open(&cache, &folder, &EngineOptions::default()).expect("open the cache");
+    // One process holds the first segment, another one the second.
+    let first = held();
+    assert_eq!(ask(&project, &model, &all[..6], FLAGS).1, 3);
+    let second = held();
+    assert_eq!(ask(&project, &model, &all, FLAGS).1, 6);
+    assert_eq!(segments(&project).len(), 3);
     let text = project.karat(["cache", "stats"]).code(0).stdout;
-    assert!(text.contains("in use"), "{text}");
+    assert!(text.contains(" 9 answers"), "{text}");
+    drop((first, second));
+    let (answers, cached) = ask(&project, &model, &all, FLAGS);
+    assert_eq!((answers, cached), (ask(&Project::new(), &model, &all, FLAGS).0, 9));
+    assert_eq!(segments(&project).len(), 3);
+}
+
+#[test]
+fn two_runs_at_the_same_time_both_keep_their_answers() {
+    let (project, model) = (Project::caching(), random_tiny());
+    let all = lines(40);
+    let running: Vec<_> = [("a", &all[..25]), ("b", &all[15..])]
+        .into_iter()
+        .map(|(name, lines)| {
+            project.write_lines(&format!("{name}.jsonl"), lines);
+            let (input, output) = (format!("{name}.jsonl"), format!("{name}.out"));
+            let model = model.to_string_lossy();
+            let args = [&["generate", &model, "--in", &input, "--out", &output, "--quiet"], FLAGS].concat();
+            project.command(args).spawn().expect("start karat")
+        })
+        .collect();
+    for mut run in running {
+        assert!(run.wait().expect("wait for karat").success());
+    }
+    let (answers, cached) = ask(&project, &model, &all, FLAGS);
+    assert_eq!((answers, cached), (ask(&Project::new(), &model, &all, FLAGS).0, 40));
+}
+
+#[test]
+fn what_is_kept_already_is_not_kept_twice() {
+    let (project, model) = (Project::caching(), random_tiny());
+    ask(&project, &model, &[lines(5), lines(5)].concat(), &["--max-new-tokens", "12", "--window", "2"]);
+    let size = || std::fs::metadata(&segments(&project)[0]).expect("a segment").len();
+    let first = size();
+    let text = project.karat(["cache", "stats"]).code(0).stdout;
+    assert!(text.contains(" 5 answers"), "{text}");
+    ask(&project, &model, &lines(5), FLAGS);
+    assert_eq!(size(), first);
+}
+
+#[test]
+fn clear_leaves_what_another_process_uses() {
+    let (project, model) = (Project::caching(), random_tiny());
+    ask(&project, &model, &lines(3), FLAGS);
+    let folder = ModelFolder { path: model.clone(), hashes: None, memo: None };
+    let cache = project.path("cache/responses");
+    let held = ResponseCache::open(&cache, &folder, &EngineOptions::default()).expect("open the cache");
+    ask(&project, &model, &lines(5), FLAGS);
+    let former = project.write("cache/responses/0123.redb", "of a former version");
+    assert!(project.karat(["cache", "stats"]).code(0).stdout.contains("of another version"));
+    let text = project.karat(["cache", "clear"]).code(0).stdout;
+    assert_eq!((text.matches("in use by another karat; left").count(), former.exists()), (1, false), "{text}");
+    assert_eq!(segments(&project).len(), 1);
     drop(held);
-    assert_eq!(ask(&project, &random_tiny(), &lines(3), FLAGS).1, 0);
-    assert_eq!(ask(&project, &random_tiny(), &lines(3), FLAGS).1, 3);
+    assert_eq!(ask(&project, &model, &lines(5), FLAGS).1, 3);
+    let text = project.karat(["cache", "clear"]).code(0).stdout;
+    assert!(!text.contains("left") && segments(&project).is_empty(), "{text}");
 }
 
 #[test]
@@ -181,7 +238,7 @@ fn a_damaged_store_costs_time_and_no_answer() {
     let model = random_tiny();
     let project = Project::caching();
     let (right, _) = ask(&project, &model, &lines(30), FLAGS);
-    let path = store(&project);
+    let [path] = segments(&project).try_into().expect("one segment");
     let whole = std::fs::read(&path).expect("read the store");
     // Bits in every part of the file, and less and less of it.
     for part in 0..24 {
@@ -193,7 +250,7 @@ fn a_damaged_store_costs_time_and_no_answer() {
         assert_eq!(ask(&project, &model, &lines(30), FLAGS).0, right, "part {part}, mended or begun anew");
         assert_eq!(ask(&project, &model, &lines(30), FLAGS), (right.clone(), 30), "part {part}, at the third time");
     }
-    for length in [0, 1, 100, 4096, 5000, whole.len() / 2, whole.len() - 1] {
+    for length in [0, 1, 20, 100, 1000, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).expect("cut the store");
         assert_eq!(ask(&project, &model, &lines(30), FLAGS).0, right, "{length} bytes");
         assert_eq!(ask(&project, &model, &lines(30), FLAGS), (right.clone(), 30), "{length} bytes, begun anew");
