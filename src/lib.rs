@@ -20,7 +20,7 @@
 //! | `rule` | what gates ask: bounds, filters, expressions, prices; data and its parsing | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
-//! | `record` | the saved run: versioned format, data only; its summary holds intervals, hence `stats`, and rules' tiers | error, stats, dataset, engine, rule, score |
+//! | `record` | the saved run and the journal of one that is not saved yet: versioned formats, data only; its summary holds intervals, hence `stats`, and rules' tiers | error, stats, dataset, engine, rule, score |
 //! | `suite` | layered YAML -> one validated `Plan` | error, yaml, dataset, engine, rule, prompt, score |
 //! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, rule, score, record |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |

@@ -1,7 +1,7 @@
-//! Saved runs and recorded answers: result lines, manifests, and the lines of `karat score --responses`.
+//! Saved runs and recorded answers: result lines, manifests, verdicts, and the lines of `karat score --responses`.
 #![no_main]
 
-use karat::record::{Lines, Manifest};
+use karat::record::{Lines, Manifest, VerdictFile};
 use karat::run::{Recorded, Watch};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,6 +19,9 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     if let Err(error) = Manifest::parse(&path, data) {
+        karat_fuzz::shown(&error);
+    }
+    if let Err(error) = VerdictFile::parse(&path, data) {
         karat_fuzz::shown(&error);
     }
     if let Err(error) = Recorded::open(&path, Watch { event: &|_| {}, stop: &|| Ok(()) }) {

@@ -7,8 +7,12 @@ use clap::Subcommand;
 use super::cache_args::CacheArgs;
 use super::conclude::{Concluded, baseline_of, judged, plan};
 use super::engine_args::EngineArgs;
-use super::form::{FormArgs, ReportArgs, Told};
+use super::form::{FormArgs, Told};
+use super::progress_args::{Form, ProgressArgs};
+use super::report_files::{ReportArgs, ReportFiles};
+use super::resume::ResumeArgs;
 use super::run::{Running, Showing, carry_out};
+use super::signals::WallArgs;
 use super::store_args::{Chosen, Opened, StoreArgs, suite_and_store};
 use super::{Exit, terminal};
 use crate::compare::{Tier, Verdict, Without};
@@ -33,7 +37,7 @@ enum Command {
     Accept(AcceptArgs),
     /// Run the accepted plan again and compare: the same models and options, data and prompts as they are now. A gate that
     /// fails is shown and changes the exit code; nothing is accepted but with --accept, and then only a complete run.
-    Regenerate(RegenerateArgs),
+    Regenerate(Box<RegenerateArgs>),
     /// All baselines with their accepted runs.
     List(ListArgs),
     /// The accepted run of a baseline, and the entries before it.
@@ -72,7 +76,7 @@ struct RegenerateArgs {
     #[arg(long)]
     name: Option<String>,
     /// All accepted baselines of the suite, one after the other; those of another device are told and left.
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "resume"])]
     all: bool,
     /// Accept the new run.
     #[arg(long, requires = "message")]
@@ -88,9 +92,12 @@ struct RegenerateArgs {
     engine: EngineArgs,
     #[command(flatten)]
     reports: ReportArgs,
-    /// No progress.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    resume: ResumeArgs,
+    #[command(flatten)]
+    wall: WallArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 #[derive(clap::Args)]
@@ -262,7 +269,8 @@ fn worse_than(before: &RunReader, run: &RunReader, alone: &Verdict) -> Result<Ve
 }
 
 fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
-    args.reports.check()?;
+    let form = args.progress.begin();
+    let mut reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "baseline regenerate", &args.store)?;
     let load = || Suite::load(&path, &Overrides::default(), Purpose::Lint);
     let engine = args.engine.apply()?;
@@ -285,16 +293,19 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
         if args.all {
             say!("baseline `{name}`");
         }
-        let exit = match regenerate_one(args, (&store, name), load()?, &engine) {
+        // There are some where there is one baseline.
+        let reports = std::mem::take(&mut reports);
+        let what = Regenerated { store: &store, name, suite: load()?, reports, engine: &engine, form };
+        let exit = match regenerate_one(args, what) {
             Ok(exit) => exit,
             // The others are regenerated all the same.
-            Err(error) if args.all && !matches!(error.kind(), Kind::Interrupted) => {
+            Err(error) if args.all && !matches!(error.kind(), Kind::Interrupted | Kind::Incomplete) => {
                 super::show(&error);
                 Exit::of(&error)
             }
             Err(error) => return Err(error),
         };
-        worst = if exit.weight() > worst.weight() { exit } else { worst };
+        worst = worst.worse(exit);
     }
     Ok(worst)
 }
@@ -308,12 +319,18 @@ fn wanted_name(plan: &Plan, engine: &EngineOptions) -> Result<String> {
     })
 }
 
-fn regenerate_one(
-    args: &RegenerateArgs,
-    (store, name): (&Store, &str),
+/// A baseline that is made anew.
+struct Regenerated<'a> {
+    store: &'a Store,
+    name: &'a str,
     suite: Suite,
-    engine: &EngineOptions,
-) -> Result<Exit> {
+    reports: ReportFiles,
+    engine: &'a EngineOptions,
+    form: Form,
+}
+
+fn regenerate_one(args: &RegenerateArgs, what: Regenerated<'_>) -> Result<Exit> {
+    let Regenerated { store, name, suite, reports, engine, form } = what;
     let current = match store.baseline(&suite.plan.name, name)?.current {
         Current::Run(run) => run,
         Current::None => return Err(Error::input(format!("regenerate the baseline `{name}`: nothing is accepted"))),
@@ -331,10 +348,12 @@ fn regenerate_one(
     }
     let suite = suite.replanned(plan(baseline.manifest())?, Purpose::Run)?;
     let label = baseline.manifest().label.clone();
-    let baseline = Chosen { run: Some(baseline), without: Without::NotYet, name: Some(name.to_owned()) };
-    let what = Running { suite, baseline, engine: *engine, cache: &args.cache, keep_outputs: true, label };
-    let how = Showing { store, reports: &args.reports, quiet: args.quiet, dry_run: false };
-    let Concluded { exit, folder } = carry_out(what, &how)?;
+    let options = format!(" --baseline {}", terminal::argument(name.as_ref()));
+    let baseline = Chosen { options, ..Chosen::with(baseline, name) };
+    let (cache, resume) = (&args.cache, &args.resume);
+    let what = Running { suite, baseline, engine: *engine, cache, keep_outputs: true, label, resume };
+    let how = Showing { store, reports, form, wall: &args.wall, dry_run: false };
+    let Concluded { exit, folder } = carry_out(what, how)?;
     let (Some(run), true, Some(why)) = (folder, args.accept, &args.message) else {
         say!("nothing was accepted; repeat with --accept -m WHY to accept what comes out");
         return Ok(exit);
@@ -371,14 +390,20 @@ fn list(args: &ListArgs) -> Result<Exit> {
 }
 
 fn show(args: &ShowArgs) -> Result<Exit> {
-    args.form.check()?;
+    let form = args.form.open()?;
     let reference = format!("baseline:{}", args.name);
     let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&reference)?;
     let (manifest, summary) = (run.manifest(), run.summary()?);
     let missing = manifest.missing(&summary);
     let errored = Errored::among(run.lines()?)?;
-    let report = Report { missing: Some(&missing), errored: Some(&errored), ..Report::of_run(manifest, &summary) };
-    args.form.write(&Told { report, run: &run, base: None })?;
+    let verdict = run.verdict()?;
+    let report = Report {
+        verdict: verdict.as_ref(),
+        missing: Some(&missing),
+        errored: Some(&errored),
+        ..Report::of_run(manifest, &summary)
+    };
+    let written = form.write(&Told { report, run: &run, base: None })?;
     let Baseline { entries, accepted, .. } = args.store.over(&store).baseline(&manifest.suite, &args.name)?;
     say!("accepted: {}", run.folder().display());
     for acceptance in &accepted {
@@ -388,7 +413,7 @@ fn show(args: &ShowArgs) -> Result<Exit> {
     for entry in entries.iter().filter(|entry| entry.run_id != manifest.run_id.as_str()) {
         say!("earlier entry: {}", entry.run_id);
     }
-    Ok(Exit::Passed)
+    Ok(written)
 }
 
 /// Who accepted, when and why, in a line.

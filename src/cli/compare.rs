@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::conclude::{Judged, judged};
-use super::form::{FormArgs, Told};
+use super::form::{Form, FormArgs, Told};
 use super::store_args::StoreArgs;
 use crate::compare::{Candidate, First, Without, rank};
 use crate::error::Result;
@@ -31,10 +31,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    args.form.check()?;
     if args.candidates.len() > 1 || args.by.is_some() {
         args.form.check_ranking()?;
     }
+    let form = args.form.open()?;
     let place = args.store.place(args.suite.as_deref())?;
     let open = |reference: &String| place.open(reference).map(|opened| opened.run);
     let base = open(&args.base)?;
@@ -46,19 +46,19 @@ pub fn run(args: Args) -> Result<Exit> {
         }
     }
     match candidates.as_slice() {
-        [candidate] if args.by.is_none() => one(&base, candidate, &args.form),
-        several => many(&base, several, &args),
+        [candidate] if args.by.is_none() => one(&base, candidate, form),
+        several => many(&base, several, form, args.by.as_deref()),
     }
 }
 
-fn one(base: &RunReader, candidate: &RunReader, form: &FormArgs) -> Result<Exit> {
+fn one(base: &RunReader, candidate: &RunReader, form: Form) -> Result<Exit> {
     let judged = judged(Some(base), &Without::NotAsked, candidate)?;
-    form.write(&Told { report: judged.report(candidate), run: candidate, base: Some(base) })?;
-    Ok(judged.exit)
+    let written = form.write(&Told { report: judged.report(candidate), run: candidate, base: Some(base) })?;
+    Ok(judged.exit.worse(written))
 }
 
 /// Each candidate against the base run; the exit code is the worst of them.
-fn many(base: &RunReader, candidates: &[RunReader], args: &Args) -> Result<Exit> {
+fn many(base: &RunReader, candidates: &[RunReader], form: Form, by: Option<&str>) -> Result<Exit> {
     let judge = |candidate: &RunReader| judged(Some(base), &Without::NotAsked, candidate);
     let judged = candidates.iter().map(judge).collect::<Result<Vec<_>>>()?;
     let performances = candidates.iter().map(RunReader::performance).collect::<Result<Vec<_>>>()?;
@@ -68,8 +68,8 @@ fn many(base: &RunReader, candidates: &[RunReader], args: &Args) -> Result<Exit>
     });
     let performance = base.performance()?;
     let first = First { performance: &performance, model: model(base) };
-    args.form.write_ranking(&rank(&first, &all.collect::<Vec<_>>(), args.by.as_deref())?)?;
-    Ok(judged.iter().map(|judged| judged.exit).max_by_key(|exit| exit.weight()).unwrap_or(Exit::Passed))
+    let written = form.write_ranking(&rank(&first, &all.collect::<Vec<_>>(), by)?)?;
+    Ok(judged.iter().fold(written, |exit, judged| exit.worse(judged.exit)))
 }
 
 /// The generator that a run's plan names.

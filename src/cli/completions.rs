@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::Exit;
+use super::{Exit, terminal};
 use crate::error::Result;
 
 /// Arguments of `karat completions`.
@@ -14,6 +14,9 @@ pub struct Args {
 
 /// Prints the script.
 pub fn run<C: CommandFactory>(args: Args) -> Result<Exit> {
-    clap_complete::generate(args.shell, &mut C::command(), "karat", &mut std::io::stdout());
+    // Into memory first: clap panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut C::command(), "karat", &mut script);
+    terminal::show(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Passed)
 }

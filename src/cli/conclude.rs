@@ -1,13 +1,13 @@
-//! The end of a run: comparison with the baseline, verdict, reports, the folder's final name, the exit code.
+//! The end of a run: the commit, then comparison with the baseline, verdict, reports and the exit code.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::baseline::own_failures;
-use super::form::{ReportArgs, Told};
+use super::form::{self, Told};
+use super::report_files::ReportFiles;
 use super::store_args::Chosen;
 use super::{Exit, terminal};
 use crate::compare::{
@@ -16,81 +16,43 @@ use crate::compare::{
 };
 use crate::error::{Error, Result};
 use crate::history::{Found, Store, Workspace, obstacle};
-use crate::record::{Lines, Manifest, Phase, REPORT, RunReader, Summary, VERDICT, VerdictFile};
+use crate::record::{Lines, Manifest, RunReader, Summary};
 use crate::report::{Errored, Report, markdown, terminal as page};
 use crate::rule::{BaselineNames, DeviceClass, Statistics};
 use crate::run::Finished;
 use crate::suite::Plan;
 
-/// Judges a finished run, writes its reports, commits it and shows it.
+/// Commits a finished run, then judges it, shows it and writes its reports. Whatever fails after the commit costs itself alone.
 ///
 /// # Errors
-/// Files that cannot be read or written. No run folder is left then.
-pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs, store: &Store) -> Result<Concluded> {
-    let Finished { mut sealed, manifest, mut performance } = finished;
-    let began = Instant::now();
-    let base = baseline.run.as_ref();
-    let comparison = match base {
-        Some(base) => {
-            let candidate = Side { manifest: &manifest, lines: sealed.lines()?, prompts: sealed.prompts()? };
-            Some(compare(side(base)?, candidate, options(&manifest))?)
-        }
-        None => None,
-    };
-    let base_performance = base.map(RunReader::performance).transpose()?;
-    let subject = Subject {
-        manifest: &manifest,
-        summary: sealed.summary(),
-        comparison: comparison.as_ref(),
-        without: &baseline.without,
-        performance: Some(&performance),
-        base_manifest: base.map(RunReader::manifest),
-        base_performance: base_performance.as_ref(),
-        cases: &sealed,
-        base_cases: base.map(|base| base as &dyn Cases),
-    };
-    let verdict = judge(&policy(&manifest), &subject)?;
-    let seconds = began.elapsed().as_secs_f64();
-    performance.phases.push(Phase { name: "compare".into(), seconds });
-    let missing = manifest.missing(sealed.summary());
-    let errored = match sealed.summary().totals.errored {
-        0 => Errored::default(),
-        _ => Errored::among(sealed.lines()?)?,
-    };
-    let report = Report {
-        comparison: comparison.as_ref(),
-        verdict: Some(&verdict),
-        missing: Some(&missing),
-        errored: Some(&errored),
-        ..Report::of_run(&manifest, sealed.summary())
-    };
-    let (shown, written) = (page::render(&report, terminal::style()), markdown::render(&report));
-    let exit = exit(&verdict);
-    let file = VerdictFile::new(&manifest.suite, manifest.run_id.as_str(), verdict.clone());
-    sealed.write(VERDICT, &file.to_bytes()?)?;
-    let next = next(&manifest, sealed.summary(), &verdict, baseline);
-    sealed.set_verdict(verdict);
-    sealed.write(REPORT, written.as_bytes())?;
-    let suite = manifest.suite.clone();
+/// Files that cannot be read or written. The run is recorded where the hint says so.
+pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, store: &Store) -> Result<Concluded> {
+    let Finished { sealed, manifest, performance } = finished;
     let folder = sealed.commit(manifest, &performance)?;
-    terminal::show(&format!("{shown}\nrun folder: {}\n", folder.display()))?;
-    if !reports.is_empty() {
-        let run = RunReader::open(&folder)?;
-        let (manifest, summary) = (run.manifest(), run.summary()?);
-        let missing = manifest.missing(&summary);
-        let report = Report {
-            comparison: comparison.as_ref(),
-            missing: Some(&missing),
-            errored: Some(&errored),
-            ..Report::of_run(manifest, &summary)
-        };
-        reports.write(&Told { report, run: &run, base })?;
+    let again = Again { folder: &folder, options: &baseline.options, store };
+    // Its files were hashed as they were written.
+    let judged = RunReader::unverified(&folder)
+        .and_then(|run| Ok((judged(baseline.run.as_ref(), &baseline.without, &run)?, run)));
+    let (judged, run) = judged.map_err(|error| {
+        let reports: Vec<&Path> = reports.paths().collect();
+        again.advise(error.context("judge the run"), &reports)
+    })?;
+    let report = judged.report(&run);
+    let mut exit = judged.exit;
+    let kept = run.keep(judged.verdict.clone(), &markdown::render(&report)).map_err(|error| again.advise(error, &[]));
+    let shown = format!("{}\nrun folder: {}\n", page::render(&report, terminal::style()), folder.display());
+    for failed in [kept, terminal::show(&shown)].into_iter().filter_map(Result::err) {
+        super::show(&failed);
+        exit = exit.worse(Exit::of(&failed));
     }
-    match next {
+    let told = Told { report, run: &run, base: baseline.run.as_ref() };
+    let advised = |error, file: &Path| again.advise(error, &[file]);
+    exit = exit.worse(reports.write(|format| form::bytes(format, &told, page::Style::default()), advised));
+    match next(run.manifest(), &judged.summary, &judged.verdict, baseline) {
         Some(Next::Not(why)) => say!("next: this run is no baseline yet: {why}"),
         Some(Next::Accept { name, notes }) => {
             let named = if name == "main" { String::new() } else { format!(" --name {name}") };
-            let (shown, place) = (terminal::argument(&folder), elsewhere(&folder, &suite, store));
+            let (shown, place) = (terminal::argument(&folder), elsewhere(&folder, &run.manifest().suite, store));
             say!(
                 "next: `karat baseline accept {shown}{named}{place} -m WHY` makes this run what later ones are held against{notes}"
             );
@@ -98,6 +60,29 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: &ReportArgs, sto
         None => {}
     }
     Ok(Concluded { exit, folder: Some(folder) })
+}
+
+/// How a recorded run is judged once more.
+struct Again<'a> {
+    folder: &'a Path,
+    /// Those that choose the same baseline.
+    options: &'a str,
+    store: &'a Store,
+}
+
+impl Again<'_> {
+    /// Says that the run is there, and which call judges it and writes these reports.
+    fn advise(&self, error: Error, reports: &[&Path]) -> Error {
+        let Self { folder, options, store } = self;
+        let suite = folder.parent().and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
+        let place = elsewhere(folder, &suite, store);
+        let reports: String =
+            reports.iter().map(|report| format!(" --report {}", terminal::argument(report))).collect();
+        let call = format!("karat gate {}{options}{place}{reports}", terminal::argument(folder));
+        let advice = format!("the run is recorded in {}; `{call}` judges it again", folder.display());
+        let hint = error.hint().map_or(String::new(), |hint| format!("{hint}; "));
+        error.with_hint(format!("{hint}{advice}"))
+    }
 }
 
 /// What to do after a first run.

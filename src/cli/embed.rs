@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::generate::finish;
-use super::lines::{Identified, Ids, Lines, Output};
-use super::progress::{self, Progress};
-use super::signals::Signals;
+use super::lines::{Identified, Lines};
+use super::progress::{self, Done, Progress, Tally};
+use super::progress_args::ProgressArgs;
+use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice};
 use crate::error::Result;
@@ -22,6 +24,8 @@ pub struct Args {
     model: String,
     #[command(flatten)]
     lines: LineArgs,
+    #[command(flatten)]
+    answers: AnswerArgs,
     #[command(flatten)]
     engine: EngineArgs,
     /// How token vectors become one; auto is what the model folder says.
@@ -36,9 +40,10 @@ pub struct Args {
     /// Put this before every text; an empty text turns the model's default prompt off.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
-    /// No progress and no summary.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    wall: WallArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -92,55 +97,70 @@ struct Answer {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    let form = args.progress.begin();
     let engine = args.engine.apply()?;
-    let input: Lines<Line> = Lines::open(&args.lines.input)?;
-    let mut output = Output::open(&args.lines.output)?;
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(&args.wall)?;
+    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let options = json!({
+        "pooling": args.pooling.pooling(),
+        "normalize": args.normalize,
+        "prompt_name": args.prompt_name,
+        "prompt": args.prompt,
+    });
+    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
+    let answers = match Answers::open::<Line>("embed", &args.lines, asking, options)? {
+        Opened::Ready(answers) => answers,
+        Opened::Not(exit) => return Ok(exit),
+    };
     let loading = Instant::now();
-    let folder = model::from_argument(&args.model)?;
+    let model = model::named(&args.model)?;
     let prompt = match (args.prompt_name, args.prompt) {
         (Some(name), _) => PromptChoice::Named(name),
         (None, Some(text)) => PromptChoice::Text(text),
         (None, None) => PromptChoice::Default,
     };
-    let mut embedder = Embedder::prompted(&folder, args.pooling.pooling(), args.normalize, &engine, &prompt)?;
+    let mut embedder = Embedder::prompted(&model.path, args.pooling.pooling(), args.normalize, &engine, &prompt)?;
+    answers.settle(&model, embedder.fingerprint())?;
     let loaded = loading.elapsed();
-    let ids = Ids::default();
-    let (mut answered, mut failed) = (0u64, 0u64);
-    let mut bar = Progress::start("embed", None, args.quiet);
-    let texts = input.map(|line| {
-        let line = line?;
-        ids.enter(line.id);
-        Ok(line.text)
-    });
+    let tally = Tally::default();
+    let done = |totals: &EncodeTotals| Done {
+        lines: totals.texts,
+        failed: tally.failed(),
+        prompt_tokens: totals.tokens,
+        ..Done::default()
+    };
+    let mut bar = Progress::start("embed", form);
+    let texts = answers.unanswered(input).map(|line| Ok(line?.text));
     let totals = embedder.embed(
         texts,
-        |outcome| {
-            answered += 1;
-            let id = ids.leave()?;
-            output.line(&match outcome {
+        |number, outcome| {
+            let failed = outcome.is_err();
+            tally.count(failed);
+            let line = |id| match outcome {
                 Ok(e) => {
                     let truncated_tokens = Some(e.truncated_tokens).filter(|cut| *cut > 0);
                     Answer { id, embedding: Some(e.vector), truncated_tokens, error: None }
                 }
-                Err(error) => {
-                    failed += 1;
-                    Answer { id, embedding: None, truncated_tokens: None, error: Some(error) }
-                }
-            })
+                Err(error) => Answer { id, embedding: None, truncated_tokens: None, error: Some(error) },
+            };
+            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
         },
         |totals| {
+            // Before the next step, and before anybody stops.
+            answers.flush()?;
             signals.check()?;
-            bar.show(totals.texts, totals.tokens);
+            bar.show(done(totals));
             Ok(())
         },
-    )?;
-    bar.end();
-    output.close()?;
-    if !args.quiet {
+    );
+    bar.end(totals.as_ref().ok().map(done));
+    let totals = totals.inspect_err(|error| answers.told(error))?;
+    let resumed = answers.resumed();
+    answers.close()?;
+    if !form.is_quiet() {
         summary("embedded", &totals, bar.elapsed().as_secs_f64(), loaded.as_secs_f64());
     }
-    finish(answered, failed)
+    finish(resumed + tally.answered(), tally.failed())
 }
 
 /// The closing line of an encoder command.

@@ -27,8 +27,8 @@ Exit codes:
   0    passed
   1    a rule failed (an errored or missing danger case fails too)
   2    a mistake in call, suite, data or weights
-  3    incomplete or inconclusive: cases errored, evidence is missing, the run stopped (SIGTERM too)
-  4    nothing selected
+  3    incomplete or inconclusive: cases errored, evidence is missing, the run stopped (SIGTERM, --max-wall)
+  4    nothing selected, or nothing begun that --resume could go on with
   5    the environment failed: disk, permission, device, network; worth a retry
   130  interrupted
 Where several hold, the first of 2, 130, 5, 1, 3, 4 counts.";
@@ -58,6 +58,12 @@ impl Exit {
             Self::Interrupted => 5,
             Self::BadInput => 6,
         }
+    }
+
+    /// The one of the two that counts.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if other.weight() > self.weight() { other } else { self }
     }
 
     /// What an error ends with.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::lines::Output;
-use super::terminal;
+use super::report_files::{ReportArgs, ReportFiles};
+use super::{Exit, terminal};
 use crate::compare::{Pair, Ranking, pairs};
 use crate::error::{Error, Result};
 use crate::record::{PromptCursor, RunReader};
@@ -27,7 +28,7 @@ pub struct FormArgs {
 
 /// The forms of a report.
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+pub enum Format {
     /// Text for a terminal.
     Terminal,
     /// Markdown for a comment.
@@ -46,7 +47,10 @@ enum Format {
 
 impl Format {
     /// The format that a file's name ends in.
-    fn of(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// An ending that names none.
+    pub fn of(path: &Path) -> Result<Self> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let known = [
             ("txt", Self::Terminal),
@@ -67,43 +71,6 @@ impl Format {
     }
 }
 
-/// Files that reports are written to as well.
-#[derive(clap::Args)]
-pub struct ReportArgs {
-    /// Write a report to this file too, in the format that its ending names: .html, .md, .json, .xml (JUnit), .csv, .parquet
-    /// or .txt; may be given several times.
-    #[arg(long = "report", value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-impl ReportArgs {
-    /// Whether no file is named.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
-    /// Refuses endings that name no format, before anything runs.
-    ///
-    /// # Errors
-    /// The first such file.
-    pub fn check(&self) -> Result<()> {
-        self.files.iter().try_for_each(|file| Format::of(file).map(|_| ()))
-    }
-
-    /// Writes the reports; each file appears whole or not at all.
-    ///
-    /// # Errors
-    /// A run that cannot be read, a file that cannot be written.
-    pub fn write(&self, told: &Told<'_>) -> Result<()> {
-        for file in &self.files {
-            let mut output = Output::open(file)?;
-            output.bytes(&bytes(Format::of(file)?, told, page::Style::default())?)?;
-            output.close()?;
-        }
-        Ok(())
-    }
-}
-
 /// A report and the saved runs that it is about.
 pub struct Told<'a> {
     /// What there is to say.
@@ -115,25 +82,19 @@ pub struct Told<'a> {
 }
 
 impl FormArgs {
-    /// Writes a report.
+    /// Opens all that is to be written, before anything is computed.
     ///
     /// # Errors
-    /// A run that cannot be read, a file that cannot be written.
-    pub fn write(&self, told: &Told<'_>) -> Result<()> {
-        if matches!(self.format, Format::Parquet) && self.to_terminal() {
+    /// An ending that names no format, a file that cannot be written, Parquet for the standard output.
+    pub fn open(&self) -> Result<Form> {
+        let to_terminal = self.out.as_os_str() == "-";
+        if matches!(self.format, Format::Parquet) && to_terminal {
             let error = Error::input("write Parquet to the standard output");
             return Err(error.with_hint("name a file: --out cases.parquet"));
         }
-        self.reports.write(told)?;
-        self.put(bytes(self.format, told, self.style())?)
-    }
-
-    /// Refuses what cannot be written, before anything is computed.
-    ///
-    /// # Errors
-    /// An ending that names no format.
-    pub fn check(&self) -> Result<()> {
-        self.reports.check()
+        let reports = self.reports.open()?;
+        let out = if to_terminal { None } else { Some(Output::open(&self.out)?) };
+        Ok(Form { format: self.format, out, reports })
     }
 
     /// Refuses formats that rankings do not have, before anything is computed.
@@ -141,49 +102,56 @@ impl FormArgs {
     /// # Errors
     /// The first of them.
     pub fn check_ranking(&self) -> Result<()> {
-        let files = self.reports.files.iter().map(|file| Format::of(file));
-        files.chain([Ok(self.format)]).try_for_each(|format| match format? {
+        self.reports.formats().chain([Ok(self.format)]).try_for_each(|format| match format? {
             Format::Terminal | Format::Markdown | Format::Json => Ok(()),
             Format::Html | Format::Junit | Format::Csv | Format::Parquet => Err(no_ranking()),
         })
+    }
+}
+
+/// How a report is written, and where to: opened.
+pub struct Form {
+    format: Format,
+    /// None is the standard output.
+    out: Option<Output>,
+    reports: ReportFiles,
+}
+
+impl Form {
+    /// Writes a report. A further file that cannot be written is told, and gives the exit code.
+    ///
+    /// # Errors
+    /// A run that cannot be read, an output that cannot be written.
+    pub fn write(self, told: &Told<'_>) -> Result<Exit> {
+        self.put(|format, style| bytes(format, told, style))
     }
 
     /// Writes a ranking, in every file that is named.
     ///
     /// # Errors
-    /// A form that rankings do not have, a file that cannot be written.
-    pub fn write_ranking(&self, ranked: &Ranking) -> Result<()> {
-        let bytes = |format: Format, style: page::Style| {
+    /// A form that rankings do not have, an output that cannot be written.
+    pub fn write_ranking(self, ranked: &Ranking) -> Result<Exit> {
+        self.put(|format, style| {
             Ok(match format {
                 Format::Terminal => ranking::terminal(ranked, style).into_bytes(),
                 Format::Markdown => ranking::markdown(ranked).into_bytes(),
                 Format::Json => ranking::json(ranked)?,
                 Format::Html | Format::Junit | Format::Csv | Format::Parquet => return Err(no_ranking()),
             })
-        };
-        for file in &self.reports.files {
-            let mut output = Output::open(file)?;
-            output.bytes(&bytes(Format::of(file)?, page::Style::default())?)?;
-            output.close()?;
+        })
+    }
+
+    fn put(self, bytes: impl Fn(Format, page::Style) -> Result<Vec<u8>>) -> Result<Exit> {
+        let Self { format, out, reports } = self;
+        let exit = reports.write(|format| bytes(format, page::Style::default()), |error, _| error);
+        match out {
+            None => terminal::show(&String::from_utf8_lossy(&bytes(format, terminal::style())?))?,
+            Some(mut output) => {
+                output.bytes(&bytes(format, page::Style::default())?)?;
+                output.close()?;
+            }
         }
-        self.put(bytes(self.format, self.style())?)
-    }
-
-    fn to_terminal(&self) -> bool {
-        self.out.as_os_str() == "-"
-    }
-
-    fn style(&self) -> page::Style {
-        if self.to_terminal() { terminal::style() } else { page::Style::default() }
-    }
-
-    fn put(&self, bytes: Vec<u8>) -> Result<()> {
-        if self.to_terminal() {
-            return terminal::show(&String::from_utf8_lossy(&bytes));
-        }
-        let mut output = Output::open(&self.out)?;
-        output.bytes(&bytes)?;
-        output.close()
+        Ok(exit)
     }
 }
 
@@ -195,7 +163,10 @@ fn no_ranking() -> Error {
 }
 
 /// A report in a format.
-fn bytes(format: Format, told: &Told<'_>, style: page::Style) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// A run that cannot be read.
+pub fn bytes(format: Format, told: &Told<'_>, style: page::Style) -> Result<Vec<u8>> {
     let report = &told.report;
     Ok(match format {
         Format::Terminal => page::render(report, style).into_bytes(),

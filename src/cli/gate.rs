@@ -1,10 +1,14 @@
 //! `karat gate`: may a run that was made before pass?
+//!
+//! A run that was recorded and could not be judged then, or lost its verdict, gets it here.
 
 use super::Exit;
-use super::conclude::{baseline_of, judged};
+use super::conclude::{Judged, baseline_of, judged};
 use super::form::{FormArgs, Told};
 use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted};
 use crate::error::Result;
+use crate::record::{RunReader, is_recorded};
+use crate::report::markdown;
 
 /// Arguments of `karat gate`.
 #[derive(clap::Args)]
@@ -26,12 +30,28 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    args.form.check()?;
+    let form = args.form.open()?;
     let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&args.run)?;
     let (names, class) = baseline_of(run.manifest());
     let wanted = Wanted::of_run(&run, (&names, class))?;
     let Chosen { run: base, without, .. } = args.baseline.open(&args.store, &store, &wanted)?;
     let judged = judged(base.as_ref(), &without, &run)?;
-    args.form.write(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
-    Ok(judged.exit)
+    if let Err(error) = keep(&run, &judged, base.as_ref(), args.baseline.is_overridden()) {
+        say!("note: the verdict is shown, and not kept: failed to {}", error.chain());
+    }
+    let written = form.write(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
+    Ok(judged.exit.worse(written))
+}
+
+/// Puts verdict and report into a run folder that lacks them, where the run was judged as it would have been at its end: against
+/// the baseline that it names, or, where it names none, without another word from the call.
+fn keep(run: &RunReader, judged: &Judged, base: Option<&RunReader>, overridden: bool) -> Result<()> {
+    let as_recorded = match &run.manifest().baseline {
+        Some(id) => base.is_some_and(|base| base.manifest().run_id == *id),
+        None => !overridden,
+    };
+    if !as_recorded || !is_recorded(run.folder())? || run.is_judged()? {
+        return Ok(());
+    }
+    run.keep(judged.verdict.clone(), &markdown::render(&judged.report(run)))
 }

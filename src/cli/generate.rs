@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::cache_args::{CacheArgs, CacheFolder};
 use super::engine_args::{EngineArgs, LineArgs};
-use super::lines::{Identified, Ids, Lines, Output};
-use super::progress::{self, Progress};
-use super::signals::Signals;
+use super::lines::{Identified, Lines};
+use super::progress::{self, Done, Progress, Tally};
+use super::progress_args::ProgressArgs;
+use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::ModelRef;
 use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;
+use crate::engine::workload::Totals;
 use crate::engine::{CaseKey, Finish, GenerateOptions, Generator, Message, Prompt, Request, Sampling};
 use crate::error::{Error, Kind, Result};
 
@@ -27,6 +30,8 @@ pub struct Args {
     model: String,
     #[command(flatten)]
     lines: LineArgs,
+    #[command(flatten)]
+    answers: AnswerArgs,
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
@@ -55,9 +60,10 @@ pub struct Args {
     /// What `strftime_now` shows to a chat template.
     #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
     now: String,
-    /// No progress and no summary.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    wall: WallArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 /// The moment that chat templates see unless told otherwise: fixed, so that equal inputs give equal bytes.
@@ -161,7 +167,7 @@ impl Args {
 }
 
 /// The request of a line: its own options over the flags.
-fn request(mut line: Line, options: &GenerateOptions, ids: &Ids) -> Request {
+fn request(mut line: Line, options: &GenerateOptions) -> Request {
     let mut options = options.clone();
     options.max_new_tokens = line.max_new_tokens.unwrap_or(options.max_new_tokens);
     options.seed = line.seed.unwrap_or(options.seed);
@@ -171,18 +177,23 @@ fn request(mut line: Line, options: &GenerateOptions, ids: &Ids) -> Request {
     let draft = line.draft_ids.take().unwrap_or_default();
     let (id, prompt) = line.into_prompt();
     let case = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-    ids.enter(id);
     Request { prompt, options, key: CaseKey { dataset: String::new(), case, repeat: 0 }, draft }
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    let form = args.progress.begin();
     let options = args.options()?;
     let engine = args.engine.apply()?;
     let clock = Clock::parse(&args.now)?;
-    let input: Lines<Line> = Lines::open(&args.lines.input)?;
-    let mut output = Output::open(&args.lines.output)?;
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(&args.wall)?;
+    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
+    let shape = json!({"generation": options, "now": args.now});
+    let answers = match Answers::open::<Line>("generate", &args.lines, asking, shape)? {
+        Opened::Ready(answers) => answers,
+        Opened::Not(exit) => return Ok(exit),
+    };
     let loading = Instant::now();
     let cache = args.cache.folder();
     let memo = cache.as_ref().map(CacheFolder::memo);
@@ -192,44 +203,55 @@ pub fn run(args: Args) -> Result<Exit> {
     let known = opened
         .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
     let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
+    answers.settle(&model, generator.fingerprint())?;
     let loaded = loading.elapsed();
-    let ids = Ids::default();
-    let (mut answered, mut failed) = (0u64, 0u64);
-    let mut bar = Progress::start("generate", None, args.quiet);
-    let requests = input.map(|line| Ok(request(line?, &options, &ids)));
+    let tally = Tally::default();
+    let done = |totals: &Totals| Done {
+        lines: totals.finished,
+        cached: totals.cached,
+        failed: tally.failed(),
+        prompt_tokens: totals.prefill_tokens,
+        generated_tokens: totals.generated_tokens,
+    };
+    let mut bar = Progress::start("generate", form);
+    let requests = answers.unanswered(input).map(|line| Ok(request(line?, &options)));
     let totals = generator.generate(
         requests,
-        |response| {
-            answered += 1;
-            failed += u64::from(response.finish == Finish::Error);
-            output.line(&Answer {
-                id: ids.leave()?,
+        |number, response| {
+            let failed = response.finish == Finish::Error;
+            tally.count(failed);
+            let line = |id| Answer {
+                id,
                 text: &response.text,
                 ids: &response.ids,
                 finish: response.finish,
                 prompt_tokens: response.prompt_tokens,
                 error: response.error.as_deref(),
-            })
+            };
+            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
         },
         |totals| {
+            // Before the next step, and before anybody stops.
+            answers.flush()?;
             signals.check()?;
-            bar.show(totals.finished, totals.prefill_tokens + totals.generated_tokens);
+            bar.show(done(totals));
             Ok(())
         },
     );
-    bar.end();
+    bar.end(totals.as_ref().ok().map(done));
     if let Err(error) = generator.keep() {
         say!("answers were not kept: failed to {}", error.chain());
     }
-    let totals = totals?;
-    output.close()?;
-    if !args.quiet {
+    let totals = totals.inspect_err(|error| answers.told(error))?;
+    let resumed = answers.resumed();
+    answers.close()?;
+    if !form.is_quiet() {
         let seconds = bar.elapsed().as_secs_f64();
         say!(
             "generated {} tokens for {} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
              {} answers from the cache, loaded in {:.2} s{}",
             totals.generated_tokens,
-            answered - totals.cached,
+            tally.answered() - totals.cached,
             totals.prefill_tokens + totals.shared_tokens,
             totals.generated_tokens as f64 / seconds.max(1e-9),
             totals.steps,
@@ -238,7 +260,7 @@ pub fn run(args: Args) -> Result<Exit> {
             progress::peak_note()
         );
     }
-    finish(answered, failed)
+    finish(resumed + tally.answered(), tally.failed())
 }
 
 /// The exit code of an engine command.

@@ -1,20 +1,22 @@
 //! JSONL in and out: one object a line, errors with file and line, output files that appear whole or not at all.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use super::input::Input;
+use super::signals::Signals;
+use super::unfinished;
 use crate::error::{Error, Result};
 
 /// Reads objects of one kind, line by line.
 pub struct Lines<T> {
-    reader: Box<dyn BufRead + Send>,
+    reader: BufReader<Box<dyn Read + Send>>,
     path: PathBuf,
     line: u64,
     buffer: Vec<u8>,
@@ -36,18 +38,26 @@ pub trait Identified {
 }
 
 impl<T: DeserializeOwned + Identified> Lines<T> {
-    /// Opens a file, or standard input for `-`.
+    /// Opens a file, or standard input for `-`. While it waits for lines it asks `signals` whether to go on.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn open(path: &Path) -> Result<Self> {
-        let (reader, path): (Box<dyn BufRead + Send>, PathBuf) = if path.as_os_str() == "-" {
-            (Box::new(BufReader::new(std::io::stdin())), "<stdin>".into())
-        } else {
-            let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-            (Box::new(BufReader::with_capacity(1 << 16, file)), path.into())
-        };
-        Ok(Self { reader, path, line: 0, buffer: Vec::new(), kind: std::marker::PhantomData })
+    pub fn open(path: &Path, signals: &Signals) -> Result<Self> {
+        let reader = BufReader::with_capacity(1 << 16, Input::open(path, signals)?.reader());
+        let (path, kind) = (Input::name(path), std::marker::PhantomData);
+        Ok(Self { reader, path, line: 0, buffer: Vec::new(), kind })
+    }
+
+    /// A hash of the last line as it was read.
+    pub fn hash(&self) -> [u8; 16] {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&blake3::hash(&self.buffer).as_bytes()[..16]);
+        hash
+    }
+
+    /// An error with the place of the last line.
+    pub fn at(&self, error: Error) -> Error {
+        error.at_line(&self.path, self.line)
     }
 
     fn read(&mut self) -> Result<Option<T>> {
@@ -132,39 +142,24 @@ impl Output {
             let file = File::create(path).map_err(|e| Error::io("write", path, e))?;
             return Ok(Self::Stream(BufWriter::new(Box::new(file))));
         }
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let file = tempfile::Builder::new()
-            .prefix(".karat-")
-            .permissions_of_new_files()
-            .tempfile_in(folder)
-            .map_err(|e| Error::io("write", path, e))?;
+        let file = unfinished::beside(path).map_err(|e| Error::io("write", path, e))?;
         Ok(Self::File { writer: BufWriter::new(file), path: path.into() })
     }
 
     /// Writes one line.
     ///
     /// # Errors
-    /// The disk is full, the pipe closed.
+    /// As for [`Output::bytes`].
     pub fn line(&mut self, line: &impl serde::Serialize) -> Result<()> {
-        let name = self.name();
-        let write = |writer: &mut dyn Write| -> std::io::Result<()> {
-            serde_json::to_writer(&mut *writer, line)?;
-            writer.write_all(b"\n")
-        };
-        match self {
-            Self::Stream(writer) => write(writer),
-            Self::File { writer, .. } => write(writer),
-        }
-        .map_err(|e| Error::io("write", name, e))
+        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal("write a line").caused_by(e))?;
+        bytes.push(b'\n');
+        self.bytes(&bytes)
     }
 
     /// Writes bytes as they are.
     ///
     /// # Errors
-    /// As for [`Output::line`].
+    /// The disk is full, the pipe closed.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let name = self.name();
         match self {
@@ -184,7 +179,7 @@ impl Output {
     /// Makes what was written visible to others: flushes a stream.
     ///
     /// # Errors
-    /// As for [`Output::line`].
+    /// As for [`Output::bytes`].
     pub fn flush(&mut self) -> Result<()> {
         let name = self.name();
         match self {
@@ -196,54 +191,52 @@ impl Output {
     /// Ends the output; a file gets its name.
     ///
     /// # Errors
-    /// As for [`Output::line`].
+    /// As for [`Output::bytes`].
     pub fn close(mut self) -> Result<()> {
         self.flush()?;
         let Self::File { writer, path } = self else { return Ok(()) };
-        let failed = |e: std::io::Error| Error::io("write", &path, e);
+        // It could be opened: what fails now is the environment's, whatever the system calls it.
+        let failed = |e| Error::environment(format!("write `{}`", path.display())).caused_by(e);
         let file = writer.into_inner().map_err(|e| failed(e.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
         file.persist(&path).map_err(|e| failed(e.error))?;
-        Ok(())
+        sync_name(unfinished::folder(&path)).map_err(failed)
     }
 }
 
-/// New files get the permissions that the user's umask gives, not the 0600 of temporary files.
-trait Permissions {
-    fn permissions_of_new_files(&mut self) -> &mut Self;
-}
-
-impl Permissions for tempfile::Builder<'_, '_> {
-    #[cfg(unix)]
-    fn permissions_of_new_files(&mut self) -> &mut Self {
-        use std::os::unix::fs::PermissionsExt;
-        self.permissions(std::fs::Permissions::from_mode(0o666))
+/// Makes the names in a folder durable, as far as the system can: some folders can be written and not read, and some file
+/// systems know nothing of it.
+fn sync_name(folder: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    if cfg!(not(unix)) {
+        return Ok(());
     }
-
-    #[cfg(not(unix))]
-    fn permissions_of_new_files(&mut self) -> &mut Self {
-        self
+    match File::open(folder).and_then(|file| file.sync_all()) {
+        Err(e) if matches!(e.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
+        other => other,
     }
 }
 
-/// Ids of requests on their way through the engine, which answers in order.
-#[derive(Clone, Default)]
-pub struct Ids(Arc<Mutex<VecDeque<Value>>>);
+/// Brings lines that come in any order in that of their numbers; holds those that are too early.
+#[derive(Default)]
+pub struct InOrder {
+    next: u64,
+    early: BTreeMap<u64, Vec<u8>>,
+}
 
-impl Ids {
-    /// Notes the id of a request that is about to enter.
-    pub fn enter(&self, id: Value) {
-        if let Ok(mut ids) = self.0.lock() {
-            ids.push_back(id);
-        }
-    }
-
-    /// The id of the request that was answered.
+impl InOrder {
+    /// Takes a line, and writes those whose turn it is.
     ///
     /// # Errors
-    /// There is none: the engine answered more than it was asked.
-    pub fn leave(&self) -> Result<Value> {
-        let id = self.0.lock().ok().and_then(|mut ids| ids.pop_front());
-        id.ok_or_else(|| Error::internal("find the id of an answer"))
+    /// As for [`Output::bytes`].
+    pub fn line(&mut self, number: u64, line: &impl serde::Serialize, output: &mut Output) -> Result<()> {
+        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal("write an answer").caused_by(e))?;
+        bytes.push(b'\n');
+        self.early.insert(number, bytes);
+        while let Some(bytes) = self.early.remove(&self.next) {
+            output.bytes(&bytes)?;
+            self.next += 1;
+        }
+        Ok(())
     }
 }

@@ -6,14 +6,17 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::generate::{DEFAULT_NOW, finish};
-use super::lines::{Identified, Ids, Lines, Output};
-use super::progress::{self, Progress};
-use super::signals::Signals;
+use super::lines::{Identified, Lines};
+use super::progress::{self, Done, Progress, Tally};
+use super::progress_args::ProgressArgs;
+use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
+use crate::engine::workload::Totals;
 use crate::engine::{Generator, Scored};
 use crate::error::{Error, Result};
 
@@ -25,10 +28,13 @@ pub struct Args {
     #[command(flatten)]
     lines: LineArgs,
     #[command(flatten)]
+    answers: AnswerArgs,
+    #[command(flatten)]
     engine: EngineArgs,
-    /// No progress and no summary.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    wall: WallArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 #[derive(Deserialize)]
@@ -63,8 +69,7 @@ struct Answer {
     error: Option<String>,
 }
 
-fn question(line: Line, ids: &Ids) -> Scored {
-    ids.enter(line.id);
+fn question(line: Line) -> Scored {
     match line.ids {
         Some(ids) => Scored::Ids(ids),
         None => Scored::Pair {
@@ -76,48 +81,62 @@ fn question(line: Line, ids: &Ids) -> Scored {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    let form = args.progress.begin();
     let engine = args.engine.apply()?;
-    let input: Lines<Line> = Lines::open(&args.lines.input)?;
-    let mut output = Output::open(&args.lines.output)?;
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(&args.wall)?;
+    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
+    let answers = match Answers::open::<Line>("logprob", &args.lines, asking, Value::Null)? {
+        Opened::Ready(answers) => answers,
+        Opened::Not(exit) => return Ok(exit),
+    };
     let loading = Instant::now();
-    let folder = model::from_argument(&args.model)?;
-    let renderer = Arc::new(Renderer::open(&folder, Clock::parse(DEFAULT_NOW)?)?);
-    let mut generator = Generator::open(&folder, renderer, &engine)?;
+    let model = model::named(&args.model)?;
+    let renderer = Arc::new(Renderer::open(&model.path, Clock::parse(DEFAULT_NOW)?)?);
+    let mut generator = Generator::open(&model.path, renderer, &engine)?;
+    answers.settle(&model, generator.fingerprint())?;
     let loaded = loading.elapsed();
-    let ids = Ids::default();
-    let (mut answered, mut failed) = (0u64, 0u64);
-    let mut bar = Progress::start("logprob", None, args.quiet);
+    let tally = Tally::default();
+    let done = |totals: &Totals| Done {
+        lines: totals.finished,
+        failed: tally.failed(),
+        prompt_tokens: totals.prefill_tokens,
+        ..Done::default()
+    };
+    let mut bar = Progress::start("logprob", form);
     let totals = generator.logprob(
-        input.map(|line| Ok(question(line?, &ids))),
-        |outcome| {
-            answered += 1;
-            let id = ids.leave()?;
-            output.line(&match outcome {
+        answers.unanswered(input).map(|line| Ok(question(line?))),
+        |number, outcome| {
+            let failed = outcome.is_err();
+            tally.count(failed);
+            let line = |id| match outcome {
                 Ok(p) => Answer { id, logprob: Some(p.logprob), tokens: p.tokens, greedy: p.greedy, error: None },
-                Err(error) => {
-                    failed += 1;
-                    Answer { id, logprob: None, tokens: 0, greedy: false, error: Some(error) }
-                }
-            })
+                Err(error) => Answer { id, logprob: None, tokens: 0, greedy: false, error: Some(error) },
+            };
+            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
         },
         |totals| {
+            // Before the next step, and before anybody stops.
+            answers.flush()?;
             signals.check()?;
-            bar.show(totals.finished, totals.prefill_tokens);
+            bar.show(done(totals));
             Ok(())
         },
-    )?;
-    bar.end();
-    output.close()?;
-    if !args.quiet {
+    );
+    bar.end(totals.as_ref().ok().map(done));
+    let totals = totals.inspect_err(|error| answers.told(error))?;
+    let resumed = answers.resumed();
+    answers.close()?;
+    if !form.is_quiet() {
         let seconds = bar.elapsed().as_secs_f64();
         say!(
-            "scored {} tokens of {answered} texts in {seconds:.2} s ({:.0} tokens/s), loaded in {:.2} s{}",
+            "scored {} tokens of {} texts in {seconds:.2} s ({:.0} tokens/s), loaded in {:.2} s{}",
             totals.prefill_tokens,
+            tally.answered(),
             totals.prefill_tokens as f64 / seconds.max(1e-9),
             loaded.as_secs_f64(),
             progress::peak_note()
         );
     }
-    finish(answered, failed)
+    finish(resumed + tally.answered(), tally.failed())
 }

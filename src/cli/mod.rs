@@ -3,11 +3,12 @@
 //! Only this module prints, reads signals and chooses exit codes. Standard output carries results, standard error
 //! everything else.
 //! Nothing here uses `println!` or `eprintln!`, which panic where nobody reads any more: results go through
-//! [`terminal::show`], everything else through `say!`, and clippy refuses the others.
+//! `terminal::show`, everything else through `say!`, and clippy refuses the others.
 
 #[macro_use]
 mod terminal;
 
+mod answers;
 mod baseline;
 mod cache;
 mod cache_args;
@@ -18,30 +19,41 @@ mod conclude;
 mod embed;
 mod engine_args;
 mod exit;
+mod figures;
 mod form;
 mod gate;
 mod generate;
 mod init;
+mod input;
 mod lines;
 mod lint;
 mod logprob;
 mod model;
 mod models;
 mod progress;
+mod progress_args;
+mod rate;
 mod render;
+mod report_files;
+mod resume;
 mod run;
 mod run_progress;
 mod runs;
 mod score;
+mod screen;
 mod signals;
 mod store_args;
 mod suite_args;
+mod unfinished;
 mod view;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
+use crate::engine::guard::caught;
 use crate::error::{Error, Result};
 
 pub use exit::Exit;
@@ -94,21 +106,27 @@ enum Command {
 
 /// Parses the command line, runs the command, prints its error and gives its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are results; everything else is a usage error, for which clap's code is 2 as well.
-            let failed = error.use_stderr();
-            // A closed terminal is no reason to fail twice.
-            let _ = error.print();
-            return ExitCode::from(if failed { Exit::BadInput.code() } else { Exit::Passed.code() });
-        }
+    signals::note_start();
+    let exit = match Cli::try_parse() {
+        // A panic is a bug, and its message is printed; what was computed is in a journal all the same.
+        Ok(cli) => caught("finish", || dispatch(cli.command)).and_then(|exit| exit),
+        Err(error) => usage(&error),
     };
-    let exit = dispatch(cli.command).unwrap_or_else(|error| {
+    let exit = exit.unwrap_or_else(|error| {
         show(&error);
         Exit::of(&error)
     });
     ExitCode::from(exit.code())
+}
+
+/// Prints what clap has to say: help and version, which are results, or a usage error, for which clap's code is 2 as well.
+fn usage(error: &clap::Error) -> Result<Exit> {
+    match error.print() {
+        // A closed terminal is no reason to fail twice.
+        _ if error.use_stderr() => Ok(Exit::BadInput),
+        Err(failed) if failed.kind() != ErrorKind::BrokenPipe => Err(Error::io("write", "<stdout>", failed)),
+        _ => Ok(Exit::Passed),
+    }
 }
 
 fn dispatch(command: Command) -> Result<Exit> {
@@ -135,12 +153,20 @@ fn dispatch(command: Command) -> Result<Exit> {
 
 /// "failed to …", where, why, and what to do.
 fn show(error: &Error) {
-    say!("error: failed to {}", error.fragment());
-    if let Some(location) = error.location() {
-        say!("  --> {location}");
-    }
     let chain = error.chain();
-    if let Some(causes) = chain.strip_prefix(error.fragment()).and_then(|rest| rest.strip_prefix(": ")) {
+    let causes = chain.strip_prefix(error.fragment()).and_then(|rest| rest.strip_prefix(": "));
+    let text = format!("failed to {}", error.fragment());
+    let place = error.location().map(ToString::to_string);
+    if terminal::tells_in_json() {
+        let hint = error.hint();
+        terminal::tell_object(&json!({"event": "error", "text": text, "place": place, "cause": causes, "hint": hint}));
+        return;
+    }
+    say!("error: {text}");
+    if let Some(place) = place {
+        say!("  --> {place}");
+    }
+    if let Some(causes) = causes {
         say!("cause: {causes}");
     }
     if let Some(hint) = error.hint() {

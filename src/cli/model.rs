@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::cache_args::CacheFolder;
 use crate::engine::candle::weight_files;
 use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::ModelFolder;
@@ -41,6 +42,15 @@ fn gguf_folder(path: &Path) -> Result<PathBuf> {
         );
     }
     Ok(folder.into())
+}
+
+/// A model named on the command line, whose hashes are remembered where there is a cache.
+///
+/// # Errors
+/// As for [`folder`].
+pub fn named(text: &str) -> Result<ModelFolder> {
+    let memo = CacheFolder::find().map(|cache| cache.memo());
+    folder(&ModelRef::parse(text, Path::new("."))?, memo.as_ref())
 }
 
 /// The folder of a model named on the command line.

@@ -1,38 +1,70 @@
-//! What a long command shows on standard error: a bar on a terminal, a plain line now and then elsewhere.
+//! What an engine command shows on standard error while it goes through its lines.
 
-use std::io::IsTerminal;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use super::figures::Figures;
+use super::progress_args::Form;
+use super::rate::Rate;
+use super::screen::Screen;
 
-/// How often a plain line appears where there is no terminal.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
+/// Lines answered, counted where they are written and read where progress is shown.
+#[derive(Default)]
+pub struct Tally {
+    answered: Cell<u64>,
+    failed: Cell<u64>,
+}
 
-/// A counter of cases with a rate of tokens.
+impl Tally {
+    /// Counts a line.
+    pub fn count(&self, failed: bool) {
+        self.answered.set(self.answered.get() + 1);
+        self.failed.set(self.failed.get() + u64::from(failed));
+    }
+
+    /// Lines.
+    pub fn answered(&self) -> u64 {
+        self.answered.get()
+    }
+
+    /// Of these, those that could not be answered.
+    pub fn failed(&self) -> u64 {
+        self.failed.get()
+    }
+}
+
+/// What is done by now.
+#[derive(Clone, Copy, Default)]
+pub struct Done {
+    /// Lines.
+    pub lines: u64,
+    /// Of these, those whose answer was known.
+    pub cached: u64,
+    /// Of these, those that could not be answered.
+    pub failed: u64,
+    /// Tokens computed that were given.
+    pub prompt_tokens: u64,
+    /// Tokens generated.
+    pub generated_tokens: u64,
+}
+
+/// Shows how far a command is. How many lines there are is not known.
 pub struct Progress {
-    bar: Option<ProgressBar>,
-    what: String,
+    screen: Screen,
+    what: &'static str,
     started: Instant,
-    shown: Instant,
+    done: Done,
+    tokens: Rate,
+    ended: bool,
 }
 
 impl Progress {
-    /// Starts counting `what` ("generate"); `total` where it is known.
-    pub fn start(what: &str, total: Option<u64>, quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let template = match total {
-                Some(_) => "{prefix:>12} [{bar:32}] {pos}/{len} {msg} (ETA {eta})",
-                None => "{prefix:>12} {spinner} {pos} {msg} ({elapsed})",
-            };
-            let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            bar.set_style(style.progress_chars("=> "));
-            bar.set_prefix(what.to_owned());
-            bar
-        });
-        let now = Instant::now();
-        let shown = now;
-        Self { bar, what: what.into(), started: now, shown }
+    /// Starts counting `what` ("generate").
+    pub fn start(what: &'static str, form: Form) -> Self {
+        let mut screen = Screen::new(form);
+        screen.began(what, None);
+        let (done, tokens) = (Done::default(), Rate::default());
+        Self { screen, what, started: Instant::now(), done, tokens, ended: false }
     }
 
     /// Time since the start.
@@ -41,22 +73,48 @@ impl Progress {
     }
 
     /// Shows how far it is.
-    pub fn show(&mut self, done: u64, tokens: u64) {
-        let rate = tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
-            bar.set_message(format!("{rate:.0} tokens/s"));
-        } else if Instant::now().checked_duration_since(self.shown).is_some_and(|since| since >= PLAIN_EVERY) {
-            self.shown = Instant::now();
-            say!("{}: {done} done, {rate:.0} tokens/s", self.what);
+    pub fn show(&mut self, done: Done) {
+        let now = self.elapsed();
+        self.done = done;
+        self.tokens.note(now, done.prompt_tokens + done.generated_tokens);
+        if self.screen.due(now) {
+            self.screen.show(&self.figures(now), now);
         }
     }
 
-    /// Takes the bar away.
-    pub fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+    fn figures(&self, now: Duration) -> Figures {
+        Figures {
+            event: "progress",
+            phase: self.what,
+            unit: "lines",
+            done: self.done.lines,
+            total: None,
+            cached: self.done.cached,
+            scored: None,
+            errored: self.done.failed,
+            prompt_tokens: self.done.prompt_tokens,
+            generated_tokens: self.done.generated_tokens,
+            tokens_per_second: self.tokens.per_second(now),
+            eta: None,
+            elapsed: now.as_secs_f64(),
         }
+    }
+
+    /// Takes the bar away: what was done in all, or nothing where the work failed.
+    pub fn end(&mut self, done: Option<Done>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let now = self.elapsed();
+            self.done = done.unwrap_or(self.done);
+            self.screen.show_last(&self.figures(now), now);
+            self.screen.ended(self.what, now.as_secs_f64(), done.is_some());
+            self.screen.clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end(None);
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::engine_args::LineArgs;
 use super::generate::{DEFAULT_NOW, Line, finish};
 use super::lines::{Lines, Output};
+use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
@@ -35,11 +36,13 @@ struct Shown {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let clock = Clock::parse(&args.now)?;
-    let input: Lines<Line> = Lines::open(&args.lines.input)?;
+    let signals = Signals::listen(&WallArgs::default())?;
+    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
     let mut output = Output::open(&args.lines.output)?;
     let renderer = Renderer::open(&model::from_argument(&args.model)?, clock)?;
     let (mut answered, mut failed) = (0, 0);
     for line in input {
+        signals.check()?;
         let (id, prompt) = line?.into_prompt();
         answered += 1;
         let shown = match renderer.render(&prompt) {

@@ -7,9 +7,11 @@ use serde_json::json;
 use super::cache_args::{CacheArgs, CacheFolder};
 use super::conclude::{Concluded, conclude};
 use super::engine_args::EngineArgs;
-use super::form::ReportArgs;
+use super::progress_args::{Form, ProgressArgs};
+use super::report_files::{ReportArgs, ReportFiles};
+use super::resume::{self, ResumeArgs, Start};
 use super::run_progress::RunProgress;
-use super::signals::Signals;
+use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, model, terminal};
@@ -56,14 +58,18 @@ pub struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     reports: ReportArgs,
-    /// No progress.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    resume: ResumeArgs,
+    #[command(flatten)]
+    wall: WallArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    args.reports.check()?;
+    let form = args.progress.begin();
+    let reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "run", &args.store)?;
     let overrides =
         Overrides { generator: args.model, seed: args.seed, repeat: args.repeat, ..args.overrides.overrides()? };
@@ -71,9 +77,11 @@ pub fn run(args: Args) -> Result<Exit> {
     let engine = args.engine.apply()?;
     let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
     let label = args.label.checked()?;
-    let what = Running { suite, baseline, engine, cache: &args.cache, keep_outputs: !args.no_outputs, label };
-    let how = Showing { store: &store, reports: &args.reports, quiet: args.quiet, dry_run: args.dry_run };
-    Ok(carry_out(what, &how)?.exit)
+    let (cache, keep_outputs, resume) = (&args.cache, !args.no_outputs, &args.resume);
+    let what = Running { suite, baseline, engine, cache, keep_outputs, label, resume };
+    let (wall, dry_run) = (&args.wall, args.dry_run);
+    let how = Showing { store: &store, reports, form, wall, dry_run };
+    Ok(carry_out(what, how)?.exit)
 }
 
 /// What a loaded suite says about its baseline.
@@ -101,6 +109,8 @@ pub struct Running<'a> {
     pub keep_outputs: bool,
     /// What the run is called.
     pub label: Option<String>,
+    /// Whether it goes on with an unfinished one.
+    pub resume: &'a ResumeArgs,
 }
 
 /// Where it goes and what is shown of it.
@@ -108,9 +118,11 @@ pub struct Showing<'a> {
     /// Runs and baselines.
     pub store: &'a Store,
     /// Files that reports are written to.
-    pub reports: &'a ReportArgs,
-    /// No progress.
-    pub quiet: bool,
+    pub reports: ReportFiles,
+    /// How progress is shown.
+    pub form: Form,
+    /// How long it may take.
+    pub wall: &'a WallArgs,
     /// Check everything, show the plan and stop.
     pub dry_run: bool,
 }
@@ -119,13 +131,14 @@ pub struct Showing<'a> {
 ///
 /// # Errors
 /// What is wrong with data, models or files; an interrupt.
-pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
-    let Running { suite, baseline, engine, cache, keep_outputs, label } = what;
-    let signals = Signals::listen()?;
-    let progress = RunProgress::start(how.quiet || how.dry_run);
+pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
+    let Running { suite, baseline, engine, cache, keep_outputs, label, resume } = what;
+    let signals = Signals::listen(how.wall)?;
+    let progress = RunProgress::start(if how.dry_run { Form::Quiet } else { how.form });
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
     let watch = Watch { event: &event, stop: &stop };
     let checked = check(suite, None, watch)?;
+    let about = checked.about(label, keep_outputs)?;
     if how.dry_run {
         terminal::show(&plan(&checked)?)?;
         return Ok(Concluded { exit: Exit::Passed, folder: None });
@@ -134,6 +147,23 @@ pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
     let memo = cache.as_ref().map(CacheFolder::memo);
     let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
     let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
+    let wanted = resume::Wanted {
+        about: &about,
+        models: &models,
+        keeps_journal: checked.keeps_journal(),
+        store: how.store,
+        baseline: &baseline,
+        engine: &engine,
+        quiet: how.form.is_quiet(),
+    };
+    let resume = match progress.aside(|| resume.start(&wanted))? {
+        Start::Anew => None,
+        Start::On(journal) => Some(*journal),
+        Start::Not(exit, folder) => {
+            how.reports.left(folder.as_deref());
+            return Ok(Concluded { exit, folder });
+        }
+    };
     // A baseline without answers gives no drafts; nothing else depends on them. Where a gate asks how fast the model is, answers
     // that are known already must not help it.
     let timed = checked.suite.plan.gates.iter().any(Gate::times);
@@ -142,8 +172,8 @@ pub fn carry_out(what: Running<'_>, how: &Showing<'_>) -> Result<Concluded> {
     let drafts = answers.and_then(|answers| Recorded::open(answers.path(), watch).ok());
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let runs = how.store.runs();
-    let mut finished = execute(Job { checked, models, engine, drafts, cache, runs, keep_outputs, watch })?;
-    finished.manifest.label = label;
+    let mut finished = execute(Job { checked, models, engine, drafts, cache, runs, about, resume, watch })?;
+    finished.manifest.baseline = baseline.run_id();
     progress.end();
     conclude(finished, &baseline, how.reports, how.store)
 }

@@ -1,72 +1,86 @@
-//! How a run looks on standard error: a bar on a terminal, a few plain lines elsewhere, nothing when quiet.
+//! How a run looks on standard error: its events, counted and shown in the form that was asked for.
 
-use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::figures::Figures;
+use super::progress_args::Form;
+use super::rate::Rate;
+use super::resume::call_again;
+use super::screen::Screen;
 use crate::run::{Event, Phase};
-
-/// How often a plain line appears while cases are answered.
-const PLAIN_EVERY: Duration = Duration::from_secs(10);
-/// How often the bar's figures change.
-const BAR_EVERY: Duration = Duration::from_millis(100);
 
 /// Shows events.
 pub struct RunProgress {
-    state: Option<Mutex<State>>,
+    state: Mutex<State>,
 }
 
 struct State {
-    bar: Option<ProgressBar>,
+    screen: Screen,
+    /// When answering began; before that, when all began.
     began: Instant,
-    shown: Instant,
+    /// What is counted: answers, and once they are all there, scores.
+    phase: Phase,
     total: Option<u64>,
+    /// Cases of the journal.
+    resumed: u64,
     answered: u64,
     cached: u64,
     prompt_tokens: u64,
     generated_tokens: u64,
     scored: u64,
     errored: u64,
+    /// How far a run came that stopped, until something else says so.
+    stopped: Option<String>,
+    /// Cases answered, without those of the journal.
+    cases: Rate,
+    tokens: Rate,
 }
 
 impl RunProgress {
-    /// Shows from now on, or never.
-    pub fn start(quiet: bool) -> Self {
-        let now = Instant::now();
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(ProgressBar::new_spinner);
-        if let Some(bar) = &bar {
-            bar.enable_steady_tick(BAR_EVERY);
-        }
+    /// Shows from now on.
+    pub fn start(form: Form) -> Self {
         let state = State {
-            bar,
-            began: now,
-            shown: now,
+            screen: Screen::new(form),
+            began: Instant::now(),
+            phase: Phase::Answer,
             total: None,
+            resumed: 0,
             answered: 0,
             cached: 0,
             prompt_tokens: 0,
             generated_tokens: 0,
             scored: 0,
             errored: 0,
+            stopped: None,
+            cases: Rate::default(),
+            tokens: Rate::default(),
         };
-        Self { state: (!quiet).then(|| Mutex::new(state)) }
+        Self { state: Mutex::new(state) }
     }
 
     /// Takes in an event.
     pub fn see(&self, event: Event) {
-        if let Some(Ok(mut state)) = self.state.as_ref().map(Mutex::lock) {
+        if let Ok(mut state) = self.state.lock() {
             state.see(event);
+        }
+    }
+
+    /// Does something that may write lines, with the bar out of the way.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        match self.state.lock() {
+            Ok(state) => state.screen.aside(work),
+            Err(_) => work(),
         }
     }
 
     /// Takes the bar away.
     pub fn end(&self) {
-        if let Some(Ok(state)) = self.state.as_ref().map(Mutex::lock)
-            && let Some(bar) = &state.bar
-        {
-            bar.finish_and_clear();
+        if let Ok(mut state) = self.state.lock() {
+            state.screen.clear();
+            if let Some(text) = state.stopped.take() {
+                state.screen.tell(&text);
+            }
         }
     }
 }
@@ -80,86 +94,101 @@ impl Drop for RunProgress {
 impl State {
     fn see(&mut self, event: Event) {
         match event {
-            Event::Began { phase: Phase::Answer, cases } => {
-                (self.total, self.began, self.shown) = (cases, Instant::now(), Instant::now());
-                if let Some(bar) = &self.bar {
-                    bar.set_length(cases.unwrap_or(0));
-                    bar.set_style(style("{spinner} answer [{bar:24}] {pos}/{len} {msg}"));
-                    bar.set_message("");
+            Event::Began { phase, cases } => {
+                if phase == Phase::Answer {
+                    (self.total, self.began) = (cases, Instant::now());
+                } else if phase == Phase::Sort {
+                    // By now all is scored.
+                    let now = self.began.elapsed();
+                    self.screen.show_last(&self.figures(now), now);
                 }
+                self.screen.began(phase.name(), cases);
             }
-            Event::Began { phase, .. } => self.spin(phase.name()),
-            Event::Loading { role } => match &self.bar {
-                Some(_) => self.spin(&format!("load the {role}")),
-                None => say!("load: {role}"),
-            },
+            Event::Loading { role } => self.screen.loading(role),
+            Event::Resumed { cases } => {
+                self.resumed = cases;
+                self.screen.resumed(cases);
+            }
             Event::Answered { cases, cached, prompt_tokens, generated_tokens } => {
                 (self.answered, self.cached) = (cases, cached);
                 (self.prompt_tokens, self.generated_tokens) = (prompt_tokens, generated_tokens);
-                self.show();
+                let now = self.began.elapsed();
+                self.cases.note(now, cases);
+                self.tokens.note(now, prompt_tokens + generated_tokens);
+                self.show(now);
             }
             Event::Scored { cases, passed: _, errored } => {
                 (self.scored, self.errored) = (cases, errored);
-                self.show();
+                self.show(self.began.elapsed());
             }
-            Event::Ended { phase: Phase::Answer, seconds } => self.answered(seconds),
-            Event::Ended { .. } => {}
-            Event::Noted { text } => self.line(&format!("note: {text}")),
+            Event::Ended { phase, seconds, complete } => {
+                if phase == Phase::Answer {
+                    let now = self.began.elapsed();
+                    self.screen.show_last(&self.figures(now), now);
+                }
+                self.screen.ended(phase.name(), seconds, complete);
+                if phase == Phase::Answer {
+                    self.answered(seconds, complete);
+                    self.phase = Phase::Score;
+                    self.screen.spin(Phase::Score.name());
+                }
+            }
+            Event::Unfinished { run_id, finished } => {
+                self.stopped = None;
+                let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
+                let kept = if finished > 0 { format!("{finished}{of} cases") } else { "encoded texts".into() };
+                let again = call_again(Some(&run_id));
+                self.screen.aside(|| say!("unfinished: run {run_id} keeps {kept}; `{again}` goes on with it"));
+            }
+            Event::Noted { text } => self.screen.note(&text),
         }
     }
 
-    fn spin(&self, what: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_style(style("{spinner} {msg}"));
-            bar.set_message(what.to_owned());
+    fn done(&self) -> u64 {
+        self.resumed + self.answered
+    }
+
+    fn figures(&self, now: Duration) -> Figures {
+        let answering = self.phase == Phase::Answer;
+        let done = if answering { self.done() } else { self.scored };
+        let left = self.total.filter(|_| answering).map(|total| total.saturating_sub(done));
+        // Some cases of the journal were scored before, too; how many, nobody tells.
+        let total = self.total.filter(|_| answering || self.resumed == 0);
+        Figures {
+            event: "progress",
+            phase: self.phase.name(),
+            unit: "cases",
+            done,
+            total,
+            cached: self.cached,
+            scored: Some(self.scored),
+            errored: self.errored,
+            prompt_tokens: self.prompt_tokens,
+            generated_tokens: self.generated_tokens,
+            tokens_per_second: self.tokens.per_second(now).filter(|_| answering),
+            eta: left.and_then(|left| self.cases.eta(now, left)),
+            elapsed: now.as_secs_f64(),
         }
     }
 
-    fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say!("{text}")),
-            None => say!("{text}"),
+    fn show(&mut self, now: Duration) {
+        if self.screen.due(now) {
+            self.screen.show(&self.figures(now), now);
         }
     }
 
-    /// Tokens a second of the answering phase; nothing where there are none (recorded answers).
-    fn rate(&self) -> Option<String> {
-        let tokens = self.prompt_tokens + self.generated_tokens;
-        let seconds = self.began.elapsed().as_secs_f64().max(1e-3);
-        (tokens > 0).then(|| format!("{:.0} tokens/s", tokens as f64 / seconds))
-    }
-
-    /// What is left if the rest goes as the cases before; nothing before the first.
-    fn eta(&self) -> Option<String> {
-        let left = self.total?.saturating_sub(self.answered);
-        let each = self.began.elapsed().as_secs_f64() / self.answered as f64;
-        (self.answered > 0).then(|| format!("ETA {}", duration(each * left as f64)))
-    }
-
-    fn message(&self) -> String {
-        let errors = (self.errored > 0).then(|| format!("{} errors", self.errored));
-        let parts = [self.rate(), Some(format!("{} scored", self.scored)), errors, self.eta()];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    }
-
-    fn show(&mut self) {
-        let every = if self.bar.is_some() { BAR_EVERY } else { PLAIN_EVERY };
-        if self.shown.elapsed() < every {
+    /// The line that says what was answered; of a run that stopped, how far it came.
+    fn answered(&mut self, seconds: f64, complete: bool) {
+        let done = self.done();
+        let journal = match self.resumed {
+            0 => String::new(),
+            resumed => format!(", {resumed} of them from the journal"),
+        };
+        if !complete {
+            let of = self.total.map_or_else(String::new, |total| format!(" of {total}"));
+            self.stopped = (done > 0).then(|| format!("stopped after {done}{of} cases{journal}"));
             return;
         }
-        self.shown = Instant::now();
-        match (&self.bar, self.total) {
-            (Some(bar), _) => {
-                bar.set_position(self.answered);
-                bar.set_message(self.message());
-            }
-            (None, Some(total)) => say!("answer: {}/{total} cases, {}", self.answered, self.message()),
-            (None, None) => {}
-        }
-    }
-
-    fn answered(&self, seconds: f64) {
-        let cases = self.total.unwrap_or(self.answered);
         let tokens = match self.generated_tokens {
             0 => String::new(),
             generated => format!(
@@ -172,32 +201,37 @@ impl State {
             0 => String::new(),
             cached => format!(", {cached} of them from the cache"),
         };
-        self.line(&format!("answered {cases} cases in {seconds:.2} s{cached}{tokens}"));
-        self.spin("score");
+        let cases = self.total.unwrap_or(done);
+        self.screen.tell(&format!("answered {cases} cases in {seconds:.2} s{journal}{cached}{tokens}"));
     }
-}
-
-/// Seconds as `45 s`, `3 min 20 s` or `2 h 5 min`.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, min, s) => format!("{min} min {s} s"),
-        (h, min, _) => format!("{h} h {min} min"),
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars("=> ").tick_chars("-\\|/ ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::*;
 
     #[test]
-    fn durations_read_well() {
-        assert_eq!([duration(0.4), duration(200.0), duration(7500.0)], ["0 s", "3 min 20 s", "2 h 5 min"]);
+    fn cases_of_the_journal_are_done_but_say_nothing_of_the_speed() {
+        let progress = RunProgress::start(Form::Quiet);
+        progress.see(Event::Resumed { cases: 40 });
+        progress.see(Event::Began { phase: Phase::Answer, cases: Some(100) });
+        progress.see(Event::Answered { cases: 30, cached: 1, prompt_tokens: 300, generated_tokens: 60 });
+        progress.see(Event::Scored { cases: 20, passed: 12, errored: 2 });
+        let state = progress.state.lock().unwrap();
+        let figures = state.figures(Duration::from_secs(10));
+        assert_eq!((figures.phase, figures.done, figures.total), ("answer", 70, Some(100)));
+        assert_eq!((figures.scored, figures.errored, figures.cached), (Some(20), 2, 1));
+        assert_eq!((figures.tokens_per_second, figures.eta), (Some(36.0), Some(10.0)));
+    }
+
+    #[test]
+    fn scores_are_counted_once_the_answers_are_there() {
+        let progress = RunProgress::start(Form::Quiet);
+        progress.see(Event::Began { phase: Phase::Answer, cases: Some(100) });
+        progress.see(Event::Answered { cases: 100, cached: 0, prompt_tokens: 0, generated_tokens: 0 });
+        progress.see(Event::Ended { phase: Phase::Answer, seconds: 1.0, complete: true });
+        progress.see(Event::Scored { cases: 90, passed: 0, errored: 0 });
+        let figures = progress.state.lock().unwrap().figures(Duration::from_secs(10));
+        assert_eq!((figures.phase, figures.done, figures.eta), ("score", 90, None));
     }
 }

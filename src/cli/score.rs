@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use super::conclude::conclude;
 use super::engine_args::EngineArgs;
-use super::form::ReportArgs;
+use super::input::Input;
+use super::progress_args::{Form, ProgressArgs};
+use super::report_files::ReportArgs;
+use super::resume::{self, ResumeArgs, Start};
 use super::run::{encoders, plan, wanted};
 use super::run_progress::RunProgress;
-use super::signals::Signals;
+use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, terminal};
@@ -45,35 +48,59 @@ pub struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     reports: ReportArgs,
-    /// No progress.
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    resume: ResumeArgs,
+    #[command(flatten)]
+    wall: WallArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    args.reports.check()?;
+    let form = args.progress.begin();
+    let reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "score --responses FILE", &args.store)?;
     let label = args.label.checked()?;
     let engine = args.engine.apply()?;
     let suite = Suite::load(&path, &args.overrides.overrides()?, Purpose::Score)?;
     let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
-    let signals = Signals::listen()?;
-    let progress = RunProgress::start(args.quiet || args.dry_run);
+    let signals = Signals::listen(&args.wall)?;
+    let progress = RunProgress::start(if args.dry_run { Form::Quiet } else { form });
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
     let watch = Watch { event: &event, stop: &stop };
-    let recorded = Recorded::open(&args.responses, watch)?;
+    let name = Input::name(&args.responses);
+    let recorded = match Input::open(&args.responses, &signals)? {
+        Input::File(file) => Recorded::of_file(file, &name, watch)?,
+        Input::Stream(stream) => Recorded::of_stream(stream, &name, watch)?,
+    };
     let checked = check(suite, Some(Answers { recorded, allow_extra: args.allow_extra }), watch)?;
     if args.dry_run {
         terminal::show(&plan(&checked)?)?;
         return Ok(Exit::Passed);
     }
     let models = encoders(&checked, None)?;
-    let keep_outputs = !args.no_outputs;
-    let (drafts, cache) = (None, None);
-    let mut finished =
-        execute(Job { checked, models, engine, drafts, cache, runs: store.runs(), keep_outputs, watch })?;
-    finished.manifest.label = label;
+    let about = checked.about(label, !args.no_outputs)?;
+    let wanted = resume::Wanted {
+        about: &about,
+        models: &models,
+        keeps_journal: checked.keeps_journal(),
+        store: &store,
+        baseline: &baseline,
+        engine: &engine,
+        quiet: form.is_quiet(),
+    };
+    let resume = match progress.aside(|| args.resume.start(&wanted))? {
+        Start::Anew => None,
+        Start::On(journal) => Some(*journal),
+        Start::Not(exit, folder) => {
+            reports.left(folder.as_deref());
+            return Ok(exit);
+        }
+    };
+    let (drafts, cache, runs) = (None, None, store.runs());
+    let mut finished = execute(Job { checked, models, engine, drafts, cache, runs, about, resume, watch })?;
+    finished.manifest.baseline = baseline.run_id();
     progress.end();
-    Ok(conclude(finished, &baseline, &args.reports, &store)?.exit)
+    Ok(conclude(finished, &baseline, reports, &store)?.exit)
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::suite_args::suite_path;
+use super::terminal;
 use crate::compare::Without;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::history::{Checkout, Current, REPAIR, Store, Workspace, project_of_suite};
-use crate::record::{Manifest, RunReader};
+use crate::record::{Manifest, RunId, RunReader};
 use crate::rule::{BaselineNames, DeviceClass};
 use crate::suite::{Overrides, Purpose, Suite};
 
@@ -162,8 +163,12 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// A summary that cannot be read.
     pub fn of_run(run: &'a RunReader, (names, class): (&'a BaselineNames, DeviceClass)) -> Result<Self> {
-        let Manifest { suite, plan, .. } = run.manifest();
-        let recorded = run.summary()?.verdict.and_then(|verdict| verdict.baseline);
+        let Manifest { suite, plan, baseline, .. } = run.manifest();
+        let recorded = match baseline {
+            Some(id) => Some(id.to_string()),
+            // Older records say it in their verdict.
+            None => run.summary()?.verdict.and_then(|verdict| verdict.baseline),
+        };
         Ok(Self { suite, names, class, by_call: false, plan: plan.clone(), recorded })
     }
 }
@@ -176,11 +181,23 @@ pub struct Chosen {
     pub without: Without,
     /// The name under which one was looked for, where there is one.
     pub name: Option<String>,
+    /// What to give `karat gate` so that it chooses the same, as a shell takes it, with a blank before each word.
+    pub options: String,
 }
 
 impl Chosen {
     fn without(without: Without, name: Option<&str>) -> Self {
-        Self { run: None, without, name: name.map(str::to_owned) }
+        Self { run: None, without, name: name.map(str::to_owned), options: String::new() }
+    }
+
+    /// This run, by this name.
+    pub fn with(run: RunReader, name: &str) -> Self {
+        Self { run: Some(run), without: Without::NotYet, name: Some(name.to_owned()), options: String::new() }
+    }
+
+    /// The accepted run's id.
+    pub fn run_id(&self) -> Option<RunId> {
+        self.run.as_ref().map(|run| run.manifest().run_id.clone())
     }
 }
 
@@ -192,6 +209,22 @@ impl BaselineArgs {
     /// # Errors
     /// A name or folder of the call that does not exist; a record of a newer version; a folder that cannot be read.
     pub fn open(&self, folders: &StoreArgs, store: &Store, wanted: &Wanted<'_>) -> Result<Chosen> {
+        Ok(Chosen { options: self.options(), ..self.choose(folders, store, wanted)? })
+    }
+
+    /// Whether the call says with which baseline to compare, in place of the suite.
+    pub fn is_overridden(&self) -> bool {
+        self.no_baseline || self.baseline.is_some()
+    }
+
+    fn options(&self) -> String {
+        let name = self.baseline.as_ref().map(|name| format!(" --baseline {}", terminal::argument(name.as_ref())));
+        let flags = [(self.no_baseline, " --no-baseline"), (self.require_baseline, " --require-baseline")];
+        let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned());
+        name.into_iter().chain(flags).collect()
+    }
+
+    fn choose(&self, folders: &StoreArgs, store: &Store, wanted: &Wanted<'_>) -> Result<Chosen> {
         if self.no_baseline {
             return Ok(Chosen::without(Without::NotAsked, None));
         }
@@ -232,7 +265,7 @@ impl BaselineArgs {
             Current::None => {
                 let opened = open_run(&store.clone().into(), Some(suite), name);
                 let Opened { run, .. } = opened.map_err(|e| e.context("open the baseline"))?;
-                Ok(Chosen { run: Some(run), without: Without::NotYet, name: Some(name.to_owned()) })
+                Ok(Chosen::with(run, name))
             }
         }
     }
@@ -333,7 +366,7 @@ fn is_part_of_baselines(folder: &Path) -> bool {
 /// The accepted run, if its files are what its manifest says.
 fn verified(folder: &Path, name: &str) -> Result<Chosen> {
     match RunReader::open(folder) {
-        Ok(run) => Ok(Chosen { run: Some(run), without: Without::NotYet, name: Some(name.to_owned()) }),
+        Ok(run) => Ok(Chosen::with(run, name)),
         // Another version, or a folder that may be readable later, is no finding about the run.
         Err(error) if matches!(error.kind(), Kind::Newer | Kind::Environment) => {
             Err(error.context("open the baseline"))

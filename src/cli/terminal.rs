@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::report::terminal::Style;
@@ -12,10 +15,38 @@ macro_rules! say {
     ($($text:tt)*) => { $crate::cli::terminal::tell(format_args!($($text)*)) };
 }
 
-/// Writes a line to standard error in one piece; see `say!`.
+/// Whether standard error carries JSON objects and nothing else.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on standard error carries JSON objects and nothing else.
+pub fn tell_in_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`tell_in_json`] was called.
+pub fn tells_in_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Writes a line to standard error in one piece, as a `note` where it carries JSON; see `say!`.
 pub fn tell(text: std::fmt::Arguments<'_>) {
-    let line = format!("{text}\n");
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    match tells_in_json() {
+        true => {
+            let text = text.to_string();
+            tell_object(&json!({"event": "note", "text": text.strip_prefix("note: ").unwrap_or(&text)}));
+        }
+        false => write_line(&text.to_string()),
+    }
+}
+
+/// Writes a JSON object to standard error.
+pub fn tell_object(object: &Value) {
+    write_line(&object.to_string());
+}
+
+/// Writes a line to standard error in one piece, as far as it goes.
+fn write_line(line: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 /// How the report is shown on standard output: as wide as the terminal, and coloured only there.
@@ -33,6 +64,9 @@ pub fn style() -> Style {
 }
 
 /// Writes a result to standard output. A reader that has gone away is no error.
+///
+/// # Errors
+/// It cannot be written for another reason: a full disk.
 pub fn show(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -40,6 +74,7 @@ pub fn show(text: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
+
 /// A path as an argument of a shell, quoted where it must be.
 pub fn argument(path: &Path) -> String {
     let text = path.to_string_lossy();

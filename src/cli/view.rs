@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::conclude::{baseline_of, judged};
 use super::form::{Told, html};
 use super::lines::Output;
-use super::signals::Signals;
+use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted};
 use super::{Exit, terminal};
 use crate::compare::Without;
@@ -51,6 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
+    let out = args.out.as_deref().map(Output::open).transpose()?;
     let Opened { run, store } = args.store.place(args.suite.as_deref())?.open(&args.run)?;
     let manifest = run.manifest();
     let (names, class) = baseline_of(manifest);
@@ -61,8 +62,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let (base, without) = if itself { (None, Without::NotAsked) } else { (base, without) };
     let judged = judged(base.as_ref(), &without, &run)?;
     let page = html(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
-    if let Some(out) = &args.out {
-        let mut output = Output::open(out)?;
+    if let Some(mut output) = out {
         output.bytes(&page)?;
         output.close()?;
         return Ok(Exit::Passed);
@@ -79,7 +79,7 @@ fn serve(page: &[u8], args: &Args) -> Result<Exit> {
     let path = format!("/{}", token()?);
     let address = format!("http://{host}{path}");
     terminal::show(&format!("{address}\n"))?;
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(&WallArgs::default())?;
     if !args.no_open && open::that_detached(&address).is_err() {
         say!("note: no browser could be opened; the address is above");
     }

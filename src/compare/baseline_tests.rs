@@ -5,7 +5,9 @@ use serde_json::json;
 use super::comparison::tests::{line, manifest};
 use super::*;
 use crate::dataset::Kind;
-use crate::record::{BASELINE_DRAFTS, Decision, Manifest, Outcome, Performance, ResultLine, Selected, summarise};
+use crate::record::{
+    BASELINE_DRAFTS, Decision, Manifest, Outcome, Performance, RESUMED, ResultLine, Selected, summarise,
+};
 use crate::rule::Gate;
 
 /// The verdict over two runs with one gate on `golden.match`, and their comparison.
@@ -139,27 +141,33 @@ fn a_run_against_itself_is_not_compared() {
 }
 
 #[test]
-fn answers_that_the_baseline_foretold_measure_no_speed() {
+fn answers_that_were_foretold_or_taken_from_a_journal_measure_no_speed() {
     let (one, two) = (manifest(1), manifest(2));
     let run = || named(0, 10, true).collect::<Vec<_>>();
-    let ask = |metric: &str, drafted: u64| {
+    let ask = |metric: &str, counter: &str, known: u64| {
         let performance = Performance {
             wall_seconds: 2.0,
             tokens_per_second: Some(200.0),
             peak_memory_bytes: Some(1_000),
-            counters: [(BASELINE_DRAFTS.to_owned(), drafted)].into(),
+            counters: [(counter.to_owned(), known)].into(),
             ..Performance::default()
         };
         let gate = Gate { metric: format!("performance.{metric}"), min: Some(1.0), ..Gate::default() };
         judged(gate, (&one, run()), (&two, run()), &performance).0.rules.pop().unwrap()
     };
     for speed in ["tokens_per_second", "wall_seconds"] {
-        assert_eq!(ask(speed, 0).outcome, Outcome::Passed, "{speed}");
-        let open = ask(speed, 7);
-        assert_eq!(open.outcome, Outcome::Inconclusive, "{speed}");
-        assert!(open.reason.contains("drafts of 7: repeat it with --no-drafts"), "{}", open.reason);
+        let told = [BASELINE_DRAFTS, RESUMED[0], RESUMED[1], RESUMED[2]].into_iter().zip(
+            std::iter::once("drafts of 7: repeat it with --no-drafts")
+                .chain(std::iter::repeat("took 7 answers from its journal: repeat it without --resume")),
+        );
+        for (counter, why) in told {
+            assert_eq!(ask(speed, counter, 0).outcome, Outcome::Passed, "{speed}");
+            let open = ask(speed, counter, 7);
+            assert_eq!(open.outcome, Outcome::Inconclusive, "{speed}");
+            assert!(open.reason.contains(why), "{}", open.reason);
+        }
     }
-    assert_eq!(ask("peak_memory_bytes", 7).outcome, Outcome::Passed);
+    assert_eq!(ask("peak_memory_bytes", BASELINE_DRAFTS, 7).outcome, Outcome::Passed);
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl Measured {
     }
 }
 
-/// A figure of one run, or why it was not measured, behind "the run" or "the baseline". An answer from the cache cost nothing,
+/// A figure of one run, or why it was not measured, behind "the run" or "the baseline". An answer from the cache or from a journal cost nothing,
 /// one that its draft foretold little: neither says what answers cost.
 pub(super) fn measure(
     figure: Operational,
@@ -115,11 +115,12 @@ pub(super) fn measure(
         None => Err(why.to_owned()),
     };
     let counted = |name: &str| performance.counters.get(name).copied().unwrap_or(0);
-    let (cached, drafted) = (counted(CACHED), counted(BASELINE_DRAFTS));
-    let known = cached + drafted;
-    let from_cache = || match cached {
-        0 => format!("had the baseline's answers as drafts of {drafted}: repeat it with --no-drafts"),
-        _ => format!("took {cached} answers from the cache: repeat it with --no-cache"),
+    let (cached, drafted, resumed) = (counted(CACHED), counted(BASELINE_DRAFTS), performance.resumed());
+    let known = cached + drafted + resumed;
+    let from_cache = || match (resumed, cached) {
+        (0, 0) => format!("had the baseline's answers as drafts of {drafted}: repeat it with --no-drafts"),
+        (0, _) => format!("took {cached} answers from the cache: repeat it with --no-cache"),
+        _ => format!("was interrupted, and took {resumed} answers from its journal: repeat it without --resume"),
     };
     let computed = |value: Option<f64>, why: &str| if known > 0 { Err(from_cache()) } else { by_run(value, why) };
     let probe = performance.probe.as_ref().filter(|probe| !probe.cases.is_empty());

@@ -125,7 +125,7 @@ impl Costs {
         Self {
             tokens_per_case,
             seconds: Some(performance.wall_seconds).filter(|seconds| *seconds > 0.0),
-            cached: counter(CACHED),
+            cached: counter(CACHED) + performance.resumed(),
             drafted: counter(BASELINE_DRAFTS),
             memory_bytes: performance.peak_memory_bytes,
         }

@@ -7,7 +7,7 @@ use super::gate::Subject;
 use super::tally::VALUES;
 use super::{CompareOptions, Comparison, Method, Metric, Pair, pairs};
 use crate::error::Result;
-use crate::record::{ResultLine, RunReader, SealedRun, Summary, summarise};
+use crate::record::{ResultLine, RunReader, Summary, summarise};
 use crate::rule::Filter;
 
 /// Cases in order of dataset and id.
@@ -23,12 +23,6 @@ pub trait Cases {
 }
 
 impl Cases for RunReader {
-    fn lines(&self) -> Result<CaseLines<'_>> {
-        Ok(Box::new(Self::lines(self)?))
-    }
-}
-
-impl Cases for SealedRun {
     fn lines(&self) -> Result<CaseLines<'_>> {
         Ok(Box::new(Self::lines(self)?))
     }

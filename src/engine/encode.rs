@@ -1,4 +1,4 @@
-//! Embeddings and classifications of streams of texts, in input order.
+//! Embeddings and classifications of streams of texts, as they end.
 //!
 //! A thread of its own tokenizes ahead. Texts are taken in windows, sorted by length inside a window and packed into
 //! steps of a token budget; a text longer than the budget goes whole and alone. Texts beyond the model's limit are cut as
@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::backend::{Encoded, EncoderBackend};
 use super::candle::{self, EncoderSpec, Fingerprint, HeadKind, arch, unit_length};
+use super::guard::{caught, guarded};
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::request::{Classification, Embedding, Pooling, TextInput};
@@ -132,11 +133,12 @@ impl TextEncoder {
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }
 
-    /// Encodes a stream; `sink` gets values and cut tokens of each text, or why there are none, in input order.
+    /// Encodes a stream; `sink` gets values and cut tokens of each text, or why there are none, with the text's place in the
+    /// stream (from 0): windows in order, and in a window as steps end. `progress` is called behind the texts of a step.
     fn run(
         &mut self,
         inputs: impl Iterator<Item = Result<TextInput>> + Send,
-        mut sink: impl FnMut(Outcome) -> Result<()>,
+        mut sink: impl FnMut(u64, Outcome) -> Result<()>,
         mut progress: impl FnMut(&EncodeTotals) -> Result<()>,
     ) -> Result<EncodeTotals> {
         let backend = self.backend.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -146,11 +148,14 @@ impl TextEncoder {
             let (sender, receiver) = sync_channel(1);
             scope.spawn(move || {
                 let mut inputs = inputs;
+                // A text whose encoding panics has failed; an input that panics is an error, not an end.
+                let encode =
+                    |text: &TextInput| guarded("encode the text", || texts.encode(text)).and_then(|encoded| encoded);
                 loop {
-                    let read: Result<Vec<TextInput>> = inputs.by_ref().take(window).collect();
-                    let (last, encoded) = match read {
+                    let read = caught("read the input", || inputs.by_ref().take(window).collect());
+                    let (last, encoded) = match read.and_then(|read: Result<Vec<TextInput>>| read) {
                         Ok(read) if read.is_empty() => return,
-                        Ok(read) => (read.len() < window, Ok(read.par_iter().map(|t| texts.encode(t)).collect())),
+                        Ok(read) => (read.len() < window, Ok(read.par_iter().map(&encode).collect())),
                         Err(error) => (true, Err(error)),
                     };
                     if sender.send(encoded).is_err() || last {
@@ -158,11 +163,13 @@ impl TextEncoder {
                     }
                 }
             });
-            let mut totals = EncodeTotals::default();
-            windows(receiver, |encoded| {
-                let outcomes = encode_window(backend, &encoded, batch_tokens, &mut totals, &mut progress)?;
-                outcomes.into_iter().try_for_each(&mut sink)
-            })?;
+            let (mut totals, mut first) = (EncodeTotals::default(), 0);
+            for encoded in receiver {
+                let encoded: Window = encoded?;
+                let mut placed = |place: usize, outcome| sink(first + place as u64, outcome);
+                encode_window(backend, &encoded, batch_tokens, &mut totals, (&mut placed, &mut progress))?;
+                first += encoded.len() as u64;
+            }
             Ok(totals)
         })
     }
@@ -170,38 +177,41 @@ impl TextEncoder {
 
 type Window = Vec<Result<Encoded>>;
 
-fn windows(receiver: Receiver<Result<Window>>, mut f: impl FnMut(Window) -> Result<()>) -> Result<()> {
-    receiver.into_iter().try_for_each(|window| f(window?))
-}
+/// Who gets the outcomes of a window by place, and who is told of every step.
+type Told<'a> = (&'a mut dyn FnMut(usize, Outcome) -> Result<()>, &'a mut dyn FnMut(&EncodeTotals) -> Result<()>);
 
-/// Encodes one window, longest texts first; one outcome per text in the window's order.
+/// Encodes one window, longest texts first; what failed before comes first of all.
 fn encode_window(
     backend: &mut dyn EncoderBackend,
     encoded: &[Result<Encoded>],
     batch_tokens: usize,
     totals: &mut EncodeTotals,
-    progress: &mut dyn FnMut(&EncodeTotals) -> Result<()>,
-) -> Result<Vec<Outcome>> {
-    let mut outcomes: Vec<Outcome> =
-        encoded.iter().map(|text| text.as_ref().map(|_| Default::default()).map_err(Error::chain)).collect();
+    (sink, progress): Told<'_>,
+) -> Result<()> {
+    for (place, text) in encoded.iter().enumerate() {
+        if let Err(error) = text {
+            sink(place, Err(error.chain()))?;
+        }
+    }
     let mut order: Vec<(usize, &Encoded)> =
         encoded.iter().enumerate().filter_map(|(i, text)| Some((i, text.as_ref().ok()?))).collect();
     order.sort_by_key(|(index, text)| (std::cmp::Reverse(text.ids.len()), *index));
     for batch in batches(&order, batch_tokens) {
         let texts: Vec<&Encoded> = batch.iter().map(|(_, text)| *text).collect();
         for ((index, text), values) in batch.iter().zip(backend.encode(&texts)?) {
-            outcomes[*index] = match values.iter().all(|x| x.is_finite()) {
-                true => Ok((values, text.truncated)),
-                false => Err("compute vectors that are finite numbers".into()),
-            };
             totals.texts += 1;
             totals.tokens += text.ids.len() as u64;
             totals.truncated += u64::from(text.truncated > 0);
+            let outcome = match values.iter().all(|x| x.is_finite()) {
+                true => Ok((values, text.truncated)),
+                false => Err("compute vectors that are finite numbers".into()),
+            };
+            sink(*index, outcome)?;
         }
         totals.steps += 1;
         progress(totals)?;
     }
-    Ok(outcomes)
+    Ok(())
 }
 
 /// Cuts a list, longest first, into batches of at most `budget` tokens; a longer text makes a batch alone.
@@ -266,25 +276,26 @@ impl Embedder {
         Ok(Self { encoder, normalize: normalize || modules.normalize })
     }
 
-    /// Embeds a stream of texts; `sink` gets the vectors in input order.
+    /// Embeds a stream of texts; `sink` gets the vectors as they end, each with its text's place in the stream, from 0.
     ///
     /// # Errors
     /// An error of the stream, of `sink` or `progress`, or of the arithmetic as a whole.
     pub fn embed(
         &mut self,
         texts: impl Iterator<Item = Result<String>> + Send,
-        mut sink: impl FnMut(std::result::Result<Embedding, String>) -> Result<()>,
+        mut sink: impl FnMut(u64, std::result::Result<Embedding, String>) -> Result<()>,
         progress: impl FnMut(&EncodeTotals) -> Result<()>,
     ) -> Result<EncodeTotals> {
         let normalize = self.normalize;
         let inputs = texts.map(|text| text.map(|text| TextInput { text, text_pair: None }));
-        let answer = |outcome: Outcome| {
-            sink(outcome.map(|(mut vector, truncated_tokens)| {
+        let answer = |place, outcome: Outcome| {
+            let embedding = outcome.map(|(mut vector, truncated_tokens)| {
                 if normalize {
                     unit_length(&mut vector);
                 }
                 Embedding { vector, truncated_tokens }
-            }))
+            });
+            sink(place, embedding)
         };
         self.encoder.run(inputs, answer, progress)
     }
@@ -327,23 +338,24 @@ impl Classifier {
         &self.encoder.fingerprint
     }
 
-    /// Classifies a stream of texts; `sink` gets the answers in input order.
+    /// Classifies a stream of texts; `sink` gets the answers as they end, each with its text's place in the stream, from 0.
     ///
     /// # Errors
     /// As for [`Embedder::embed`].
     pub fn classify(
         &mut self,
         texts: impl Iterator<Item = Result<TextInput>> + Send,
-        mut sink: impl FnMut(std::result::Result<Classification, String>) -> Result<()>,
+        mut sink: impl FnMut(u64, std::result::Result<Classification, String>) -> Result<()>,
         progress: impl FnMut(&EncodeTotals) -> Result<()>,
     ) -> Result<EncodeTotals> {
         let (labels, multi_label) = (&self.labels, self.multi_label);
-        let answer = |outcome: Outcome| {
-            sink(outcome.map(|(logits, truncated_tokens)| {
+        let answer = |place, outcome: Outcome| {
+            let classification = outcome.map(|(logits, truncated_tokens)| {
                 let probabilities = probabilities(&logits, multi_label);
                 let scores = labels.iter().cloned().zip(probabilities).collect();
                 Classification { scores, logits, truncated_tokens }
-            }))
+            });
+            sink(place, classification)
         };
         self.encoder.run(texts, answer, progress)
     }

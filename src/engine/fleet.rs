@@ -1,12 +1,14 @@
 //! One workload over several backends, one for each card (data parallelism).
 //!
 //! Every backend has a scheduler and a thread of its own, with its own pages; requests go to whoever has least to do, and
-//! answers leave in input order. A row's bits depend on nothing but its own sequence, so who computes it decides speed only.
+//! answers leave as they end. A row's bits depend on nothing but its own sequence, so who computes it decides speed only.
+//! A thread that panics ends the run with an error.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::backend::Backend;
+use super::guard::caught;
 use super::scheduler::{Limits, Scheduler};
 use super::workload::{Exchange, Goal, Outcome, Totals, Work};
 use crate::error::{Error, Result};
@@ -29,7 +31,8 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn
             let (sender, requests) = channel();
             let mut counter = Counter { number, requests, reports: reports.clone() };
             let work = move || {
-                let totals = Scheduler::new(&mut **backend, limits).run(&mut counter);
+                let run = || Scheduler::new(&mut **backend, limits).run(&mut counter);
+                let totals = caught("compute on a card", run).and_then(|totals| totals);
                 // Nobody listens once the run has failed elsewhere.
                 drop(counter.reports.send((number, Report::Ended(totals))));
             };
@@ -39,14 +42,15 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn
         }
         // The schedulers hold what reports there will be: when all have ended, no more can come.
         drop(reports);
-        Fleet { lanes, received, window: limits.window.max(1), order: VecDeque::new() }.run(exchange)
+        let window = limits.window.max(1) as u64;
+        Fleet { lanes, received, window, read: 0, unanswered: BTreeSet::new() }.run(exchange)
     })
 }
 
 /// What a backend's scheduler tells.
 enum Report {
-    /// An answer; they come in the order of the backend's requests.
-    Done(Outcome),
+    /// The answer to its request of this number.
+    Done(u64, Outcome),
     /// What it did so far.
     Stepped(Totals),
     /// It has no more to do.
@@ -74,8 +78,8 @@ impl Exchange for Counter {
         })
     }
 
-    fn done(&mut self, outcome: Outcome) -> Result<()> {
-        self.tell(Report::Done(outcome))
+    fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
+        self.tell(Report::Done(index, outcome))
     }
 
     fn stepped(&mut self, totals: &Totals) -> Result<()> {
@@ -87,28 +91,27 @@ impl Exchange for Counter {
 struct Lane {
     /// `None` once there are no more requests.
     sender: Option<Sender<Asked>>,
-    /// Tokens that each unanswered request may take.
-    costs: VecDeque<u64>,
-    /// Their sum.
+    /// Requests it got.
+    sent: u64,
+    /// By its own numbers, whose requests are unanswered, and the tokens that each may take.
+    unanswered: BTreeMap<u64, (u64, u64)>,
+    /// Sum of those tokens.
     left: u64,
-    /// Answers whose turn it is not yet.
-    answers: VecDeque<Outcome>,
     totals: Totals,
 }
 
 impl Lane {
     fn new(sender: Sender<Asked>) -> Self {
-        let (costs, answers) = (VecDeque::new(), VecDeque::new());
-        Self { sender: Some(sender), costs, left: 0, answers, totals: Totals::default() }
+        Self { sender: Some(sender), sent: 0, unanswered: BTreeMap::new(), left: 0, totals: Totals::default() }
     }
 }
 
 struct Fleet {
     lanes: Vec<Lane>,
     received: Receiver<(usize, Report)>,
-    window: usize,
-    /// Whose each request is that is not answered yet.
-    order: VecDeque<usize>,
+    window: u64,
+    read: u64,
+    unanswered: BTreeSet<u64>,
 }
 
 impl Fleet {
@@ -122,20 +125,18 @@ impl Fleet {
             while let Some((number, report)) = told {
                 let lane = &mut self.lanes[number];
                 match report {
-                    Report::Done(outcome) => {
-                        lane.left -= lane.costs.pop_front().unwrap_or(0);
-                        lane.answers.push_back(outcome);
+                    Report::Done(own, outcome) => {
+                        let Some((index, cost)) = lane.unanswered.remove(&own) else {
+                            return Err(Error::internal("find the request of a card's answer"));
+                        };
+                        lane.left -= cost;
+                        self.unanswered.remove(&index);
+                        exchange.done(index, outcome)?;
                     }
                     Report::Stepped(totals) => (lane.totals, stepped) = (totals, true),
                     Report::Ended(totals) => lane.totals = totals?,
                 }
                 told = self.received.try_recv().ok();
-            }
-            while let Some(number) = self.order.front()
-                && let Some(outcome) = self.lanes[*number].answers.pop_front()
-            {
-                self.order.pop_front();
-                exchange.done(outcome)?;
             }
             if stepped {
                 exchange.stepped(&self.totals())?;
@@ -145,8 +146,10 @@ impl Fleet {
 
     /// Gives requests to whoever has least to do, as long as there are some and the window has room.
     fn hand_out(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
-        while self.order.len() < self.window && self.lanes.iter().any(|lane| lane.sender.is_some()) {
-            let idle = self.order.is_empty();
+        while self.read - self.unanswered.first().copied().unwrap_or(self.read) < self.window
+            && self.lanes.iter().any(|lane| lane.sender.is_some())
+        {
+            let idle = self.unanswered.is_empty();
             let Some(asked) = exchange.next(idle)? else {
                 if idle {
                     self.lanes.iter_mut().for_each(|lane| lane.sender = None);
@@ -157,9 +160,11 @@ impl Fleet {
             let Some((number, _)) = least else { return Ok(()) };
             let lane = &mut self.lanes[number];
             let cost = asked.as_ref().map_or(0, cost);
-            lane.costs.push_back(cost);
+            lane.unanswered.insert(lane.sent, (self.read, cost));
+            lane.sent += 1;
             lane.left += cost;
-            self.order.push_back(number);
+            self.unanswered.insert(self.read);
+            self.read += 1;
             // A lane that has failed no longer listens; what it failed of is among the reports.
             lane.sender.as_ref().map(|sender| sender.send(asked));
         }

@@ -1,10 +1,10 @@
-//! The generator: a decoder with its tokenizer, answering streams of requests in input order.
+//! The generator: a decoder with its tokenizer, answering streams of requests as their answers end.
 //!
 //! A thread of its own renders and tokenizes ahead of the arithmetic, and looks up what was computed before; the scheduler
 //! takes what is ready and new. Nothing is held beyond the window. With a cache that holds answers, weights are loaded when
 //! the first request comes whose answer it does not hold.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,6 +17,7 @@ use super::backend::Backend;
 use super::candle::{self, DecoderSpec, Fingerprint, arch};
 use super::draft::Draft;
 use super::fleet;
+use super::guard::{caught, guarded};
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
@@ -63,6 +64,7 @@ pub struct Timing {
 }
 
 /// A request on its way to the scheduler, or past it.
+#[derive(Default)]
 struct Prepared {
     work: Option<std::result::Result<Work, String>>,
     ticket: Ticket,
@@ -71,6 +73,8 @@ struct Prepared {
 /// What the answer needs to know of its request.
 #[derive(Default)]
 struct Ticket {
+    /// Its place in the input, from 0.
+    number: u64,
     prompt_tokens: usize,
     prompt_hash: String,
     /// Where the answer is kept.
@@ -132,21 +136,23 @@ impl Generator {
         &self.fingerprint
     }
 
-    /// Answers a stream of requests; `sink` gets the responses in input order, `progress` is called after each step and
-    /// may end the run with an error. A request that cannot be answered becomes a response that says why.
+    /// Answers a stream of requests; `sink` gets the responses as they end, each with the place of its request in the stream
+    /// (from 0), `progress` is called after each step, behind its responses, and may end the run with an error. A response is
+    /// less than a window ahead of the first one that is missing. A request that cannot be answered becomes a response that
+    /// says why.
     ///
     /// # Errors
     /// An error of the stream, of `sink` or `progress`, or of the arithmetic as a whole.
     pub fn generate(
         &mut self,
         requests: impl Iterator<Item = Result<Request>> + Send,
-        mut sink: impl FnMut(Response) -> Result<()>,
+        mut sink: impl FnMut(u64, Response) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let cache = self.cache.take();
         let (renderer, eos) = (self.renderer.clone(), self.eos.clone());
         let prepare = |request: Request| prepare(&renderer, &eos, cache.as_ref(), request);
-        let answer = |ticket, outcome| sink(respond(ticket, outcome, cache.as_ref()));
+        let answer = |ticket: Ticket, outcome| sink(ticket.number, respond(ticket, outcome, cache.as_ref()));
         let totals = self.run(requests, prepare, answer, progress);
         self.cache = cache;
         totals
@@ -166,7 +172,7 @@ impl Generator {
             }
             Ok(())
         };
-        let answered = self.generate(std::iter::once(Ok(request)), |_| Ok(()), progress);
+        let answered = self.generate(std::iter::once(Ok(request)), |_, _| Ok(()), progress);
         self.cache = cache;
         let (tokens, total) = (answered?.generated_tokens, began.elapsed());
         Ok(Timing { first_token: first.unwrap_or(total), total, tokens })
@@ -187,7 +193,7 @@ impl Generator {
     pub fn logprob(
         &mut self,
         questions: impl Iterator<Item = Result<Scored>> + Send,
-        mut sink: impl FnMut(std::result::Result<LogProb, String>) -> Result<()>,
+        mut sink: impl FnMut(u64, std::result::Result<LogProb, String>) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let renderer = self.renderer.clone();
@@ -196,9 +202,11 @@ impl Generator {
             let work = split.map(|s| Work { tokens: s.ids, goal: Goal::Score { from: s.from } });
             Prepared { work: Some(work), ticket: Ticket::default() }
         };
-        let answer = |_, outcome| match outcome {
-            Some(Outcome::Scored { logprob, tokens, greedy }) => sink(Ok(LogProb { logprob, tokens, greedy })),
-            Some(Outcome::Failed(reason)) => sink(Err(reason)),
+        let answer = |ticket: Ticket, outcome| match outcome {
+            Some(Outcome::Scored { logprob, tokens, greedy }) => {
+                sink(ticket.number, Ok(LogProb { logprob, tokens, greedy }))
+            }
+            Some(Outcome::Failed(reason)) => sink(ticket.number, Err(reason)),
             _ => Err(Error::internal("score a sequence")),
         };
         self.run(questions, prepare, answer, progress)
@@ -216,8 +224,7 @@ impl Generator {
         let (folder, weights, options) = (&self.folder, &mut self.weights, &self.options);
         std::thread::scope(|scope| {
             scope.spawn(move || feed(items, prepare, sender));
-            let (tickets, totals) = (VecDeque::new(), Totals::default());
-            let mut desk = Desk { receiver, window, first: None, tickets, answer, progress, cached: 0, totals };
+            let mut desk = Desk::new(receiver, window, answer, progress);
             desk.first = desk.next(true)?;
             if desk.first.is_some() {
                 desk.totals = fleet::run(weights.load(folder, options)?, limits(options), &mut desk)?;
@@ -251,28 +258,44 @@ fn limits(options: &EngineOptions) -> Limits {
     }
 }
 
-/// Prepares requests until there are none left or nobody listens any more.
+/// Prepares requests until there are none left or nobody listens any more. A request whose preparing panics has failed; an input
+/// that panics is an error, not an end.
 fn feed<T>(
-    items: impl Iterator<Item = Result<T>>,
+    mut items: impl Iterator<Item = Result<T>>,
     prepare: impl Fn(T) -> Prepared,
     sender: SyncSender<Result<Prepared>>,
 ) {
-    for item in items {
-        let failed = item.is_err();
-        if sender.send(item.map(&prepare)).is_err() || failed {
+    for number in 0.. {
+        let prepared = match caught("read the input", || items.next()) {
+            Ok(None) => return,
+            Ok(Some(Ok(item))) => {
+                let prepared = guarded("prepare the prompt", || prepare(item));
+                let failed = |error: Error| Prepared { work: Some(Err(error.chain())), ..Prepared::default() };
+                let Prepared { work, ticket } = prepared.unwrap_or_else(failed);
+                Ok(Prepared { work, ticket: Ticket { number, ..ticket } })
+            }
+            Ok(Some(Err(error))) | Err(error) => Err(error),
+        };
+        let failed = prepared.is_err();
+        if sender.send(prepared).is_err() || failed {
             return;
         }
     }
 }
 
-/// Takes prepared requests to the scheduler and outcomes back to whoever asked; known answers wait for their turn here.
+/// Takes prepared requests to the scheduler and outcomes back to whoever asked; known answers pass it by.
 struct Desk<A, P> {
     receiver: Receiver<Result<Prepared>>,
-    window: usize,
+    window: u64,
     /// The first work, which was waited for before there was a scheduler.
     first: Option<std::result::Result<Work, String>>,
-    /// In input order; the first one is not known, or it would be gone.
-    tickets: VecDeque<Ticket>,
+    /// By the scheduler's numbers.
+    tickets: HashMap<u64, Ticket>,
+    /// How much work the scheduler has got.
+    handed: u64,
+    /// Places in the input of what is not answered, and the next one.
+    unanswered: BTreeSet<u64>,
+    next: u64,
     answer: A,
     progress: P,
     /// Answers that were known.
@@ -286,17 +309,38 @@ where
     A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
     P: FnMut(&Totals) -> Result<()>,
 {
-    /// Gives the known answers whose turn it is.
-    fn release(&mut self) -> Result<()> {
-        while let Some(ticket) = self.tickets.pop_front_if(|ticket| ticket.known.is_some()) {
-            (self.answer)(ticket, None)?;
-            self.cached += 1;
-            if self.cached.is_multiple_of(LOOK) {
-                let totals = self.totals();
-                (self.progress)(&totals)?;
-            }
+    fn new(receiver: Receiver<Result<Prepared>>, window: usize, answer: A, progress: P) -> Self {
+        let (tickets, unanswered, totals) = (HashMap::new(), BTreeSet::new(), Totals::default());
+        let window = window.max(1) as u64;
+        Self {
+            receiver,
+            window,
+            first: None,
+            tickets,
+            handed: 0,
+            unanswered,
+            next: 0,
+            answer,
+            progress,
+            cached: 0,
+            totals,
+        }
+    }
+
+    /// Gives an answer that is known already.
+    fn release(&mut self, ticket: Ticket) -> Result<()> {
+        (self.answer)(ticket, None)?;
+        self.cached += 1;
+        if self.cached.is_multiple_of(LOOK) {
+            let totals = self.totals();
+            (self.progress)(&totals)?;
         }
         Ok(())
+    }
+
+    /// Whether the next request would be less than a window ahead of the oldest that is not answered.
+    fn has_room(&self) -> bool {
+        self.next - self.unanswered.first().copied().unwrap_or(self.next) < self.window
     }
 
     fn totals(&self) -> Totals {
@@ -313,28 +357,32 @@ where
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        // Whoever waits has nothing in flight: all known answers are out, and this loop ends with the requests.
-        while wait || self.tickets.len() < self.window {
+        // Whoever waits has nothing in flight: there is room, and this loop ends with the requests.
+        while wait || self.has_room() {
             let prepared = match wait {
                 true => self.receiver.recv().ok(),
                 false => self.receiver.try_recv().ok(),
             };
             let Some(Prepared { work, ticket }) = prepared.transpose()? else { return Ok(None) };
-            self.tickets.push_back(ticket);
-            match work {
-                Some(work) => return Ok(Some(work)),
-                None => self.release()?,
-            }
+            self.next = ticket.number + 1;
+            let Some(work) = work else {
+                self.release(ticket)?;
+                continue;
+            };
+            self.unanswered.insert(ticket.number);
+            self.tickets.insert(self.handed, ticket);
+            self.handed += 1;
+            return Ok(Some(work));
         }
         Ok(None)
     }
 
-    fn done(&mut self, outcome: Outcome) -> Result<()> {
-        let Some(ticket) = self.tickets.pop_front() else {
+    fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
+        let Some(ticket) = self.tickets.remove(&index) else {
             return Err(Error::internal("find the request of an answer"));
         };
-        (self.answer)(ticket, Some(outcome))?;
-        self.release()
+        self.unanswered.remove(&ticket.number);
+        (self.answer)(ticket, Some(outcome))
     }
 
     fn stepped(&mut self, totals: &Totals) -> Result<()> {
@@ -354,7 +402,7 @@ fn prepare(renderer: &Arc<Renderer>, eos: &[u32], cache: Option<&ResponseCache>,
     let stream = sampler::stream_key(options.seed, &request.key);
     let key = cache.and_then(|cache| cache.key(&ids, eos, options, stream).ok());
     let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
-    let ticket = Ticket { prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known };
+    let ticket = Ticket { number: 0, prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known };
     if ticket.known.is_some() {
         return Prepared { work: None, ticket };
     }
@@ -370,7 +418,7 @@ fn prepare(renderer: &Arc<Renderer>, eos: &[u32], cache: Option<&ResponseCache>,
 
 /// The response to a request: its known answer, or what came of computing it, which is kept.
 fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCache>) -> Response {
-    let Ticket { prompt_tokens, prompt_hash, key, known } = ticket;
+    let Ticket { number: _, prompt_tokens, prompt_hash, key, known } = ticket;
     let closed = match (known, outcome) {
         (Some(known), _) => Ok(known),
         (None, Some(Outcome::Generated { tokens, watcher })) => {

@@ -2,7 +2,8 @@
 //!
 //! A model folder brings its own programs along: templates for minijinja, decoders for tokenizers. Both crates panic on
 //! some of them (`''[::-1]`, a `Strip` decoder with `stop` on a token shorter than that), which must fail a case or a
-//! file, never the process. It guards calls into such crates only: a panic of karat's own is a bug and stays loud.
+//! file, never the process. [`guarded`] is for calls into such crates. A panic of karat's own is a bug and stays loud, but
+//! it must not let another thread wait for ever: [`caught`] makes it the error of the run.
 //! Templates that never end run out of [`FUEL`].
 //!
 //! What cannot be held back: a stack overflow, which a template brings about in minijinja by a namespace that holds
@@ -48,9 +49,25 @@ pub fn guarded<T>(task: &str, foreign: impl FnOnce() -> T) -> Result<T> {
     result.map_err(|panic| Error::input(task).caused_by(message(panic.as_ref())))
 }
 
+/// What `own` gives, or an internal error to `task`: a thread whose panic others would wait for. The message is printed as that
+/// of any panic.
+///
+/// # Errors
+/// `own` panicked.
+pub fn caught<T>(task: &str, own: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(own)).map_err(|panic| {
+        let error = Error::internal(task).caused_by(format!("panic: {}", text(panic.as_ref())));
+        error.with_hint("this is a bug of karat; please report it with the message above")
+    })
+}
+
 fn message(panic: &(dyn Any + Send)) -> String {
+    format!("panic in a library: {}", text(panic))
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic in a library: {}", text.unwrap_or("no message"))
+    text.unwrap_or("no message")
 }
 
 #[cfg(test)]
@@ -65,5 +82,7 @@ mod tests {
         assert!(error.chain().contains("index out of bounds"), "{}", error.chain());
         assert_eq!(guarded("look", || 7).unwrap(), 7);
         assert!(!QUIET.get());
+        let error = caught("look", || list[0]).unwrap_err();
+        assert!(error.kind() == crate::error::Kind::Internal && error.chain().contains("index out of bounds"));
     }
 }

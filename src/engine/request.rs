@@ -98,7 +98,7 @@ pub enum Finish {
 }
 
 /// One generated answer, or why there is none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
     /// The decoded answer without special tokens and without the stop string.
     pub text: String,

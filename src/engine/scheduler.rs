@@ -1,6 +1,6 @@
 //! Continuous batching over a workload known in advance.
 //!
-//! Work enters through a bounded window in input order and leaves in input order; inside the window the longest goes
+//! Work enters through a bounded window in input order and leaves as it ends; inside the window the longest goes
 //! first, so that the batch stays full to the end, and behind it what begins alike. A sequence is admitted when pages for
 //! its whole possible length are free, so that nothing is ever evicted; a finished one frees its pages for the next step.
 //! What a prompt has in common with an earlier one is not computed again (`pages`); while the earlier one is at it, the
@@ -74,11 +74,12 @@ pub struct Scheduler<'a> {
     running: Vec<Sequence>,
     /// Steps that were not read yet, the oldest first.
     flights: VecDeque<Flight>,
-    /// Answers that wait for an earlier one.
-    finished: BTreeMap<u64, Outcome>,
+    /// Answers that were not handed out yet.
+    finished: Vec<(u64, Outcome)>,
+    /// Work that was read and not answered.
+    unanswered: BTreeSet<u64>,
     pages: Pages,
     read: u64,
-    emitted: u64,
     exhausted: bool,
     turn: usize,
     totals: Totals,
@@ -105,10 +106,10 @@ impl<'a> Scheduler<'a> {
             waiting: BTreeMap::new(),
             running: Vec::new(),
             flights: VecDeque::new(),
-            finished: BTreeMap::new(),
+            finished: Vec::new(),
+            unanswered: BTreeSet::new(),
             pages: Pages::new(shape.pages, shape.page_tokens, limits.sharing),
             read: 0,
-            emitted: 0,
             exhausted: false,
             turn: 0,
             totals: Totals::default(),
@@ -140,28 +141,29 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             self.step()?;
-            exchange.stepped(&self.totals)?;
             self.emit(exchange)?;
+            exchange.stepped(&self.totals)?;
         }
     }
 
     /// Reads work until the window is full; waits for it only when there is nothing else to do.
     fn fill(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
-        while !self.exhausted && self.read - self.emitted < self.limits.window as u64 {
-            let idle = self.running.is_empty() && self.waiting.is_empty() && self.finished.is_empty();
+        while !self.exhausted && self.read - self.oldest() < self.limits.window as u64 {
+            let idle = self.unanswered.is_empty() && self.finished.is_empty();
             let Some(work) = exchange.next(idle)? else {
                 self.exhausted = idle;
                 return Ok(());
             };
             let index = self.read;
             self.read += 1;
+            self.unanswered.insert(index);
             match work.and_then(|work| self.check(work)) {
                 Ok(work) if work.is_answered() => {
                     let outcome = match work.goal {
                         Goal::Generate { watcher, .. } => Outcome::Generated { tokens: Vec::new(), watcher },
                         Goal::Score { .. } | Goal::Logits => Outcome::Scored { logprob: 0.0, tokens: 0, greedy: true },
                     };
-                    self.finished.insert(index, outcome);
+                    self.finished.push((index, outcome));
                 }
                 Ok(work) => {
                     self.pending.insert((Reverse(work.longest()), index));
@@ -171,7 +173,7 @@ impl<'a> Scheduler<'a> {
                     self.waiting.insert(index, work);
                 }
                 Err(reason) => {
-                    self.finished.insert(index, Outcome::Failed(reason));
+                    self.finished.push((index, Outcome::Failed(reason)));
                 }
             }
         }
@@ -375,7 +377,7 @@ impl<'a> Scheduler<'a> {
             let index = sequence.index;
             let (outcome, lease) = sequence.close(end);
             self.pages.give_back(lease);
-            self.finished.insert(index, outcome);
+            self.finished.push((index, outcome));
         }
         for part in self.flights.iter_mut().flat_map(|flight| &mut flight.parts) {
             part.place = part.place.and_then(|place| places[place]);
@@ -427,12 +429,17 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Hands out the answers whose turn it is.
+    /// The oldest work that is not answered; the next, where there is none.
+    fn oldest(&self) -> u64 {
+        self.unanswered.first().copied().unwrap_or(self.read)
+    }
+
+    /// Hands out the answers that there are.
     fn emit(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
-        while let Some(outcome) = self.finished.remove(&self.emitted) {
-            self.emitted += 1;
+        for (index, outcome) in self.finished.drain(..) {
+            self.unanswered.remove(&index);
             self.totals.finished += 1;
-            exchange.done(outcome)?;
+            exchange.done(index, outcome)?;
         }
         Ok(())
     }
@@ -445,5 +452,5 @@ impl<'a> Scheduler<'a> {
 pub fn run_all(backend: &mut dyn Backend, limits: Limits, work: Vec<Work>) -> Result<Vec<Outcome>> {
     let mut list = List::new(work);
     Scheduler::new(backend, limits).run(&mut list)?;
-    Ok(list.outcomes)
+    Ok(list.into_outcomes())
 }

@@ -260,8 +260,9 @@ proptest! {
             false => Box::new(Paper::new(pages)),
         };
         let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
-        prop_assert_eq!((totals.finished, list.outcomes.len()), (all.len() as u64, all.len()));
-        for (asked, outcome) in all.iter().zip(&list.outcomes) {
+        let outcomes = list.into_outcomes();
+        prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
+        for (asked, outcome) in all.iter().zip(&outcomes) {
             prop_assert_eq!(asked.right(), written(outcome), "{:?}", asked);
         }
     }
@@ -301,8 +302,8 @@ fn a_run_that_stops_finishes_what_it_began() {
             self.0.next(wait)
         }
 
-        fn done(&mut self, outcome: Outcome) -> Result<()> {
-            self.0.done(outcome)
+        fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
+            self.0.done(index, outcome)
         }
 
         fn stepped(&mut self, totals: &Totals) -> Result<()> {
@@ -345,6 +346,71 @@ fn a_card_that_fails_ends_the_run() {
     let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
     let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
     assert!(error.chain().contains("reach the card"), "{}", error.chain());
+}
+
+/// A backend that panics at its third step.
+struct Panicking(Paper);
+
+impl Backend for Panicking {
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        assert!(self.0.steps < 2, "the card burns");
+        self.0.step(step)
+    }
+}
+
+/// Other cards wait for requests meanwhile: the run must not wait for an answer that never comes.
+#[test]
+fn a_card_whose_thread_panics_ends_the_run() {
+    let asked = |first: u32| Asked { tokens: vec![first, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
+    let mut list = List::new((0..200).map(|i| asked(i % 5).work()).collect());
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Panicking(Paper::new(200)))];
+    let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
+    let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
+    assert!(error.chain().contains("the card burns"), "{}", error.chain());
+}
+
+/// An answer is handed out with the step in which it ends, whatever stands before it, and before the next step.
+#[test]
+fn answers_come_as_they_end() {
+    struct Order {
+        list: List,
+        /// By step, who had ended behind it.
+        ended: Vec<Vec<u64>>,
+        new: Vec<u64>,
+    }
+    impl Exchange for Order {
+        fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
+            self.list.next(wait)
+        }
+
+        fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
+            self.new.push(index);
+            self.list.done(index, outcome)
+        }
+
+        fn stepped(&mut self, totals: &Totals) -> Result<()> {
+            self.ended.push(std::mem::take(&mut self.new));
+            assert_eq!(totals.finished as usize, self.ended.concat().len());
+            Ok(())
+        }
+    }
+    // The first takes 24 steps, the others 5 each, one behind the other; one of them needs none.
+    let scored = |number| Asked { tokens: vec![1; 40], goal: 1, number, guess: Guess::Nothing };
+    let mut all: Vec<Work> = (0..5).map(|_| scored(0).work()).collect();
+    all.insert(2, Work { tokens: vec![1], goal: Goal::Score { from: 1 } });
+    all[0].tokens = [1, 2].repeat(95);
+    let limits = Limits { batch_tokens: 16, prefill_chunk: 8, max_seqs: 2, window: 99, sharing: false, drafts: false };
+    let mut order = Order { list: List::new(all), ended: Vec::new(), new: Vec::new() };
+    Scheduler::new(&mut Paper::new(100), limits).run(&mut order).unwrap();
+    let ended: Vec<u64> = order.ended.concat();
+    assert_eq!(ended.first(), Some(&2), "{ended:?}");
+    assert_eq!(ended.last(), Some(&0), "{ended:?}");
+    assert_eq!(order.ended.len(), 24);
+    assert!(order.ended[4].contains(&1) && order.ended[23].contains(&0), "{:?}", order.ended);
 }
 
 /// A backend that counts the rows it computes.

@@ -1,9 +1,11 @@
 //! What there is to do, what came of it, and who asks: what the scheduler takes and gives.
 
+use std::collections::BTreeMap;
+
 use super::answer::Closed;
 use super::draft::Draft;
 use super::request::Sampling;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Ends an answer: looks at every chosen token.
 pub trait Watcher: Send {
@@ -162,13 +164,14 @@ pub trait Exchange {
     /// What ends the whole run.
     fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>>;
 
-    /// An answer; called in input order.
+    /// The answer to the request that [`Exchange::next`] gave as number `index`, from 0. Answers come as they end, those of a step
+    /// before the next one is planned; the newest request is less than a window ahead of the oldest unanswered one.
     ///
     /// # Errors
     /// What ends the whole run.
-    fn done(&mut self, outcome: Outcome) -> Result<()>;
+    fn done(&mut self, index: u64, outcome: Outcome) -> Result<()>;
 
-    /// Called after each step.
+    /// Called after each step, behind its answers.
     ///
     /// # Errors
     /// What ends the whole run, such as an interruption.
@@ -178,12 +181,17 @@ pub trait Exchange {
 /// Work that is all there from the beginning, and what came of it.
 pub(super) struct List {
     work: std::vec::IntoIter<Work>,
-    pub outcomes: Vec<Outcome>,
+    outcomes: BTreeMap<u64, Outcome>,
 }
 
 impl List {
     pub fn new(work: Vec<Work>) -> Self {
-        Self { work: work.into_iter(), outcomes: Vec::new() }
+        Self { work: work.into_iter(), outcomes: BTreeMap::new() }
+    }
+
+    /// What came of it, in the order of the work.
+    pub fn into_outcomes(self) -> Vec<Outcome> {
+        self.outcomes.into_values().collect()
     }
 }
 
@@ -192,9 +200,11 @@ impl Exchange for List {
         Ok(self.work.next().map(Ok))
     }
 
-    fn done(&mut self, outcome: Outcome) -> Result<()> {
-        self.outcomes.push(outcome);
-        Ok(())
+    fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
+        match self.outcomes.insert(index, outcome) {
+            None => Ok(()),
+            Some(_) => Err(Error::internal("answer a request once")),
+        }
     }
 
     fn stepped(&mut self, _totals: &Totals) -> Result<()> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::{Acceptance, CURRENT, Current, RunEntry, Store, head, identity, log};
 use crate::error::{Error, Result};
 use crate::record::{
-    FileHasher, MANIFEST, Manifest, PROMPTS, RESULTS, RunId, RunReader, Summary, check_name, compress, packed,
-    sync_folder, write_atomically,
+    FileHasher, MANIFEST, Manifest, PROMPTS, REPORT, RESULTS, RunId, RunReader, Summary, VERDICT, check_name, compress,
+    packed, sync_folder, write_atomically,
 };
 
 /// What to do where nothing can be written.
@@ -212,9 +212,7 @@ fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Resu
         if !from.exists() || (compressed && [RESULTS, PROMPTS].contains(&name)) {
             compress(&from, &packed(&to))?;
         } else {
-            fs::copy(&from, &to).map_err(|e| Error::io("copy", &from, e))?;
-            let file = fs::File::open(&to).map_err(|e| Error::io("open", &to, e))?;
-            file.sync_all().map_err(|e| Error::io("write", &to, e))?;
+            copy_file(&from, &to)?;
         }
         // The source was verified before; what counts is what arrived.
         if let Some(entry) = manifest.files.get(name)
@@ -224,12 +222,28 @@ fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Resu
             return Err(Error::input(fragment).at(&from).with_hint("is the run still being written to?"));
         }
     }
+    // What was made from the record goes along, where it is about this one.
+    if run.verdict().is_ok_and(|verdict| verdict.is_some()) {
+        for name in [VERDICT, REPORT].into_iter().filter(|name| !manifest.files.contains_key(*name)) {
+            let from = run.folder().join(name);
+            if from.is_file() {
+                copy_file(&from, &partial.join(name))?;
+            }
+        }
+    }
     if RunReader::read_manifest(&partial)? != *manifest {
         return Err(Error::input(format!("copy `{MANIFEST}`: it changed meanwhile")).at(run.folder()));
     }
     sync_folder(&partial)?;
     fs::rename(&partial, target).map_err(|e| Error::io("create", target, e))?;
     sync_folder(folder)
+}
+
+/// Copies a file, durably.
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map_err(|e| Error::io("copy", from, e))?;
+    let file = fs::File::open(to).map_err(|e| Error::io("open", to, e))?;
+    file.sync_all().map_err(|e| Error::io("write", to, e))
 }
 
 /// Baselines are made for git, and git must not change their line ends: the hashes would no longer agree.

@@ -73,6 +73,11 @@ impl Store {
         Ok(found)
     }
 
+    /// The folders that hold the runs of a suite, or of each suite.
+    pub(super) fn suite_folders(&self, suite: Option<&str>) -> Result<Vec<PathBuf>> {
+        Ok(suites(&self.runs, suite)?.into_iter().map(|suite| self.runs.join(suite)).collect())
+    }
+
     /// Baselines of a suite, or of all suites, by suite and name.
     pub fn list_baselines(&self, suite: Option<&str>) -> Result<Vec<Baseline>> {
         let mut found = Vec::new();

@@ -148,6 +148,18 @@ impl Workspace {
         Ok(found)
     }
 
+    /// The folders that hold the runs of a suite, or of each suite.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn suite_folders(&self, suite: Option<&str>) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for store in self.run_stores() {
+            found.extend(store.suite_folders(suite)?);
+        }
+        Ok(found)
+    }
+
     /// Baselines of a suite, or of all suites, by suite and name.
     ///
     /// # Errors
@@ -348,14 +360,14 @@ fn ambiguous(suite: &str, folders: impl Iterator<Item = PathBuf>) -> Error {
 }
 
 /// Where the run that was recorded last is not there any more, no other is the latest. One that did not come to its end never
-/// was there: its unfinished folder is.
+/// was there: its unfinished folder or its journal is.
 fn refuse_lost(latest: &Path) -> Result<()> {
     let Some(folder) = latest.parent() else { return Ok(()) };
     let order = recorded_order(folder)?;
     let unfinished: Vec<String> = std::fs::read_dir(folder)
         .map_err(|e| Error::io("read", folder, e))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with('.') && name.ends_with(".partial"))
+        .filter(|name| name.starts_with('.') && (name.ends_with(".partial") || name.ends_with(".journal")))
         .collect();
     // A crash may cut the line, too.
     let begun = |id: &str| unfinished.iter().any(|name| name[1..].starts_with(id));

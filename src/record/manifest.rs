@@ -6,13 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{RESULTS, RunId, Summary, Verdict, check_name};
+use super::{RESULTS, RunId, Summary, check_name};
 use crate::dataset::Kind as Class;
 use crate::error::{Error, Kind, Result};
 
 /// The newest format that this karat writes and reads. A record has the lowest number that can hold it, so that one which uses
 /// nothing new keeps its bytes; readers refuse a newer number: a field they do not know could change what counts.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What the number of a format stands behind.
 const PREFIX: &str = "karat-run/";
@@ -26,8 +26,8 @@ fn spelled(format: u32) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// `karat-run/N`, N up to [`FORMAT`]: 2 where the run has a label, is partial, or its plan or verdict uses what format 1 does
-    /// not know (tiers, allowed errors, a third outcome, …); else 1.
+    /// `karat-run/N`, N up to [`FORMAT`]: 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
+    /// what format 1 does not know (tiers, allowed errors, …); else 1.
     pub format: String,
     /// Version of karat that wrote it.
     pub karat: String,
@@ -38,6 +38,10 @@ pub struct Manifest {
     /// What whoever started it calls it (`--label`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The run that it is compared with: what was accepted when it started. None where nothing was, or where the summary of an
+    /// older record says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<RunId>,
     /// When the run started, RFC 3339 in UTC.
     pub created_at: String,
     /// The commit of the suite's repository, where it has one.
@@ -54,7 +58,7 @@ pub struct Manifest {
     pub selected: BTreeMap<String, Selected>,
     /// The validated plan with all layers applied; its top-level keys are those of `suite.yaml`.
     pub plan: Value,
-    /// The other files of the run folder.
+    /// The other files of the record. What is made from it, `verdict.json` and `report.md`, is among them in older records alone.
     pub files: BTreeMap<String, FileEntry>,
 }
 
@@ -108,6 +112,7 @@ impl Manifest {
             suite: suite.into(),
             run_id,
             label: None,
+            baseline: None,
             created_at: created_at.to_string(),
             git_commit: None,
             git_dirty: None,
@@ -173,13 +178,14 @@ impl Manifest {
         super::reader::pretty(self)
     }
 
-    /// Gives it the lowest format that can hold it and its verdict.
-    pub(super) fn settle_format(&mut self, verdict: Option<&Verdict>) {
-        let plain = self.label.is_none()
-            && !self.is_partial()
-            && verdict.is_none_or(Verdict::is_plain)
-            && is_plain_plan(&self.plan);
-        self.format = spelled(if plain { 1 } else { 2 });
+    /// Gives it the lowest format that can hold it.
+    pub(super) fn settle_format(&mut self) {
+        let plain = self.label.is_none() && !self.is_partial() && is_plain_plan(&self.plan);
+        self.format = spelled(match (&self.baseline, plain) {
+            (Some(_), _) => 3,
+            (None, false) => 2,
+            (None, true) => 1,
+        });
     }
 
     /// Whether the call selected only some of the suite's cases.
@@ -238,11 +244,12 @@ mod tests {
         let format = |edit: fn(&mut Manifest)| {
             let mut manifest = manifest();
             edit(&mut manifest);
-            manifest.settle_format(None);
+            manifest.settle_format();
             manifest.format
         };
         assert_eq!(format(|_| {}), "karat-run/1");
         assert_eq!(format(|manifest| manifest.label = Some("nightly".into())), "karat-run/2");
+        assert_eq!(format(|manifest| manifest.baseline = RunId::parse("before").ok()), "karat-run/3");
         let partial = |manifest: &mut Manifest| {
             manifest.selected.insert("a".into(), Selected { kind: Class::Golden, cases: 1, partial: true });
         };
@@ -271,9 +278,9 @@ mod tests {
         let newer = fails("karat-run/1", "karat-run/9");
         let version = env!("CARGO_PKG_VERSION");
         let both =
-            format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 2");
+            format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 3");
         assert!(newer.contains(&both), "{newer}");
-        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/2`"));
+        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/3`"));
         assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("use `../x` as a suite name"));
         assert!(fails("results.jsonl", "../../results").starts_with("use `../../results` as a file name"));
         assert!(fails("results.jsonl", "other.jsonl").starts_with("find `results.jsonl`"));

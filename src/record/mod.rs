@@ -1,9 +1,13 @@
 //! The saved run: a versioned folder of plain files, written so that a crash leaves nothing half-written.
 //!
-//! `runs/<suite>/<run-id>/` holds `manifest.json` (what ran: plan, hashes, numerics fingerprint, SHA-256 of every other
-//! file), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `prompts.jsonl` (what was
-//! asked, where a generator ran), `summary.json` (counts and intervals), `performance.json` (everything that may differ between two equal runs) and `report.md`. Run
-//! id and time stand in the manifest, never in `results.jsonl`.
+//! `runs/<suite>/<run-id>/` holds `manifest.json` (what ran: plan, hashes, numerics fingerprint, SHA-256 of every file of the
+//! record), `results.jsonl` (a line per case, sorted by dataset and id, equal bytes for equal runs), `prompts.jsonl` (what was
+//! asked, where a generator ran), `summary.json` (counts and intervals) and `performance.json` (everything that may differ between two equal runs).
+//! Run id and time stand in the manifest, never in `results.jsonl`. These files are committed before anything is compared, and never change.
+//! `verdict.json` and `report.md` are made from them and put beside them: the manifest does not list these two, and they can be made again.
+//!
+//! Until a run is recorded, what it has computed stands in its journal, `runs/<suite>/.<run-id>.journal`, and its files are made in
+//! `.<run-id>.partial`, of which nothing is needed after a crash. `.order` is a line for each run in the order of recording.
 //!
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 
@@ -11,6 +15,7 @@ mod batch;
 mod dependence;
 mod early;
 mod files;
+mod journal;
 mod line;
 mod lines;
 mod manifest;
@@ -22,23 +27,28 @@ mod reader;
 mod run_id;
 mod sort;
 mod summary;
+mod unfinished;
 mod verdict;
+mod verdict_file;
 mod writer;
 
 pub use batch::Batch;
 pub use dependence::{Repeats, summarise};
 pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDICT};
+pub use journal::{About, Journal, Key, Models, Place, Work, difference, refused, resumable};
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
-pub use order::{ORDER, recorded_order};
+pub use order::{ORDER, is_recorded, recorded_order};
 pub use packed::Plain;
-pub use performance::{BASELINE_DRAFTS, CACHED, Performance, Phase, Probe, ProbedCase};
+pub use performance::{BASELINE_DRAFTS, CACHED, Performance, Phase, Probe, ProbedCase, RESUMED};
 pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
-pub use verdict::{CaseRef, Decision, Evidence, Outcome, RuleResult, VERDICT_FORMAT, Verdict, VerdictFile};
+pub use unfinished::{Unfinished, prune, remnants, unfinished};
+pub use verdict::{CaseRef, Decision, Evidence, Outcome, RuleResult, Verdict};
+pub use verdict_file::{VERDICT_FORMAT, VerdictFile};
 pub use writer::{RunWriter, SealedRun};
 
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};

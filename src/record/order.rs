@@ -8,26 +8,40 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::RunId;
+use super::{RunId, sync_folder};
 use crate::error::{Error, Result};
 
 /// The file, below `runs/<suite>/`.
 pub const ORDER: &str = ".order";
+/// What stands before the id of a run that was taken back; no id begins so.
+const WITHDRAWN: &str = "-";
 
 /// Appends a run, durably and behind all others, also where several processes record at once.
 pub(super) fn append(folder: &Path, run_id: &RunId) -> Result<()> {
     append_line(&folder.join(ORDER), run_id.as_str()).map(drop)
 }
 
+/// Takes a run back that came no further than its line: it is pruned, and no run is missing.
+pub(super) fn withdraw(folder: &Path, run_id: &RunId) -> Result<()> {
+    match recorded_order(folder)?.iter().any(|id| id == run_id.as_str()) {
+        true => append_line(&folder.join(ORDER), &format!("{WITHDRAWN}{run_id}")).map(drop),
+        false => Ok(()),
+    }
+}
+
 /// Appends a line to a file that several processes may append to, durably; the lock is held until the returned file is dropped.
 /// A line that a crash cut off stays a line of its own.
 pub(crate) fn append_line(path: &Path, line: &str) -> Result<File> {
     let failed = |e| Error::io("write", path, e);
+    let new = !path.exists();
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
     file.lock().map_err(failed)?;
     let whole = ends_whole(&mut file).map_err(failed)?;
     let text = format!("{}{line}\n", if whole { "" } else { "\n" });
     file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(failed)?;
+    if let Some(folder) = path.parent().filter(|_| new) {
+        sync_folder(folder)?;
+    }
     Ok(file)
 }
 
@@ -43,17 +57,36 @@ fn ends_whole(file: &mut File) -> std::io::Result<bool> {
 }
 
 /// Ids of the runs of a suite's folder in the order in which they were recorded, the oldest first; none of runs that older
-/// versions recorded. An id may stand there without its folder.
+/// versions recorded, and none that were taken back. An id may stand there without its folder.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub fn recorded_order(folder: &Path) -> Result<Vec<String>> {
     let path = folder.join(ORDER);
     match fs::read(&path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()),
+        Ok(bytes) => {
+            let mut ids: Vec<String> = Vec::new();
+            for line in String::from_utf8_lossy(&bytes).lines() {
+                match line.strip_prefix(WITHDRAWN) {
+                    Some(withdrawn) => ids.retain(|id| id != withdrawn),
+                    None => ids.push(line.to_owned()),
+                }
+            }
+            Ok(ids)
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(e) => Err(Error::io("read", &path, e)),
     }
+}
+
+/// Whether a run folder stands where its run was recorded: among its suite's runs, and not as a copy, in baselines say.
+///
+/// # Errors
+/// A folder or file that cannot be read.
+pub fn is_recorded(run: &Path) -> Result<bool> {
+    let path = fs::canonicalize(run).map_err(|e| Error::io("find", run, e))?;
+    let (Some(folder), Some(id)) = (path.parent(), path.file_name()) else { return Ok(false) };
+    Ok(recorded_order(folder)?.iter().any(|recorded| id == recorded.as_str()))
 }
 
 #[cfg(test)]
@@ -71,9 +104,19 @@ mod tests {
         append(folder.path(), &id("b")).unwrap();
         append(folder.path(), &id("a")).unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "a"]);
+        for name in ["a", "copy"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            assert_eq!(is_recorded(&folder.path().join(name)).unwrap(), name == "a");
+        }
+        assert!(is_recorded(&folder.path().join("b")).is_err());
         // A line that was cut off hides no other.
         let path = folder.path().join(ORDER);
         fs::write(&path, "b\n2026").unwrap();
+        append(folder.path(), &id("c")).unwrap();
+        assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "2026", "c"]);
+        withdraw(folder.path(), &id("c")).unwrap();
+        withdraw(folder.path(), &id("none")).unwrap();
+        assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "2026"]);
         append(folder.path(), &id("c")).unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "2026", "c"]);
     }

@@ -10,6 +10,9 @@ pub const CACHED: &str = "generator.cached";
 /// Counter of answers for which the baseline's answer was the draft.
 pub const BASELINE_DRAFTS: &str = "generator.baseline_drafts";
 
+/// Counters of what stood in the journal of the interrupted run: answers, and what encoders made of texts.
+pub const RESUMED: [&str; 3] = ["generator.resumed", "embedder.resumed", "toxicity.resumed"];
+
 /// Times, throughput, memory and how the work was cut.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -68,4 +71,11 @@ pub struct Phase {
     pub name: String,
     /// Seconds from its begin to its end; where it works in pieces beside another, those of the pieces.
     pub seconds: f64,
+}
+
+impl Performance {
+    /// How much was not computed, because the journal of an interrupted run had it. Times are those of the last part then.
+    pub fn resumed(&self) -> u64 {
+        RESUMED.iter().filter_map(|name| self.counters.get(*name)).sum()
+    }
 }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 pub struct RunReader {
     folder: PathBuf,
     manifest: Manifest,
+    manifest_sha256: String,
     /// What lives as long as the run is read: a temporary folder that holds it.
     kept: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -23,8 +24,8 @@ pub struct RunReader {
 impl RunReader {
     /// Opens a run folder: reads the manifest, refuses newer formats, and holds every file against its SHA-256.
     pub fn open(folder: &Path) -> Result<Self> {
-        let manifest = Self::read_manifest(folder)?;
-        for (name, entry) in &manifest.files {
+        let run = Self::unverified(folder)?;
+        for (name, entry) in &run.manifest.files {
             let path = folder.join(name);
             let found = FileHasher::of_file(&path).map_err(|e| e.with_hint("the run folder is incomplete"))?;
             if found.bytes < entry.bytes {
@@ -41,7 +42,22 @@ impl RunReader {
                     .with_hint(hint));
             }
         }
-        Ok(Self { folder: folder.into(), manifest, kept: None })
+        Ok(run)
+    }
+
+    /// Opens a run folder without looking at its files: for lists, and for what was hashed as it was written.
+    ///
+    /// # Errors
+    /// Those of the manifest.
+    pub fn unverified(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let bytes = fs::read(&path).map_err(|e| {
+            Error::io("read", &path, e).with_hint("is this a run folder? it holds manifest.json and results.jsonl")
+        })?;
+        let manifest = Manifest::parse(&path, &bytes)?;
+        let mut hasher = FileHasher::default();
+        hasher.update(&bytes);
+        Ok(Self { folder: folder.into(), manifest, manifest_sha256: hasher.finish().sha256, kept: None })
     }
 
     /// Keeps a thing as long as the run is read.
@@ -53,16 +69,7 @@ impl RunReader {
 
     /// Reads the manifest alone, for lists: the files are not verified.
     pub fn read_manifest(folder: &Path) -> Result<Manifest> {
-        let path = folder.join(MANIFEST);
-        let bytes = fs::read(&path).map_err(|e| {
-            Error::io("read", &path, e).with_hint("is this a run folder? it holds manifest.json and results.jsonl")
-        })?;
-        Manifest::parse(&path, &bytes)
-    }
-
-    /// Reads the summary alone, for lists: it is not verified.
-    pub fn read_summary(folder: &Path) -> Result<Summary> {
-        parse(&folder.join(SUMMARY))
+        Ok(Self::unverified(folder)?.manifest)
     }
 
     /// Where the run lies.
@@ -73,6 +80,11 @@ impl RunReader {
     /// What ran.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// SHA-256 (hex) of the manifest's bytes.
+    pub fn manifest_sha256(&self) -> &str {
+        &self.manifest_sha256
     }
 
     /// The cases in order.

@@ -52,7 +52,7 @@ impl Entry {
 }
 
 /// Writes an id as it is sorted by, behind what there is: repeats follow the first answer, in front of every longer id.
-fn extend_id(to: &mut Vec<u8>, id: &str, repeat: u32) {
+pub(super) fn extend_id(to: &mut Vec<u8>, id: &str, repeat: u32) {
     to.extend_from_slice(id.as_bytes());
     if repeat > 0 {
         to.push(0);
@@ -153,6 +153,11 @@ impl Buffer {
     /// The keys in the order of the lines, or of the last sort.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = Key<'_>> + Clone {
         self.spans.iter().map(|span| span.key(&self.keys))
+    }
+
+    /// Key and line, with its line break, of each case in the order in which they came.
+    pub fn entries(&self) -> impl Iterator<Item = (Key<'_>, &[u8])> {
+        self.spans.iter().map(|span| (span.key(&self.keys), span.line(&self.lines)))
     }
 
     fn bytes(&self) -> usize {

@@ -22,7 +22,8 @@ pub struct Summary {
     pub totals: Totals,
     /// By dataset, sorted by name.
     pub datasets: Vec<DatasetSummary>,
-    /// What the gates said, where there were any.
+    /// What the gates said: in older records alone, newer ones have `verdict.json` ([`super::RunReader::verdict`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }
 

@@ -1,4 +1,4 @@
-//! What the gates said, as the summary and `verdict.json` keep it. The judging itself is `compare`'s.
+//! What the gates said, as `verdict.json` and the summaries of older records keep it. The judging itself is `compare`'s.
 
 use serde::{Deserialize, Serialize};
 
@@ -153,48 +153,6 @@ pub struct CaseRef {
     pub id: String,
 }
 
-/// The format of `verdict.json`; `docs/verdict.schema.json` describes it. Version 1 had neither `outcome` nor inconclusive rules.
-pub const VERDICT_FORMAT: &str = "karat-verdict/2";
-
-/// `verdict.json`: a verdict and the run that it is about, with every key written.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct VerdictFile {
-    /// [`VERDICT_FORMAT`].
-    pub format: &'static str,
-    /// Suite name.
-    pub suite: String,
-    /// Run id.
-    pub run_id: String,
-    /// `passed`, `failed` or `inconclusive`.
-    pub outcome: Decision,
-    /// Whether the outcome is `passed`.
-    pub passed: bool,
-    /// The run it was compared with.
-    pub baseline: Option<String>,
-    /// Every rule that was asked.
-    pub rules: Vec<RuleResult>,
-    /// What a reader must know beside the rules.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-}
-
-impl VerdictFile {
-    /// The file of a verdict over a run.
-    pub fn new(suite: &str, run_id: &str, verdict: Verdict) -> Self {
-        let Verdict { passed, outcome, baseline, rules, warnings } = verdict;
-        let (suite, run_id) = (suite.into(), run_id.into());
-        Self { format: VERDICT_FORMAT, suite, run_id, outcome, passed, baseline, rules, warnings }
-    }
-
-    /// Its bytes.
-    ///
-    /// # Errors
-    /// None but a bug.
-    pub fn to_bytes(&self) -> crate::error::Result<Vec<u8>> {
-        super::reader::pretty(self)
-    }
-}
-
 impl CaseRef {
     /// A case by name.
     pub fn new(dataset: &str, id: &str) -> Self {
@@ -252,66 +210,11 @@ impl Verdict {
         }
         parts.join(", ")
     }
-
-    /// Whether readers of format 1 understand it.
-    pub(super) fn is_plain(&self) -> bool {
-        let plain = |rule: &RuleResult| rule.outcome != Outcome::Inconclusive && rule.tier.is_none();
-        self.outcome.is_plain() && self.warnings.is_empty() && self.rules.iter().all(plain)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
-
-    /// Every key that is written is described, and every key that is required is written.
-    fn held(schema: &Value, written: &Value) {
-        let keys: Vec<&String> = written.as_object().unwrap().keys().collect();
-        let properties = schema["properties"].as_object().unwrap();
-        assert!(keys.iter().all(|key| properties.contains_key(*key)), "{keys:?}");
-        for required in schema["required"].as_array().unwrap() {
-            assert!(keys.iter().any(|key| required == key.as_str()), "{required}");
-        }
-    }
-
-    #[test]
-    fn the_published_schema_describes_the_file() {
-        let schema: Value = serde_json::from_str(include_str!("../../docs/verdict.schema.json")).unwrap();
-        let interval = Some(Interval { low: -0.1, high: 0.1 });
-        let evidence = Evidence { pairs: 1, regressed: 1, improved: 0, p_value: Some(1.0), interval };
-        let rule = RuleResult {
-            rule: "r".into(),
-            tier: Some(Tier::Required),
-            outcome: Outcome::Failed,
-            reason: "because".into(),
-            observed: Some(0.5),
-            limit: None,
-            baseline: Some(1.0),
-            evidence: Some(evidence),
-            corrected_p_value: Some(1.0),
-            detectable: Some(0.1),
-            cases: vec![CaseRef::new("a", "1")],
-            cases_total: 1,
-        };
-        let bare = RuleResult { corrected_p_value: None, detectable: None, evidence: None, tier: None, ..rule.clone() };
-        let mut verdict = Verdict::of(None, vec![rule, bare]);
-        verdict.warnings.push("mind".into());
-        let file = VerdictFile::new("desk", "run", verdict.clone());
-        let written: Value = serde_json::from_slice(&file.to_bytes().unwrap()).unwrap();
-        held(&schema, &written);
-        assert_eq!(schema["properties"]["format"]["const"], VERDICT_FORMAT);
-        let parts = &schema["$defs"];
-        for rule in written["rules"].as_array().unwrap() {
-            held(&parts["rule"], rule);
-        }
-        held(&parts["evidence"], &written["rules"][0]["evidence"]);
-        held(&parts["case"], &written["rules"][0]["cases"][0]);
-        let words = |key: &str| parts["rule"]["properties"][key]["enum"].as_array().unwrap().len();
-        assert_eq!((words("outcome"), words("tier")), (4, 3));
-        let again: Verdict = serde_json::from_value(serde_json::to_value(&verdict).unwrap()).unwrap();
-        assert_eq!(again, verdict);
-    }
 
     fn ruled(rule: &str, outcome: Outcome, tier: Option<Tier>) -> RuleResult {
         RuleResult {
@@ -361,7 +264,7 @@ mod tests {
         for (passed, outcome) in [(true, Decision::Passed), (false, Decision::Failed)] {
             let text = format!(r#"{{"passed":{passed},"baseline":null,"rules":[]}}"#);
             let verdict: Verdict = serde_json::from_str(&text).unwrap();
-            assert_eq!((verdict.outcome, verdict.is_plain()), (outcome, true));
+            assert_eq!(verdict.outcome, outcome);
             assert_eq!(serde_json::to_string(&verdict).unwrap(), text, "and written as before");
         }
         assert!(serde_json::from_str::<Verdict>(r#"{"passed":true,"baseline":null,"rules":[],"new":1}"#).is_err());

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::dependence::Dependence;
 use super::early::EarlyResults;
 use super::files::HashedFile;
+use super::journal::{About, Journal, Key as JournalKey, Work, journal_path, resumable};
 use super::prompts::FrontCoder;
 use super::reader::pretty;
 use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
-    Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Prompts, RESULTS, RunId, SUMMARY,
-    Summary, SummaryBuilder, Verdict, check_name, order, sync_folder,
+    Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, RESULTS, RunId, SUMMARY, Summary,
+    SummaryBuilder, check_name, order, sync_folder,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -22,9 +24,10 @@ const PIECE_BYTES: usize = 1 << 18;
 const PIECES: usize = 4;
 
 /// Takes in cases in any order, with bounded memory. Everything goes to `<runs>/<suite>/.<run-id>.partial`; dropping
-/// the writer removes it.
+/// the writer removes it. What is not to be lost with it stands in the run's journal, if it keeps one.
 pub struct RunWriter {
     partial: Partial,
+    journal: Option<Arc<Journal>>,
     /// The result file, as long as cases come in order.
     early: Option<EarlyResults>,
     /// What can only be written at the end.
@@ -40,6 +43,8 @@ pub struct RunWriter {
 /// All cases are in and sorted; the other files and the commit are still to come.
 pub struct SealedRun {
     partial: Partial,
+    /// Removed once the run has its place.
+    journal: Option<Arc<Journal>>,
     run_id: RunId,
     target: PathBuf,
     files: BTreeMap<String, FileEntry>,
@@ -50,6 +55,15 @@ pub struct SealedRun {
 struct Partial {
     path: PathBuf,
     committed: bool,
+    /// Locked as long as the run goes on, where the file system can: what is left of a crash is told from work by it.
+    _lock: Option<fs::File>,
+}
+
+impl Partial {
+    fn new(path: PathBuf) -> Self {
+        let lock = fs::File::open(&path).ok().filter(|folder| folder.try_lock().is_ok());
+        Self { path, committed: false, _lock: lock }
+    }
 }
 
 impl Drop for Partial {
@@ -68,6 +82,73 @@ impl RunWriter {
         Self::with_buffer(runs, suite, run_id, BUFFER_BYTES)
     }
 
+    /// As [`RunWriter::create`], for a run of which nothing that was computed may be lost: it begins a journal, of a manifest that
+    /// gets the run's id.
+    pub fn with_journal(runs: &Path, mut about: About) -> Result<Self> {
+        check_name("suite name", &about.manifest.suite)?;
+        let (folder, first) = (runs.join(&about.manifest.suite), about.manifest.run_id.clone());
+        fs::create_dir_all(&folder).map_err(|e| unwritable(&folder, e))?;
+        // The names of new folders must survive what the journal survives.
+        sync_folder(runs)?;
+        if let Some(above) = runs.parent() {
+            sync_folder(if above.as_os_str().is_empty() { Path::new(".") } else { above })?;
+        }
+        for n in 1..1000 {
+            let run_id = first.nth(n);
+            let path = folder.join(format!(".{run_id}.partial"));
+            let (target, journal) = (folder.join(run_id.as_str()), journal_path(&folder, &run_id));
+            if target.exists() || path.exists() || journal.exists() {
+                continue;
+            }
+            about.manifest.run_id = run_id.clone();
+            // First of all: whatever a crash leaves behind is told from work by it.
+            let journal = match Journal::create(&journal, about.clone()) {
+                // Taken, or taken for what a crash left.
+                Err(error) if error.kind() == Kind::Input => continue,
+                created => Arc::new(created.map_err(hinted)?),
+            };
+            match fs::create_dir(&path) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(unwritable(&path, e)),
+            }
+            let mut writer = Self::begin(Partial::new(path), run_id, target, BUFFER_BYTES)?;
+            writer.journal = Some(journal);
+            return Ok(writer);
+        }
+        Err(Error::input(format!("find a free folder for run `{first}`")).at(&folder))
+    }
+
+    /// Goes on with an unfinished run, under its id.
+    ///
+    /// # Errors
+    /// What its last process left behind cannot be cleared away.
+    pub fn resume(runs: &Path, journal: Journal) -> Result<Self> {
+        let (suite, run_id) = (&journal.about().manifest.suite, journal.about().manifest.run_id.clone());
+        check_name("suite name", suite)?;
+        let folder = runs.join(suite);
+        let target = folder.join(run_id.as_str());
+        if fs::read_dir(&target).map_or_else(|_| target.exists(), |mut listing| listing.next().is_some()) {
+            let error = Error::input(format!("resume run `{run_id}`: something is in its place")).at(&target);
+            return Err(error.with_hint("move it away: it is no run"));
+        }
+        let path = folder.join(format!(".{run_id}.partial"));
+        match fs::remove_dir_all(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(&path, e)),
+            _ => fs::create_dir(&path).map_err(|e| unwritable(&path, e))?,
+        }
+        let mut writer = Self::begin(Partial::new(path), run_id, target, BUFFER_BYTES)?;
+        writer.journal = Some(Arc::new(journal));
+        Ok(writer)
+    }
+
+    fn begin(partial: Partial, run_id: RunId, target: PathBuf, limit: usize) -> Result<Self> {
+        let sort = ExternalSort::new(&partial.path, limit);
+        let early = Some(EarlyResults::create(&partial.path.join(RESULTS))?);
+        let (summary, prompts, journal) = (SummaryBuilder::default(), None, None);
+        Ok(Self { partial, journal, early, sort, prompts, limit, summary, run_id, target })
+    }
+
     fn with_buffer(runs: &Path, suite: &str, run_id: &RunId, limit: usize) -> Result<Self> {
         check_name("suite name", suite)?;
         let folder = runs.join(suite);
@@ -82,13 +163,10 @@ impl RunWriter {
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(unwritable(&path, e)),
             }
-            let partial = Partial { path, committed: false };
-            if !target.exists() {
-                let sort = ExternalSort::new(&partial.path, limit);
-                let early = Some(EarlyResults::create(&partial.path.join(RESULTS))?);
-                let summary = SummaryBuilder::default();
-                let prompts = None;
-                return Ok(Self { partial, early, sort, prompts, limit, summary, run_id, target });
+            let partial = Partial::new(path);
+            // An unfinished run has its id too.
+            if !target.exists() && !journal_path(&folder, &run_id).exists() {
+                return Self::begin(partial, run_id, target, limit);
             }
         }
         Err(Error::input(format!("find a free folder for run `{run_id}`")).at(&folder))
@@ -99,14 +177,44 @@ impl RunWriter {
         &self.run_id
     }
 
+    /// Its journal, if it keeps one.
+    pub fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.clone()
+    }
+
     /// The folder of the unfinished run, for files that live only until then.
     pub fn partial_folder(&self) -> &Path {
         &self.partial.path
     }
 
-    /// Takes in some cases.
+    /// Takes in some cases. Where no answers are kept, their lines go to the journal first; cases that erred are tried again.
     pub fn push(&mut self, batch: Batch) -> Result<()> {
+        if let Some(journal) = self.journal.as_ref().filter(|journal| !journal.about().keep_outputs) {
+            for ((dataset, id), line) in batch.lines.entries().filter(|(_, line)| line.ends_with(NO_ERROR)) {
+                journal.put(Work::Line, &JournalKey::of(Work::Line, &[dataset, id]), line)?;
+            }
+            journal.flush()?;
+        }
         self.take_in(batch).map_err(hinted)
+    }
+
+    /// Takes in the lines that the journal of an interrupted run holds; how many there are.
+    ///
+    /// # Errors
+    /// A line that cannot be read.
+    pub fn push_journalled(&mut self) -> Result<u64> {
+        let Some(journal) = self.journal.clone() else { return Ok(0) };
+        let (mut batch, mut count) = (Batch::default(), 0);
+        for bytes in journal.lines() {
+            let line = serde_json::from_slice(&bytes?);
+            batch.push(line.map_err(|e| Error::internal("read a line in the journal").caused_by(e))?)?;
+            count += 1;
+            if count % 1024 == 0 {
+                self.take_in(std::mem::take(&mut batch)).map_err(hinted)?;
+            }
+        }
+        self.take_in(batch).map_err(hinted)?;
+        Ok(count)
     }
 
     fn take_in(&mut self, batch: Batch) -> Result<()> {
@@ -134,7 +242,7 @@ impl RunWriter {
     }
 
     fn sealed(self) -> Result<SealedRun> {
-        let Self { partial, early, sort, prompts, limit: _, summary, run_id, target } = self;
+        let Self { partial, journal, early, sort, prompts, limit: _, summary, run_id, target } = self;
         let entry = match early {
             Some(early) => early.finish()?,
             None => merge(sort, &partial.path.join(RESULTS), |line, piece| {
@@ -149,7 +257,7 @@ impl RunWriter {
             files.insert(PROMPTS.to_owned(), entry);
         }
         let dependent = summary.is_dependent();
-        let mut sealed = SealedRun { partial, run_id, target, files, summary: summary.finish() };
+        let mut sealed = SealedRun { partial, journal, run_id, target, files, summary: summary.finish() };
         if dependent {
             let mut dependence = Dependence::default();
             for line in sealed.lines()? {
@@ -161,6 +269,8 @@ impl RunWriter {
     }
 }
 
+/// How the line of a case without an error ends.
+const NO_ERROR: &[u8] = b"\"error\":null}\n";
 /// What to do where nothing can be written.
 const ELSEWHERE: &str = "name a folder that can be written: --runs-dir FOLDER, or KARAT_RUNS_DIR";
 
@@ -220,30 +330,13 @@ impl SealedRun {
         &self.summary
     }
 
-    /// Keeps what the gates said in the summary.
-    pub fn set_verdict(&mut self, verdict: Verdict) {
-        self.summary.verdict = Some(verdict);
-    }
-
-    /// The cases in order, for the comparison with a baseline before the run is committed.
-    pub fn lines(&self) -> Result<Lines> {
+    /// The cases in order.
+    pub(crate) fn lines(&self) -> Result<Lines> {
         Lines::open(&self.partial.path.join(RESULTS))
     }
 
-    /// What was asked, where that is kept.
-    pub fn prompts(&self) -> Result<Option<Prompts>> {
-        let kept = self.files.contains_key(PROMPTS);
-        kept.then(|| Prompts::open(&self.partial.path.join(PROMPTS))).transpose()
-    }
-
-    /// The run's folder once it is committed.
-    pub fn target(&self) -> &Path {
-        &self.target
-    }
-
-    /// Adds a file, `report.md` say.
-    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        check_name("file name", name)?;
+    /// Adds a file.
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.partial.path.join(name);
         let entry = HashedFile::create(&path).and_then(|mut file| file.write(bytes).and_then(|()| file.finish()));
         self.files.insert(name.to_owned(), entry.map_err(hinted)?);
@@ -252,13 +345,24 @@ impl SealedRun {
 
     /// Writes summary, performance and manifest, makes everything durable and gives the folder its final name. Run id
     /// and file hashes of the manifest are filled in here. Returns the run folder.
-    pub fn commit(mut self, mut manifest: Manifest, performance: &Performance) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// A folder that cannot be written: no run folder is left, but where the hint says so.
+    pub fn commit(self, manifest: Manifest, performance: &Performance) -> Result<PathBuf> {
+        let journal = self.journal.clone();
+        self.committed(manifest, performance).map_err(|error| match journal {
+            Some(journal) if !journal.is_gone() => resumable(error),
+            _ => error,
+        })
+    }
+
+    fn committed(mut self, mut manifest: Manifest, performance: &Performance) -> Result<PathBuf> {
         let summary = pretty(&self.summary)?;
         self.write(SUMMARY, &summary)?;
         self.write(PERFORMANCE, &pretty(performance)?)?;
         manifest.run_id = self.run_id.clone();
         manifest.files = std::mem::take(&mut self.files);
-        manifest.settle_format(self.summary.verdict.as_ref());
+        manifest.settle_format();
         let bytes = manifest.to_bytes()?;
         self.write(MANIFEST, &bytes)?;
         sync_folder(&self.partial.path).map_err(hinted)?;
@@ -272,7 +376,20 @@ impl SealedRun {
         fs::rename(&self.partial.path, &self.target).map_err(|e| unwritable(&self.target, e))?;
         self.partial.committed = true;
         if let Some(parent) = self.target.parent() {
-            sync_folder(parent)?;
+            sync_folder(parent).map_err(|e| {
+                e.with_hint(format!(
+                    "the run is recorded in {}; a power cut might still lose it",
+                    self.target.display()
+                ))
+            })?;
+            // Those above may be new, and be of others, who let nobody look into them.
+            for above in parent.ancestors().skip(1).take(2) {
+                let _ = sync_folder(if above.as_os_str().is_empty() { Path::new(".") } else { above });
+            }
+        }
+        if let Some(journal) = &self.journal {
+            // Who reads the folder next clears away what cannot be removed now.
+            let _ = journal.remove();
         }
         Ok(self.target)
     }
@@ -282,7 +399,7 @@ impl SealedRun {
 pub(crate) mod tests {
     use super::*;
     use crate::record::line::tests::line;
-    use crate::record::{REPORT, ResultLine, RunReader, Selected};
+    use crate::record::{ResultLine, RunReader, Selected};
     use serde_json::json;
 
     /// Writes a run of these lines under `runs` and returns its folder; `complete` says whether the plan selected no
@@ -297,9 +414,7 @@ pub(crate) mod tests {
             manifest.selected.entry(line.dataset.clone()).or_insert(selected).cases += 1;
             writer.push(batch([line])).unwrap();
         }
-        let mut sealed = writer.seal().unwrap();
-        sealed.write(REPORT, b"# report\n").unwrap();
-        sealed.commit(manifest, &Performance::default()).unwrap()
+        writer.seal().unwrap().commit(manifest, &Performance::default()).unwrap()
     }
 
     fn batch<'a>(lines: impl IntoIterator<Item = &'a ResultLine>) -> Batch {
@@ -319,7 +434,7 @@ pub(crate) mod tests {
         assert_eq!(reader.summary().unwrap().totals.passed, 2);
         assert!(reader.manifest().missing(&reader.summary().unwrap()).is_empty());
         let names: Vec<_> = reader.manifest().files.keys().cloned().collect();
-        assert_eq!(names, [PERFORMANCE, REPORT, RESULTS, SUMMARY]);
+        assert_eq!(names, [PERFORMANCE, RESULTS, SUMMARY]);
         // Another order and another time: the same bytes.
         let other = saved(runs.path(), 2, &[cases[2].clone(), cases[0].clone(), cases[1].clone()]);
         assert_ne!(one, other);

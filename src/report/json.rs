@@ -24,7 +24,7 @@ struct Document<'a> {
     errored: Option<&'a Errored>,
 }
 
-/// The summary without its own copy of the verdict.
+/// The summary without the verdict that those of older records hold.
 #[derive(Serialize)]
 struct Figures<'a> {
     totals: &'a Totals,

@@ -105,11 +105,10 @@ impl ErroredCase {
 }
 
 impl<'a> Report<'a> {
-    /// A run, with its own verdict where it has one. Comparison and missing cases can be set on top.
+    /// A run. Verdict, comparison and missing cases can be set on top.
     pub fn of_run(manifest: &'a Manifest, summary: &'a Summary) -> Self {
-        let verdict = summary.verdict.as_ref();
         let (suite, run_id) = (manifest.suite.as_str(), manifest.run_id.as_str());
-        Self { suite, run_id, summary: Some(summary), verdict, manifest: Some(manifest), ..Self::default() }
+        Self { suite, run_id, summary: Some(summary), manifest: Some(manifest), ..Self::default() }
     }
 
     /// A bare comparison.

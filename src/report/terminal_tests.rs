@@ -13,7 +13,7 @@ fn page(width: usize, color: bool) -> String {
     let candidate = vec![broken("danger", "1"), lost, line("golden", "2", false)];
     let mut builder = SummaryBuilder::default();
     candidate.iter().for_each(|line| builder.add(line));
-    let mut summary = builder.finish();
+    let summary = builder.finish();
     let comparison = compared(base, candidate.clone());
     let rule = Gate { metric: "golden.match".into(), min: Some(0.5), ..Gate::default() };
     let manifest = manifest(1);
@@ -28,8 +28,9 @@ fn page(width: usize, color: bool) -> String {
         cases: &candidate,
         base_cases: None,
     };
-    summary.verdict = Some(judge(&GatePolicy { gates: vec![rule], ..GatePolicy::default() }, &subject).unwrap());
-    let report = Report { comparison: Some(&comparison), ..Report::of_run(&manifest, &summary) };
+    let verdict = judge(&GatePolicy { gates: vec![rule], ..GatePolicy::default() }, &subject).unwrap();
+    let report =
+        Report { comparison: Some(&comparison), verdict: Some(&verdict), ..Report::of_run(&manifest, &summary) };
     render(&report, Style { width, color, regressions: 10 })
 }
 

@@ -59,7 +59,7 @@ pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result
         if let Some(recorded) = &mut recorded {
             refuse_unknown(&suite, recorded, allow_extra, watch)?;
         }
-        Ok::<_, Error>(surveys)
+        Ok(surveys)
     })?;
     let scorers = || suite.plan.datasets.iter().flat_map(|dataset| suite.scorers(dataset));
     let needs_embedder = surveys.iter().any(|s| s.needs_embedder) || scorers().any(|s| s.needs_embedder());

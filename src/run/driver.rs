@@ -17,8 +17,11 @@ use super::scoring::{PromptForm, Scoring, Tools};
 use crate::engine::Generator;
 use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
-use crate::error::{Error, Result};
-use crate::record::{Batch, Manifest, Performance, Phase as RecordedPhase, RunWriter, SealedRun};
+use crate::error::{Error, Kind, Result};
+use crate::record::{
+    About, Batch, Journal, Key, Manifest, Models, Performance, Phase as RecordedPhase, RESUMED, RunWriter, SealedRun,
+    Work, resumable,
+};
 
 /// Chunks that wait for scoring.
 const AHEAD: usize = 1;
@@ -37,14 +40,16 @@ pub struct Job<'a> {
     pub cache: Option<PathBuf>,
     /// The folder that holds one folder of runs per suite.
     pub runs: &'a Path,
-    /// Whether answers are recorded; without them the record holds scores alone, and explanations, which quote answers, are
-    /// empty.
-    pub keep_outputs: bool,
+    /// What it is, as [`Checked::about`] says; without answers the record holds scores alone, and explanations, which quote
+    /// answers, are empty.
+    pub about: About,
+    /// The journal of an interrupted run of this very plan, to go on with. It keeps its label unless it gets another.
+    pub resume: Option<Journal>,
     /// Who watches.
     pub watch: Watch<'a>,
 }
 
-/// A run whose cases are all in; the caller judges it, adds reports and commits it.
+/// A run whose cases are all in; the caller commits it, and judges it then.
 pub struct Finished {
     /// The run folder to be.
     pub sealed: SealedRun,
@@ -60,21 +65,62 @@ pub struct Finished {
 /// Models that do not load, files that cannot be read or written, a failure of the arithmetic, or what the watcher's
 /// `stop` says. Errors of single cases are recorded with them.
 pub fn execute(job: Job<'_>) -> Result<Finished> {
-    let Job { mut checked, mut models, engine, drafts, cache, runs, keep_outputs, watch } = job;
-    let meter = std::mem::take(&mut checked.meter);
-    let mut manifest = manifest::begin(&checked)?;
+    let (watch, runs, now) = (job.watch, job.runs, job.about.clone());
     // First of all, so that a folder that cannot be written is known before anything is loaded.
-    let mut writer = RunWriter::create(runs, &manifest.suite, &manifest.run_id)?;
+    let (writer, mut manifest) = match job.resume {
+        Some(journal) => {
+            if let Some(what) = journal.about().changed(&now) {
+                return Err(journal.refused(&what));
+            }
+            let then = journal.about().manifest.clone();
+            let label = now.manifest.label.or(then.label);
+            (RunWriter::resume(runs, journal)?, Manifest { label, ..then })
+        }
+        None if job.checked.keeps_journal() => (RunWriter::with_journal(runs, now.clone())?, now.manifest),
+        None => (RunWriter::create(runs, &now.manifest.suite, &now.manifest.run_id)?, now.manifest),
+    };
     manifest.run_id = writer.run_id().clone();
+    let journal = writer.journal();
+    let job = Job { resume: None, ..job };
+    answer_and_score(job, manifest, writer).map_err(|error| match journal {
+        // A mistake in suite, data or models: nobody can go on like this.
+        Some(journal) if !journal.is_empty() && error.kind() != Kind::Input => {
+            let run_id = journal.about().manifest.run_id.to_string();
+            watch.tell(Event::Unfinished { run_id, finished: journal.finished() });
+            resumable(error)
+        }
+        _ => error,
+    })
+}
+
+/// What [`execute`] does once the run has an id.
+fn answer_and_score(job: Job<'_>, mut manifest: Manifest, mut writer: RunWriter) -> Result<Finished> {
+    let Job { mut checked, mut models, engine, drafts, cache, about, watch, .. } = job;
+    let keep_outputs = about.keep_outputs;
+    let (journal, meter) = (writer.journal(), std::mem::take(&mut checked.meter));
     if cache.is_some() {
         // What its answers are kept by.
         models.generator = models.generator.map(ModelFolder::hashed).transpose()?;
     }
     let hashing = models.hashing();
     let loaded = meter.phase(watch, Phase::Load, None, || load(&checked, &models, &engine, cache.as_deref(), watch));
-    let (encoders, mut generator) = loaded?;
+    let (mut encoders, mut generator) = loaded?;
     let recorded = checked.recorded.take();
     manifest::add_fingerprints(&mut manifest, generator.as_ref(), &encoders)?;
+    // Before the first answer: a journal without them could not be trusted.
+    manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
+    if let Some(journal) = &journal {
+        let (fingerprint, hashes) = (manifest.fingerprint.clone(), manifest.hashes.models.clone());
+        if let Some(what) = journal.settle_models(&Models { fingerprint, hashes })? {
+            return Err(journal.refused(&what));
+        }
+        encoders.journal = Some(journal.clone());
+        let lines = writer.push_journalled()?;
+        meter.count(RESUMED[0], lines);
+        if journal.finished() > 0 {
+            watch.tell(Event::Resumed { cases: journal.finished() });
+        }
+    }
     let asked = generator.as_ref().filter(|_| keep_outputs && recorded.is_none());
     let prompts = asked.map(|generator| PromptForm { has_chat_template: generator.has_chat_template() });
     let scoring = Scoring::new(&checked, Tools { encoders, keep_outputs, prompts, meter: &meter, watch })?;
@@ -89,7 +135,6 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
         watch.tell(Event::Noted { text: format!("answers were not kept: failed to {}", error.chain()) });
     }
     streamed?;
-    manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
     let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
     let mut performance = meter.finish(&engine);
     // After all that the record says of the run: the probe is no part of it.
@@ -99,7 +144,7 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
         performance.probe = Some(probe(generator, &checked, cases, watch)?);
         let seconds = began.elapsed().as_secs_f64();
         performance.phases.push(RecordedPhase { name: Phase::Probe.name().into(), seconds });
-        watch.tell(Event::Ended { phase: Phase::Probe, seconds });
+        watch.tell(Event::Ended { phase: Phase::Probe, seconds, complete: true });
     }
     performance.settings.insert("keep_outputs".into(), keep_outputs.into());
     Ok(Finished { sealed, manifest, performance })
@@ -121,7 +166,8 @@ pub(super) fn stream(
 ) -> Result<()> {
     let (meter, watch) = (scoring.meter(), scoring.watch());
     let (sender, receiver) = sync_channel(AHEAD);
-    let desk = Desk { checked, sender, meter, watch };
+    let journal = writer.journal();
+    let desk = Desk { checked, sender, journal: journal.as_deref(), meter, watch };
     std::thread::scope(|scope| {
         let scored = scope.spawn(move || score_all(receiver, scoring, writer));
         let answered = meter.phase(watch, Phase::Answer, Some(checked.cases()), || match answers {
@@ -136,10 +182,14 @@ pub(super) fn stream(
 
 /// Looks the answers of all cases up.
 fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
-    let Desk { checked, sender, meter: _, watch } = desk;
+    let Desk { checked, sender, journal, meter: _, watch } = desk;
     let mut outbox = Outbox::new(sender, LARGEST);
     for (number, case) in (1..).zip(Cases::new(checked)) {
         let Case { dataset, sample, repeat } = case?;
+        let name = (checked.sources[dataset].name.as_str(), sample.id.as_str(), repeat);
+        if journal.is_some_and(|journal| journal.knows(&Key::of_case(Work::Line, name))) {
+            continue;
+        }
         let line = recorded.line((&checked.sources[dataset].name, &sample.id, repeat))?;
         outbox.push(Answered { dataset, sample, repeat, answer: Answer::Recorded(line) })?;
         if number % 256 == 0 {

@@ -62,11 +62,18 @@ pub enum Event {
         phase: Phase,
         /// How long it took.
         seconds: f64,
+        /// Whether it came to its end; an error or a signal ended it otherwise.
+        complete: bool,
     },
     /// A model is about to be loaded.
     Loading {
         /// `generator`, `embedder` or `toxicity`.
         role: &'static str,
+    },
+    /// Cases whose answers stand in the journal of the interrupted run; told once, before [`Phase::Answer`] begins.
+    Resumed {
+        /// Cases. Those of [`Event::Answered`] do not count them.
+        cases: u64,
     },
     /// Cases have been answered. All figures count from the start of the run.
     Answered {
@@ -87,6 +94,13 @@ pub enum Event {
         passed: u64,
         /// Of these, those that could not be answered or scored.
         errored: u64,
+    },
+    /// The run stopped before its end, and can be resumed.
+    Unfinished {
+        /// Its id.
+        run_id: String,
+        /// Cases that are finished.
+        finished: u64,
     },
     /// Something that a reader of the result should know; one line.
     Noted {

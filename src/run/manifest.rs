@@ -10,17 +10,35 @@ use crate::dataset::sha256_file;
 use crate::engine::Generator;
 use crate::error::{Error, Result};
 use crate::prompt::portable_path;
-use crate::record::{Manifest, RunId, Selected};
+use crate::record::{About, Manifest, RunId, Selected};
 
-/// The manifest without model hashes and files, which come at the end.
-pub(super) fn begin(checked: &Checked) -> Result<Manifest> {
+impl Checked {
+    /// What would run: all of it but what only loaded models tell.
+    ///
+    /// # Errors
+    /// Prompt files that cannot be read.
+    pub fn about(&self, label: Option<String>, keep_outputs: bool) -> Result<About> {
+        let mut manifest = begin(self)?;
+        manifest.label = label;
+        Ok(About::new(manifest, keep_outputs))
+    }
+
+    /// Whether models compute anything of it, which a journal keeps while it is unfinished. Recorded answers are kept already.
+    pub fn keeps_journal(&self) -> bool {
+        self.recorded.is_none() || self.needs_embedder || self.needs_toxicity
+    }
+}
+
+/// The manifest without model hashes and files, which come later.
+fn begin(checked: &Checked) -> Result<Manifest> {
     let plan = &checked.suite.plan;
     let value = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
     let now = jiff::Timestamp::now();
     let mut manifest = Manifest::new(&plan.name, RunId::new(now, &value), now, value);
     manifest.git_commit = git(checked.suite.path(), &["rev-parse", "--verify", "--quiet", "HEAD"]);
-    // Runs and baselines are made from the suite, not the other way round.
-    let status = ["status", "--porcelain", "--untracked-files=all", "--", ".", ":(exclude)runs", ":(exclude)baselines"];
+    // Runs, baselines and reports that wait to be written are made from the suite, not the other way round.
+    let made = [":(exclude)runs", ":(exclude)baselines", ":(exclude,glob)**/.karat-*"];
+    let status = [&["status", "--porcelain", "--untracked-files=all", "--", "."][..], &made].concat();
     // A suite that git does not keep at all is no more dirty than one outside of a repository.
     let kept = git(checked.suite.path(), &["ls-files", "--", "."]).is_some_and(|files| !files.is_empty());
     let status = if kept { git(checked.suite.path(), &status) } else { None };

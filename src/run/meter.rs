@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::event::{Event, Phase, Watch};
 use crate::engine::options::{DeviceChoice, EngineOptions};
+use crate::error::Result;
 use crate::record::{Performance, Phase as RecordedPhase};
 
 /// Adds up times and counts from all threads of a run.
@@ -30,12 +31,21 @@ impl Default for Meter {
 
 impl Meter {
     /// Runs one phase from its begin to its end, telling both.
-    pub fn phase<T>(&self, watch: Watch<'_>, phase: Phase, cases: Option<u64>, work: impl FnOnce() -> T) -> T {
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn phase<T>(
+        &self,
+        watch: Watch<'_>,
+        phase: Phase,
+        cases: Option<u64>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         watch.tell(Event::Began { phase, cases });
         let began = Instant::now();
         let result = work();
         self.add_time(phase, began.elapsed());
-        watch.tell(Event::Ended { phase, seconds: began.elapsed().as_secs_f64() });
+        watch.tell(Event::Ended { phase, seconds: began.elapsed().as_secs_f64(), complete: result.is_ok() });
         result
     }
 

@@ -28,11 +28,11 @@ pub struct ModelFolders {
 }
 
 /// Hashes by role and file.
-pub(super) type ModelHashes = BTreeMap<String, BTreeMap<String, String>>;
+pub type ModelHashes = BTreeMap<String, BTreeMap<String, String>>;
 
 impl ModelFolders {
-    /// Hashes on a thread of its own, while models load and run, all files whose hashes are not known.
-    pub(super) fn hashing(&self) -> JoinHandle<Result<ModelHashes>> {
+    /// Hashes on a thread of its own, while models load, all files whose hashes are not known.
+    pub fn hashing(&self) -> JoinHandle<Result<ModelHashes>> {
         let Self { generator, embedder, toxicity } = self.clone();
         std::thread::spawn(move || {
             let roles = [("generator", generator), ("embedder", embedder), ("toxicity", toxicity)];

@@ -56,6 +56,8 @@ const BUFFER: usize = 1 << 13;
 /// About as long as a line is.
 const LINE: usize = 256;
 const CHANGED: &str = "the file was changed meanwhile";
+/// Bytes of a stream between two looks at whether to go on.
+const SPOOL: u64 = 1 << 20;
 /// Fewer lines are not worth another thread.
 const FEWEST: usize = 32;
 
@@ -96,16 +98,30 @@ fn number([a, b, c, d, e, f]: [u8; 6]) -> u64 {
 }
 
 impl Recorded {
-    /// Reads and checks a file of recorded answers; `-` is standard input, which is kept in a temporary file.
+    /// Reads and checks a file of recorded answers.
     ///
     /// # Errors
     /// A line that cannot be read.
     pub fn open(path: &Path, watch: Watch<'_>) -> Result<Self> {
-        let (file, path) = match path.as_os_str() == "-" {
-            true => (spooled()?, PathBuf::from("<stdin>")),
-            false => (File::open(path).map_err(|e| Error::io("open", path, e).at(path))?, path.to_owned()),
-        };
-        let reader = BufReader::with_capacity(BUFFER, file);
+        let file = File::open(path).map_err(|e| Error::io("open", path, e).at(path))?;
+        Self::of_file(file, path, watch)
+    }
+
+    /// Reads and checks recorded answers that come once, standard input say: they are kept in a temporary file. Whoever waits
+    /// for them asks by himself whether to go on.
+    ///
+    /// # Errors
+    /// A line that cannot be read; no room for the file.
+    pub fn of_stream(stream: impl Read, name: &Path, watch: Watch<'_>) -> Result<Self> {
+        Self::of_file(spooled(stream, name, watch)?, name, watch)
+    }
+
+    /// [`Recorded::open`] of a regular file that is open already.
+    ///
+    /// # Errors
+    /// A line that cannot be read.
+    pub fn of_file(file: File, name: &Path, watch: Watch<'_>) -> Result<Self> {
+        let (path, reader) = (name.to_owned(), BufReader::with_capacity(BUFFER, file));
         let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
         let (position, next, shift, named, bare, first) = (0, Some(0), HASH_BITS, false, false, None);
         let mut recorded = Self { path, reader, position, entries, next, starts, shift, named, bare, first, sha256 };
@@ -417,11 +433,13 @@ fn hash(named: Named<&str>) -> u64 {
     hasher.finish() >> (u64::BITS - HASH_BITS)
 }
 
-/// Standard input in an unnamed temporary file.
-fn spooled() -> Result<File> {
-    let failed = |e| Error::io("read", "<stdin>", e);
+/// What a stream gives, in an unnamed temporary file.
+fn spooled(mut stream: impl Read, name: &Path, watch: Watch<'_>) -> Result<File> {
+    let failed = |e| Error::io("read", name, e);
     let mut file = tempfile::tempfile().map_err(failed)?;
-    std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut file).map_err(failed)?;
+    while std::io::copy(&mut stream.by_ref().take(SPOOL), &mut file).map_err(failed)? > 0 {
+        watch.check()?;
+    }
     file.rewind().map_err(failed)?;
     Ok(file)
 }

@@ -51,7 +51,7 @@ fn project(cases: usize) -> tempfile::TempDir {
     folder
 }
 
-/// Repeats the prompt, reading up to `window` requests ahead.
+/// Repeats the prompt, reading up to `window` requests ahead and answering the last of them first.
 struct Echo {
     window: usize,
 }
@@ -64,25 +64,27 @@ impl Answerer for Echo {
     fn answer(
         &mut self,
         requests: Requests<'_>,
-        sink: &mut dyn FnMut(Response) -> Result<()>,
+        sink: &mut dyn FnMut(u64, Response) -> Result<()>,
         progress: &mut dyn FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let mut totals = Totals::default();
-        let mut requests = requests.peekable();
+        let mut requests = (0..).zip(requests).peekable();
         while requests.peek().is_some() {
-            let ahead: Vec<Request> = requests.by_ref().take(self.window).collect::<Result<_>>()?;
-            for request in ahead {
+            let ahead: Vec<(u64, Result<Request>)> = requests.by_ref().take(self.window).collect();
+            for (number, request) in ahead.into_iter().rev() {
+                let request = request?;
                 let Prompt::Text(text) = &request.prompt else { panic!("a text") };
                 assert!(text.contains(&request.key.case) || request.key.dataset == "danger");
                 let failed = text.contains("fail");
-                sink(Response {
+                let response = Response {
                     text: text.clone(),
                     ids: vec![1],
                     finish: if failed { Finish::Error } else { Finish::Eos },
                     prompt_tokens: 3,
                     prompt_hash: "h".into(),
                     error: failed.then(|| "compute".into()),
-                })?;
+                };
+                sink(number, response)?;
                 totals.finished += 1;
             }
             totals.steps += 1;

@@ -1,5 +1,6 @@
 //! Baselines: who accepted what and why, what is refused, what lies in git, regeneration; and the suite of `karat init`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -172,8 +173,11 @@ fn a_suite_to_begin_with() {
     let weights = std::fs::canonicalize(repository("models/karat-mini/2")).unwrap();
     assert!(project.read("here/suite.yaml").contains(&format!("{{model: {:?}}}", weights.to_str().unwrap())));
     std::fs::copy(env!("CARGO_BIN_EXE_karat"), project.path("installed")).unwrap();
-    let lost =
-        Command::new(project.path("installed")).args(["init", "other"]).current_dir(project.path("")).output().unwrap();
+    let start =
+        || Command::new(project.path("installed")).args(["init", "other"]).current_dir(project.path("")).output();
+    // Another test's child may hold the new file open for a moment, as it was forked while this one wrote it.
+    let busy = |tried: &std::io::Result<_>| tried.as_ref().is_err_and(|e| e.kind() == ErrorKind::ExecutableFileBusy);
+    let lost = std::iter::repeat_with(start).find(|tried| !busy(tried)).unwrap().unwrap();
     assert_eq!(lost.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&lost.stderr).contains("--model"), "{lost:?}");
     assert!(!project.path("other").exists());

@@ -96,6 +96,24 @@ fn a_record_of_each_format_is_viewed() {
     }
 }
 
+/// Their verdicts stand in their summaries, where nobody could change them unseen.
+#[test]
+fn runs_of_each_format_are_listed_with_their_verdicts() {
+    for format in 1..=karat::record::FORMAT {
+        let project = project(format);
+        for baseline in ["scored", "answered"] {
+            let folder = project.path("baselines/desk").join(baseline);
+            let id = std::fs::read_to_string(folder.join("current")).unwrap();
+            copy(&folder.join(id.trim()), &project.path("runs/desk").join(id.trim()));
+        }
+        let runs = project.karat(["runs"]).code(0);
+        let (passed, failed) = (runs.stdout.matches("  passed").count(), runs.stdout.matches("  failed").count());
+        assert_eq!((runs.stdout.lines().count(), passed + failed), (3, 2), "format {format}: {runs}");
+        assert!(passed > 0, "format {format}: {runs}");
+        project.karat(["baseline", "show", "scored", "--suite", "desk"]).code(0);
+    }
+}
+
 #[test]
 fn a_record_of_a_later_format_is_refused_with_both_versions() {
     let project = project(1);

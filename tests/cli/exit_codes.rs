@@ -297,7 +297,11 @@ fn long_run_interrupted_by(signal: &str) -> Option<i32> {
     let case = |i: usize| json!({"id": format!("g{i}"), "input": "gold ".repeat(20), "target": "yes"});
     let suite = Suite { golden: (0..20_000).map(case).collect(), ..Suite::new() };
     suite.write();
-    interrupted_by(signal, suite.project.command(["run", "suite.yaml", "--set", "generation.max_new_tokens=800"]))
+    let args = ["run", "suite.yaml", "--set", "generation.max_new_tokens=800", "--report", "r.html"];
+    let code = interrupted_by(signal, suite.project.command(args));
+    let report = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".karat-"));
+    assert!(!suite.project.files().iter().any(report), "{signal}: a report was left behind");
+    code
 }
 
 #[cfg(unix)]

@@ -1,11 +1,13 @@
 //! The karat binary as a user meets it: one integration binary, a temporary folder per test, real processes.
 //!
-//! `project` runs commands, `checkpoint`, `random_model` and `to_gguf` write model folders, `reference` reads what
-//! transformers answered; the other modules hold the tests, one subject each.
+//! `project` runs commands, `power` takes their power away, `checkpoint`, `random_model` and `to_gguf` write model folders,
+//! `reference` reads what transformers answered; the other modules hold the tests, one subject each.
 
 mod checkpoint;
 mod comparison;
 mod default_suite;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod power;
 mod project;
 mod random_model;
 mod reference;
@@ -15,6 +17,7 @@ mod bad_input;
 mod bad_model;
 mod baselines;
 mod cache;
+mod commits;
 mod compatibility;
 mod devices;
 mod encoders;
@@ -23,7 +26,14 @@ mod exit_codes;
 mod gguf;
 mod gguf_alone;
 mod invariance;
+// Signals, tmpfs and the system calls of one platform.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod kills;
 mod main_job;
+mod progress;
 mod projects;
 mod registry;
+mod resume;
+mod stopping;
+mod streams;
 mod verdicts;

@@ -14,6 +14,12 @@ use crate::reference::shared_path;
 /// A suite with every model there is: a sampling generator, an embedder and a toxicity classifier.
 fn suite(cases: usize) -> Project {
     let project = Project::new();
+    write_suite(&project, cases);
+    project
+}
+
+/// Writes that suite: `main-job` in `suite.yaml`, with 20 danger cases beside the golden ones.
+pub fn write_suite(project: &Project, cases: usize) {
     let golden = |i: usize| {
         let checks =
             if i.is_multiple_of(4) { json!([{"regex": {"name": "vowel", "pattern": "[aeiou]"}}]) } else { json!([]) };
@@ -39,7 +45,6 @@ fn suite(cases: usize) -> Project {
          gates:\n  - {{metric: golden.close.mean, min: -1}}\n"
     );
     project.write("suite.yaml", yaml);
-    project
 }
 
 /// Runs and gives the run folder.
@@ -90,6 +95,8 @@ fn run_accept_candidate_compare() {
     assert_eq!(names, ["close", "toxicity", "vowel"], "the case's own check stands beside those of the dataset");
     let performance: Value = serde_json::from_slice(&std::fs::read(base.join("performance.json")).unwrap()).unwrap();
     assert!(performance["counters"]["embedder.duplicates"].as_u64() > Some(0), "targets are embedded once");
+    let phases: Vec<_> = performance["phases"].as_array().unwrap().iter().map(|phase| &phase["name"]).collect();
+    assert!(!phases.contains(&&json!("compare")), "the record is whole before it is compared: {phases:?}");
     assert!(performance["tokens_per_second"].as_f64() > Some(0.0), "{performance}");
     let manifest: Value = serde_json::from_slice(&std::fs::read(base.join("manifest.json")).unwrap()).unwrap();
     for role in ["generator", "embedder", "toxicity"] {

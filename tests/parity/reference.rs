@@ -120,9 +120,9 @@ pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32
 /// The vectors of texts, in order.
 pub fn embed(folder: &Path, pooling: Option<Pooling>, texts: &[String]) -> Vec<Vec<f32>> {
     let mut model = Embedder::open(folder, pooling, false, &options()).unwrap();
-    let mut vectors = Vec::new();
-    let take = |embedding: Result<Embedding, String>| {
-        vectors.push(embedding.expect("a vector").vector);
+    let mut vectors = vec![Vec::new(); texts.len()];
+    let take = |place: u64, embedding: Result<Embedding, String>| {
+        vectors[place as usize] = embedding.expect("a vector").vector;
         Ok(())
     };
     model.embed(texts.iter().cloned().map(Ok), take, |_| Ok(())).unwrap();
