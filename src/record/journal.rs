@@ -575,6 +575,8 @@ mod tests {
         journal.put(Work::Answer, &Key::of(Work::Answer, &[]), b"").unwrap();
         drop(journal);
         fs::create_dir(folder.path().join("r2")).unwrap();
+        assert_eq!(unfinished(folder.path()).unwrap().len(), 1, "a folder is no run");
+        fs::write(folder.path().join("r2/manifest.json"), "{}").unwrap();
         assert!(unfinished(folder.path()).unwrap().is_empty());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
