@@ -91,7 +91,13 @@ fn errors_are_json_too() {
     let run = project.karat(engine_args("generate", &random_tiny(), &["--progress", "json"])).code(2);
     let told = events(&run);
     assert_eq!(told.last().map(|event| &event["event"]), Some(&json!("error")), "{run}");
-    let ended = told.iter().find(|event| event["event"] == "ended").expect("the end");
+    // A file is looked through before anything begins, a stream is not.
+    assert!(told.iter().all(|event| event["event"] != "began"), "{run}");
+    let mut command = project.command(["generate", &random_tiny().to_string_lossy(), "--progress", "json"]);
+    command.stdin(std::fs::File::open(project.path("in.jsonl")).expect("open the input"));
+    let run = Run::new("generate".into(), command.output().expect("start karat")).code(2);
+    let told = events(&run);
+    let ended = told.iter().find(|event| event["event"] == "ended").unwrap_or_else(|| panic!("no end{run}"));
     assert_eq!(ended["complete"], false);
 }
 
