@@ -20,11 +20,10 @@ use super::engine_args::LineArgs;
 use super::lines::{Identified, InOrder, Lines, Output};
 use super::signals::Signals;
 use super::{Exit, resume, terminal};
-use crate::dataset::sha256_file;
 use crate::engine::identity::ModelFolder;
 use crate::engine::log::{Log, LogReader};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Journal, Key, Manifest, Models, Place, RunId, Work, difference};
+use crate::record::{Journal, Key, Manifest, Models, Place, RunId, Work, difference, folder, resumable};
 
 /// Flags of the commands that write answers.
 #[derive(clap::Args, Clone, Default)]
@@ -56,7 +55,7 @@ pub struct Call {
     command: String,
     /// What shapes an answer beside the model.
     options: Value,
-    /// SHA-256 of the input, where that is a file; lines are held against their answers one by one besides.
+    /// A hash of the input, where that is a file; lines are held against their answers one by one besides.
     input: Option<String>,
 }
 
@@ -72,8 +71,6 @@ pub enum Opened {
 pub struct Answers {
     to: To,
     asked: Arc<Mutex<Asked>>,
-    /// Answers of the unfinished call.
-    resumed: u64,
 }
 
 enum To {
@@ -95,8 +92,9 @@ struct Asked {
     next: u64,
     /// Lines read, those that were answered before among them.
     lines: u64,
-    /// Of these, those that the journal of the unfinished call names.
+    /// Of these, those that the journal of the unfinished call names, and those whose answers it has.
     met: u64,
+    resumed: u64,
     open: HashMap<u64, Line>,
 }
 
@@ -126,7 +124,7 @@ impl Answers {
                 return Err(error.with_hint("name a file: --out FILE"));
             }
             let to = To::Stream(Mutex::new((output, InOrder::default())));
-            return Ok(Opened::Ready(Self { to, asked: Arc::default(), resumed: 0 }));
+            return Ok(Opened::Ready(Self { to, asked: Arc::default() }));
         }
         let input = fs::metadata(&lines.input).is_ok_and(|data| data.is_file());
         let input = input.then(|| checked::<T>(&lines.input, args.signals)).transpose()?;
@@ -146,9 +144,8 @@ impl Answers {
                 begun(path, &call)?
             }
         };
-        let resumed = journal.finished();
         let filed = Filed { journal: Arc::new(journal), path: path.clone(), answered: Mutex::default() };
-        Ok(Opened::Ready(Self { to: To::File(Box::new(filed)), asked: Arc::default(), resumed }))
+        Ok(Opened::Ready(Self { to: To::File(Box::new(filed)), asked: Arc::default() }))
     }
 
     /// Holds the model against that of the unfinished call, where there is one.
@@ -166,9 +163,9 @@ impl Answers {
         }
     }
 
-    /// Lines that the unfinished call has answered.
+    /// Lines read so far whose answers the unfinished call had.
     pub fn resumed(&self) -> u64 {
-        self.resumed
+        self.asked().map_or(0, |asked| asked.resumed)
     }
 
     /// The lines that are not answered yet.
@@ -192,7 +189,10 @@ impl Answers {
                 asked.lines += 1;
                 asked.met += u64::from(journal.as_ref().is_some_and(|journal| journal.knows(&key(place))));
                 match journal.as_deref().map_or(Ok(false), |journal| is_answered(journal, place, hash)) {
-                    Ok(true) => continue,
+                    Ok(true) => {
+                        asked.resumed += 1;
+                        continue;
+                    }
                     Ok(false) => {}
                     Err(error) => return Some(Err(lines.at(error))),
                 }
@@ -231,7 +231,7 @@ impl Answers {
         }
     }
 
-    /// Writes down what was taken: from here on it survives the process. A stream shows it.
+    /// Writes down what was taken for a file: from here on it survives the process.
     ///
     /// # Errors
     /// It cannot be written.
@@ -278,6 +278,11 @@ impl Answers {
 
 impl Filed {
     fn close(self, lines: u64, met: u64) -> Result<()> {
+        // What fails now costs the file, not the journal.
+        self.written(lines, met).map_err(resumable)
+    }
+
+    fn written(self, lines: u64, met: u64) -> Result<()> {
         let Self { journal, path, answered } = self;
         journal.flush()?;
         if met < journal.known() {
@@ -325,15 +330,18 @@ fn refused(journal: &Path, what: &str) -> Error {
     error.with_hint("start anew without --resume, and remove the journal if nobody needs it")
 }
 
-/// Reads an input file once, so that a line that is wrong is known before anything is computed; its SHA-256.
+/// Reads an input file once, so that a line that is wrong is known before anything is computed; a hash over its lines.
 fn checked<T: DeserializeOwned + Identified>(path: &Path, signals: &Signals) -> Result<String> {
-    for (number, line) in (1u64..).zip(Lines::<T>::open(path, signals)?) {
+    let (mut lines, mut hash) = (Lines::<T>::open(path, signals)?, blake3::Hasher::new());
+    for number in 1u64.. {
+        let Some(line) = lines.next() else { break };
         line?;
+        hash.update(&lines.hash());
         if number % 1024 == 0 {
             signals.check()?;
         }
     }
-    sha256_file(path)
+    Ok(hash.finalize().to_hex().to_string())
 }
 
 /// The only journal of the same call.
@@ -397,10 +405,6 @@ fn followed(path: &Path) -> PathBuf {
     }
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Journals of this output, the first name first: `.NAME.journal`, `.NAME.2.journal`, ….
 fn journal_path(path: &Path, number: u32) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -417,7 +421,7 @@ fn journals(path: &Path) -> Result<(Vec<PathBuf>, bool)> {
     let (mut left, mut owned) = (Vec::new(), false);
     for path in there {
         // Killed while it was created: nothing was computed.
-        if Log::remove_stillborn(&path).unwrap_or(false) {
+        if Log::remove_incomplete(&path).unwrap_or(false) {
             continue;
         }
         match Log::is_owned(&path)? {

@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 
 use super::input::Input;
 use super::signals::Signals;
-use super::unfinished;
 use crate::error::{Error, Result};
+use crate::record::{beside, folder};
 
 /// Reads objects of one kind, line by line.
 pub struct Lines<T> {
@@ -142,7 +142,7 @@ impl Output {
             let file = File::create(path).map_err(|e| Error::io("write", path, e))?;
             return Ok(Self::Stream(BufWriter::new(Box::new(file))));
         }
-        let file = unfinished::beside(path).map_err(|e| Error::io("write", path, e))?;
+        let file = beside(path).map_err(|e| Error::io("write", path, e))?;
         Ok(Self::File { writer: BufWriter::new(file), path: path.into() })
     }
 
@@ -200,7 +200,7 @@ impl Output {
         let file = writer.into_inner().map_err(|e| failed(e.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
         file.persist(&path).map_err(|e| failed(e.error))?;
-        sync_name(unfinished::folder(&path)).map_err(failed)
+        sync_name(folder(&path)).map_err(failed)
     }
 }
 

@@ -44,7 +44,6 @@ mod screen;
 mod signals;
 mod store_args;
 mod suite_args;
-mod unfinished;
 mod view;
 
 use std::io::ErrorKind;

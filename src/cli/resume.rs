@@ -138,6 +138,7 @@ fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
     if let Some(generator) = &models.generator {
         now.add_fingerprint("generator", &fingerprint(&generator.path, engine)?)?;
     }
+    let mut known = None;
     for entry in store.list_runs(Some(&about.manifest.suite))?.into_iter().rev() {
         // What cannot be read is no run of this plan.
         let Ok(run) = RunReader::unverified(&entry.folder) else { continue };
@@ -147,8 +148,11 @@ fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
             continue;
         }
         let numerics = now.fingerprint.iter().all(|(part, value)| manifest.fingerprint.get(part) == Some(value));
-        let hashes = models.hashing().join().map_err(|_| Error::internal("hash the models"))??;
-        if numerics && hashes == manifest.hashes.models {
+        let hashes = match known.take() {
+            Some(hashes) => hashes,
+            None => models.hashing().join().map_err(|_| Error::internal("hash the models"))??,
+        };
+        if numerics && *known.insert(hashes) == manifest.hashes.models {
             return RunReader::open(&entry.folder).map(Some);
         }
     }

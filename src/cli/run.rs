@@ -156,7 +156,7 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
         engine: &engine,
         quiet: how.form.is_quiet(),
     };
-    let resume = match progress.aside(|| resume.start(&wanted))? {
+    let resume = match progress.suspend(|| resume.start(&wanted))? {
         Start::Anew => None,
         Start::On(journal) => Some(*journal),
         Start::Not(exit, folder) => {

@@ -67,9 +67,9 @@ impl RunProgress {
     }
 
     /// Does something that may write lines, with the bar out of the way.
-    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match self.state.lock() {
-            Ok(state) => state.screen.aside(work),
+            Ok(state) => state.screen.suspend(work),
             Err(_) => work(),
         }
     }
@@ -138,7 +138,7 @@ impl State {
                 let of = self.total.map_or(String::new(), |total| format!(" of {total}"));
                 let kept = if finished > 0 { format!("{finished}{of} cases") } else { "encoded texts".into() };
                 let again = call_again(Some(&run_id));
-                self.screen.aside(|| say!("unfinished: run {run_id} keeps {kept}; `{again}` goes on with it"));
+                self.screen.suspend(|| say!("unfinished: run {run_id} keeps {kept}; `{again}` goes on with it"));
             }
             Event::Noted { text } => self.screen.note(&text),
         }

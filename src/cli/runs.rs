@@ -11,7 +11,7 @@ use super::store_args::{Place, StoreArgs};
 use super::{Exit, terminal};
 use crate::error::{Error, Result};
 use crate::history::RunEntry;
-use crate::record::{RunReader, Unfinished, prune, remnants, unfinished};
+use crate::record::{RunReader, Unfinished, leftovers, prune, unfinished};
 use crate::report::runs::{Listed, terminal as table};
 
 /// Arguments of `karat runs`.
@@ -120,12 +120,12 @@ fn remove(args: &PruneArgs) -> Result<Exit> {
     let all = args.runs.is_empty() && args.older_than.is_none();
     for folder in place.workspace.suite_folders(place.suite.as_deref())?.iter().filter(|folder| all && folder.is_dir())
     {
-        for remnant in remnants(folder)? {
+        for leftover in leftovers(folder)? {
             let done = if args.dry_run { "would be removed" } else { "removed" };
             if !args.dry_run {
-                std::fs::remove_dir_all(&remnant).map_err(|e| Error::io("remove", &remnant, e))?;
+                std::fs::remove_dir_all(&leftover).map_err(|e| Error::io("remove", &leftover, e))?;
             }
-            text.push_str(&format!("what a crash left in {}: {done}\n", remnant.display()));
+            text.push_str(&format!("what a crash left in {}: {done}\n", leftover.display()));
         }
     }
     match (text.is_empty(), all_left) {

@@ -90,7 +90,7 @@ pub fn run(args: Args) -> Result<Exit> {
         engine: &engine,
         quiet: form.is_quiet(),
     };
-    let resume = match progress.aside(|| args.resume.start(&wanted))? {
+    let resume = match progress.suspend(|| args.resume.start(&wanted))? {
         Start::Anew => None,
         Start::On(journal) => Some(*journal),
         Start::Not(exit, folder) => {

@@ -76,7 +76,7 @@ impl Screen {
     }
 
     /// Does something that may write lines, with the bar out of the way.
-    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(work),
             None => work(),

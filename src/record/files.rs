@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
+use super::beside::{beside, folder};
 use super::{FileEntry, packed};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result};
@@ -145,65 +146,13 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Replaces a small file in one step: readers see the old bytes or the new ones. What a crash leaves, `.NAME.partial`, the next
-/// writer takes up.
+/// Replaces a small file in one step: readers see the old bytes or the new ones.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = folder.join(format!(".{name}.partial"));
     let failed = |e| Error::io("write", path, e);
-    let write = |file: &mut File| file.write_all(bytes).and_then(|()| file.sync_all());
-    match taken_up(&partial) {
-        Some(mut file) => {
-            write(&mut file).and_then(|()| std::fs::rename(&partial, path)).map_err(|e| {
-                let _ = std::fs::remove_file(&partial);
-                failed(e)
-            })?;
-        }
-        // Another process writes the same file.
-        None => {
-            let mut file =
-                tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io("create a file in", folder, e))?;
-            write(file.as_file_mut()).map_err(failed)?;
-            open_permissions(file.path())?;
-            file.persist(path).map_err(|e| Error::io("replace", path, e.error))?;
-        }
-    }
-    sync_folder(folder)
-}
-
-/// The file of this name, empty and locked, unless another process has it or it cannot be had.
-fn taken_up(path: &Path) -> Option<File> {
-    let file = File::options().write(true).create(true).truncate(false).open(path).ok()?;
-    file.try_lock().ok()?;
-    // Its last writer may have given it its own name meanwhile.
-    is_same(&file, path).then_some(())?;
-    file.set_len(0).ok()?;
-    Some(file)
-}
-
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let at = |data: std::fs::Metadata| (data.dev(), data.ino());
-    file.metadata().is_ok_and(|here| std::fs::metadata(path).is_ok_and(|there| at(here) == at(there)))
-}
-
-#[cfg(not(unix))]
-fn is_same(_file: &File, path: &Path) -> bool {
-    path.exists()
-}
-
-/// Temporary files are born readable by their owner alone; records are ordinary files.
-#[cfg(unix)]
-fn open_permissions(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).map_err(|e| Error::io("write", path, e))
-}
-
-#[cfg(not(unix))]
-fn open_permissions(_path: &Path) -> Result<()> {
-    Ok(())
+    let mut file = beside(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|e| Error::io("replace", path, e.error))?;
+    sync_folder(folder(path))
 }
 
 #[cfg(test)]

@@ -320,11 +320,6 @@ impl<A> Journal<A> {
         &self.about
     }
 
-    /// The models that computed what it holds, where they were loaded already.
-    pub fn models(&self) -> Option<&Models> {
-        self.models.as_ref()
-    }
-
     /// Finished cases that are written.
     pub fn finished(&self) -> u64 {
         self.written.finished.load(Relaxed)
@@ -492,6 +487,7 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::tests_support::{line, saved};
     use crate::record::{prune, unfinished};
     use serde_json::json;
 
@@ -529,7 +525,7 @@ mod tests {
         assert!(!prune(folder.path(), &listed[0]).unwrap(), "it has an owner");
         drop(journal);
         let journal = resumed(folder.path(), "r1").unwrap();
-        assert_eq!((journal.about(), journal.models(), journal.finished()), (&about("r1"), Some(&models), 2));
+        assert_eq!((journal.about(), journal.models.as_ref(), journal.finished()), (&about("r1"), Some(&models), 2));
         assert_eq!(journal.find(&key("1")).unwrap().as_deref(), Some(&b"one"[..]));
         assert_eq!((journal.find(&key("2")).unwrap(), journal.knows(&key("1"))), (None, true));
         assert_eq!(journal.lines().collect::<Result<Vec<_>>>().unwrap(), [b"line"]);
@@ -577,6 +573,11 @@ mod tests {
         fs::create_dir(folder.path().join("r2")).unwrap();
         assert_eq!(unfinished(folder.path()).unwrap().len(), 1, "a folder is no run");
         fs::write(folder.path().join("r2/manifest.json"), "{}").unwrap();
+        assert_eq!(unfinished(folder.path()).unwrap().len(), 1, "nor is this");
+        let runs = tempfile::tempdir().unwrap();
+        let whole = saved(runs.path(), 2, &[line("a", "1", true)]);
+        fs::remove_dir_all(folder.path().join("r2")).unwrap();
+        fs::rename(whole, folder.path().join("r2")).unwrap();
         assert!(unfinished(folder.path()).unwrap().is_empty());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

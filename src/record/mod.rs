@@ -12,6 +12,7 @@
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 
 mod batch;
+mod beside;
 mod dependence;
 mod early;
 mod files;
@@ -46,11 +47,12 @@ pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};
 pub use summary::{DatasetSummary, LISTED_IDS, ScorerSummary, Summary, SummaryBuilder, Totals};
-pub use unfinished::{Unfinished, prune, remnants, unfinished};
+pub use unfinished::{Unfinished, leftovers, prune, unfinished};
 pub use verdict::{CaseRef, Decision, Evidence, Outcome, RuleResult, Verdict};
 pub use verdict_file::{VERDICT_FORMAT, VerdictFile};
 pub use writer::{RunWriter, SealedRun};
 
+pub(crate) use beside::{beside, folder};
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};
 pub(crate) use order::append_line;
 pub(crate) use packed::{compress, packed};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::journal::{About, Counts, Entries, SUFFIX, journal_path, parse};
-use super::{MANIFEST, RunId, order};
+use super::{RunId, RunReader, order};
 use crate::engine::log::{Log, LogReader};
 use crate::error::{Error, Result};
 
@@ -46,7 +46,7 @@ pub fn unfinished(folder: &Path) -> Result<Vec<Unfinished>> {
         let id = name.strip_prefix('.').and_then(|name| name.strip_suffix(SUFFIX));
         let Some(run_id) = id.and_then(|id| RunId::parse(id).ok()) else { continue };
         let path = entry.path();
-        if folder.join(run_id.as_str()).join(MANIFEST).is_file() {
+        if is_whole(&folder.join(run_id.as_str())) {
             // Its owner may be about to remove it.
             let _ = Log::remove(&path);
             continue;
@@ -57,7 +57,7 @@ pub fn unfinished(folder: &Path) -> Result<Vec<Unfinished>> {
             continue;
         }
         // Killed while it was created: nothing was computed.
-        if Log::remove_stillborn(&path).unwrap_or(false) {
+        if Log::remove_incomplete(&path).unwrap_or(false) {
             continue;
         }
         let modified = metadata.modified().map_err(failed)?;
@@ -84,11 +84,18 @@ pub fn unfinished(folder: &Path) -> Result<Vec<Unfinished>> {
     Ok(found)
 }
 
+/// Whether a folder holds a whole run: every file that its manifest lists, of its length.
+fn is_whole(folder: &Path) -> bool {
+    let length = |name: &str| fs::metadata(folder.join(name)).map(|data| data.len()).ok();
+    RunReader::unverified(folder)
+        .is_ok_and(|run| run.manifest().files.iter().all(|(name, file)| length(name) == Some(file.bytes)))
+}
+
 /// What crashes left of runs without a journal in the folder of a suite's runs: nothing that could be resumed.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn remnants(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn leftovers(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io("read", folder, e);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {

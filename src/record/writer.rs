@@ -90,9 +90,7 @@ impl RunWriter {
         fs::create_dir_all(&folder).map_err(|e| unwritable(&folder, e))?;
         // The names of new folders must survive what the journal survives.
         sync_folder(runs)?;
-        if let Some(above) = runs.parent() {
-            sync_folder(if above.as_os_str().is_empty() { Path::new(".") } else { above })?;
-        }
+        sync_folder(super::folder(runs))?;
         for n in 1..1000 {
             let run_id = first.nth(n);
             let path = folder.join(format!(".{run_id}.partial"));
@@ -180,11 +178,6 @@ impl RunWriter {
     /// Its journal, if it keeps one.
     pub fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.clone()
-    }
-
-    /// The folder of the unfinished run, for files that live only until then.
-    pub fn partial_folder(&self) -> &Path {
-        &self.partial.path
     }
 
     /// Takes in some cases. Where no answers are kept, their lines go to the journal first; cases that erred are tried again.
@@ -323,11 +316,6 @@ impl SealedRun {
     /// The id that this run got.
     pub fn run_id(&self) -> &RunId {
         &self.run_id
-    }
-
-    /// The figures.
-    pub fn summary(&self) -> &Summary {
-        &self.summary
     }
 
     /// The cases in order.

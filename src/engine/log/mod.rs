@@ -146,7 +146,7 @@ impl Log {
     ///
     /// # Errors
     /// It cannot be opened or removed.
-    pub fn remove_stillborn(path: &Path) -> Result<bool> {
+    pub fn remove_incomplete(path: &Path) -> Result<bool> {
         if Self::is_owned(path)? {
             return Ok(false);
         }
