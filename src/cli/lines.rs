@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::input::Input;
 use super::signals::Signals;
+use crate::engine::log::sync_folder;
 use crate::error::{Error, Result};
 use crate::record::{beside, folder};
 
@@ -200,20 +201,7 @@ impl Output {
         let file = writer.into_inner().map_err(|e| failed(e.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
         file.persist(&path).map_err(|e| failed(e.error))?;
-        sync_name(folder(&path)).map_err(failed)
-    }
-}
-
-/// Makes the names in a folder durable, as far as the system can: some folders can be written and not read, and some file
-/// systems know nothing of it.
-fn sync_name(folder: &Path) -> std::io::Result<()> {
-    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    match File::open(folder).and_then(|file| file.sync_all()) {
-        Err(e) if matches!(e.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
-        other => other,
+        sync_folder(folder(&path)).map_err(failed)
     }
 }
 

@@ -168,7 +168,8 @@ fn verdict_of(run: &RunReader, baseline: &Chosen) -> Result<Exit> {
         return Ok(exit(verdict));
     }
     let judged = judged(baseline.run.as_ref(), &baseline.without, run)?;
-    if stored.is_none() {
+    // As `karat gate` would: only what the run itself would have said is kept with it.
+    if stored.is_none() && run.manifest().baseline == baseline.run_id() {
         run.keep(judged.verdict.clone(), &markdown::render(&judged.report(run)))?;
     }
     Ok(judged.exit)

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Error, Kind, Result};
 
@@ -83,7 +83,8 @@ impl Signals {
         signal_hook::flag::register_conditional_shutdown(SIGINT, 130, twice).map_err(failed)?;
         signal_hook::flag::register(SIGINT, signals.interrupted.clone()).map_err(failed)?;
         // A limit on file sizes is an error of the write, not the end of the process.
-        signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
+        #[cfg(unix)]
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(failed)?;
         signal_hook::flag::register(SIGTERM, signals.terminated.clone()).map_err(failed)?;
         Ok(signals)
     }

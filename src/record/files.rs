@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::beside::{beside, folder};
 use super::{FileEntry, packed};
 use crate::engine::identity::hex;
+use crate::engine::log;
 use crate::error::{Error, Result};
 
 /// What ran, and the SHA-256 of every file of the record.
@@ -138,12 +139,7 @@ impl HashedFile {
 
 /// Makes the names inside a folder durable (renames, new files).
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    // Only Unix can open a folder; elsewhere the file system's own journal has to do.
-    if cfg!(unix) {
-        let file = File::open(folder).map_err(|e| Error::io("open", folder, e))?;
-        file.sync_all().map_err(|e| Error::io("sync", folder, e))?;
-    }
-    Ok(())
+    log::sync_folder(folder).map_err(|e| Error::io("sync", folder, e))
 }
 
 /// Replaces a small file in one step: readers see the old bytes or the new ones.

@@ -370,10 +370,9 @@ impl SealedRun {
                     self.target.display()
                 ))
             })?;
-            // Those above may be new, and be of others, who let nobody look into them.
-            for above in parent.ancestors().skip(1).take(2) {
-                let _ = sync_folder(if above.as_os_str().is_empty() { Path::new(".") } else { above });
-            }
+            // Those above may be new.
+            let runs = super::folder(parent);
+            [runs, super::folder(runs)].into_iter().for_each(|above| drop(sync_folder(above)));
         }
         if let Some(journal) = &self.journal {
             // Who reads the folder next clears away what cannot be removed now.

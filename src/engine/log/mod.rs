@@ -320,10 +320,25 @@ fn is_at(_file: &File, path: &Path) -> io::Result<bool> {
 /// Makes the name of a new file durable.
 fn sync_parent(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_folder(folder).map_err(|e| Error::io("sync", folder, e))
+}
+
+/// Makes the names in a folder durable, as far as the system can: some folders can be written and not read, and some file
+/// systems know nothing of it.
+///
+/// # Errors
+/// The disk failed.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     // Only Unix can open a folder; elsewhere the file system's own journal has to do.
-    if cfg!(unix) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io("sync", folder, e))?;
+    if cfg!(not(unix)) {
+        return Ok(());
     }
-    Ok(())
+    match File::open(folder).and_then(|file| file.sync_all()) {
+        Err(e)
+            if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied | ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
