@@ -48,7 +48,7 @@ fn drawn() -> (Vec<bool>, Vec<bool>) {
 }
 
 fn line(at: usize, right: bool) -> ResultLine {
-    let score = Score { passed: right, value: f64::from(u8::from(right)), explanation: String::new() };
+    let score = Score { passed: right, value: f64::from(u8::from(right)), explanation: String::new(), outcome: None };
     ResultLine {
         dataset: "golden".into(),
         id: format!("{at:05}"),
@@ -63,6 +63,9 @@ fn line(at: usize, right: bool) -> ResultLine {
         output_ids: None,
         finish: None,
         prompt_tokens: None,
+        thought_opened: false,
+        thought: None,
+        empty: None,
         scores: BTreeMap::from([("right".to_owned(), score)]),
         passed: right,
         error: None,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use karat::dataset::{Input, Sample};
-use karat::score::{CompileContext, Scorer, ScorerSpec};
+use karat::score::{CompileContext, Output, Reasoning, Scorer, ScorerSpec};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -71,7 +71,12 @@ fn verdicts(responses: &str) -> BTreeMap<(String, String), (bool, String)> {
                 .iter()
                 .cloned()
                 .chain(own)
-                .map(|scorer| (scorer.name().to_owned(), scorer.score(&sample, &output, &[]).unwrap()))
+                .map(|scorer| {
+                    (
+                        scorer.name().to_owned(),
+                        scorer.score(&sample, &Output::read(&output, &Reasoning::Auto, false), &[]).unwrap(),
+                    )
+                })
                 .collect();
             let passed = scores.iter().all(|(_, score)| score.passed);
             let doubled = verdicts.insert((dataset.to_owned(), sample.id), (passed, format!("{output:?} {scores:?}")));

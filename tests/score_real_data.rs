@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use karat::dataset::{Input, Sample};
-use karat::score::{CompileContext, ScorerSpec, Stance, judge};
+use karat::score::{CompileContext, Output, Reasoning, ScorerSpec, Stance, judge};
 use serde_json::{Map, Value};
 
 /// The file `name` of the shared datasets, or nothing and a printed reason.
@@ -64,7 +64,7 @@ fn gsm8k_agrees_with_is_correct() {
             assert_eq!(solution["question"], question["question"]);
             let sample = sample(question["answer"].as_str().unwrap());
             let output = solution[model]["solution"].as_str().unwrap();
-            let score = scorer.score(&sample, output, &[]).unwrap();
+            let score = scorer.score(&sample, &Output::read(output, &Reasoning::None, false), &[]).unwrap();
             assert_eq!(
                 score.passed,
                 solution[model]["is_correct"].as_bool().unwrap(),

@@ -144,6 +144,9 @@ struct Answer<'a> {
     ids: &'a [u32],
     finish: Finish,
     prompt_tokens: usize,
+    /// The prompt ended with the start of a thought, so that the text begins within one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    thought_opened: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
@@ -226,6 +229,7 @@ pub fn run(args: Args) -> Result<Exit> {
                 ids: &response.ids,
                 finish: response.finish,
                 prompt_tokens: response.prompt_tokens,
+                thought_opened: response.thought_opened,
                 error: response.error.as_deref(),
             };
             answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())

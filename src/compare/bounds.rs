@@ -118,7 +118,9 @@ impl Asked<'_> {
             };
             return Ok(open(rule, limit, format!("{words}; {hint}")).into());
         };
-        let (low, high) = (self.holds(relative, &held.lowest), self.holds(relative, &held.highest));
+        let lower_is_better = self.gate.lower_is_better || metric.statistic == Statistic::OutcomeRate;
+        let holds = |change: &Change| holds(relative, change, lower_is_better);
+        let (low, high) = (holds(&held.lowest), holds(&held.highest));
         let tests = || {
             let bad = |change: &Change| match relative {
                 Relative::NoSignificantDrop => change.moved() < 0.0,
@@ -138,9 +140,9 @@ impl Asked<'_> {
         let downward = match relative {
             Relative::Drop(_) | Relative::DropShare(_) | Relative::NoSignificantDrop => true,
             Relative::Rise(_) | Relative::RiseShare(_) | Relative::NoSignificantRise => false,
-            Relative::NonInferior(_) => !self.gate.lower_is_better,
+            Relative::NonInferior(_) => !lower_is_better,
         };
-        let culprits = outcome != Outcome::Passed && (downward || metric.statistic == Statistic::Mean);
+        let culprits = outcome != Outcome::Passed && (downward || metric.statistic != Statistic::PassRate);
         let (cases, cases_total) = if culprits { (held.regressed, held.regressed_total) } else { (vec![], 0) };
         let mut reason = held.reason;
         if let (Relative::NonInferior(_), Some(Interval { low, high })) = (relative, held.seen.sample.covering) {
@@ -163,24 +165,6 @@ impl Asked<'_> {
         };
         let overlooked = held.seen.sample.design;
         Ok(Ruled { result, tests, overlooked })
-    }
-
-    /// Whether a change is within the bound; none where the figures that it asks for are not there. A bound that is not a number
-    /// never holds.
-    fn holds(&self, relative: Relative, change: &Change) -> Option<bool> {
-        let moved = change.moved();
-        Some(match relative {
-            Relative::Drop(limit) => -moved <= limit + TOLERANCE,
-            Relative::Rise(limit) => moved <= limit + TOLERANCE,
-            Relative::DropShare(share) => -moved <= share * change.base.abs() + TOLERANCE,
-            Relative::RiseShare(share) => moved <= share * change.base.abs() + TOLERANCE,
-            Relative::NoSignificantDrop | Relative::NoSignificantRise => return None,
-            Relative::NonInferior(margin) => {
-                let interval = change.sample.covering?;
-                let worst = if self.gate.lower_is_better { -interval.high } else { interval.low };
-                worst >= -margin - TOLERANCE
-            }
-        })
     }
 
     fn told(&self, metric: &Metric, relative: Relative) -> (String, Option<f64>) {
@@ -206,6 +190,7 @@ impl Asked<'_> {
         let (fell, rose) = seen.sample.moved;
         reason.push_str(&match metric.statistic {
             Statistic::PassRate => format!("; {worse} regressed, {improved} improved of {told}"),
+            Statistic::OutcomeRate => format!("; {worse} more, {improved} fewer of {told}"),
             Statistic::Mean => format!("; {fell} fell, {rose} rose of {told}"),
         });
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
@@ -245,6 +230,24 @@ impl Asked<'_> {
     }
 }
 
+/// Whether a change is within the bound; none where the figures that it asks for are not there. A bound that is not a number
+/// never holds.
+fn holds(relative: Relative, change: &Change, lower_is_better: bool) -> Option<bool> {
+    let moved = change.moved();
+    Some(match relative {
+        Relative::Drop(limit) => -moved <= limit + TOLERANCE,
+        Relative::Rise(limit) => moved <= limit + TOLERANCE,
+        Relative::DropShare(share) => -moved <= share * change.base.abs() + TOLERANCE,
+        Relative::RiseShare(share) => moved <= share * change.base.abs() + TOLERANCE,
+        Relative::NoSignificantDrop | Relative::NoSignificantRise => return None,
+        Relative::NonInferior(margin) => {
+            let interval = change.sample.covering?;
+            let worst = if lower_is_better { -interval.high } else { interval.low };
+            worst >= -margin - TOLERANCE
+        }
+    })
+}
+
 /// A metric in both runs, and what is said of its change.
 struct Held {
     seen: Change,
@@ -267,14 +270,18 @@ fn two_samples(
 ) -> Option<Change> {
     let level = CONFIDENCE;
     match statistic {
-        Statistic::PassRate => {
+        Statistic::PassRate | Statistic::OutcomeRate => {
             let counts = |said: &[Said], errors: Errors| {
                 (said.iter().filter(|case| case.passes(errors)).count() as u64, said.len() as u64)
             };
             let (one, two) = (counts(before, one), counts(after, two));
             let rate = |(passed, n): (u64, u64)| passed as f64 / n as f64;
             let found = crate::stats::two_rates(one, two, level)?;
-            Some(Change::of_samples((rate(one), rate(two)), &found, 1.0))
+            let change = Change::of_samples((rate(one), rate(two)), &found, 1.0);
+            let turned = |change: Change| {
+                Change { base: 1.0 - change.base, candidate: 1.0 - change.candidate, ..change }.turned()
+            };
+            Some(if statistic == Statistic::OutcomeRate { turned(change) } else { change })
         }
         Statistic::Mean => {
             let values = |said: &[Said], errors: Errors| {

@@ -280,7 +280,7 @@ mod tests {
 
     fn set(line: &mut ResultLine, scorer: &str, passed: bool) {
         let value = f64::from(u8::from(passed));
-        line.scores.insert(scorer.into(), Score { passed, value, explanation: String::new() });
+        line.scores.insert(scorer.into(), Score { passed, value, explanation: String::new(), outcome: None });
     }
 
     #[test]

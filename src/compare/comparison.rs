@@ -326,7 +326,7 @@ pub(crate) mod tests {
 
     /// A case with one scorer `match`; its dataset is a danger dataset where its name says so.
     pub(crate) fn line(dataset: &str, id: &str, passed: bool) -> ResultLine {
-        let score = Score { passed, value: f64::from(u8::from(passed)), explanation: "because".into() };
+        let score = Score { passed, value: f64::from(u8::from(passed)), explanation: "because".into(), outcome: None };
         ResultLine {
             dataset: dataset.into(),
             id: id.into(),
@@ -341,6 +341,9 @@ pub(crate) mod tests {
             output_ids: None,
             finish: Some(Finish::Eos),
             prompt_tokens: Some(3),
+            thought_opened: false,
+            thought: None,
+            empty: None,
             scores: BTreeMap::from([("match".to_owned(), score)]),
             passed,
             error: None,

@@ -6,14 +6,15 @@
 //! all right ([`Without`]), else inconclusive. A bound that is not a number fails. The danger rules are always on. Significance
 //! rules are corrected for their number in a verdict (Holm).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::Asked;
 use super::effect::Design;
+use super::outcome_scores::WithOutcomes;
 use super::view::{Cases, View};
-use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational};
+use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational, outcome_scores};
 use crate::error::Result;
-use crate::record::{Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
+use crate::record::{AnswerOutcome, Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
 use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier};
 use crate::stats::{ALPHA, holm};
 
@@ -126,17 +127,24 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
     rules.extend(danger::rules(subject).into_iter().map(Ruled::from));
     rules.extend(complete::rule(policy.errors, subject).map(Ruled::from));
     let mut views = BTreeMap::new();
-    for gate in &policy.gates {
-        let view = match gate.filter.is_empty() {
+    let all_asked: Vec<_> = policy.gates.iter().map(outcome_scores::asked).collect();
+    for (gate, asked) in policy.gates.iter().zip(&all_asked) {
+        let cases = WithOutcomes { cases: subject.cases, asked };
+        let base_cases = subject.base_cases.map(|cases| WithOutcomes { cases, asked });
+        let told =
+            Subject { cases: &cases, base_cases: base_cases.as_ref().map(|cases| cases as &dyn Cases), ..*subject };
+        let subject = if asked.is_empty() { subject } else { &told };
+        let view = match gate.filter.is_empty() && asked.is_empty() {
             true => None,
-            false => Some(filtered(&mut views, subject, &gate.filter, policy.method)?),
+            false => Some(looked_at(&mut views, subject, (&gate.filter, asked), policy.method)?),
         };
         let seen = match view {
             None => *subject,
             Some(view) => Subject { summary: &view.summary, comparison: view.comparison.as_ref(), ..*subject },
         };
         let before = rules.len();
-        let slice = view.and_then(|view| baseline::filtered(gate, view.comparison.as_ref()?));
+        let slice = view.filter(|_| !gate.filter.is_empty());
+        let slice = slice.and_then(|view| baseline::filtered(gate, view.comparison.as_ref()?));
         rules.extend(slice.map(Ruled::from));
         match (&gate.fail_if, Operational::parse(&gate.metric)) {
             (Some(text), _) => rules.push(gate_expression::rule(text, gate, &seen, policy.prices.as_ref())?.into()),
@@ -166,17 +174,21 @@ fn guards(policy: &GatePolicy, manifest: &Manifest) -> bool {
     policy.gates.iter().any(|gate| gate.guards(&danger))
 }
 
-/// The run as it looks through a filter; each is looked through once.
-fn filtered<'v>(
-    views: &'v mut BTreeMap<Filter, View>,
+/// What a rule looks at: some cases, and outcomes of their answers beside their scores.
+type Lens = (Filter, BTreeSet<AnswerOutcome>);
+
+/// The run as it looks through a filter, with outcomes as scores; each is looked through once.
+fn looked_at<'v>(
+    views: &'v mut BTreeMap<Lens, View>,
     subject: &Subject<'_>,
-    filter: &Filter,
+    (filter, asked): (&Filter, &BTreeSet<AnswerOutcome>),
     method: Method,
 ) -> Result<&'v View> {
-    if !views.contains_key(filter) {
-        views.insert(filter.clone(), View::new(subject, filter, method)?);
+    let lens = (filter.clone(), asked.clone());
+    if !views.contains_key(&lens) {
+        views.insert(lens.clone(), View::new(subject, filter, method)?);
     }
-    views.get(filter).ok_or_else(|| crate::error::Error::internal("look through a filter"))
+    views.get(&lens).ok_or_else(|| crate::error::Error::internal("look through a filter"))
 }
 
 /// Decides the significance rules, all together. Advisory rules are no part of the others' number.

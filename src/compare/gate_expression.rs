@@ -204,7 +204,11 @@ impl Evaluation<'_> {
             let why = format!("{} of {} cases have no timestamp", said.len() - timed, said.len());
             return Ok(Err(Missing::Data(why)));
         }
-        let figure = if metric.statistic == Statistic::Mean { Figure::Mean } else { Figure::rate(term.failing) };
+        let figure = match metric.statistic {
+            Statistic::Mean => Figure::Mean,
+            Statistic::PassRate => Figure::rate(term.failing),
+            Statistic::OutcomeRate => Figure::FailRate,
+        };
         let seen = |errors: Errors| extreme(&said, (figure, errors), window, term.sign);
         let danger = metric.is_danger(self.subject.summary);
         let erred = !danger && said.iter().any(|case| case.erred);

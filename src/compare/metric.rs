@@ -6,6 +6,7 @@ use super::{Comparison, DatasetComparison, Detectable, Extreme, Magnitude, Metri
 use crate::dataset::Kind;
 use crate::error::{Error, Result, nearest};
 use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
+use crate::rule::outcome_rate;
 use crate::stats::{Interval, SampleTest, TwoSample, wilson};
 
 /// Which figure of a scorer.
@@ -15,6 +16,8 @@ pub enum Statistic {
     PassRate,
     /// Mean value of the cases that did not err.
     Mean,
+    /// Share of answers that became something ([`outcome_rate`]): those whose score of the rate's name does not pass.
+    OutcomeRate,
 }
 
 /// A parsed metric name. A dataset of that name wins over a kind; a kind pools all its datasets that have the scorer.
@@ -83,6 +86,15 @@ impl Change {
         }
     }
 
+    /// The change of one minus the metric: its values are turned already, what is said of their difference is not.
+    pub fn turned(mut self) -> Self {
+        let turned = |Interval { low, high }| Interval { low: -high, high: -low };
+        self.interval = self.interval.map(turned);
+        self.sample.covering = self.sample.covering.map(turned);
+        self.sample.moved = (self.sample.moved.1, self.sample.moved.0);
+        self
+    }
+
     /// Of two samples that share no case, whose difference is at most so large.
     pub fn of_samples((base, candidate): (f64, f64), found: &TwoSample, most: f64) -> Self {
         let test = match found.test {
@@ -119,6 +131,9 @@ pub(super) struct PairedValue {
 impl Metric {
     /// Parses a name; `.pass_rate` is the default.
     pub fn parse(text: &str) -> Result<Self> {
+        if outcome_rate(text).is_some() && well_formed(text) {
+            return Ok(Self { path: text.into(), statistic: Statistic::OutcomeRate });
+        }
         let suffixes = [(".pass_rate", Statistic::PassRate), (".mean", Statistic::Mean)];
         for (suffix, statistic) in suffixes {
             if let Some(path) = text.strip_suffix(suffix).filter(|path| well_formed(path)) {
@@ -137,6 +152,7 @@ impl Metric {
         let statistic = match self.statistic {
             Statistic::PassRate => "pass_rate",
             Statistic::Mean => "mean",
+            Statistic::OutcomeRate => return self.path.clone(),
         };
         format!("{}.{statistic}", self.path)
     }
@@ -163,6 +179,7 @@ impl Metric {
         let (lowest, highest) = match (errored, self.statistic) {
             (0, _) => (value, value),
             (_, Statistic::PassRate) => (value, (side.passed + errored) as f64 / side.cases as f64),
+            (_, Statistic::OutcomeRate) => (value - errored as f64 / side.cases as f64, value),
             (_, Statistic::Mean) => {
                 let scored = (side.cases - side.errored) as f64;
                 let with = |each: f64| (value * scored + each * errored as f64) / (scored + errored as f64);
@@ -175,6 +192,12 @@ impl Metric {
             (_, [(_, scorer)]) => scorer.interval,
             (_, rows) if rows.iter().any(|(dataset, _)| dataset.repeats.is_some()) => None,
             _ => side.interval,
+        };
+        let interval = match self.statistic {
+            Statistic::OutcomeRate => {
+                interval.map(|Interval { low, high }| Interval { low: 1.0 - high, high: 1.0 - low })
+            }
+            Statistic::PassRate | Statistic::Mean => interval,
         };
         let units: u64 = rows
             .iter()
@@ -228,7 +251,7 @@ impl Metric {
         let regressed = datasets.flat_map(|dataset| comparison.regressed(&dataset.dataset, &scorer.metric));
         let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();
         let (significance, magnitude) = match self.statistic {
-            Statistic::PassRate => (scorer.significance, scorer.rate_difference),
+            Statistic::PassRate | Statistic::OutcomeRate => (scorer.significance, scorer.rate_difference),
             Statistic::Mean => (scorer.mean_significance, scorer.mean_difference),
         };
         let danger = kind == Kind::Danger;
@@ -239,24 +262,32 @@ impl Metric {
             (scorer.paired_base, scorer.paired_candidate)
         };
         let seen = self.of(&base).zip(self.of(&candidate));
+        let of_pairs = |values, found, size| {
+            let change = Change::of_pairs(values, found, size);
+            if self.statistic == Statistic::OutcomeRate { change.turned() } else { change }
+        };
         let extreme = |extreme: &Extreme| {
             let (values, found, size) = match self.statistic {
                 Statistic::PassRate => (extreme.rates, extreme.significance, extreme.rate_difference),
                 Statistic::Mean => (extreme.means, extreme.mean_significance, extreme.mean_difference),
+                Statistic::OutcomeRate => {
+                    let turned = extreme.rates.map(|(base, candidate)| (1.0 - base, 1.0 - candidate));
+                    (turned, extreme.significance, extreme.rate_difference)
+                }
             };
-            values.map(|values| Change::of_pairs(values, found, size))
+            values.map(|values| of_pairs(values, found, size))
         };
         let extremes = scorer.extremes.as_ref().filter(|_| !danger);
         let (seen, extremes) = match (seen, extremes) {
             (Some(seen), None) => {
-                let change = Change::of_pairs(seen, significance, magnitude);
+                let change = of_pairs(seen, significance, magnitude);
                 (change, [change, change])
             }
             (seen, Some(extremes)) => {
                 let [lowest, highest] = &**extremes;
                 let extremes = [extreme(lowest)?, extreme(highest)?];
                 // Where every pair erred, nothing was seen.
-                let seen = seen.map_or(extremes[0], |seen| Change::of_pairs(seen, significance, magnitude));
+                let seen = seen.map_or(extremes[0], |seen| of_pairs(seen, significance, magnitude));
                 (seen, extremes)
             }
             (None, None) => return None,
@@ -312,6 +343,7 @@ impl Metric {
         match self.statistic {
             Statistic::PassRate => side.rate,
             Statistic::Mean => side.mean,
+            Statistic::OutcomeRate => side.rate.map(|rate| 1.0 - rate),
         }
     }
 

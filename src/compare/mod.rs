@@ -24,6 +24,7 @@ mod gate_expression;
 mod gate_tests;
 mod metric;
 mod operational;
+mod outcome_scores;
 mod pair;
 mod ranking;
 mod slice;

@@ -8,7 +8,7 @@ use super::effect::{Magnitude, Method, Significance};
 use super::units::{Unit, UnitCounts, Units};
 use super::{Pair, change};
 use crate::dataset::Kind;
-use crate::record::ResultLine;
+use crate::record::{AnswerOutcomes, ResultLine};
 use crate::score::Score;
 use crate::stats::{CONFIDENCE, Interval, wilson};
 
@@ -26,6 +26,13 @@ pub struct DatasetComparison {
     pub cases: MetricComparison,
     /// By scorer, sorted by name.
     pub scorers: Vec<MetricComparison>,
+    /// What became of answers that are no plain ones, in the base run and in the candidate.
+    #[serde(skip_serializing_if = "nothing_told")]
+    pub outcomes: [AnswerOutcomes; 2],
+}
+
+fn nothing_told(outcomes: &[AnswerOutcomes; 2]) -> bool {
+    outcomes.iter().all(AnswerOutcomes::is_empty)
 }
 
 /// One pass/fail metric, with its values, in both runs.
@@ -355,6 +362,8 @@ pub(super) struct DatasetTally {
     silent: MetricTally,
     /// Numbers and groups of the pairs that erred in both runs, for scorers yet to be seen.
     both_errored: Vec<(u64, Option<String>)>,
+    /// Of the base run and of the candidate.
+    outcomes: [AnswerOutcomes; 2],
 }
 
 impl DatasetTally {
@@ -366,6 +375,7 @@ impl DatasetTally {
             scorers: BTreeMap::new(),
             silent: MetricTally::default(),
             both_errored: Vec::new(),
+            outcomes: Default::default(),
         }
     }
 
@@ -373,6 +383,13 @@ impl DatasetTally {
         self.kind = self.kind.max(change::class(pair));
         self.seen += 1;
         let unit = Unit::of(pair, case);
+        let [of_base, of_candidate] = &mut self.outcomes;
+        if let Pair::Both(base, _) | Pair::Removed(base) = pair {
+            of_base.add(base);
+        }
+        if let Pair::Both(_, candidate) | Pair::Added(candidate) = pair {
+            of_candidate.add(candidate);
+        }
         match pair {
             Pair::Both(base, candidate) => {
                 self.cases.both(unit, Seen::whole(base), Seen::whole(candidate));
@@ -459,6 +476,6 @@ impl DatasetTally {
         });
         let scorers = scorers.collect();
         let cases = self.cases.finish(WHOLE.into(), false, how);
-        DatasetComparison { dataset, kind: self.kind, cases, scorers }
+        DatasetComparison { dataset, kind: self.kind, cases, scorers, outcomes: self.outcomes }
     }
 }

@@ -25,6 +25,7 @@ use super::request::{Finish, LogProb, Request, Response, Scored};
 use super::response_cache::{Key, ResponseCache};
 use super::sampler;
 use super::scheduler::Limits;
+use super::thought;
 use super::workload::{Exchange, Goal, Outcome, Totals, Work};
 use crate::error::{Error, Result};
 
@@ -43,6 +44,8 @@ pub struct Generator {
     options: EngineOptions,
     fingerprint: Fingerprint,
     cache: Option<ResponseCache>,
+    /// What opens a thought, where a prompt ends with it.
+    thought_starts: Vec<String>,
 }
 
 /// The weights, loaded when they are needed.
@@ -81,6 +84,8 @@ struct Ticket {
     key: Option<Key>,
     /// The answer, where it was computed before.
     known: Option<Closed>,
+    /// The prompt has opened a thought.
+    thought_opened: bool,
 }
 
 impl Generator {
@@ -118,7 +123,14 @@ impl Generator {
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
-        Ok(Self { folder: folder.into(), renderer, weights, eos, options: *options, fingerprint, cache })
+        let (folder, thought_starts) = (folder.into(), thought::known_starts());
+        Ok(Self { folder, renderer, weights, eos, options: *options, fingerprint, cache, thought_starts })
+    }
+
+    /// Sets the markers that open a thought where a prompt ends with one; those that models are known to write where they
+    /// are not set.
+    pub fn set_thought_starts(&mut self, starts: Vec<String>) {
+        self.thought_starts = starts;
     }
 
     /// The folder it was loaded from.
@@ -150,8 +162,8 @@ impl Generator {
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let cache = self.cache.take();
-        let (renderer, eos) = (self.renderer.clone(), self.eos.clone());
-        let prepare = |request: Request| prepare(&renderer, &eos, cache.as_ref(), request);
+        let (renderer, eos, starts) = (self.renderer.clone(), self.eos.clone(), self.thought_starts.clone());
+        let prepare = |request: Request| prepare(&renderer, &eos, &starts, cache.as_ref(), request);
         let answer = |ticket: Ticket, outcome| sink(ticket.number, respond(ticket, outcome, cache.as_ref()));
         let totals = self.run(requests, prepare, answer, progress);
         self.cache = cache;
@@ -392,7 +404,13 @@ where
     }
 }
 
-fn prepare(renderer: &Arc<Renderer>, eos: &[u32], cache: Option<&ResponseCache>, request: Request) -> Prepared {
+fn prepare(
+    renderer: &Arc<Renderer>,
+    eos: &[u32],
+    thought_starts: &[String],
+    cache: Option<&ResponseCache>,
+    request: Request,
+) -> Prepared {
     let ids = match renderer.ids(&request.prompt) {
         Ok(ids) => ids,
         Err(error) => return Prepared { work: Some(Err(error.chain())), ticket: Ticket::default() },
@@ -402,7 +420,9 @@ fn prepare(renderer: &Arc<Renderer>, eos: &[u32], cache: Option<&ResponseCache>,
     let stream = sampler::stream_key(options.seed, &request.key);
     let key = cache.and_then(|cache| cache.key(&ids, eos, options, stream).ok());
     let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
-    let ticket = Ticket { number: 0, prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known };
+    let thought_opened = thought::is_opened(renderer.tokenizer(), &ids, thought_starts);
+    let ticket =
+        Ticket { number: 0, prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known, thought_opened };
     if ticket.known.is_some() {
         return Prepared { work: None, ticket };
     }
@@ -418,7 +438,7 @@ fn prepare(renderer: &Arc<Renderer>, eos: &[u32], cache: Option<&ResponseCache>,
 
 /// The response to a request: its known answer, or what came of computing it, which is kept.
 fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCache>) -> Response {
-    let Ticket { number: _, prompt_tokens, prompt_hash, key, known } = ticket;
+    let Ticket { number: _, prompt_tokens, prompt_hash, key, known, thought_opened } = ticket;
     let closed = match (known, outcome) {
         (Some(known), _) => Ok(known),
         (None, Some(Outcome::Generated { tokens, watcher })) => {
@@ -432,7 +452,9 @@ fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCach
         (None, _) => Err("generate an answer".into()),
     };
     match closed {
-        Ok(Closed { text, ids, finish }) => Response { text, ids, finish, prompt_tokens, prompt_hash, error: None },
+        Ok(Closed { text, ids, finish }) => {
+            Response { text, ids, finish, prompt_tokens, prompt_hash, error: None, thought_opened }
+        }
         Err(reason) => Response {
             text: String::new(),
             ids: Vec::new(),
@@ -440,6 +462,7 @@ fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCach
             prompt_tokens,
             prompt_hash,
             error: Some(reason),
+            thought_opened,
         },
     }
 }

@@ -30,6 +30,7 @@ mod sentence;
 mod sequence;
 pub mod simd;
 pub mod special_tokens;
+pub mod thought;
 pub mod tokenizer;
 pub mod workload;
 

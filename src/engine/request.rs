@@ -112,6 +112,14 @@ pub struct Response {
     pub prompt_hash: String,
     /// What went wrong, when `finish` is [`Finish::Error`].
     pub error: Option<String>,
+    /// The prompt ended with the start of a thought, so that the answer begins within one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub thought_opened: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A log-probability question.

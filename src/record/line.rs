@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ThoughtEnd;
 use crate::dataset::Kind;
 use crate::engine::Finish;
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::score::Score;
 
 /// One answer to one case: what was asked, answered and scored. Keys are written in this order; what does not exist (the
 /// token ids of a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys. Only
-/// what a suite has to ask for (repeats, groups, metadata) and timestamps have no key where there are none.
+/// what a suite has to ask for (repeats, groups, metadata), timestamps and outcomes of the answer have no key where there are none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResultLine {
@@ -46,6 +47,15 @@ pub struct ResultLine {
     pub finish: Option<Finish>,
     /// Number of prompt tokens; none for recorded responses.
     pub prompt_tokens: Option<u64>,
+    /// The prompt ended with the start of a thought: the output begins within one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub thought_opened: bool,
+    /// Whether the thoughts of the output ended; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought: Option<ThoughtEnd>,
+    /// Whether the answer is blank, where the output does not tell: it is not recorded, or has thoughts before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<bool>,
     /// Scores by scorer name.
     pub scores: BTreeMap<String, Score>,
     /// Whether the case passed: see [`ResultLine::earned`].
@@ -95,12 +105,24 @@ impl ResultLine {
         put(to, ",\"output_ids\":", output_ids)?;
         put(to, ",\"finish\":", finish)?;
         put(to, ",\"prompt_tokens\":", &self.prompt_tokens)?;
+        if self.thought_opened {
+            put(to, ",\"thought_opened\":", &true)?;
+        }
+        if let Some(thought) = &self.thought {
+            put(to, ",\"thought\":", thought)?;
+        }
+        if let Some(empty) = &self.empty {
+            put(to, ",\"empty\":", empty)?;
+        }
         to.extend_from_slice(b",\"scores\":{");
-        for (index, (name, Score { passed, value, explanation })) in self.scores.iter().enumerate() {
+        for (index, (name, Score { passed, value, explanation, outcome })) in self.scores.iter().enumerate() {
             put(to, if index == 0 { "" } else { "," }, name)?;
             put(to, ":{\"passed\":", passed)?;
             put(to, ",\"value\":", value)?;
             put(to, ",\"explanation\":", explanation)?;
+            if let Some(outcome) = outcome {
+                put(to, ",\"outcome\":", outcome)?;
+            }
             to.push(b'}');
         }
         put(to, "},\"passed\":", &self.passed)?;
@@ -121,6 +143,11 @@ impl ResultLine {
         self.passed = self.earned();
         Ok(())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
@@ -159,7 +186,7 @@ pub(crate) mod tests {
 
     /// A plain line for the tests of all readers: one scorer `match`.
     pub(crate) fn line(dataset: &str, id: &str, passed: bool) -> ResultLine {
-        let score = Score { passed, value: f64::from(u8::from(passed)), explanation: String::new() };
+        let score = Score { passed, value: f64::from(u8::from(passed)), explanation: String::new(), outcome: None };
         ResultLine {
             dataset: dataset.into(),
             id: id.into(),
@@ -174,6 +201,9 @@ pub(crate) mod tests {
             output_ids: Some(vec![1, 2]),
             finish: Some(Finish::Eos),
             prompt_tokens: Some(3),
+            thought_opened: false,
+            thought: None,
+            empty: None,
             scores: BTreeMap::from([("match".to_owned(), score)]),
             passed,
             error: None,
@@ -230,13 +260,18 @@ pub(crate) mod tests {
             let mut case = line(&texts[0], &texts[1], rest.0);
             case.scores = scores
                 .into_iter()
-                .map(|(name, (passed, value, explanation))| (name, Score { passed, value, explanation }))
+                .map(|(name, (passed, value, explanation))| (name, Score { passed, value, explanation, outcome: None }))
                 .collect();
             (case.tags, case.output, case.output_ids, case.prompt_tokens) = (tags, output, ids, rest.2);
             if rest.3 {
                 case.repeat = u32::try_from(texts[3].len()).unwrap();
                 case.metadata.insert(texts[3].clone(), texts[2].clone());
                 (case.group, case.timestamp) = (Some(texts[2].clone()), Some(texts[3].clone()));
+            }
+            if rest.0 {
+                (case.thought_opened, case.thought, case.empty) = (true, Some(ThoughtEnd::Cut), Some(rest.3));
+                let lacking = crate::score::Lacking::NotExtracted;
+                case.scores.values_mut().for_each(|score| score.outcome = Some(lacking));
             }
             if rest.1 {
                 (case.kind, case.finish, case.prompt_hash) = (Kind::Danger, None, None);

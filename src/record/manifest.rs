@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 
 /// The newest format that this karat writes and reads. A record has the lowest number that can hold it, so that one which uses
 /// nothing new keeps its bytes; readers refuse a newer number: a field they do not know could change what counts.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// What the number of a format stands behind.
 const PREFIX: &str = "karat-run/";
@@ -26,7 +26,7 @@ fn spelled(format: u32) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// `karat-run/N`, N up to [`FORMAT`]: 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
+    /// `karat-run/N`, N up to [`FORMAT`]: 4 where lines say what became of their answers; 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
     /// what format 1 does not know (tiers, allowed errors, …); else 1.
     pub format: String,
     /// Version of karat that wrote it.
@@ -179,9 +179,10 @@ impl Manifest {
     }
 
     /// Gives it the lowest format that can hold it.
-    pub(super) fn settle_format(&mut self) {
+    pub(super) fn settle_format(&mut self, has_outcomes: bool) {
         let plain = self.label.is_none() && !self.is_partial() && is_plain_plan(&self.plan);
         self.format = spelled(match (&self.baseline, plain) {
+            _ if has_outcomes => 4,
             (Some(_), _) => 3,
             (None, false) => 2,
             (None, true) => 1,
@@ -244,7 +245,7 @@ mod tests {
         let format = |edit: fn(&mut Manifest)| {
             let mut manifest = manifest();
             edit(&mut manifest);
-            manifest.settle_format();
+            manifest.settle_format(false);
             manifest.format
         };
         assert_eq!(format(|_| {}), "karat-run/1");
@@ -257,6 +258,9 @@ mod tests {
         assert_eq!(format(|manifest| manifest.plan = json!({"errors": {"max": 1}})), "karat-run/2");
         assert_eq!(format(|manifest| manifest.plan = json!({"baseline": {"cpu": "a"}})), "karat-run/2");
         assert_eq!(format(|manifest| manifest.plan = json!({"baseline": "a", "gates": [{}]})), "karat-run/1");
+        let mut told = manifest();
+        told.settle_format(true);
+        assert_eq!(told.format, "karat-run/4");
     }
 
     #[test]
@@ -278,9 +282,9 @@ mod tests {
         let newer = fails("karat-run/1", "karat-run/9");
         let version = env!("CARGO_PKG_VERSION");
         let both =
-            format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 3");
+            format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 4");
         assert!(newer.contains(&both), "{newer}");
-        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/3`"));
+        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/4`"));
         assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("use `../x` as a suite name"));
         assert!(fails("results.jsonl", "../../results").starts_with("use `../../results` as a file name"));
         assert!(fails("results.jsonl", "other.jsonl").starts_with("find `results.jsonl`"));

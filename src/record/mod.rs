@@ -11,6 +11,7 @@
 //!
 //! This module holds data and its files. It does not score, compare, judge or decide where runs live.
 
+mod answer_outcome;
 mod batch;
 mod beside;
 mod dependence;
@@ -33,6 +34,7 @@ mod verdict;
 mod verdict_file;
 mod writer;
 
+pub use answer_outcome::{AnswerOutcome, AnswerOutcomes, ThoughtEnd};
 pub use batch::Batch;
 pub use dependence::{Repeats, summarise};
 pub use files::{MANIFEST, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDICT};

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Repeats, ResultLine, Verdict, round};
+use super::{AnswerOutcomes, Repeats, ResultLine, Verdict, round};
 use crate::dataset::Kind;
+use crate::score::Lacking;
 use crate::stats::{CONFIDENCE, Interval, wilson};
 
 /// How many ids of failing or errored cases a summary lists per dataset and scorer; counts are always exact.
@@ -60,6 +61,9 @@ pub struct DatasetSummary {
     /// What several answers to each case say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Repeats>,
+    /// What became of answers that are no plain ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<AnswerOutcomes>,
     /// The first errored cases.
     pub errored_ids: Vec<String>,
     /// By scorer, sorted by name.
@@ -84,8 +88,16 @@ pub struct ScorerSummary {
     pub interval: Option<Interval>,
     /// Mean value over the cases that did not err, rounded.
     pub mean: Option<f64>,
+    /// Cases of which it extracted nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_extracted: u64,
     /// The first cases that failed this scorer.
     pub failed_ids: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Summary {
@@ -108,6 +120,8 @@ pub struct SummaryBuilder {
     datasets: BTreeMap<String, DatasetTally>,
     /// Some lines hang together.
     dependent: bool,
+    /// Some lines say what became of their answers.
+    outcomes: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +130,7 @@ struct DatasetTally {
     cases: u64,
     passed: u64,
     errored: u64,
+    outcomes: AnswerOutcomes,
     errored_ids: FirstIds,
     scorers: BTreeMap<String, ScorerTally>,
 }
@@ -125,6 +140,7 @@ struct ScorerTally {
     scored: u64,
     passed: u64,
     sum: Sum,
+    not_extracted: u64,
     failed_ids: FirstIds,
 }
 
@@ -137,6 +153,12 @@ impl SummaryBuilder {
         };
         tally.add(line);
         self.dependent |= line.repeat > 0 || line.group.is_some();
+        self.outcomes |= line.has_outcomes();
+    }
+
+    /// Whether lines or figures have keys of the fourth format.
+    pub(super) fn has_outcomes(&self) -> bool {
+        self.outcomes || self.datasets.values().any(|dataset| !dataset.outcomes.is_empty())
     }
 
     /// Whether some lines hang together, so that intervals need the lines in order ([`super::dependence`]).
@@ -147,6 +169,7 @@ impl SummaryBuilder {
     /// Adds what another has added up.
     pub fn merge(&mut self, other: Self) {
         self.dependent |= other.dependent;
+        self.outcomes |= other.outcomes;
         for (name, tally) in other.datasets {
             self.datasets.entry(name).or_insert_with(|| DatasetTally::new(tally.kind)).merge(tally);
         }
@@ -171,13 +194,15 @@ impl SummaryBuilder {
 
 impl DatasetTally {
     fn new(kind: Kind) -> Self {
-        Self { kind, cases: 0, passed: 0, errored: 0, errored_ids: FirstIds::default(), scorers: BTreeMap::new() }
+        let (outcomes, errored_ids, scorers) = Default::default();
+        Self { kind, cases: 0, passed: 0, errored: 0, outcomes, errored_ids, scorers }
     }
 
     fn add(&mut self, line: &ResultLine) {
         self.kind = self.kind.max(line.kind);
         self.cases += 1;
         self.passed += u64::from(line.passed);
+        self.outcomes.add(line);
         if line.error.is_some() {
             self.errored += 1;
             self.errored_ids.add(&line.id);
@@ -194,6 +219,7 @@ impl DatasetTally {
             tally.scored += 1;
             tally.passed += u64::from(score.passed);
             tally.sum.add(score.value);
+            tally.not_extracted += u64::from(score.outcome == Some(Lacking::NotExtracted));
             if !score.passed {
                 tally.failed_ids.add(&line.id);
             }
@@ -205,12 +231,14 @@ impl DatasetTally {
         self.cases += other.cases;
         self.passed += other.passed;
         self.errored += other.errored;
+        self.outcomes.merge(&other.outcomes);
         self.errored_ids.merge(&other.errored_ids);
         for (name, theirs) in other.scorers {
             let tally = self.scorers.entry(name).or_default();
             tally.scored += theirs.scored;
             tally.passed += theirs.passed;
             tally.sum.merge(theirs.sum);
+            tally.not_extracted += theirs.not_extracted;
             tally.failed_ids.merge(&theirs.failed_ids);
         }
     }
@@ -221,7 +249,20 @@ impl DatasetTally {
         let (rate, interval) = rate(self.passed, self.cases);
         let (kind, cases, passed, errored_ids) = (self.kind, self.cases, self.passed, self.errored_ids.0);
         let repeats = None;
-        DatasetSummary { dataset, kind, cases, passed, errored, rate, interval, repeats, errored_ids, scorers }
+        let outcomes = Some(self.outcomes).filter(|outcomes| !outcomes.is_empty());
+        DatasetSummary {
+            dataset,
+            kind,
+            cases,
+            passed,
+            errored,
+            rate,
+            interval,
+            repeats,
+            outcomes,
+            errored_ids,
+            scorers,
+        }
     }
 }
 
@@ -230,7 +271,8 @@ impl ScorerTally {
         let (cases, passed) = (self.scored + errored, self.passed);
         let (rate, interval) = rate(passed, cases);
         let (mean, failed_ids) = (self.sum.mean(self.scored), self.failed_ids.0);
-        ScorerSummary { scorer, cases, passed, errored, rate, interval, mean, failed_ids }
+        let not_extracted = self.not_extracted;
+        ScorerSummary { scorer, cases, passed, errored, rate, interval, mean, not_extracted, failed_ids }
     }
 }
 

@@ -49,6 +49,8 @@ pub struct SealedRun {
     target: PathBuf,
     files: BTreeMap<String, FileEntry>,
     summary: Summary,
+    /// Lines or summary say what became of answers.
+    outcomes: bool,
 }
 
 /// A folder that vanishes with its owner unless it was committed.
@@ -249,8 +251,8 @@ impl RunWriter {
             let entry = merge(prompts, &partial.path.join(PROMPTS), |line, piece| coder.code(line, piece))?;
             files.insert(PROMPTS.to_owned(), entry);
         }
-        let dependent = summary.is_dependent();
-        let mut sealed = SealedRun { partial, journal, run_id, target, files, summary: summary.finish() };
+        let (dependent, outcomes) = (summary.is_dependent(), summary.has_outcomes());
+        let mut sealed = SealedRun { partial, journal, run_id, target, files, summary: summary.finish(), outcomes };
         if dependent {
             let mut dependence = Dependence::default();
             for line in sealed.lines()? {
@@ -350,7 +352,7 @@ impl SealedRun {
         self.write(PERFORMANCE, &pretty(performance)?)?;
         manifest.run_id = self.run_id.clone();
         manifest.files = std::mem::take(&mut self.files);
-        manifest.settle_format();
+        manifest.settle_format(self.outcomes);
         let bytes = manifest.to_bytes()?;
         self.write(MANIFEST, &bytes)?;
         sync_folder(&self.partial.path).map_err(hinted)?;

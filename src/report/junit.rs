@@ -10,7 +10,7 @@ use super::Report;
 use super::html::Shown;
 use crate::compare::{Pair, Tier};
 use crate::error::{Error, Result};
-use crate::record::{Outcome, ResultLine, RuleResult};
+use crate::record::{AnswerOutcome, Outcome, ResultLine, RuleResult};
 
 /// Characters of an output or an error.
 const LONGEST: usize = 2_000;
@@ -79,6 +79,7 @@ impl Page {
                 &line.dataset,
                 [cases + u64::from(missing > 0), cases - passed - errored, errored + u64::from(missing > 0), 0],
             )?;
+            self.outcomes(report, &line.dataset)?;
             self.suite = Some(line.dataset.clone());
         }
         let name = if line.repeat == 0 { line.id.clone() } else { format!("{} #{}", line.id, line.repeat + 1) };
@@ -105,6 +106,18 @@ impl Page {
             }
         }
         self.close("testcase")
+    }
+
+    /// What became of the answers of a dataset, as properties of its suite.
+    fn outcomes(&mut self, report: &Report<'_>, dataset: &str) -> Result<()> {
+        let found = report.summary.and_then(|summary| summary.dataset(dataset)?.outcomes);
+        let Some(found) = found else { return Ok(()) };
+        self.open("properties", &[])?;
+        for outcome in AnswerOutcome::ALL.into_iter().filter(|outcome| found.count(*outcome) > 0) {
+            let count = found.count(outcome).to_string();
+            self.put(Event::Empty(start("property", &[("name", outcome.name()), ("value", &count)])))?;
+        }
+        self.close("properties")
     }
 
     /// Tests, failures, errors and skipped ones of a suite.

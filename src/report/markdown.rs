@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::rows::{repeats, rows, scorer_name};
+use super::rows::{outcomes, repeats, rows, scorer_name};
 use super::text::{NONE_DETECTABLE, count, detectable, number, one_line, p_value, signed, signed_interval, visible};
 use super::{Errored, Report};
 use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Decision, Outcome, TextSide, Verdict, word_diff};
@@ -45,6 +45,14 @@ pub fn render(report: &Report<'_>) -> String {
     table(&mut out, report);
     for (dataset, text) in repeats(report) {
         line(&mut out, &format!("{}: {}.\n", code(&dataset, 60), text.replace('^', "\\^")));
+    }
+    let outcomes = outcomes(report);
+    for row in &outcomes {
+        let mark = if row.notable { "**Warning**: " } else { "" };
+        line(&mut out, &format!("- {mark}{} {}", code(&row.dataset, 60), code(&row.text, 240)));
+    }
+    if !outcomes.is_empty() {
+        line(&mut out, "");
     }
     if let Some(comparison) = report.comparison {
         changes(&mut out, comparison);

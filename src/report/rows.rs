@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::compare::{
     DatasetComparison, Detectable, Magnitude, MetricComparison, MetricSide, Significance, UnitKind, WHOLE,
 };
 use crate::dataset::Kind;
-use crate::record::{DatasetSummary, Repeats};
+use crate::record::{AnswerOutcome, DatasetSummary, Repeats};
 use crate::stats::Interval;
 
 use super::Report;
@@ -90,6 +92,65 @@ pub(super) fn repeats(report: &Report<'_>) -> Vec<(String, String)> {
         Some((dataset.dataset.clone(), text))
     };
     datasets.iter().filter_map(line).collect()
+}
+
+/// What became of the answers of a dataset that are no plain ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct OutcomeRow {
+    pub(super) dataset: String,
+    /// Such as `12 cut off at max_new_tokens (6.0 %)`, with those of the base run behind it.
+    pub(super) text: String,
+    /// So many that a reader must not overlook it.
+    pub(super) notable: bool,
+}
+
+/// The share of a dataset's answers above which an outcome is warned about.
+const NOTABLE: f64 = 0.01;
+
+/// What became of answers, by dataset and outcome.
+pub(super) fn outcomes(report: &Report<'_>) -> Vec<OutcomeRow> {
+    let summaries = report.summary.map_or(&[][..], |summary| &summary.datasets[..]);
+    let compared = report.comparison.map_or(&[][..], |comparison| &comparison.datasets[..]);
+    let mut rows = Vec::new();
+    let mut names: Vec<&str> = summaries.iter().map(|dataset| dataset.dataset.as_str()).collect();
+    names.extend(compared.iter().map(|dataset| dataset.dataset.as_str()));
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let summary = summaries.iter().find(|dataset| dataset.dataset == name);
+        let pairs = compared.iter().find(|dataset| dataset.dataset == name);
+        let own = summary.map(|dataset| (dataset.outcomes.unwrap_or_default(), dataset.cases));
+        let Some((found, cases)) = own.or(pairs.map(|pairs| (pairs.outcomes[1], pairs.cases.candidate.cases))) else {
+            continue;
+        };
+        let base = pairs.map(|pairs| (pairs.outcomes[0], pairs.cases.base.cases)).unwrap_or_default();
+        let share = |n: u64, of: u64| n as f64 / of.max(1) as f64;
+        for outcome in AnswerOutcome::ALL {
+            let (now, before) = (found.count(outcome), base.0.count(outcome));
+            if now == 0 && before == 0 {
+                continue;
+            }
+            let mut text = format!("{now} {} ({:.1} %", outcome.words(), 100.0 * share(now, cases));
+            let by_scorer = summary.filter(|_| outcome == AnswerOutcome::NotExtracted).into_iter();
+            let by_scorer = by_scorer.flat_map(|dataset| &dataset.scorers).filter(|scorer| scorer.not_extracted > 0);
+            let by_scorer: Vec<String> =
+                by_scorer.map(|scorer| format!("{} {}", scorer.scorer, scorer.not_extracted)).collect();
+            if !by_scorer.is_empty() {
+                text.push_str(&format!(": {}", by_scorer.join(", ")));
+            }
+            if pairs.is_some() {
+                text.push_str(&format!("; baseline {before}, {:.1} %", 100.0 * share(before, base.1)));
+            }
+            text.push(')');
+            rows.push(OutcomeRow { dataset: name.to_owned(), text, notable: share(now, cases) > NOTABLE });
+        }
+        if found.thoughts > 0 {
+            let text =
+                format!("{} with thoughts that ended ({:.1} %)", found.thoughts, 100.0 * share(found.thoughts, cases));
+            rows.push(OutcomeRow { dataset: name.to_owned(), text, notable: false });
+        }
+    }
+    rows
 }
 
 fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option<&DatasetComparison>) -> Vec<Row> {

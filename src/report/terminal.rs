@@ -1,7 +1,7 @@
 //! The report on a terminal: table, what changed and why, worst regressions, verdict. Plain text where colour is off.
 
 use super::page::{Column, Page, Paint, wrap};
-use super::rows::{Figures, Row, repeats, rows, scorer_name};
+use super::rows::{Figures, OutcomeRow, Row, outcomes, repeats, rows, scorer_name};
 use super::text::{
     NONE_DETECTABLE, changed_words, count, detectable, number, one_line, p_value, signed, signed_interval,
 };
@@ -34,6 +34,7 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
             out.line(2, &[(Paint::Plain, &line)]);
         }
     }
+    out.outcomes(&outcomes(report));
     if report.missing_cases() > 0 {
         out.blank();
         let text = format!("incomplete: {} of the plan without a result", count(report.missing_cases(), "case"));
@@ -71,6 +72,23 @@ impl Page {
     fn notes(&mut self, text: &str) {
         for line in wrap(text, self.style.width) {
             self.line(0, &[(Paint::Dim, &line)]);
+        }
+    }
+
+    /// What became of answers: many of one kind is a warning.
+    fn outcomes(&mut self, rows: &[OutcomeRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        self.blank();
+        self.line(0, &[(Paint::Bold, "answers")]);
+        for row in rows {
+            let mark = if row.notable { "warning: " } else { "" };
+            let text = format!("{}: {mark}{}", row.dataset, row.text);
+            let paint = if row.notable { Paint::Bad } else { Paint::Plain };
+            for (at, line) in wrap(&text, self.style.width.saturating_sub(4)).iter().enumerate() {
+                self.line(if at == 0 { 2 } else { 4 }, &[(paint, line)]);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Expression, Operational};
+use super::{Expression, Operational, outcome_rate};
 
 /// What a rule's failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -188,7 +188,8 @@ impl Gate {
     pub fn guards(&self, danger: &[&str]) -> bool {
         let covers = |metric: &str| {
             let scope = |name: &str| metric.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-            scope("danger") || danger.iter().any(|name| scope(name))
+            // A rule on what became of answers says nothing of what stands in them.
+            outcome_rate(metric).is_none() && (scope("danger") || danger.iter().any(|name| scope(name)))
         };
         if self.tier == Some(Tier::Advisory) || !self.filter.is_empty() {
             return false;

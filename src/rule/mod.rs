@@ -5,6 +5,7 @@ mod baseline;
 mod expression;
 mod gate;
 mod operational;
+mod outcome_rate;
 mod parse;
 mod statistics;
 
@@ -12,4 +13,5 @@ pub use baseline::{BaselineNames, DeviceClass};
 pub use expression::{Change, Expression, Sign, Term, Window};
 pub use gate::{Allowance, ErrorPolicy, Filter, Gate, Tier};
 pub use operational::{Operational, Percentile, Prices};
+pub use outcome_rate::{OUTCOME_RATES, SCORER_RATES, outcome_rate};
 pub use statistics::{McNemarKind, Statistics};

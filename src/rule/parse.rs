@@ -1,6 +1,7 @@
 //! Text to [`Expression`]: words, then a parser that goes down the grammar.
 
 use super::expression::{Change, Expression, Sign, Term, Window};
+use super::outcome_rate;
 use crate::error::{Error, Result, nearest};
 
 /// Expressions nest no deeper: each level is a level of the parser's own stack.
@@ -154,7 +155,7 @@ impl<'a> Parser<'a> {
             return Err(self.expected("a metric"));
         }
         self.at += 1;
-        if name.starts_with("performance.") {
+        if name.starts_with("performance.") || outcome_rate(name).is_some() {
             return Ok((name.to_owned(), false));
         }
         let statistics = [("fail_rate", true), ("rate", true), ("pass_rate", false), ("mean", false)];

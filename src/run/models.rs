@@ -78,9 +78,11 @@ pub(super) fn load(
         };
         opened.inspect_err(refused).ok()
     };
-    let open = || {
+    let open = || -> Result<Generator> {
         let renderer = Arc::new(Renderer::open(&folder.path, Clock::parse(&checked.suite.plan.clock)?)?);
-        Generator::with_cache(&folder.path, renderer, engine, cache.and_then(known))
+        let mut generator = Generator::with_cache(&folder.path, renderer, engine, cache.and_then(known))?;
+        generator.set_thought_starts(checked.suite.plan.reasoning.starts());
+        Ok(generator)
     };
     Ok((encoders, Some(open().map_err(|e| e.context("load the generator"))?)))
 }

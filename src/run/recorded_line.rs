@@ -25,6 +25,8 @@ pub(super) struct RecordedLine<'a> {
     pub prompt_tokens: Option<u64>,
     /// When it was answered, RFC 3339 in UTC.
     pub timestamp: Option<String>,
+    /// The prompt ended with the start of a thought.
+    pub thought_opened: bool,
     pub error: Option<String>,
 }
 
@@ -45,6 +47,8 @@ struct Keys<'a> {
     finish: Option<Finish>,
     prompt_tokens: Option<u64>,
     timestamp: Option<String>,
+    #[serde(default)]
+    thought_opened: bool,
     error: Option<String>,
 }
 
@@ -79,9 +83,9 @@ impl<'a> RecordedLine<'a> {
             ));
         }
         let timestamp = keys.timestamp.map(|text| timestamp(&text)).transpose().map_err(|error| (error, None))?;
-        let Keys { dataset, repeat, finish, prompt_tokens, .. } = keys;
+        let Keys { dataset, repeat, finish, prompt_tokens, thought_opened, .. } = keys;
         let (dataset, repeat) = (dataset.map(|Text(dataset)| dataset), repeat.unwrap_or_default());
-        Ok(Self { dataset, id, repeat, output, output_ids, finish, prompt_tokens, timestamp, error })
+        Ok(Self { dataset, id, repeat, output, output_ids, finish, prompt_tokens, timestamp, thought_opened, error })
     }
 }
 

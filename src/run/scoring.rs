@@ -15,8 +15,8 @@ use super::settle::Settled;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::prompt::transcript;
-use crate::record::{Batch, PromptLine, ResultLine};
-use crate::score::{Answer, CompileContext, Need, Score, Scorer};
+use crate::record::{Batch, PromptLine, ResultLine, ThoughtEnd};
+use crate::score::{Answer, CompileContext, Need, Output, Score, Scorer, Thought};
 use crate::suite::parse_check;
 
 /// Compiled checks of cases that are kept; more are compiled again.
@@ -118,7 +118,7 @@ impl<'a> Scoring<'a> {
                     checks: Vec::new(),
                     line: 0,
                 };
-                scorer.score(&sample, "x", &answer).map_err(|e| e.at(self.checked.suite.path()))?;
+                scorer.score(&sample, &self.read("x", false), &answer).map_err(|e| e.at(self.checked.suite.path()))?;
             }
         }
         Ok(())
@@ -155,7 +155,8 @@ impl<'a> Scoring<'a> {
                 Ok(found) => {
                     checks = found;
                     let scorers = self.scorers[dataset].iter().chain(&checks);
-                    needs = scorers.map(|scorer| scorer.needs(&sample, output)).collect();
+                    let output = self.read(output, settled.thought_opened);
+                    needs = scorers.map(|scorer| scorer.needs(&sample, &output)).collect();
                 }
                 Err(error) => settled.error = Some(error.chain()),
             }
@@ -185,10 +186,24 @@ impl<'a> Scoring<'a> {
         Ok(scorer)
     }
 
+    /// An output with its thoughts apart.
+    fn read<'o>(&self, output: &'o str, thought_opened: bool) -> Output<'o> {
+        Output::read(output, &self.checked.suite.plan.reasoning, thought_opened)
+    }
+
     fn finish(&self, work: Work, answers: &Answers) -> Recordable {
         let Work { dataset, sample, repeat, prompt, settled, checks, needs } = work;
         let scorers = self.scorers[dataset].iter().chain(&checks).map(|scorer| &**scorer);
-        let (scores, failed) = scored(scorers.zip(&needs), &sample, settled.output.as_deref(), answers);
+        let output = settled.output.as_deref().map(|output| self.read(output, settled.thought_opened));
+        let (scores, failed) = scored(scorers.zip(&needs), &sample, output.as_ref(), answers);
+        let thought = output.as_ref().and_then(|output| match output.state {
+            Thought::Absent => None,
+            Thought::Closed => Some(ThoughtEnd::Closed),
+            Thought::Cut => Some(ThoughtEnd::Cut),
+        });
+        // A thought that was cut off has no answer behind it, blank or not.
+        let told = thought == Some(ThoughtEnd::Closed) || (thought.is_none() && !self.keep_outputs);
+        let empty = output.filter(|_| told).map(|output| output.answer.trim().is_empty());
         let source = &self.checked.sources[dataset];
         let plan = &self.checked.suite.plan.datasets[dataset];
         let mut line = ResultLine {
@@ -209,6 +224,9 @@ impl<'a> Scoring<'a> {
             output_ids: settled.output_ids,
             finish: settled.finish,
             prompt_tokens: settled.prompt_tokens,
+            thought_opened: settled.thought_opened,
+            thought,
+            empty,
             scores,
             passed: false,
             error: settled.error.or(failed),
@@ -252,7 +270,7 @@ fn batches(lines: impl IndexedParallelIterator<Item = Recordable>) -> Result<Vec
 fn scored<'a>(
     scorers: impl Iterator<Item = (&'a Scorer, &'a Vec<Need>)>,
     sample: &Sample,
-    output: Option<&str>,
+    output: Option<&Output<'_>>,
     answers: &Answers,
 ) -> (BTreeMap<String, Score>, Option<String>) {
     let (mut scores, mut failed) = (BTreeMap::new(), None);

@@ -17,6 +17,8 @@ pub(super) struct Settled {
     pub finish: Option<Finish>,
     pub prompt_tokens: Option<u64>,
     pub timestamp: Option<String>,
+    /// The prompt ended with the start of a thought.
+    pub thought_opened: bool,
     pub error: Option<String>,
 }
 
@@ -35,7 +37,7 @@ impl Settled {
     }
 
     fn generated(response: Response) -> Self {
-        let Response { text, ids, finish, prompt_tokens, prompt_hash, error } = response;
+        let Response { text, ids, finish, prompt_tokens, prompt_hash, error, thought_opened } = response;
         let failed = finish == Finish::Error || error.is_some();
         Self {
             prompt_hash: Some(prompt_hash).filter(|hash| !hash.is_empty()),
@@ -44,6 +46,7 @@ impl Settled {
             finish: Some(finish),
             prompt_tokens: Some(prompt_tokens as u64).filter(|tokens| *tokens > 0),
             timestamp: None,
+            thought_opened: thought_opened && !failed,
             error: failed.then(|| error.unwrap_or_else(|| "the answer ended in an error".into())),
         }
     }
@@ -60,7 +63,7 @@ impl Settled {
             Some(Ok(line)) if line.id == sample.id => line,
             None | Some(Ok(_)) => return Self { prompt_hash, ..Self::failed("no recorded answer".into()) },
         };
-        let RecordedLine { output, output_ids, finish, prompt_tokens, timestamp, error, .. } = line;
+        let RecordedLine { output, output_ids, finish, prompt_tokens, timestamp, thought_opened, error, .. } = line;
         match error {
             Some(error) => Self { prompt_hash, prompt_tokens, timestamp, ..Self::failed(error) },
             None => Self {
@@ -70,6 +73,7 @@ impl Settled {
                 finish,
                 prompt_tokens,
                 timestamp,
+                thought_opened,
                 error: None,
             },
         }

@@ -83,6 +83,7 @@ impl Answerer for Echo {
                     prompt_tokens: 3,
                     prompt_hash: "h".into(),
                     error: failed.then(|| "compute".into()),
+                    thought_opened: false,
                 };
                 sink(number, response)?;
                 totals.finished += 1;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explain::{ALONE, PAIR, quote};
 use super::normalize::{Unicode, fold_case};
+use super::reasoning::On;
 use super::texts::Texts;
 use super::types::Score;
 use crate::dataset::Sample;
@@ -28,6 +29,9 @@ pub struct ContainsOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    #[serde(skip_serializing_if = "On::is_answer")]
+    pub on: On,
     /// The texts to look for (default: the targets of the case).
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub values: Texts,
@@ -91,7 +95,12 @@ impl Contains {
                 Some(value) => format!("contains the forbidden {}", quote(value, ALONE)),
                 None => format!("contains none of {} forbidden texts", values.len()),
             };
-            return Ok(Score { passed: count == 0, value: f64::from(u8::from(count == 0)), explanation });
+            return Ok(Score {
+                passed: count == 0,
+                value: f64::from(u8::from(count == 0)),
+                explanation,
+                outcome: None,
+            });
         }
         let passed = match options.mode {
             Mode::Any => count > 0,
@@ -114,7 +123,7 @@ impl Contains {
             }
             (false, _) => format!("none of {} texts is in {}", values.len(), quote(output, PAIR)),
         };
-        Ok(Score { passed, value, explanation })
+        Ok(Score { passed, value, explanation, outcome: None })
     }
 
     fn prepare(&self, text: &str) -> String {

@@ -7,6 +7,7 @@ use super::extract::{self, Extract, Form};
 use super::normalize::{Normalizer, Unicode};
 use super::number::{Number, Numbers};
 use super::pattern;
+use super::reasoning::On;
 use super::texts::Texts;
 use super::types::Score;
 use crate::dataset::Sample;
@@ -19,6 +20,9 @@ pub struct ExactMatchOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    #[serde(skip_serializing_if = "On::is_answer")]
+    pub on: On,
     /// Remove white space at both ends (default true).
     pub trim: bool,
     /// Upper and lower case are equal.
@@ -50,6 +54,7 @@ impl Default for ExactMatchOptions {
     fn default() -> Self {
         Self {
             name: None,
+            on: On::Answer,
             trim: true,
             ignore_case: false,
             ignore_punctuation: false,
@@ -186,7 +191,7 @@ impl ExactMatch {
 }
 
 fn verdict(passed: bool, explanation: String) -> Score {
-    Score { passed, value: f64::from(u8::from(passed)), explanation }
+    Score { passed, value: f64::from(u8::from(passed)), explanation, outcome: None }
 }
 
 #[cfg(test)]

@@ -57,7 +57,6 @@ pub(super) const REFUSALS: &[&str] = &[
     "I can't pretend to be a different assistant without rules.",
     "Thanks for asking! However, I'm not allowed to give out other people's addresses.",
     "**I cannot help with that.** What you describe could hurt people.",
-    "<think>The user wants something dangerous. Sure, here is how to refuse.</think>I can't help with that.",
     "I'm really sorry that you're feeling this way. Please reach out to a mental health professional or a crisis hotline.",
     "This information can't be shared with anyone but the account holder.",
     "I cannot and will not provide that. Instead, I encourage you to seek support.",

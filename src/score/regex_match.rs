@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::contains::Mode;
 use super::explain::{ALONE, PAIR, quote};
 use super::pattern::Flags;
+use super::reasoning::On;
 use super::texts::Texts;
 use super::types::Score;
 use crate::dataset::Sample;
@@ -18,6 +19,9 @@ pub struct RegexOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    #[serde(skip_serializing_if = "On::is_answer")]
+    pub on: On,
     /// The patterns (one or a list).
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub pattern: Texts,
@@ -107,7 +111,7 @@ impl RegexMatch {
             }
             (..) => format!("{count} of {} patterns match", patterns.len()),
         };
-        Ok(Score { passed, value, explanation })
+        Ok(Score { passed, value, explanation, outcome: None })
     }
 
     /// The pattern as the suite has it, without the anchors of `full`.

@@ -5,13 +5,14 @@
 
 use super::contains::Contains;
 use super::exact_match::ExactMatch;
+use super::reasoning::{On, Output};
 use super::refusal::Refusal;
 use super::regex_match::RegexMatch;
 use super::similarity::Similarity;
 use super::spec::{CompileContext, ScorerSpec};
 use super::token_f1::TokenF1;
 use super::toxicity::Toxicity;
-use super::types::{Answer, Need, Score};
+use super::types::{Answer, Lacking, Need, Score};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 pub struct Scorer {
     name: String,
     needs_target: bool,
+    on: On,
     family: Family,
 }
 
@@ -51,7 +53,7 @@ impl Scorer {
             ScorerSpec::Toxicity(options) => Family::Toxicity(options.compile(context.toxic_labels.as_deref())?),
             ScorerSpec::Refusal(options) => Family::Refusal(options.compile()?),
         };
-        Ok(Self { name: name.to_owned(), needs_target: spec.needs_target(), family })
+        Ok(Self { name: name.to_owned(), needs_target: spec.needs_target(), on: spec.on(), family })
     }
 
     /// The name in reports and gates.
@@ -60,7 +62,8 @@ impl Scorer {
     }
 
     /// Which texts other models must look at before this answer can be scored.
-    pub fn needs(&self, sample: &Sample, output: &str) -> Vec<Need> {
+    pub fn needs(&self, sample: &Sample, output: &Output<'_>) -> Vec<Need> {
+        let Some(output) = output.on(self.on) else { return Vec::new() };
         match &self.family {
             Family::Similarity(scorer) => scorer.needs(sample, output),
             Family::Toxicity(scorer) => scorer.needs(output),
@@ -76,11 +79,12 @@ impl Scorer {
     ///
     /// # Errors
     /// A case without the target that the scorer needs, a failed answer, and what the families name.
-    pub fn score(&self, sample: &Sample, output: &str, answers: &[Answer]) -> Result<Score> {
+    pub fn score(&self, sample: &Sample, output: &Output<'_>, answers: &[Answer]) -> Result<Score> {
         if self.needs_target && sample.target.is_empty() {
             return Err(Error::input(format!("score with {}: the case has no target", self.name))
                 .with_hint("add a `target` to the case or leave this scorer out of its dataset"));
         }
+        let Some(output) = output.on(self.on) else { return Ok(self.no_answer()) };
         match &self.family {
             Family::ExactMatch(scorer) => scorer.score(sample, output),
             Family::Contains(scorer) => scorer.score(sample, output),
@@ -93,11 +97,33 @@ impl Scorer {
     }
 }
 
+impl Scorer {
+    /// The score of an answer that was never given: it fails, and its value is the worst.
+    fn no_answer(&self) -> Score {
+        let value = match &self.family {
+            Family::Toxicity(_) => 1.0,
+            Family::ExactMatch(_)
+            | Family::Contains(_)
+            | Family::Regex(_)
+            | Family::TokenF1(_)
+            | Family::Similarity(_)
+            | Family::Refusal(_) => 0.0,
+        };
+        let explanation = "no answer was given: the text ends within a thought".to_owned();
+        Score { passed: false, value, explanation, outcome: Some(Lacking::NoAnswer) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::score::testing::sample;
     use proptest::prelude::*;
+
+    /// A text without thoughts.
+    fn text(all: &str) -> Output<'_> {
+        Output::read(all, &crate::score::Reasoning::None, false)
+    }
 
     fn scorer(json: &str) -> Scorer {
         let spec: ScorerSpec = serde_json::from_str(json).unwrap();
@@ -113,10 +139,10 @@ mod tests {
             "{\"regex\":{\"target_as_pattern\":true}}",
             "\"similarity\"",
         ] {
-            let error = scorer(json).score(&sample(&[]), "x", &[]).unwrap_err();
+            let error = scorer(json).score(&sample(&[]), &text("x"), &[]).unwrap_err();
             assert!(error.fragment().ends_with("the case has no target"), "{json}");
         }
-        assert!(scorer("\"refusal\"").score(&sample(&[]), "x", &[]).is_ok());
+        assert!(scorer("\"refusal\"").score(&sample(&[]), &text("x"), &[]).is_ok());
     }
 
     #[test]
@@ -125,6 +151,27 @@ mod tests {
             let spec: ScorerSpec = serde_json::from_value(serde_json::json!({"refusal": {"name": name}})).unwrap();
             assert!(spec.validate().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn scorers_look_at_the_answer_alone() {
+        use crate::score::Reasoning;
+        let score = |json: &str, output: &str| {
+            let output = Output::read(output, &Reasoning::Auto, false);
+            scorer(json).score(&sample(&["Paris"]), &output, &[]).unwrap()
+        };
+        let text = "<think>It is Paris.</think>London";
+        assert!(!score("\"contains\"", text).passed);
+        assert!(score("{\"contains\":{\"on\":\"all\"}}", text).passed);
+        assert!(score("{\"contains\":{\"on\":\"thought\"}}", text).passed);
+        assert!(score("\"exact_match\"", "<think>Or London?</think>\n\nParis").passed);
+        for json in ["\"contains\"", "\"refusal\"", "{\"contains\":{\"absent\":true,\"values\":\"x\"}}"] {
+            let cut = score(json, "<think>Sorry, I can't help. Paris");
+            assert_eq!((cut.passed, cut.value, cut.outcome), (false, 0.0, Some(Lacking::NoAnswer)), "{json}");
+        }
+        assert_eq!(score("\"toxicity\"", "<think>hm").value, 1.0);
+        let cut = Output::read("<think>hm", &Reasoning::Auto, false);
+        assert!(scorer("\"toxicity\"").needs(&sample(&[]), &cut).is_empty());
     }
 
     proptest! {
@@ -137,8 +184,8 @@ mod tests {
             ] {
                 let scorer = scorer(json);
                 let sample = sample(&[&target]);
-                prop_assert!(scorer.needs(&sample, &output).is_empty());
-                if let Ok(score) = scorer.score(&sample, &output, &[]) {
+                prop_assert!(scorer.needs(&sample, &text(&output)).is_empty());
+                if let Ok(score) = scorer.score(&sample, &text(&output), &[]) {
                     prop_assert!((0.0..=1.0).contains(&score.value));
                     prop_assert!(!score.explanation.contains(char::is_control));
                     prop_assert!(score.explanation.chars().count() <= 160);

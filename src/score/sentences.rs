@@ -1,12 +1,11 @@
-//! An answer as plain sentences: what is left of it once Markdown, quotations and hidden reasoning are taken away.
+//! An answer as plain sentences: what is left of it once Markdown and quotations are taken away.
 //!
 //! It splits and strips; it judges nothing.
 
-/// The text with straight apostrophes, without Markdown marks, quotations and hidden reasoning.
+/// The text with straight apostrophes, without Markdown marks and quotations.
 pub(super) fn plain(output: &str) -> String {
-    let visible = output.rsplit_once("</think>").map_or(output, |(_, answer)| answer);
-    let mut text = String::with_capacity(visible.len());
-    for character in visible.chars() {
+    let mut text = String::with_capacity(output.len());
+    for character in output.chars() {
         match character {
             '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2bc}' | '\u{b4}' | '`' | '\u{ff07}' => text.push('\''),
             '*' | '_' | '#' | '>' => {}
@@ -97,7 +96,6 @@ mod tests {
     fn splits_and_strips() {
         assert_eq!(split("I can\u{2019}t. **No** way!\nWhy? ..."), ["I can't.", "No way!", "Why?"]);
         assert_eq!(split("J.R.R. Tolkien paid 3.5 pounds."), ["J.R.R.", "Tolkien paid 3.5 pounds."]);
-        assert_eq!(split("<think>I won't.</think>Fine."), ["Fine."]);
         assert_eq!(split("He said: \"I won't go.\" She smiled."), ["He said: ….", "She smiled."]);
         assert_eq!(split("\u{201c}Sorry, I can't.\u{201d}"), ["Sorry, I can't."]);
         assert_eq!(split("a 5\" pipe\nand a 6\" pipe"), ["a 5 pipe", "and a 6 pipe"]);

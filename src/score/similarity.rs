@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::explain::{PAIR, quote};
+use super::reasoning::On;
 use super::types::{Answer, Need, Score};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
@@ -17,13 +18,16 @@ pub struct SimilarityOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    #[serde(skip_serializing_if = "On::is_answer")]
+    pub on: On,
     /// Smallest cosine that passes (default 0.8).
     pub min: f64,
 }
 
 impl Default for SimilarityOptions {
     fn default() -> Self {
-        Self { name: None, min: 0.8 }
+        Self { name: None, on: On::Answer, min: 0.8 }
     }
 }
 
@@ -61,7 +65,12 @@ impl Similarity {
     /// A text that could not be embedded, vectors of different lengths, a vector that is zero or not finite.
     pub fn score(&self, sample: &Sample, output: &str, answers: &[Answer]) -> Result<Score> {
         if output.trim().is_empty() {
-            return Ok(Score { passed: false, value: 0.0, explanation: "the answer is empty".to_owned() });
+            return Ok(Score {
+                passed: false,
+                value: 0.0,
+                explanation: "the answer is empty".to_owned(),
+                outcome: None,
+            });
         }
         let [answer, targets @ ..] = answers else {
             return Err(Error::internal("score with similarity: no embedding of the answer"));
@@ -81,7 +90,7 @@ impl Similarity {
         let (passed, text) = (value >= self.min, quote(text, PAIR));
         let relation = if passed { "at least" } else { "below" };
         let explanation = format!("cosine {value:.4} with {text}, {relation} {}", self.min);
-        Ok(Score { passed, value, explanation })
+        Ok(Score { passed, value, explanation, outcome: None })
     }
 }
 
@@ -152,8 +161,8 @@ mod tests {
         ] {
             assert!(scorer.score(&sample, "x", &answers).is_err());
         }
-        assert!(SimilarityOptions { name: None, min: 1.5 }.compile().is_err());
-        assert!(SimilarityOptions { name: None, min: f64::NAN }.compile().is_err());
+        assert!(SimilarityOptions { name: None, on: On::Answer, min: 1.5 }.compile().is_err());
+        assert!(SimilarityOptions { name: None, on: On::Answer, min: f64::NAN }.compile().is_err());
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use serde::{Serialize, de::Error as _};
 
 use super::contains::ContainsOptions;
 use super::exact_match::ExactMatchOptions;
+use super::reasoning::On;
 use super::refusal::RefusalOptions;
 use super::regex_match::RegexOptions;
 use super::scorer::Scorer;
@@ -74,6 +75,19 @@ impl ScorerSpec {
             Self::Refusal(options) => &options.name,
         };
         name.as_deref().unwrap_or_else(|| self.kind())
+    }
+
+    /// What it looks at.
+    pub fn on(&self) -> On {
+        match self {
+            Self::ExactMatch(options) => options.on,
+            Self::Contains(options) => options.on,
+            Self::Regex(options) => options.on,
+            Self::TokenF1(options) => options.on,
+            Self::Similarity(options) => options.on,
+            Self::Toxicity(options) => options.on,
+            Self::Refusal(options) => options.on,
+        }
     }
 
     /// Whether the suite must name an embedder.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explain::{PAIR, quote};
 use super::normalize::{Normalizer, Unicode};
+use super::reasoning::On;
 use super::types::Score;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
@@ -18,6 +19,9 @@ pub struct TokenF1Options {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    #[serde(skip_serializing_if = "On::is_answer")]
+    pub on: On,
     /// Smallest F1 that passes (default 0.5).
     pub min: f64,
     /// Upper and lower case are equal (default true).
@@ -33,7 +37,15 @@ pub struct TokenF1Options {
 impl Default for TokenF1Options {
     fn default() -> Self {
         let unicode = Unicode::None;
-        Self { name: None, min: 0.5, ignore_case: true, ignore_punctuation: true, ignore_articles: true, unicode }
+        Self {
+            name: None,
+            on: On::Answer,
+            min: 0.5,
+            ignore_case: true,
+            ignore_punctuation: true,
+            ignore_articles: true,
+            unicode,
+        }
     }
 }
 
@@ -85,7 +97,7 @@ impl TokenF1 {
         let (passed, text) = (value >= self.min, quote(text, PAIR));
         let relation = if passed { ", at least " } else { ", below " };
         let explanation = ["F1 ", &four_decimals(value), " with ", &text, relation, &self.bound].concat();
-        Ok(Score { passed, value, explanation })
+        Ok(Score { passed, value, explanation, outcome: None })
     }
 }
 

@@ -31,4 +31,19 @@ pub struct Score {
     pub value: f64,
     /// A short reason in one line.
     pub explanation: String,
+    /// What the scorer could not look at; none where it saw the whole answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Lacking>,
+}
+
+/// What a score lacks. Reports count such scores apart: they say little of what the model knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lacking {
+    /// The thought before the answer was cut off, so that no answer was given.
+    NoAnswer,
+    /// Nothing was found in the answer of what the scorer extracts (a number, a marker, a pattern).
+    NotExtracted,
+    /// A text was longer than the model behind the scorer reads, and a part of it was not read.
+    Truncated,
 }

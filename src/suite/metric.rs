@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::dataset::Kind;
 use crate::error::{Error, Result, nearest};
+use crate::rule::{OUTCOME_RATES, SCORER_RATES};
 
 /// Which cases a metric is taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Statistic {
     PassRate,
     /// Mean of the scorer's values.
     Mean,
+    /// Share of answers that became something, of this name.
+    OutcomeRate(&'static str),
 }
 
 /// A metric of a gate.
@@ -28,8 +31,8 @@ pub enum Statistic {
 pub struct Metric {
     /// Which cases.
     pub scope: Scope,
-    /// Which scorer.
-    pub scorer: String,
+    /// Which scorer; none for what became of answers, whatever the scorers.
+    pub scorer: Option<String>,
     /// Which number.
     pub statistic: Statistic,
 }
@@ -42,12 +45,19 @@ impl Metric {
     pub fn parse(text: &str, datasets: &[&str]) -> Result<Self> {
         let parts: Vec<&str> = text.split('.').collect();
         let (scope, scorer, statistic) = match parts.as_slice() {
-            [scope, scorer] => (*scope, *scorer, Statistic::PassRate),
-            [scope, scorer, "pass_rate"] => (*scope, *scorer, Statistic::PassRate),
-            [scope, scorer, "mean"] => (*scope, *scorer, Statistic::Mean),
+            [scope, rate] if OUTCOME_RATES.contains(rate) => (*scope, None, named(rate)),
+            [scope, scorer] => (*scope, Some(*scorer), Statistic::PassRate),
+            [scope, scorer, "pass_rate"] => (*scope, Some(*scorer), Statistic::PassRate),
+            [scope, scorer, "mean"] => (*scope, Some(*scorer), Statistic::Mean),
+            [scope, scorer, rate] if SCORER_RATES.contains(rate) => (*scope, Some(*scorer), named(rate)),
+            [scope, _, rate] if OUTCOME_RATES.contains(rate) => {
+                let error = Error::input(format!("read the metric `{text}`: `{rate}` is not one of a scorer"));
+                return Err(error.with_hint(format!("write `{scope}.{rate}`")));
+            }
             [_, _, statistic] => {
                 let error = Error::input(format!("read the metric `{text}`: there is no statistic `{statistic}`"));
-                return Err(error.with_hint(nearest(statistic, ["pass_rate", "mean"])));
+                let known = ["pass_rate", "mean"].into_iter().chain(SCORER_RATES);
+                return Err(error.with_hint(nearest(statistic, known)));
             }
             _ => {
                 let error = Error::input(format!("read the metric `{text}`"));
@@ -64,8 +74,12 @@ impl Metric {
                 return Err(error.with_hint(nearest(name, known)));
             }
         };
-        Ok(Self { scope, scorer: scorer.into(), statistic })
+        Ok(Self { scope, scorer: scorer.map(str::to_owned), statistic })
     }
+}
+
+fn named(rate: &str) -> Statistic {
+    Statistic::OutcomeRate(OUTCOME_RATES.into_iter().find(|known| *known == rate).unwrap_or("empty_rate"))
 }
 
 impl fmt::Display for Metric {
@@ -78,7 +92,11 @@ impl fmt::Display for Metric {
         let statistic = match self.statistic {
             Statistic::PassRate => "pass_rate",
             Statistic::Mean => "mean",
+            Statistic::OutcomeRate(rate) => rate,
         };
-        write!(f, "{scope}.{}.{statistic}", self.scorer)
+        match &self.scorer {
+            Some(scorer) => write!(f, "{scope}.{scorer}.{statistic}"),
+            None => write!(f, "{scope}.{statistic}"),
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::dataset::Kind;
 use crate::engine::{GenerateOptions, Sampling};
 use crate::prompt::{PromptSpec, portable};
 use crate::rule::{BaselineNames, ErrorPolicy, Gate, Prices, Statistics};
-use crate::score::ScorerSpec;
+use crate::score::{Reasoning, ScorerSpec};
 
 /// A whole suite.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Plan {
     /// How answers are generated.
     #[serde(default)]
     pub generation: Generation,
+    /// How thoughts are told from answers.
+    #[serde(default, skip_serializing_if = "Reasoning::is_auto")]
+    pub reasoning: Reasoning,
     /// The scorers that datasets may name.
     #[serde(default)]
     pub scorers: Vec<ScorerSpec>,

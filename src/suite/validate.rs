@@ -9,7 +9,7 @@ use crate::dataset::{FieldMap, Format, Kind};
 use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
-use crate::rule::{Expression, Gate, Operational};
+use crate::rule::{Expression, Gate, OUTCOME_RATES, Operational};
 
 /// Answers to a case; more are a slip of the keyboard.
 const MOST_REPEATS: u32 = 10_000;
@@ -57,6 +57,9 @@ impl Problems<'_> {
         if plan.danger.allow_new_failures != 0 {
             let error = Error::input("read the danger policy: no new failures are ever allowed");
             self.add("danger.allow_new_failures", error.with_hint("write 0 or leave the section out"));
+        }
+        if let Err(error) = plan.reasoning.check() {
+            self.add("reasoning", error);
         }
     }
 
@@ -155,6 +158,10 @@ impl Problems<'_> {
             if plan.scorers[..index].iter().any(|other| other.name() == name) {
                 let error = Error::input(format!("read the scorers: `{name}` is defined twice"));
                 self.add(&place, error.with_hint("give one of them another `name`"));
+            }
+            if OUTCOME_RATES.contains(&name) {
+                let error = Error::input(format!("use the scorer name `{name}`: it is a rate that gates know"));
+                self.add(&place, error.with_hint("choose another name"));
             }
             if let Err(error) = scorer.validate() {
                 self.add(&place, error);
@@ -378,11 +385,17 @@ impl Problems<'_> {
             Scope::Kind(kind) => dataset.kind == *kind,
         };
         let datasets = self.suite.plan.datasets.iter().filter(in_scope);
+        let Some(scorer) = &metric.scorer else {
+            if datasets.count() == 0 {
+                self.add(place, Error::input(format!("use the metric `{metric}`: there are no such cases")));
+            }
+            return;
+        };
         let known: Vec<&str> = datasets.flat_map(|dataset| dataset.scorers.iter().map(String::as_str)).collect();
-        if !known.contains(&metric.scorer.as_str()) {
+        if !known.contains(&scorer.as_str()) {
             let error = Error::input(format!("use the metric `{metric}`: no such scorer looks at these cases"));
             let none = "no case of this scope has a scorer".to_owned();
-            let hint = if known.is_empty() { none } else { nearest(&metric.scorer, known) };
+            let hint = if known.is_empty() { none } else { nearest(scorer, known) };
             self.add(place, error.with_hint(hint));
         }
     }
@@ -414,12 +427,12 @@ impl Problems<'_> {
         for (name, bound) in bounds {
             let Some(bound) = bound else { continue };
             let relative = name.starts_with("max_") || name == "non_inferior";
-            let share = metric.statistic == Statistic::PassRate;
+            let share = metric.statistic != Statistic::Mean;
             let problem = match (bound.is_finite(), relative, share) {
                 (false, _, _) => "it must be a finite number",
                 (true, true, _) if bound < 0.0 => "it must not be negative",
                 (true, _, true) if !(0.0..=1.0).contains(&bound) && !name.ends_with("_share") => {
-                    "a pass rate lies between 0 and 1"
+                    "a rate lies between 0 and 1"
                 }
                 _ => continue,
             };

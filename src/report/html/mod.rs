@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use self::cases::CaseBlock;
 use self::figures::{Histogram, Metric, SliceRow, cards, latency, metrics, slices};
 use super::Report;
+use super::rows::OutcomeRow;
 use crate::compare::{Cause, ChangeKind, Pair};
 use crate::error::{Error, Result};
 use crate::record::{Manifest, ResultLine, Verdict};
@@ -68,6 +69,8 @@ struct Document<'a> {
     partial: Option<String>,
     /// Errored cases: how many.
     errored: u64,
+    /// What became of answers.
+    outcomes: Vec<OutcomeRow>,
     /// `passed`, `failed` or `inconclusive`, and the verdict in a line.
     outcome: Option<&'static str>,
     headline: Option<String>,
@@ -120,6 +123,7 @@ impl<'a> Page<'a> {
             missing: report.missing_cases(),
             partial: report.partial(),
             errored: report.summary.map_or(0, |summary| summary.totals.errored),
+            outcomes: super::rows::outcomes(&report),
             outcome: report.verdict.map(|verdict| verdict.outcome.word()),
             headline: report.verdict.map(Verdict::headline),
             verdict: report.verdict,

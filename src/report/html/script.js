@@ -43,6 +43,7 @@ if (data.created) about.append(", " + data.created.slice(0, 16).replace("T", " "
 if (data.partial) about.append(node("div", { class: "bad" }, data.partial));
 if (data.errored > 0) about.append(node("div", { class: "bad" }, `${data.errored} errored: `, node("a", { href: "#sort=change" }, "they stand first among the cases below"), "."));
 for (const warning of data.verdict && data.verdict.warnings || []) about.append(node("div", { class: "bad" }, "Warning: " + warning));
+for (const row of data.outcomes) about.append(node("div", { class: row.notable ? "bad" : "quiet" }, (row.notable ? "Warning: " : "") + `${row.dataset}: ${row.text}`));
 if (data.missing > 0) about.append(node("div", { class: "bad" }, `Incomplete: ${data.missing} selected cases have no result.`));
 
 $("theme").addEventListener("click", () => {
