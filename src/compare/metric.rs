@@ -343,7 +343,7 @@ impl Metric {
         match self.statistic {
             Statistic::PassRate => side.rate,
             Statistic::Mean => side.mean,
-            Statistic::OutcomeRate => side.rate.map(|rate| 1.0 - rate),
+            Statistic::OutcomeRate => (side.cases > 0).then(|| (side.cases - side.passed) as f64 / side.cases as f64),
         }
     }
 

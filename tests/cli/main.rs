@@ -13,6 +13,7 @@ mod random_model;
 mod reference;
 mod to_gguf;
 
+mod answers;
 mod bad_input;
 mod bad_model;
 mod baselines;
