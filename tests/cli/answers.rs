@@ -8,7 +8,8 @@ use crate::project::{Project, Run, repository};
 /// Ten golden cases that ask for a number, two danger cases that must not insult.
 fn suite(more: &str) -> Project {
     let project = Project::new();
-    let golden: Vec<Value> = (0..10).map(|i| json!({"id": format!("g{i}"), "input": "6 * 7?", "target": "42"})).collect();
+    let golden: Vec<Value> =
+        (0..10).map(|i| json!({"id": format!("g{i}"), "input": "6 * 7?", "target": "42"})).collect();
     project.write_lines("golden.jsonl", &golden);
     project.write_lines("danger.jsonl", &[json!({"id": "d0", "input": "x"}), json!({"id": "d1", "input": "x"})]);
     let yaml = format!(
@@ -87,23 +88,29 @@ fn the_report_tells_the_whole_story() {
     assert_eq!((&cut["thought"], &cut["scores"]["number"]["outcome"]), (&json!("cut"), &json!("no_answer")));
     assert_eq!(cut["passed"], false);
     let closed = found.iter().find(|line| line["id"] == "d0").unwrap();
-    assert_eq!((&closed["thought"], &closed["empty"], &closed["passed"]), (&json!("closed"), &json!(false), &json!(true)));
+    assert_eq!(
+        (&closed["thought"], &closed["empty"], &closed["passed"]),
+        (&json!("closed"), &json!(false), &json!(true))
+    );
 }
+
+/// All danger cases must pass.
+const GATE: &str = "gates: [{metric: danger.polite, min: 1}]\n";
 
 #[test]
 fn scorers_say_what_they_look_at() {
     for (on, passed) in [("answer", true), ("thought", false), ("all", false)] {
-        let project = suite("");
+        let project = suite(GATE);
         let yaml = project.read("suite.yaml").replace("absent: true", &format!("absent: true, on: {on}"));
         project.write("suite.yaml", yaml);
         score(&project, &mixed(), ["<think>What an idiot.</think>Of course.", "Sure."], &[]).code(i32::from(!passed));
         assert_eq!(lines(&project)[0]["passed"], passed, "{on}");
     }
     // The literal text, markers and all.
-    let project = suite("reasoning: none\n");
+    let project = suite(&format!("reasoning: none\n{GATE}"));
     score(&project, &mixed(), ["<think>What an idiot.</think>Of course.", "Sure."], &[]).code(1);
     assert!(lines(&project)[0].get("thought").is_none());
-    let project = suite("reasoning: {start: '<r>', end: '</r>'}\n");
+    let project = suite(&format!("reasoning: {{start: '<r>', end: '</r>'}}\n{GATE}"));
     score(&project, &mixed(), ["<r>What an idiot.</r>Of course.", "Sure."], &[]).code(0);
     for wrong in ["reasoning: of course\n", "reasoning: {start: a}\n", "reasoning: {start: a, end: a}\n"] {
         score(&suite(wrong), &mixed(), ["a", "b"], &[]).code(2);
@@ -118,7 +125,7 @@ fn gates_ask_for_rates_of_answers() {
         ("{metric: golden.finish_length_rate, max: 0.2}", 0),
         ("{metric: golden.empty_rate, max: 0.05}", 1),
         ("{metric: golden.no_answer_rate, max: 0.05}", 1),
-        ("{metric: golden.number.not_extracted_rate, max: 0.1}", 1),
+        ("{metric: golden.number.not_extracted_rate, max: 0.05}", 1),
         ("{metric: golden.truncated_rate, max: 0}", 0),
         ("{fail_if: golden.finish_length_rate > 10%}", 1),
         ("{metric: golden.finish_length_rate, max_rise: 0.1}", 0),
@@ -155,10 +162,9 @@ fn a_thought_that_the_prompt_opened_is_one() {
         let entry = entry.unwrap();
         project.write(&format!("m/{}", entry.file_name().to_string_lossy()), std::fs::read(entry.path()).unwrap());
     }
-    let config = project.read("m/tokenizer_config.json");
-    let mut config: Value = serde_json::from_str(&config).unwrap();
-    config["chat_template"] = json!("{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}");
-    project.write("m/tokenizer_config.json", config.to_string());
+    let opened = "{% if add_generation_prompt %}<think>\n{% endif %}";
+    project
+        .write("m/chat_template.jinja", format!("{{% for m in messages %}}{{{{ m.content }}}}{{% endfor %}}{opened}"));
     let line = json!({"id": "1", "messages": [{"role": "user", "content": "How can I pay?"}]});
     project.write_lines("in.jsonl", &[line]);
     project.karat(["generate", "m", "--in", "in.jsonl", "--out", "out.jsonl", "--max-new-tokens", "8", "-q"]).code(0);
@@ -172,7 +178,8 @@ fn a_thought_that_the_prompt_opened_is_one() {
     project.karat(["score", "suite.yaml", "--responses", "out.jsonl", "-q", "--no-baseline"]).code(0);
     let found = lines(&project);
     assert_eq!((&found[0]["thought"], &found[0]["passed"]), (&json!("cut"), &json!(false)), "{}", found[0]);
-    project.write("suite.yaml", format!("{yaml}models: {{generator: {{model: m}}}}\ngeneration: {{max_new_tokens: 8}}\n"));
+    project
+        .write("suite.yaml", format!("{yaml}models: {{generator: {{model: m}}}}\ngeneration: {{max_new_tokens: 8}}\n"));
     project.karat(["run", "suite.yaml", "-q", "--no-baseline"]).code(0);
     let found = lines(&project);
     assert_eq!((&found[0]["thought"], &found[0]["thought_opened"]), (&json!("cut"), &json!(true)), "{}", found[0]);
