@@ -13,6 +13,7 @@
 //! | module | responsibility | may import |
 //! |---|---|---|
 //! | `error` | error kind, cause chain, location, hint | – |
+//! | `git` | git, called so that it runs nothing that a repository names: what runs record of it, and references into it, are asked in one way | error |
 //! | `stats` | pure numbers: means, intervals, paired tests | – |
 //! | `yaml` | YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
 //! | `dataset` | verified files -> stream of `Sample` | error |
@@ -24,14 +25,15 @@
 //! | `suite` | layered YAML -> one validated `Plan` | error, yaml, dataset, engine, rule, prompt, score |
 //! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, rule, score, record |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |
-//! | `history` | where runs and baselines live: list, accept, show | error, record, stats |
-//! | `run` | the driver: streams all stages, emits `Event`s | error, stats, dataset, engine, prompt, score, record, suite |
+//! | `history` | where runs and baselines live: list, accept, show | error, git, record, stats |
+//! | `run` | the driver: streams all stages, emits `Event`s | error, git, stats, dataset, engine, prompt, score, record, suite |
 //! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, rule, prompt, score, record, suite, compare, report, history, run |
 
 pub mod compare;
 pub mod dataset;
 pub mod engine;
 pub mod error;
+mod git;
 pub mod history;
 pub mod prompt;
 pub mod record;

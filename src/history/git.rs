@@ -4,13 +4,13 @@
 //! asked for it. Git itself is called, so that every kind of reference means what it means there.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 
 use tempfile::TempDir;
 
 use super::CURRENT;
 use crate::error::{Error, Result, nearest};
+use crate::git::Git;
 use crate::record::{MANIFEST, RunId, check_name};
 
 /// What references into git begin with.
@@ -40,8 +40,8 @@ impl Checkout {
             let error = Error::input(format!("read the reference `{reference}`"));
             return Err(error.with_hint("write git:REF:PATH, as in git:main:baselines/support-desk/main"));
         };
-        let git = Git { from: from.to_owned() };
-        let commit = git.commit(name)?;
+        let git = Repository(Git::at(from));
+        let commit = git.commit(name, from)?;
         let path = path.trim_matches('/');
         let names = git.list(&commit, path, name)?;
         let has = |wanted: &str| names.iter().any(|(file, _)| file == wanted);
@@ -72,7 +72,7 @@ impl Checkout {
 
 /// Who works here, as git knows them, or else the system.
 pub fn identity(folder: &Path) -> Option<String> {
-    let git = Git { from: folder.to_owned() };
+    let git = Git::at(folder);
     let config = |key: &str| git.text(&["config", "--get", key]).ok().filter(|text| !text.is_empty());
     match (config("user.name"), config("user.email")) {
         (Some(name), Some(email)) => Some(format!("{name} <{email}>")),
@@ -83,50 +83,24 @@ pub fn identity(folder: &Path) -> Option<String> {
 
 /// The commit that a folder's working tree is at, if it lies in one.
 pub fn head(folder: &Path) -> Option<String> {
-    let git = Git { from: folder.to_owned() };
-    git.text(&["rev-parse", "--verify", "--quiet", "HEAD"]).ok().filter(|text| !text.is_empty())
+    Git::at(folder).head()
 }
 
-struct Git {
-    from: PathBuf,
-}
+/// Reads files as they lie in a repository.
+struct Repository(Git);
 
-impl Git {
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        let folder = if self.from.as_os_str().is_empty() { Path::new(".") } else { &self.from };
-        command.arg("-C").arg(folder).args(args).stdin(Stdio::null());
-        // A repository that another program is at work in must not be the one that is read.
-        command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
-        command
-    }
-
-    fn output(&self, args: &[&str]) -> Result<Output> {
-        self.command(args).output().map_err(|e| {
-            Error::input("call git").caused_by(e).with_hint("references git:REF:PATH need git on the PATH")
-        })
-    }
-
-    /// What a call prints, without white space around.
-    fn text(&self, args: &[&str]) -> Result<String> {
-        let output = self.output(args)?;
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-            false => Err(Error::input(format!("call git: {}", String::from_utf8_lossy(&output.stderr).trim()))),
-        }
-    }
-
-    fn commit(&self, name: &str) -> Result<String> {
-        if self.text(&["rev-parse", "--git-dir"]).is_err() {
-            self.output(&["--version"])?;
-            let error = Error::input("find the git repository").at(&self.from);
+impl Repository {
+    fn commit(&self, name: &str, from: &Path) -> Result<String> {
+        if self.0.text(&["rev-parse", "--git-dir"]).is_err() {
+            self.0.output(&["--version"])?;
+            let error = Error::input("find the git repository").at(from);
             return Err(error.with_hint("run karat inside the repository that the reference is of"));
         }
         // What begins with a dash would be an option of git's.
         let wanted = format!("{name}^{{commit}}");
-        let found = self.text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]);
+        let found = self.0.text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]);
         found.map_err(|_| {
-            let known = self.text(&["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
+            let known = self.0.text(&["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
             Error::input(format!("find `{name}` in git")).with_hint(nearest(name, known.lines()))
         })
     }
@@ -134,7 +108,7 @@ impl Git {
     /// Names and ids of the files in a folder of a commit.
     fn list(&self, commit: &str, path: &str, name: &str) -> Result<Vec<(String, String)>> {
         let place = format!("{commit}:{path}");
-        let output = self.output(&["ls-tree", "-z", &place])?;
+        let output = self.0.output(&["ls-tree", "-z", &place])?;
         if !output.status.success() {
             let error = Error::input(format!("find the folder `{path}` at `{name}`"));
             return Err(error.with_hint("the path starts from the repository's root"));
@@ -149,7 +123,7 @@ impl Git {
     }
 
     fn show(&self, object: &str) -> Result<Vec<u8>> {
-        let output = self.output(&["cat-file", "blob", object])?;
+        let output = self.0.output(&["cat-file", "blob", object])?;
         match output.status.success() {
             true => Ok(output.stdout),
             false => Err(Error::input(format!("read `{object}` from git"))),
@@ -159,7 +133,7 @@ impl Git {
     /// Writes a file as it lies in git.
     fn write(&self, blob: &str, path: &Path) -> Result<()> {
         let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
-        let status = self.command(&["cat-file", "blob", blob]).stdout(file).status();
+        let status = self.0.command(&["cat-file", "blob", blob]).stdout(file).status();
         let status = status.map_err(|e| Error::input("call git").caused_by(e))?;
         if !status.success() {
             return Err(Error::input(format!("read `{blob}` from git")));

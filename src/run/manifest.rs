@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::check::Checked;
 use super::encoders::Encoders;
 use crate::dataset::sha256_file;
 use crate::engine::Generator;
 use crate::error::{Error, Result};
+use crate::git::Git;
 use crate::prompt::portable_path;
 use crate::record::{About, Manifest, RunId, Selected};
 
@@ -35,14 +35,11 @@ fn begin(checked: &Checked) -> Result<Manifest> {
     let value = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
     let now = jiff::Timestamp::now();
     let mut manifest = Manifest::new(&plan.name, RunId::new(now, &value), now, value);
-    manifest.git_commit = git(checked.suite.path(), &["rev-parse", "--verify", "--quiet", "HEAD"]);
-    // Runs, baselines and reports that wait to be written are made from the suite, not the other way round.
-    let made = [":(exclude)runs", ":(exclude)baselines", ":(exclude,glob)**/.karat-*"];
-    let status = [&["status", "--porcelain", "--untracked-files=all", "--", "."][..], &made].concat();
-    // A suite that git does not keep at all is no more dirty than one outside of a repository.
-    let kept = git(checked.suite.path(), &["ls-files", "--", "."]).is_some_and(|files| !files.is_empty());
-    let status = if kept { git(checked.suite.path(), &status) } else { None };
-    manifest.git_dirty = status.map(|text| !text.is_empty());
+    let git = Git::at(checked.suite.path().parent().unwrap_or(Path::new("")));
+    manifest.git_commit = git.head();
+    // Runs, baselines and reports that wait to be written are made from the suite, not the other way round. A suite that git does
+    // not keep at all is no more dirty than one outside of a repository.
+    manifest.git_dirty = git.is_dirty(&[":(exclude)runs", ":(exclude)baselines", ":(exclude,glob)**/.karat-*"]);
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
         manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());
         let cases = survey.cases as u64 * u64::from(checked.repeats());
@@ -84,13 +81,4 @@ fn prompts(checked: &Checked) -> Result<BTreeMap<String, String>> {
     let shots = spec.few_shot.as_ref().map(|shots| &shots.file);
     let files = [spec.file.as_ref(), spec.system.as_ref(), shots].into_iter().flatten();
     files.map(|file| Ok((portable_path(file), sha256_file(&checked.suite.resolve(file))?))).collect()
-}
-
-/// What git says in the suite's folder, if that lies in a working tree and git is there.
-fn git(suite: &Path, args: &[&str]) -> Option<String> {
-    let folder = suite.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut git = Command::new("git");
-    let output = git.arg("-C").arg(folder).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
 }
