@@ -3,7 +3,7 @@
 //! One row function serves prefill, chunks, decode and the encoder: online softmax (Milakov and Gimelshein, 2018) over
 //! blocks of [`PAGE`] keys that start at absolute positions. Several rows are computed at once to reuse loaded keys, each
 //! with that function's order of operations, so a row's bits depend on nothing but its own query and keys. Masked keys
-//! add exact zeros, and a fully masked block changes nothing. No matrix library is called: its order of summation
+//! are left out, whatever their values, and a fully masked block changes nothing. No matrix library is called: its order of summation
 //! changes with the number of rows.
 #![expect(unsafe_code, reason = "kernel file: lanes are loaded and stored through pointers")]
 
@@ -132,14 +132,14 @@ impl<E: Kept> Tile<'_, E> {
                     high.store(weights[r].as_mut_ptr().add(WIDTH));
                 }
             }
-            let (from, to) = (first.saturating_sub(base), (last - base).min(PAGE));
+            let seen = Seen::of(self.visible, base);
             let mut at = 0;
             while at + 2 * WIDTH <= stride {
-                accumulate::<L, E, R, 2>(out, stride, at, &factors, &weights, values, from..to);
+                seen.accumulate::<L, E, R, 2>(out, (stride, at), &factors, &weights, values);
                 at += 2 * WIDTH;
             }
             if at < stride {
-                accumulate::<L, E, R, 1>(out, stride, at, &factors, &weights, values, from..to);
+                seen.accumulate::<L, E, R, 1>(out, (stride, at), &factors, &weights, values);
             }
         }
         for r in 0..R {
@@ -195,12 +195,67 @@ impl<E: Kept> Tile<'_, E> {
     }
 }
 
+/// The keys of a block that the rows of a tile see.
+struct Seen<'a> {
+    base: usize,
+    visible: &'a [(usize, usize)],
+    /// Those that all rows see.
+    common: std::ops::Range<usize>,
+    /// No row sees others.
+    alike: bool,
+}
+
+impl<'a> Seen<'a> {
+    #[inline(always)]
+    fn of(visible: &'a [(usize, usize)], base: usize) -> Self {
+        let slot = |position: usize| position.saturating_sub(base).min(PAGE);
+        let (mut from, mut to) = ((PAGE, 0), (PAGE, 0));
+        for (first, last) in visible {
+            let (first, last) = (slot(*first), slot(*last));
+            from = (from.0.min(first), from.1.max(first));
+            to = (to.0.min(last), to.1.max(last));
+        }
+        Self { base, visible, common: from.1..to.0.max(from.1), alike: from.0 == from.1 && to.0 == to.1 }
+    }
+
+    /// Adds the values that each row sees, in ascending order. What a row does not see is left out, not multiplied by zero: it may
+    /// be no finite number, and 0 · NaN is NaN.
+    #[inline(always)]
+    fn accumulate<L: Lanes, E: Kept, const R: usize, const C: usize>(
+        &self,
+        out: &mut [f32],
+        (stride, at): (usize, usize),
+        factors: &[f32; WIDTH],
+        weights: &[[f32; PAGE]; R],
+        values: &[E],
+    ) {
+        if self.alike {
+            return accumulate::<L, E, R, C>(out, (stride, at), factors, weights, values, self.common.clone());
+        }
+        let slot = |position: usize| position.saturating_sub(self.base).min(PAGE);
+        let ones = [1.0; WIDTH];
+        for (r, (first, last)) in self.visible.iter().enumerate() {
+            let (first, last) = (slot(*first), slot(*last));
+            let before = first..last.min(self.common.start).max(first);
+            let (out, weights) = (&mut out[r * stride..], std::array::from_ref(&weights[r]));
+            accumulate::<L, E, 1, C>(out, (stride, at), &[factors[r]; WIDTH], weights, values, before);
+        }
+        accumulate::<L, E, R, C>(out, (stride, at), &ones, weights, values, self.common.clone());
+        for (r, (first, last)) in self.visible.iter().enumerate() {
+            let (first, last) = (slot(*first).max(self.common.end), slot(*last));
+            let (out, weights) = (&mut out[r * stride..], std::array::from_ref(&weights[r]));
+            if first < last {
+                accumulate::<L, E, 1, C>(out, (stride, at), &ones, weights, values, first..last);
+            }
+        }
+    }
+}
+
 /// `out = out · factor + Σ weight · value` over the keys of a block, for `C` lanes of every row from column `at`.
 #[inline(always)]
 fn accumulate<L: Lanes, E: Kept, const R: usize, const C: usize>(
     out: &mut [f32],
-    stride: usize,
-    at: usize,
+    (stride, at): (usize, usize),
     factors: &[f32; WIDTH],
     weights: &[[f32; PAGE]; R],
     values: &[E],

@@ -291,6 +291,56 @@ fn check_attention(shape: &AttentionShape, qkv: &[f32], len: usize, got: &[f32])
     }
 }
 
+/// What a row does not see may be any number, none included: 0 · NaN is NaN, so that it must be left out.
+#[test]
+fn what_a_row_does_not_see_does_not_reach_it() {
+    for (queries, keys, size, window, len) in [
+        (4, 4, 24, None, 130),
+        (4, 4, 24, Some(16), 200),
+        (9, 3, 64, None, 97),
+        (4, 2, 64, Some(40), 150),
+        (8, 1, 16, None, 70),
+    ] {
+        let shape = AttentionShape { queries, keys, size, scale: 0.125, soft_cap: None, window };
+        let (width, out) = ((queries + 2 * keys) * size, queries * size);
+        let clean = values(len * width, 12);
+        let whole = |qkv: &[f32], chunk: usize| with_threads(2, || Fed { shape, qkv, len, bf16: false }.run(chunk, 2));
+        let expected = whole(&clean, len);
+        for poisoned in [7, 31, 32, 47, 66] {
+            for value in [f32::NAN, f32::INFINITY] {
+                let mut qkv = clean.clone();
+                qkv[poisoned * width + queries * size..(poisoned + 1) * width].fill(value);
+                for chunk in [1, 5, 8, 13, len] {
+                    let got = whole(&qkv, chunk);
+                    for token in 0..len {
+                        let sees = token >= poisoned && window.is_none_or(|window| token < poisoned + window);
+                        let (row, right) = (&got[token * out..][..out], &expected[token * out..][..out]);
+                        let case =
+                            format!("{queries}/{keys}×{size}, window {window:?}, chunks of {chunk}, token {token}");
+                        assert_eq!(row.iter().any(|x| x.is_nan()), sees, "{case}: {value} at {poisoned}");
+                        assert!(sees || bits(row) == bits(right), "{case}: {value} at {poisoned}");
+                    }
+                }
+            }
+        }
+        // In both directions, a window is what keeps a row from a key.
+        let Some(window) = window else { continue };
+        let qkv = |values: &[f32]| ops::matrix(values.to_vec(), len, width).unwrap();
+        let both = |values: &[f32]| flat(&attention::bidirectional(&qkv(values), &[len], &shape, None).unwrap());
+        let (expected, mut poisoned) = (both(&clean), clean.clone());
+        poisoned[66 * width + queries * size..67 * width].fill(f32::NAN);
+        let got = both(&poisoned);
+        for token in 0..len {
+            let sees = token.abs_diff(66) <= window / 2;
+            let (row, right) = (&got[token * out..][..out], &expected[token * out..][..out]);
+            assert!(
+                if sees { row.iter().any(|x| x.is_nan()) } else { bits(row) == bits(right) },
+                "both ways, token {token}"
+            );
+        }
+    }
+}
+
 #[test]
 fn packed_encoder_attention_does_not_depend_on_neighbours() {
     let shape = AttentionShape { queries: 12, keys: 12, size: 32, scale: 0.2, soft_cap: None, window: None };
