@@ -44,7 +44,9 @@ def commands(karat, peers):
         return [karat, "generate", model, *files, "--max-new-tokens", 64, "--ignore-eos", *flags]
 
     def embed(out, *flags):
-        return [karat, "embed", ENCODER, "--in", "workloads/w3_sentences.jsonl", "--out", f"{out}.out.jsonl", *flags]
+        # The workload names the source and length of its texts, too.
+        files = ["--in", "workloads/w3_sentences.jsonl", "--allow-unknown-keys", "--out", f"{out}.out.jsonl"]
+        return [karat, "embed", ENCODER, *files, *flags]
 
     def gguf(kind):
         return ["--model", f"{GENERATOR}-{kind}.gguf"]

@@ -59,7 +59,7 @@ def check(name, table, args, folder):
         labels = labels or list(scores)
         if list(scores) != labels or not all(0.0 <= p <= 1.0 for p in scores.values()):
             sys.exit(f"{name}: the scores of {answer['id']} are {scores}")
-        picture[question["label"]][max(scores, key=scores.get)] += 1
+        picture[question["metadata"]["label"]][max(scores, key=scores.get)] += 1
     print(f"{name}: {len(ids)} rows, {len(given)} answers, {len(errors)} of them errors, {seconds:.1f} s "
           f"({len(ids) / seconds:.0f} rows/s)")
     for label, counts in sorted(picture.items()):

@@ -2,8 +2,8 @@
 """Convert toxicity data sets from CSV to the input lines of `karat classify`.
 
 Knows the Davidson hate speech set (labeled_data.csv: columns tweet, class) and the Surge toxicity set (toxicity_en.csv:
-columns text, is_toxic), told apart by their header. Writes {"id", "text", "label"} per row; `karat classify` ignores the
-label and keeps the id. Quoted fields may hold line breaks, which are kept as they are.
+columns text, is_toxic), told apart by their header. Writes {"id", "text", "metadata": {"label"}} per row; `karat
+classify` leaves metadata alone and keeps the id. Quoted fields may hold line breaks, which are kept as they are.
 
 Every row is accounted for: the script counts rows read, rows whose text spans lines and blank texts, reads its output
 back and compares it with what it read, and ends with exit code 1 on any difference or malformed row.
@@ -53,10 +53,10 @@ def main():
         sys.exit(f"{args.csv}: {len(rows) - len(ids)} ids occur more than once")
     with open(args.out, "w", encoding="utf-8", newline="\n") as file:
         for case, text, label in rows:
-            file.write(json.dumps({"id": case, "text": text, "label": label}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"id": case, "text": text, "metadata": {"label": label}}, ensure_ascii=False) + "\n")
 
     with open(args.out, encoding="utf-8", newline="\n") as file:
-        back = [(line["id"], line["text"], line["label"]) for line in map(json.loads, file)]
+        back = [(line["id"], line["text"], line["metadata"]["label"]) for line in map(json.loads, file)]
     if back != rows:
         sys.exit(f"{args.out}: read back {len(back)} lines that are not the {len(rows)} rows written")
     multiline = sum("\n" in text for _, text, _ in rows)

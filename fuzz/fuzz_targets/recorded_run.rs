@@ -2,6 +2,7 @@
 #![no_main]
 
 use karat::record::{Lines, Manifest, VerdictFile};
+use karat::dataset::UnknownKeys;
 use karat::run::{Recorded, Watch};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     if let Err(error) = VerdictFile::parse(&path, data) {
         karat_fuzz::shown(&error);
     }
-    if let Err(error) = Recorded::open(&path, Watch { event: &|_| {}, stop: &|| Ok(()) }) {
+    if let Err(error) = Recorded::open(&path, UnknownKeys::Allow, Watch { event: &|_| {}, stop: &|| Ok(()) }) {
         karat_fuzz::shown(&error);
     }
 });

@@ -127,7 +127,7 @@ impl Answers {
             return Ok(Opened::Ready(Self { to, asked: Arc::default() }));
         }
         let input = fs::metadata(&lines.input).is_ok_and(|data| data.is_file());
-        let input = input.then(|| checked::<T>(&lines.input, args.signals)).transpose()?;
+        let input = input.then(|| checked::<T>(lines, args.signals)).transpose()?;
         let call = Call { karat: env!("CARGO_PKG_VERSION").into(), command: command.into(), options, input };
         let (left, owned) = journals(path)?;
         let journal = match (args.args.resume, left.is_empty()) {
@@ -331,8 +331,8 @@ fn refused(journal: &Path, what: &str) -> Error {
 }
 
 /// Reads an input file once, so that a line that is wrong is known before anything is computed; a hash over its lines.
-fn checked<T: DeserializeOwned + Identified>(path: &Path, signals: &Signals) -> Result<String> {
-    let (mut lines, mut hash) = (Lines::<T>::open(path, signals)?, blake3::Hasher::new());
+fn checked<T: DeserializeOwned + Identified>(args: &LineArgs, signals: &Signals) -> Result<String> {
+    let (mut lines, mut hash) = (Lines::<T>::open(args, signals)?, blake3::Hasher::new());
     for number in 1u64.. {
         let Some(line) = lines.next() else { break };
         line?;

@@ -13,7 +13,8 @@ use super::lines::{Identified, Lines};
 use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
-use super::{Exit, model};
+use super::{Exit, line_keys, model};
+use crate::dataset::Keys;
 use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice};
 use crate::error::Result;
 
@@ -79,6 +80,8 @@ struct Line {
 }
 
 impl Identified for Line {
+    const KEYS: &'static Keys = &line_keys::EMBED;
+
     fn id(&self) -> &Value {
         &self.id
     }
@@ -100,7 +103,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
     let engine = args.engine.apply()?;
     let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let options = json!({
         "pooling": args.pooling.pooling(),
         "normalize": args.normalize,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::UnknownKeys;
 use crate::engine::candle;
 use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use crate::error::{Error, Result};
@@ -86,4 +87,15 @@ pub struct LineArgs {
     /// Output lines (JSONL); - is standard output.
     #[arg(long = "out", default_value = "-", value_name = "FILE")]
     pub output: PathBuf,
+    /// Let keys pass that karat does not know: those of messages reach the chat template, others are ignored. Otherwise they are
+    /// errors that name the nearest known key.
+    #[arg(long)]
+    pub allow_unknown_keys: bool,
+}
+
+impl LineArgs {
+    /// What becomes of keys that karat does not know.
+    pub fn unknown_keys(&self) -> UnknownKeys {
+        UnknownKeys::by_flag(self.allow_unknown_keys)
+    }
 }

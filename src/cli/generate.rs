@@ -14,7 +14,8 @@ use super::lines::{Identified, Lines};
 use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
-use super::{Exit, model};
+use super::{Exit, line_keys, model};
+use crate::dataset::Keys;
 use crate::engine::ModelRef;
 use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
@@ -103,6 +104,8 @@ impl<'de> Deserialize<'de> for Stops {
 }
 
 impl Identified for Line {
+    const KEYS: &'static Keys = &line_keys::GENERATE;
+
     fn id(&self) -> &Value {
         &self.id
     }
@@ -190,7 +193,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let engine = args.engine.apply()?;
     let clock = Clock::parse(&args.now)?;
     let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
     let shape = json!({"generation": options, "now": args.now});
     let answers = match Answers::open::<Line>("generate", &args.lines, asking, shape)? {

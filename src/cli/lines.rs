@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use super::engine_args::LineArgs;
 use super::input::Input;
 use super::signals::Signals;
+use crate::dataset::{Keys, UnknownKeys};
 use crate::engine::log::sync_folder;
 use crate::error::{Error, Result};
 use crate::record::{beside, folder};
@@ -21,11 +23,15 @@ pub struct Lines<T> {
     path: PathBuf,
     line: u64,
     buffer: Vec<u8>,
+    unknown: UnknownKeys,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
 /// A line that says which it is.
 pub trait Identified {
+    /// The keys that it may have.
+    const KEYS: &'static Keys;
+
     /// The id as it was written.
     fn id(&self) -> &Value;
 
@@ -39,14 +45,14 @@ pub trait Identified {
 }
 
 impl<T: DeserializeOwned + Identified> Lines<T> {
-    /// Opens a file, or standard input for `-`. While it waits for lines it asks `signals` whether to go on.
+    /// Opens the input: a file, or standard input for `-`. While it waits for lines it asks `signals` whether to go on.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn open(path: &Path, signals: &Signals) -> Result<Self> {
-        let reader = BufReader::with_capacity(1 << 16, Input::open(path, signals)?.reader());
-        let (path, kind) = (Input::name(path), std::marker::PhantomData);
-        Ok(Self { reader, path, line: 0, buffer: Vec::new(), kind })
+    pub fn open(args: &LineArgs, signals: &Signals) -> Result<Self> {
+        let reader = BufReader::with_capacity(1 << 16, Input::open(&args.input, signals)?.reader());
+        let (path, unknown, kind) = (Input::name(&args.input), args.unknown_keys(), std::marker::PhantomData);
+        Ok(Self { reader, path, line: 0, buffer: Vec::new(), unknown, kind })
     }
 
     /// A hash of the last line as it was read.
@@ -79,6 +85,10 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
             if text.trim().is_empty() {
                 continue;
             }
+            T::KEYS.check(text, self.unknown).map_err(|(error, column)| match column {
+                Some(column) => error.at_column(&self.path, self.line, column),
+                None => error.at_line(&self.path, self.line),
+            })?;
             let parsed: T = parse(text.trim_end()).map_err(|(fragment, e)| {
                 Error::input(fragment).at_column(&self.path, self.line, e.column() as u64).caused_by(e)
             })?;

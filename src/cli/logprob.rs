@@ -13,7 +13,8 @@ use super::lines::{Identified, Lines};
 use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
-use super::{Exit, model};
+use super::{Exit, line_keys, model};
+use crate::dataset::Keys;
 use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
 use crate::engine::workload::Totals;
@@ -47,6 +48,8 @@ struct Line {
 }
 
 impl Identified for Line {
+    const KEYS: &'static Keys = &line_keys::LOGPROB;
+
     fn id(&self) -> &Value {
         &self.id
     }
@@ -84,7 +87,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
     let engine = args.engine.apply()?;
     let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
     let answers = match Answers::open::<Line>("logprob", &args.lines, asking, Value::Null)? {
         Opened::Ready(answers) => answers,

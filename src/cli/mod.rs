@@ -25,6 +25,7 @@ mod gate;
 mod generate;
 mod init;
 mod input;
+mod line_keys;
 mod lines;
 mod lint;
 mod logprob;

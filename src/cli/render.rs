@@ -37,7 +37,7 @@ struct Shown {
 pub fn run(args: Args) -> Result<Exit> {
     let clock = Clock::parse(&args.now)?;
     let signals = Signals::listen(&WallArgs::default())?;
-    let input: Lines<Line> = Lines::open(&args.lines.input, &signals)?;
+    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let mut output = Output::open(&args.lines.output)?;
     let renderer = Renderer::open(&model::from_argument(&args.model)?, clock)?;
     let (mut answered, mut failed) = (0, 0);

@@ -15,6 +15,7 @@ use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, model, terminal};
+use crate::dataset::UnknownKeys;
 use crate::engine::hash_memo::HashMemo;
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Result};
@@ -169,7 +170,7 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
     let timed = checked.suite.plan.gates.iter().any(Gate::times);
     let drafted = engine.drafts && !timed;
     let answers = baseline.run.as_ref().filter(|_| drafted).and_then(|run| run.plain(RESULTS).ok());
-    let drafts = answers.and_then(|answers| Recorded::open(answers.path(), watch).ok());
+    let drafts = answers.and_then(|answers| Recorded::open(answers.path(), UnknownKeys::Allow, watch).ok());
     let cache = cache.filter(|_| keep_outputs).map(|cache| cache.responses());
     let runs = how.store.runs();
     let mut finished = execute(Job { checked, models, engine, drafts, cache, runs, about, resume, watch })?;

@@ -14,6 +14,7 @@ use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, terminal};
+use crate::dataset::UnknownKeys;
 use crate::error::Result;
 use crate::run::{Answers, Event, Job, Recorded, Watch, check, execute};
 use crate::suite::{Purpose, Suite};
@@ -23,13 +24,17 @@ use crate::suite::{Purpose, Suite};
 pub struct Args {
     /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
-    /// Recorded answers (JSONL): `id`, `output`, and `dataset` where ids are not unique in the suite; optional are
-    /// `output_ids`, `finish` and `error`. Output of `karat generate` and results of a run will do. - is standard input.
+    /// Recorded answers (JSONL): `id`, `output`, and `dataset` where ids are not unique in the suite; optional are `repeat`,
+    /// `output_ids`, `finish`, `prompt_tokens`, `timestamp`, `error` and `metadata`. Output of `karat generate` and results of a run
+    /// will do. - is standard input.
     #[arg(long, value_name = "FILE")]
     responses: PathBuf,
     /// Leave out answers for cases that the suite does not have, instead of refusing them.
     #[arg(long)]
     allow_extra: bool,
+    /// Ignore keys of recorded answers that karat does not know. Otherwise they are errors that name the nearest known key.
+    #[arg(long)]
+    allow_unknown_keys: bool,
     #[command(flatten)]
     label: LabelArgs,
     #[command(flatten)]
@@ -69,10 +74,10 @@ pub fn run(args: Args) -> Result<Exit> {
     let progress = RunProgress::start(if args.dry_run { Form::Quiet } else { form });
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
     let watch = Watch { event: &event, stop: &stop };
-    let name = Input::name(&args.responses);
+    let (name, unknown) = (Input::name(&args.responses), UnknownKeys::by_flag(args.allow_unknown_keys));
     let recorded = match Input::open(&args.responses, &signals)? {
-        Input::File(file) => Recorded::of_file(file, &name, watch)?,
-        Input::Stream(stream) => Recorded::of_stream(stream, &name, watch)?,
+        Input::File(file) => Recorded::of_file((file, &name), unknown, watch)?,
+        Input::Stream(stream) => Recorded::of_stream((stream, &name), unknown, watch)?,
     };
     let checked = check(suite, Some(Answers { recorded, allow_extra: args.allow_extra }), watch)?;
     if args.dry_run {

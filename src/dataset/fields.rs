@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::keys::UnknownKeys;
 use crate::error::{Error, Result, nearest};
 
 /// A field of a case that means something to karat; every other key goes to `metadata`.
@@ -60,10 +61,11 @@ impl Field {
     }
 }
 
-/// Which key of a file means which field.
+/// Which key of a file means which field, and what becomes of keys of messages that nobody knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldMap {
     own: Vec<(Field, String)>,
+    unknown: UnknownKeys,
 }
 
 impl FieldMap {
@@ -87,7 +89,18 @@ impl FieldMap {
             }
             own.push((field, key.clone()));
         }
-        Ok(Self { own })
+        Ok(Self { own, unknown: UnknownKeys::default() })
+    }
+
+    /// The same map where messages may hold keys that nobody knows, if `allowed`.
+    #[must_use]
+    pub fn allowing_unknown_keys(self, allowed: bool) -> Self {
+        Self { unknown: UnknownKeys::by_dataset(allowed), ..self }
+    }
+
+    /// What becomes of keys of messages that nobody knows.
+    pub fn unknown_keys(&self) -> UnknownKeys {
+        self.unknown
     }
 
     /// The field that `key` stands for, `None` for metadata.

@@ -2,7 +2,8 @@
 //!
 //! Lines are read ahead in blocks that are parsed on all threads, and come in the order of the file. The array is split by
 //! a scanner that only knows strings and brackets; what lies between is left to serde_json, so that memory holds one
-//! object, whatever the file's size. A key given twice in a case is an error, where JSON parsers silently keep the last.
+//! object, whatever the file's size. A key given twice, at any depth of a case, is an error, where JSON parsers silently keep
+//! the last.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use super::blocks::{lines, read_lines};
 use super::fields::FieldMap;
+use super::keys::{Seen, distinct};
 use super::position::{Bytes, Position, Stream, skip_bom, utf8};
 use super::resolve::{Record, resolve};
 use super::sample::Sample;
@@ -199,7 +201,12 @@ impl Iterator for Array {
 /// The object in `bytes`, which start at `start`.
 fn parse<'a>(bytes: &'a [u8], path: &Path, start: Position) -> Result<Record<'a>> {
     let text = utf8(bytes, path, start)?;
-    let Pairs(pairs) = serde_json::from_str(text).map_err(|error| describe(&error, bytes, path, start))?;
+    let failed = |error| describe(&error, bytes, path, start);
+    let Pairs(pairs) = serde_json::from_str(text).map_err(failed)?;
+    // Most cases have no object in them, and no key below their own.
+    if bytes.iter().filter(|byte| **byte == b'{').nth(1).is_some() {
+        distinct(text).map_err(failed)?;
+    }
     Ok(Record { line: start.line, pairs, cells: false })
 }
 
@@ -235,9 +242,9 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs: Vec<(Cow<'de, str>, Value)> = Vec::new();
+                let (mut pairs, mut seen): (Vec<(Cow<'de, str>, Value)>, _) = (Vec::new(), Seen::default());
                 while let Some(Key(key)) = map.next_key()? {
-                    if pairs.iter().any(|(other, _)| *other == key) {
+                    if !seen.note(key.clone()) {
                         return Err(serde::de::Error::custom(format!("key `{key}` is given twice")));
                     }
                     pairs.push((key, map.next_value()?));

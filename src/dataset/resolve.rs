@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use super::content::content_id;
 use super::fields::{Field, FieldMap};
+use super::keys::UnknownKeys;
+use super::message::MESSAGE;
 use super::sample::{Input, Sample};
 use crate::error::{Error, Result};
 
@@ -57,7 +59,7 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
         let value = if record.cells { cell(field, value, &key)? } else { value };
         match field {
             Field::Id => id = Some(identifier(value, &key)?),
-            Field::Input => input = Some(to_input(value, &key)?),
+            Field::Input => input = Some(to_input(value, &key, fields.unknown_keys())?),
             Field::Target => sample.target = texts(value, &key)?,
             Field::Choices => sample.choices = list(value, &key)?,
             Field::Context => sample.context = Some(text(value, &key)?),
@@ -182,14 +184,17 @@ fn checks(value: Value, key: &str) -> Result<Vec<Value>> {
     Ok(items)
 }
 
-fn to_input(value: Value, key: &str) -> Result<Input> {
+fn to_input(value: Value, key: &str, unknown: UnknownKeys) -> Result<Input> {
     match value {
         Value::String(text) => Ok(Input::Text(text)),
         Value::Array(items) if items.is_empty() => {
             Err(Error::input(format!("read a case: `{key}` is a conversation without messages")))
         }
         Value::Array(items) => {
-            let messages = items.into_iter().enumerate().map(|(index, item)| message(item, key, index + 1));
+            let messages = items.into_iter().enumerate().map(|(index, item)| {
+                MESSAGE.check_value(&item, unknown)?;
+                message(item, key, index + 1)
+            });
             Ok(Input::Messages(messages.collect::<Result<_>>()?))
         }
         other => Err(wrong(key, "text or a list of messages", &other)),

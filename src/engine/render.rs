@@ -84,30 +84,67 @@ impl Renderer {
         }
     }
 
-    /// Tokens and the first scored one, as lm-evaluation-harness splits them (`_encode_pair` and `loglikelihood`): spaces
-    /// at the end of the context belong to the continuation, both are encoded together, and an empty context is the
-    /// model's first special token.
+    /// Tokens and the first scored one, as lm-evaluation-harness 0.4 splits them (`loglikelihood` and `_encode_pair`): spaces at
+    /// the end of the context belong to the continuation, both are encoded together, and what follows as many tokens as the
+    /// context alone has is the continuation. Where that leaves nothing before the continuation, as an empty context does, the
+    /// model's prefix token stands there, unless the continuation begins with it.
     ///
     /// # Errors
-    /// The texts cannot be encoded, or there is no token to start an empty context with.
+    /// The texts cannot be encoded; nothing is there to score; there is no token to begin an empty context with.
     pub fn split(&self, scored: &Scored) -> Result<Split> {
         let (context, continuation) = match scored {
+            Scored::Ids(ids) if ids.len() < 2 => {
+                let error = Error::input(format!("score {} token ids: the first has nothing before it", ids.len()));
+                return Err(error.with_hint("give at least two"));
+            }
             Scored::Ids(ids) => return Ok(Split { ids: ids.clone(), from: 1 }),
             Scored::Pair { context, continuation } => (context, continuation),
         };
-        if context.is_empty() {
-            let Some(first) = self.tokenizer.bos_id().or(self.tokenizer.eos_id()) else {
-                return Err(Error::input("score a continuation of an empty context")
-                    .with_hint("the tokenizer has neither a bos nor an eos token to start from; give a context"));
-            };
-            let ids = [&[first], &self.tokenizer.encode(continuation, false)?[..]].concat();
-            return Ok(Split { ids, from: 1 });
+        let (ids, from) = if context.is_empty() {
+            (self.tokenizer.encode(continuation, false)?, 0)
+        } else {
+            let before = self.encoded(context.trim_end_matches(is_python_space))?.len();
+            (self.encoded(&format!("{context}{continuation}"))?, before)
+        };
+        let split = match from {
+            0 => self.prefixed(ids)?,
+            // Where a token spans the border, the context counts as many tokens as it has alone, as it does there.
+            _ => Split { ids, from },
+        };
+        if split.from >= split.ids.len() {
+            let error = Error::input("score the continuation: it adds no token to the context");
+            return Err(error.with_hint("it is empty, or its text ends within the context's last token"));
         }
-        let mut ids = self.tokenizer.encode(context.trim_end(), true)?;
-        let whole = self.tokenizer.encode(&format!("{context}{continuation}"), true)?;
-        let from = ids.len();
-        // Where a token spans the border, the context keeps its own tokens, as it does there.
-        ids.extend(whole.into_iter().skip(from));
-        Ok(Split { ids, from })
+        Ok(split)
     }
+
+    /// What is all continuation, behind the prefix token: the tokenizer's bos, else its eos token (`prefix_token_id`).
+    fn prefixed(&self, mut ids: Vec<u32>) -> Result<Split> {
+        let Some(prefix) = self.prefix_id() else {
+            let error =
+                Error::input("score a continuation of an empty context: the tokenizer has no bos and no eos token");
+            return Err(error.with_hint("give a context that has a token"));
+        };
+        if !ids.is_empty() && ids[0] != prefix {
+            ids.insert(0, prefix);
+        }
+        Ok(Split { ids, from: 1 })
+    }
+
+    fn prefix_id(&self) -> Option<u32> {
+        self.tokenizer.bos_id().or(self.tokenizer.eos_id())
+    }
+
+    /// A text with the tokenizer's special tokens; without them where it begins with the text of the prefix token already
+    /// (`has_bos_prefix`).
+    fn encoded(&self, text: &str) -> Result<Vec<u32>> {
+        let prefix = self.prefix_id().map(|id| self.tokenizer.decode(&[id], false)).transpose()?;
+        let begun = prefix.is_some_and(|prefix| !prefix.is_empty() && text.starts_with(&prefix));
+        self.tokenizer.encode(text, !begun)
+    }
+}
+
+/// What Python's `rstrip` takes away: white space, and the separators of ASCII.
+fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

@@ -135,7 +135,10 @@ impl<'a> Scheduler<'a> {
             self.admit();
             self.emit(exchange)?;
             if self.running.is_empty() && self.flights.is_empty() {
-                if self.exhausted && self.waiting.is_empty() {
+                if !self.waiting.is_empty() {
+                    return Err(stuck(format!("{} sequences wait, none runs and none begins", self.waiting.len())));
+                }
+                if self.exhausted {
                     return Ok(());
                 }
                 continue;
@@ -158,12 +161,8 @@ impl<'a> Scheduler<'a> {
             self.read += 1;
             self.unanswered.insert(index);
             match work.and_then(|work| self.check(work)) {
-                Ok(work) if work.is_answered() => {
-                    let outcome = match work.goal {
-                        Goal::Generate { watcher, .. } => Outcome::Generated { tokens: Vec::new(), watcher },
-                        Goal::Score { .. } | Goal::Logits => Outcome::Scored { logprob: 0.0, tokens: 0, greedy: true },
-                    };
-                    self.finished.push((index, outcome));
+                Ok(Work { goal: Goal::Generate { max_new_tokens: 0, watcher, .. }, .. }) => {
+                    self.finished.push((index, Outcome::Generated { tokens: Vec::new(), watcher }));
                 }
                 Ok(work) => {
                     self.pending.insert((Reverse(work.longest()), index));
@@ -193,6 +192,12 @@ impl<'a> Scheduler<'a> {
         };
         if !fits {
             return Err(format!("fit a prompt of {len} tokens into the model's context of {context}"));
+        }
+        if let Goal::Score { from } = work.goal
+            && !(1..len).contains(&from)
+        {
+            // Nobody would ever see it end.
+            return Err(format!("score the tokens from {from} on of a text of {len}: nothing, or nothing before them"));
         }
         if let Some(id) = work.tokens.iter().find(|id| **id as usize >= self.shape.vocab) {
             return Err(format!("look up token {id} in a vocabulary of {}", self.shape.vocab));
@@ -299,6 +304,8 @@ impl<'a> Scheduler<'a> {
                 None => Some(self.backend.step(&step)?),
             };
             self.flights.push_back(Flight { parts, seen });
+        } else if self.flights.is_empty() {
+            return Err(stuck(format!("{} sequences run and none has anything to compute", self.running.len())));
         }
         while self.flights.len() > ahead {
             self.land()?;
@@ -443,6 +450,12 @@ impl<'a> Scheduler<'a> {
         }
         Ok(())
     }
+}
+
+/// A state that must not be: to wait would be to wait for ever.
+fn stuck(state: String) -> Error {
+    Error::internal(format!("go on with the sequences: {state}"))
+        .with_hint("this is a fault of karat: report it with the call and its input")
 }
 
 /// Runs a list of work and gives the outcomes in its order.

@@ -186,9 +186,14 @@ impl Asked {
         tokens.split_off(self.tokens.len())
     }
 
+    /// The first token that is scored; the first of all and one behind the last have nothing that could be.
+    fn from(&self) -> usize {
+        self.number % (self.tokens.len() + 1)
+    }
+
     fn work(&self) -> Work {
         let goal = match self.goal {
-            0 => Goal::Score { from: 1 + self.number % self.tokens.len() },
+            0 => Goal::Score { from: self.from() },
             1 => Goal::Logits,
             _ => Goal::Generate {
                 max_new_tokens: self.number,
@@ -205,8 +210,12 @@ impl Asked {
     fn right(&self) -> String {
         let tokens = &self.tokens;
         match self.goal {
+            0 if !(1..tokens.len()).contains(&self.from()) => {
+                let (from, len) = (self.from(), tokens.len());
+                format!("score the tokens from {from} on of a text of {len}: nothing, or nothing before them")
+            }
             0 => {
-                let scored = 1 + self.number % tokens.len()..tokens.len();
+                let scored = self.from()..tokens.len();
                 let seen: Vec<u32> = scored.clone().map(|at| next(&tokens[..at])).collect();
                 let greedy = seen.iter().zip(&tokens[scored]).all(|(seen, token)| seen == token);
                 format!("{} {} {greedy}", -(seen.iter().sum::<u32>() as f64) + 0.0, seen.len())
@@ -401,7 +410,7 @@ fn answers_come_as_they_end() {
     // The first takes 24 steps, the others 5 each, one behind the other; one of them needs none.
     let scored = |number| Asked { tokens: vec![1; 40], goal: 1, number, guess: Guess::Nothing };
     let mut all: Vec<Work> = (0..5).map(|_| scored(0).work()).collect();
-    all.insert(2, Work { tokens: vec![1], goal: Goal::Score { from: 1 } });
+    all.insert(2, Asked { tokens: vec![1], goal: 2, number: 0, guess: Guess::Nothing }.work());
     all[0].tokens = [1, 2].repeat(95);
     let limits = Limits { batch_tokens: 16, prefill_chunk: 8, max_seqs: 2, window: 99, sharing: false, drafts: false };
     let mut order = Order { list: List::new(all), ended: Vec::new(), new: Vec::new() };
@@ -411,6 +420,32 @@ fn answers_come_as_they_end() {
     assert_eq!(ended.last(), Some(&0), "{ended:?}");
     assert_eq!(order.ended.len(), 24);
     assert!(order.ended[4].contains(&1) && order.ended[23].contains(&0), "{:?}", order.ended);
+}
+
+/// A backend that never answers what it is asked.
+struct Silent(Paper);
+
+impl Backend for Silent {
+    fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+        self.0.step(step)?;
+        Ok(Vec::new())
+    }
+}
+
+/// Where nothing can be computed any more and nothing has ended, nobody waits for ever.
+#[test]
+fn a_run_that_cannot_go_on_ends_with_an_error() {
+    let limits = Limits { batch_tokens: 16, prefill_chunk: 8, max_seqs: 2, window: 9, sharing: true, drafts: false };
+    for (goal, number) in [(0, 1), (1, 0)] {
+        let work = Asked { tokens: vec![1; 20], goal, number, guess: Guess::Nothing }.work();
+        let error = run_all(&mut Silent(Paper::new(20)), limits, vec![work]).err().expect("an end");
+        assert_eq!(error.kind(), crate::error::Kind::Internal);
+        assert!(error.fragment().contains("1 sequences run") && error.hint().is_some(), "{error}");
+    }
 }
 
 /// A backend that counts the rows it computes.

@@ -34,7 +34,7 @@ pub enum Goal {
         /// Looks at every chosen token.
         watcher: Box<dyn Watcher>,
     },
-    /// Log-probabilities of the tokens from this index on (at least 1).
+    /// Log-probabilities of the tokens from this index on: at least 1, and one at least is left.
     Score {
         /// Index of the first scored token.
         from: usize,
@@ -52,15 +52,6 @@ pub struct Work {
 }
 
 impl Work {
-    /// Whether it asks for no token and no probability.
-    pub(super) fn is_answered(&self) -> bool {
-        match &self.goal {
-            Goal::Generate { max_new_tokens, .. } => *max_new_tokens == 0,
-            Goal::Score { from } => *from >= self.tokens.len(),
-            Goal::Logits => false,
-        }
-    }
-
     /// Tokens that it may come to need in the cache: the last chosen token is never computed.
     pub(super) fn longest(&self) -> usize {
         match &self.goal {

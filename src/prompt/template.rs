@@ -3,7 +3,7 @@
 //! Undefined values are strict: printing or looping over a field that a case lacks is an error of that case, never the
 //! empty string; `{% if context %}` may ask. Block tags take the newline after them and the blanks before them away, as in
 //! the chat templates of Hugging Face, and one newline at the end of the file is not part of the prompt. `target` is not
-//! there to be shown. Nothing is escaped.
+//! there to be shown. Nothing is escaped, by `tojson` neither, which is that of chat templates.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use super::finding::{Finding, Severity};
 use super::front_matter::FrontMatter;
 use super::plain::Plain;
 use crate::dataset::{Input, Sample};
+use crate::engine::chat::tojson;
 use crate::engine::guard::{FUEL, guarded};
 use crate::error::{Error, Result, nearest};
 
@@ -66,6 +67,7 @@ impl Template {
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_filter("tojson", tojson);
         environment.set_debug(true);
         environment.set_fuel(Some(FUEL));
         let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();

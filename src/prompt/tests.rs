@@ -64,6 +64,29 @@ fn renders_the_fields_of_a_case() {
     assert_eq!(text("{% if context %}{{ context }} {% endif %}{{ input }}", r#"{"input":"i"}"#).unwrap(), "i");
 }
 
+/// As Python's `json.dumps(value, ensure_ascii=False)` writes it, whose arguments it takes.
+#[test]
+fn json_is_that_of_chat_templates() {
+    let line = r#"{"input":"i","metadata":{"order":{"item":"men's <XL> & belt","n":[1,2.0,null,true],"a":"é"}}}"#;
+    let table = [
+        ("tojson", r#"{"item": "men's <XL> & belt", "n": [1, 2.0, null, true], "a": "é"}"#),
+        ("tojson(ensure_ascii=true)", r#"{"item": "men's <XL> & belt", "n": [1, 2.0, null, true], "a": "\u00e9"}"#),
+        ("tojson(sort_keys=true)", r#"{"a": "é", "item": "men's <XL> & belt", "n": [1, 2.0, null, true]}"#),
+        ("tojson(separators=(',', ':'))", r#"{"item":"men's <XL> & belt","n":[1,2.0,null,true],"a":"é"}"#),
+        (
+            "tojson(indent=1)",
+            "{\n \"item\": \"men's <XL> & belt\",\n \"n\": [\n  1,\n  2.0,\n  null,\n  true\n ],\n \"a\": \"é\"\n}",
+        ),
+    ];
+    for (filter, expected) in table {
+        let template = format!("{{{{ metadata.order|{filter} }}}}{{# {{{{ input }}}} #}}");
+        assert_eq!(text(&template, line).unwrap(), expected, "{filter}");
+    }
+    assert_eq!(text("{{ input|tojson }}", r#"{"input":"<\"it's\">"}"#).unwrap(), r#""<\"it's\">""#);
+    assert_eq!(text("{{ tags|tojson }}{{ input }}", r#"{"input":"","tags":["a&b"]}"#).unwrap(), r#"["a&b"]"#);
+    assert!(text("{{ metadata.none|tojson }}{{ input }}", line).is_err());
+}
+
 #[test]
 fn missing_fields_are_errors_at_their_line() {
     let front = "---\nversion: \"1\"\n---\nfirst {{ input }}\n";

@@ -25,6 +25,7 @@ mod models;
 mod outbox;
 mod probe;
 mod recorded;
+mod recorded_keys;
 mod recorded_line;
 mod scoring;
 mod settle;

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::event::Watch;
 use super::recorded_line::RecordedLine;
-use crate::dataset::{lines, read_lines};
+use crate::dataset::{UnknownKeys, lines, read_lines};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result, nearest};
 
@@ -98,13 +98,13 @@ fn number([a, b, c, d, e, f]: [u8; 6]) -> u64 {
 }
 
 impl Recorded {
-    /// Reads and checks a file of recorded answers.
+    /// Reads and checks a file of recorded answers. What becomes of keys that karat does not know, `unknown` says.
     ///
     /// # Errors
     /// A line that cannot be read.
-    pub fn open(path: &Path, watch: Watch<'_>) -> Result<Self> {
+    pub fn open(path: &Path, unknown: UnknownKeys, watch: Watch<'_>) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e).at(path))?;
-        Self::of_file(file, path, watch)
+        Self::of_file((file, path), unknown, watch)
     }
 
     /// Reads and checks recorded answers that come once, standard input say: they are kept in a temporary file. Whoever waits
@@ -112,20 +112,20 @@ impl Recorded {
     ///
     /// # Errors
     /// A line that cannot be read; no room for the file.
-    pub fn of_stream(stream: impl Read, name: &Path, watch: Watch<'_>) -> Result<Self> {
-        Self::of_file(spooled(stream, name, watch)?, name, watch)
+    pub fn of_stream((stream, name): (impl Read, &Path), unknown: UnknownKeys, watch: Watch<'_>) -> Result<Self> {
+        Self::of_file((spooled(stream, name, watch)?, name), unknown, watch)
     }
 
     /// [`Recorded::open`] of a regular file that is open already.
     ///
     /// # Errors
     /// A line that cannot be read.
-    pub fn of_file(file: File, name: &Path, watch: Watch<'_>) -> Result<Self> {
+    pub fn of_file((file, name): (File, &Path), unknown: UnknownKeys, watch: Watch<'_>) -> Result<Self> {
         let (path, reader) = (name.to_owned(), BufReader::with_capacity(BUFFER, file));
         let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
         let (position, next, shift, named, bare, first) = (0, Some(0), HASH_BITS, false, false, None);
         let mut recorded = Self { path, reader, position, entries, next, starts, shift, named, bare, first, sha256 };
-        recorded.index(watch)?;
+        recorded.index(unknown, watch)?;
         Ok(recorded)
     }
 
@@ -134,7 +134,7 @@ impl Recorded {
         &self.sha256
     }
 
-    fn index(&mut self, watch: Watch<'_>) -> Result<()> {
+    fn index(&mut self, unknown: UnknownKeys, watch: Watch<'_>) -> Result<()> {
         let (mut hasher, mut block, mut number, mut offset) = (Sha256::new(), Vec::new(), 0, 0);
         loop {
             read_lines(&mut self.reader, &mut block).map_err(|e| Error::io("read", &self.path, e))?;
@@ -155,7 +155,7 @@ impl Recorded {
                     Some(column) => error.at_column(&self.path, number, column.max(1)),
                     None => error.at_line(&self.path, number),
                 };
-                note(line, starts[index]).map_err(placed).transpose()
+                note(line, starts[index], unknown).map_err(placed).transpose()
             };
             let notes = || lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(note).collect::<Vec<_>>();
             let (notes, ()) = rayon::join(notes, || hasher.update(&block));
@@ -410,13 +410,13 @@ type Named<T> = (Option<T>, T, u32);
 type Wrong = (Error, Option<u64>);
 
 /// The entry of a line and whether it names its dataset; none of a line of white space.
-fn note(line: &[u8], offset: u64) -> Result<Option<(Entry, bool)>, Wrong> {
+fn note(line: &[u8], offset: u64, unknown: UnknownKeys) -> Result<Option<(Entry, bool)>, Wrong> {
     let broken = |error| (Error::input("read a recorded answer that is not UTF-8").caused_by(error), None);
     let text = std::str::from_utf8(content(line, offset)).map_err(broken)?;
     if text.is_empty() {
         return Ok(None);
     }
-    let RecordedLine { dataset, id, repeat, .. } = RecordedLine::parse(text)?;
+    let RecordedLine { dataset, id, repeat, .. } = RecordedLine::checked(text, unknown)?;
     Ok(Some((Entry::new(hash((dataset.as_deref(), &id, repeat)), offset), dataset.is_some())))
 }
 
@@ -453,7 +453,7 @@ mod tests {
     fn open(lines: &str) -> Result<Recorded> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
-        Recorded::open(file.path(), WATCH)
+        Recorded::open(file.path(), UnknownKeys::by_flag(false), WATCH)
     }
 
     fn known<'a>(datasets: &'a [&'a str], limited: &'a [&'a str]) -> Known<'a> {

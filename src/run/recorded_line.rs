@@ -1,8 +1,9 @@
 //! One line of a file of recorded answers.
 //!
 //! `{"dataset", "id", "repeat", "output", "output_ids", "finish", "timestamp", "error"}`: `dataset` may be left out where ids
-//! are unique in the suite, all but `id` and one of `output` and `error` may be left out. Lines of `karat generate` (`text`, `ids`) and of a
-//! saved run's `results.jsonl` are such lines too. Other keys are ignored.
+//! are unique in the suite, all but `id` and one of `output` and `error` may be left out; `metadata` is the writer's own. Lines of `karat
+//! generate` (`text`, `ids`) and of a saved run's `results.jsonl` are such lines too: its scores are computed anew. Other keys are
+//! errors: a verdict of somebody else's must not pass for one of the suite's.
 
 use std::borrow::Cow;
 
@@ -10,6 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::recorded_keys::{ANSWER, RESULT, is_result};
+use crate::dataset::UnknownKeys;
 use crate::engine::Finish;
 use crate::error::{Error, Result};
 
@@ -40,10 +43,9 @@ struct Keys<'a> {
     #[serde(borrow)]
     output: Option<Text<'a>>,
     #[serde(borrow)]
-    text: Option<&'a RawValue>,
+    text: Option<Text<'a>>,
     output_ids: Option<Vec<u32>>,
-    #[serde(borrow)]
-    ids: Option<&'a RawValue>,
+    ids: Option<Vec<u32>>,
     finish: Option<Finish>,
     prompt_tokens: Option<u64>,
     timestamp: Option<String>,
@@ -57,6 +59,16 @@ struct Keys<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> RecordedLine<'a> {
+    /// [`Self::parse`] of a line that nobody has looked at yet: its keys are known ones, each given once.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`]; a key that is unknown or given twice.
+    pub fn checked(line: &'a str, unknown: UnknownKeys) -> Result<Self, (Error, Option<u64>)> {
+        let keys = if is_result(line) { &RESULT } else { &ANSWER };
+        keys.check(line, unknown)?;
+        Self::parse(line)
+    }
+
     /// Reads a line.
     ///
     /// # Errors
@@ -68,9 +80,18 @@ impl<'a> RecordedLine<'a> {
             let hint = "every answer names its case: a text or a whole number";
             return Err((Error::input("read the `id` of a recorded answer").with_hint(hint), None));
         };
-        let output = keys.output.or_else(|| text(keys.text?)).map(|Text(output)| output);
-        let ids = || serde_json::from_str(keys.ids?.get()).ok();
-        let output_ids = keys.output_ids.or_else(ids);
+        for (one, other, both) in [
+            ("output", "text", keys.output.is_some() && keys.text.is_some()),
+            ("output_ids", "ids", keys.output_ids.is_some() && keys.ids.is_some()),
+        ] {
+            if both {
+                let error = Error::input(format!("read the recorded answer of `{id}`: it has `{one}` and `{other}`"));
+                let hint = "both mean the answer: keep one, and write what is not the answer under `metadata`";
+                return Err((error.with_hint(hint), None));
+            }
+        }
+        let output = keys.output.or(keys.text).map(|Text(output)| output);
+        let output_ids = keys.output_ids.or(keys.ids);
         let mut error = keys.error;
         if error.is_none() && keys.finish == Some(Finish::Error) {
             error = Some("the recorded answer ended in an error".into());
@@ -124,21 +145,51 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<RecordedLine<'_>, String> {
-        RecordedLine::parse(line).map_err(|(error, column)| format!("{} {column:?}", error.chain()))
+        RecordedLine::checked(line, UnknownKeys::by_flag(false))
+            .map_err(|(error, column)| format!("{} {column:?}", error.chain()))
     }
 
     #[test]
     fn reads_own_lines_generated_ones_and_saved_ones() {
-        let line = parse(r#"{"id": 7, "output": "a", "model": "x"}"#).unwrap();
+        let line = parse(r#"{"id": 7, "output": "a", "metadata": {"model": "x"}}"#).unwrap();
         assert_eq!((&*line.id, line.output.as_deref(), line.dataset), ("7", Some("a"), None));
         let line = parse(r#"{"id":"b","text":"t","ids":[1,2],"finish":"eos","prompt_tokens":3}"#).unwrap();
         assert_eq!(
             (line.output.as_deref(), line.output_ids, line.finish),
             (Some("t"), Some(vec![1, 2]), Some(Finish::Eos))
         );
-        let line = parse(r#"{"dataset":"d","id":"b","output":"o","text":7,"ids":"x","error":null}"#).unwrap();
+        let line = parse(r#"{"dataset":"d","id":"b","output":"o","text":null,"ids":null,"error":null}"#).unwrap();
         assert_eq!((line.output.as_deref(), line.output_ids), (Some("o"), None));
+        for both in [r#""output":"o","text":"o""#, r#""output":"o","output_ids":[1],"ids":[1]"#] {
+            assert!(parse(&format!("{{\"id\":\"b\",{both}}}")).unwrap_err().contains("it has `output"), "{both}");
+        }
         assert!(parse(r#"{"id":"b","finish":"error"}"#).unwrap().error.is_some());
+    }
+
+    #[test]
+    fn keys_are_known_ones() {
+        let table = [
+            (r#"{"id":1,"output":"a","scores":{"exact_match":1}}"#, "unknown key `scores`", "computes the scores"),
+            (r#"{"id":1,"output":"a","score":1}"#, "unknown key `score`", "computes the scores"),
+            (r#"{"id":1,"completion":"a"}"#, "unknown key `completion`", "`output`"),
+            (r#"{"id":1,"Output":"a"}"#, "unknown key `Output`", "`output`"),
+            (r#"{"id":1,"output":"a","finish_reason":"stop"}"#, "unknown key `finish_reason`", "`finish`"),
+            (r#"{"id":1,"output":"a","output":"b"}"#, "key `output` is given twice", "keep one"),
+            (r#"{"id":1,"output":"a","metadata":{"a":{"b":1,"b":2}}}"#, "key `b` is given twice", "keep one"),
+        ];
+        for (line, wanted, hint) in table {
+            let (error, column) = RecordedLine::checked(line, UnknownKeys::by_flag(false)).unwrap_err();
+            assert!(error.fragment().contains(wanted) && column.is_some(), "{line}: {error} {column:?}");
+            assert!(error.hint().unwrap().contains(hint), "{line}: {:?}", error.hint());
+            let allowed = RecordedLine::checked(line, UnknownKeys::Allow).map(|line| line.output.is_some());
+            assert_eq!(allowed.is_ok_and(|is| is), wanted.contains("unknown") && line.contains("\"output\""), "{line}");
+        }
+        let saved = r#""kind":"golden","tags":[],"prompt_hash":null,"scores":{},"passed":false"#;
+        assert!(parse(&format!("{{\"dataset\":\"d\",\"id\":\"b\",{saved},\"output\":\"o\",\"group\":\"g\"}}")).is_ok());
+        let wrong = format!("{{\"dataset\":\"d\",\"id\":\"b\",{saved},\"output\":\"o\",\"colour\":1}}");
+        assert!(parse(&wrong).unwrap_err().contains("unknown key `colour`"));
+        let text = parse(r#"{"id":1,"output":"{\"kind\" \"prompt_hash\" \"scores\" \"passed\"","scores":{}}"#);
+        assert!(text.is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::generated::{Answerer, Requests};
 use super::meter::Meter;
 use super::scoring::{Scoring, Tools};
 use super::{Answers, Checked, Recorded, check};
+use crate::dataset::UnknownKeys;
 use crate::engine::options::EngineOptions;
 use crate::engine::workload::Totals;
 use crate::engine::{Embedder, Finish, Prompt, Request, Response};
@@ -189,7 +190,7 @@ fn recorded_answers_take_the_place_of_a_generator() {
         (0..19).rev().map(|i| format!("{{\"dataset\":\"golden\",\"id\":{i},\"output\":\"c: {i}\"}}\n")).collect();
     std::fs::write(&path, text + "{\"dataset\":\"danger\",\"id\":\"1\",\"output\":\"I can't help with that.\"}\n")
         .unwrap();
-    let recorded = Recorded::open(&path, QUIET).unwrap();
+    let recorded = Recorded::open(&path, UnknownKeys::default(), QUIET).unwrap();
     let mut checked = checked(folder.path(), Some(Answers { recorded, allow_extra: false }));
     let recorded = Box::new(checked.recorded.take().unwrap());
     let meter = Meter::default();

@@ -118,7 +118,7 @@ impl Suite {
             kind: dataset.kind,
             format: Format::of(&path)?,
             path,
-            fields: FieldMap::new(&dataset.fields)?,
+            fields: FieldMap::new(&dataset.fields)?.allowing_unknown_keys(dataset.allow_unknown_keys),
             limit: dataset.limit,
         })
     }

@@ -135,6 +135,9 @@ pub struct DatasetPlan {
     /// The metadata key that says which cases hang together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Whether messages may hold keys that karat does not know, for a chat template that does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_unknown_keys: bool,
 }
 
 /// How answers are generated.

@@ -118,7 +118,7 @@ fn harmless_oddities_are_accepted() {
         b"{\"id\":1,\"prompt\":\"a\"}\r\n",           // Windows
         b"\xef\xbb\xbf{\"id\":1,\"prompt\":\"a\"}\n", // a byte order mark
         b"\n{\"id\":1,\"prompt\":\"a\"}\n   \n",      // blank lines
-        b"{\"id\":1,\"prompt\":\"a\",\"colour\":{\"deep\":[1,null]}}\n", // an unknown key
+        b"{\"id\":1,\"prompt\":\"a\",\"metadata\":{\"deep\":[1,null]}}\n", // what is not for karat
     ];
     for contents in odd {
         project.write("in.jsonl", contents);

@@ -30,6 +30,8 @@ mod invariance;
 // Signals, tmpfs and the system calls of one platform.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kills;
+mod line_keys;
+mod logprob;
 mod main_job;
 mod progress;
 mod projects;

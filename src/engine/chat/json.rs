@@ -6,8 +6,11 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::repr::repr_float;
 
-/// `value|tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
-pub(super) fn tojson(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+/// `value|tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`; prompt templates have it, too.
+///
+/// # Errors
+/// A value that JSON has no form for, one that is nested too deeply, arguments of another kind.
+pub fn tojson(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let args = args.into_values();
     let (positional, kwargs): (&[Value], Kwargs) = from_args(&args)?;
     let option = |position: usize, name: &str| -> Result<Option<Value>, Error> {

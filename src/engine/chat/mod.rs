@@ -29,6 +29,7 @@ use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 
 pub use clock::Clock;
+pub use json::tojson;
 
 /// The name under which minijinja holds the one template.
 const NAME: &str = "chat_template";
