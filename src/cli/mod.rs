@@ -28,6 +28,7 @@ mod input;
 mod lines;
 mod lint;
 mod logprob;
+mod long_args;
 mod model;
 mod models;
 mod progress;

@@ -30,6 +30,7 @@ mod invariance;
 // Signals, tmpfs and the system calls of one platform.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kills;
+mod long_texts;
 mod main_job;
 mod progress;
 mod projects;
