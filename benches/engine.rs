@@ -248,7 +248,6 @@ fn embed(c: &mut Criterion) {
             .map(|t| Encoded {
                 ids: (0..length as u32).map(|i| 1000 + i * 7 + t as u32).collect(),
                 types: vec![0; length],
-                truncated: 0,
                 skipped: 0,
             })
             .collect();

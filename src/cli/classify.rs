@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::embed::summary;
 use super::engine_args::{EngineArgs, LineArgs};
 use super::generate::finish;
 use super::lines::{Identified, Lines};
+use super::long_args::{self, LongArgs, Said, WindowLine};
 use super::progress::{Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
@@ -29,6 +30,8 @@ pub struct Args {
     answers: AnswerArgs,
     #[command(flatten)]
     engine: EngineArgs,
+    #[command(flatten)]
+    long: LongArgs,
     #[command(flatten)]
     wall: WallArgs,
     #[command(flatten)]
@@ -51,10 +54,19 @@ impl Identified for Line {
     }
 }
 
+/// What the model made of a text or a window.
+#[derive(Serialize)]
+struct Labels {
+    scores: Map<String, Value>,
+}
+
 #[derive(Serialize)]
 struct Answer {
     id: Value,
     scores: Option<Map<String, Value>>,
+    /// Only of a text that was read in windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    windows: Option<Vec<WindowLine<Labels>>>,
     /// Only where tokens were cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated_tokens: Option<usize>,
@@ -69,7 +81,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let signals = Signals::listen(&args.wall)?;
     let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
-    let answers = match Answers::open::<Line>("classify", &args.lines, asking, Value::Null)? {
+    let answers = match Answers::open::<Line>("classify", &args.lines, asking, json!({"long": args.long.long()}))? {
         Opened::Ready(answers) => answers,
         Opened::Not(exit) => return Ok(exit),
     };
@@ -86,9 +98,10 @@ pub fn run(args: Args) -> Result<Exit> {
         ..Done::default()
     };
     let mut bar = Progress::start("classify", form);
+    let long = args.long.long();
     let texts = answers.unanswered(input).map(|line| {
         let line = line?;
-        Ok(TextInput { text: line.text, text_pair: line.text_pair })
+        Ok(TextInput { text: line.text, text_pair: line.text_pair, long })
     });
     let totals = classifier.classify(
         texts,
@@ -96,12 +109,17 @@ pub fn run(args: Args) -> Result<Exit> {
             let failed = outcome.is_err();
             tally.count(failed);
             let line = |id| match outcome {
-                Ok(c) => {
-                    let truncated_tokens = Some(c.truncated_tokens).filter(|cut| *cut > 0);
-                    let scores = c.scores.into_iter().map(|(label, p)| (label, Value::from(p))).collect();
-                    Answer { id, scores: Some(scores), truncated_tokens, error: None }
+                Ok(reading) => {
+                    let said = Said::of(reading.map(|made| Labels {
+                        scores: made.scores.into_iter().map(|(label, p)| (label, Value::from(p))).collect(),
+                    }));
+                    let scores = said.whole.map(|made| made.scores);
+                    Answer { id, scores, windows: said.windows, truncated_tokens: said.truncated_tokens, error: None }
                 }
-                Err(error) => Answer { id, scores: None, truncated_tokens: None, error: Some(error) },
+                Err(unread) => {
+                    let error = Some(unread.to_string());
+                    Answer { id, scores: None, windows: None, truncated_tokens: None, error }
+                }
             };
             answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
         },
@@ -120,5 +138,6 @@ pub fn run(args: Args) -> Result<Exit> {
     if !form.is_quiet() {
         summary("classified", &totals, bar.elapsed().as_secs_f64(), loaded.as_secs_f64());
     }
+    long_args::warn(&totals);
     finish(resumed + tally.answered(), tally.failed())
 }

@@ -10,12 +10,13 @@ use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::generate::finish;
 use super::lines::{Identified, Lines};
+use super::long_args::{self, LongArgs, Said, WindowLine};
 use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
-use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice};
+use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice, TextInput};
 use crate::error::Result;
 
 /// Arguments of `karat embed`.
@@ -41,6 +42,8 @@ pub struct Args {
     /// Put this before every text; an empty text turns the model's default prompt off.
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
+    #[command(flatten)]
+    long: LongArgs,
     #[command(flatten)]
     wall: WallArgs,
     #[command(flatten)]
@@ -87,10 +90,19 @@ impl Identified for Line {
     }
 }
 
+/// What the model made of a text or a window.
+#[derive(Serialize)]
+struct Vector {
+    embedding: Vec<f32>,
+}
+
 #[derive(Serialize)]
 struct Answer {
     id: Value,
     embedding: Option<Vec<f32>>,
+    /// Only of a text that was read in windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    windows: Option<Vec<WindowLine<Vector>>>,
     /// Only where tokens were cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated_tokens: Option<usize>,
@@ -109,6 +121,7 @@ pub fn run(args: Args) -> Result<Exit> {
         "normalize": args.normalize,
         "prompt_name": args.prompt_name,
         "prompt": args.prompt,
+        "long": args.long.long(),
     });
     let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
     let answers = match Answers::open::<Line>("embed", &args.lines, asking, options)? {
@@ -133,18 +146,29 @@ pub fn run(args: Args) -> Result<Exit> {
         ..Done::default()
     };
     let mut bar = Progress::start("embed", form);
-    let texts = answers.unanswered(input).map(|line| Ok(line?.text));
+    let long = args.long.long();
+    let texts = answers.unanswered(input).map(|line| Ok(TextInput { text: line?.text, text_pair: None, long }));
     let totals = embedder.embed(
         texts,
         |number, outcome| {
             let failed = outcome.is_err();
             tally.count(failed);
             let line = |id| match outcome {
-                Ok(e) => {
-                    let truncated_tokens = Some(e.truncated_tokens).filter(|cut| *cut > 0);
-                    Answer { id, embedding: Some(e.vector), truncated_tokens, error: None }
+                Ok(reading) => {
+                    let said = Said::of(reading.map(|embedding| Vector { embedding }));
+                    let embedding = said.whole.map(|made| made.embedding);
+                    Answer {
+                        id,
+                        embedding,
+                        windows: said.windows,
+                        truncated_tokens: said.truncated_tokens,
+                        error: None,
+                    }
                 }
-                Err(error) => Answer { id, embedding: None, truncated_tokens: None, error: Some(error) },
+                Err(unread) => {
+                    let error = Some(unread.to_string());
+                    Answer { id, embedding: None, windows: None, truncated_tokens: None, error }
+                }
             };
             answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
         },
@@ -163,6 +187,7 @@ pub fn run(args: Args) -> Result<Exit> {
     if !form.is_quiet() {
         summary("embedded", &totals, bar.elapsed().as_secs_f64(), loaded.as_secs_f64());
     }
+    long_args::warn(&totals);
     finish(resumed + tally.answered(), tally.failed())
 }
 
@@ -175,7 +200,7 @@ pub fn summary(verb: &str, totals: &EncodeTotals, seconds: f64, loaded: f64) {
         totals.tokens as f64 / seconds.max(1e-9),
         progress::peak_note()
     );
-    if totals.truncated > 0 {
-        say!("{} of {} texts were longer than the model's limit and were truncated", totals.truncated, totals.texts);
+    if totals.long > 0 {
+        say!("{} of them are longer than the model reads and were read in {} windows", totals.long, totals.windows);
     }
 }

@@ -29,6 +29,7 @@ mod line_keys;
 mod lines;
 mod lint;
 mod logprob;
+mod long_args;
 mod model;
 mod models;
 mod progress;

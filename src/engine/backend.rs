@@ -151,8 +151,6 @@ pub struct Encoded {
     pub ids: Vec<u32>,
     /// Segment ids of pair inputs, same length.
     pub types: Vec<u32>,
-    /// Tokens cut off at the model's limit.
-    pub truncated: usize,
     /// Tokens at the beginning, those of a prompt, that averages leave out.
     pub skipped: usize,
 }

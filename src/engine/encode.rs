@@ -1,10 +1,11 @@
 //! Embeddings and classifications of streams of texts, as they end.
 //!
-//! A thread of its own tokenizes ahead. Texts are taken in windows, sorted by length inside a window and packed into
-//! steps of a token budget; a text longer than the budget goes whole and alone. Texts beyond the model's limit are cut as
-//! transformers cuts them, and what was lost is counted.
+//! A thread of its own tokenizes ahead. Texts are taken in stretches of the stream, their rows sorted by length inside a stretch
+//! and packed into steps of a token budget; a row longer than the budget goes whole and alone. A text is one row, or one for
+//! each of its windows where it is longer than the model reads.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -13,13 +14,13 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::backend::{Encoded, EncoderBackend};
-use super::candle::{self, EncoderSpec, Fingerprint, HeadKind, arch, unit_length};
+use super::candle::{self, Fingerprint, HeadKind, arch, unit_length};
 use super::guard::{caught, guarded};
-use super::model_json::read_json;
 use super::options::EngineOptions;
-use super::request::{Classification, Embedding, Pooling, TextInput};
+use super::reading::{Reading, Unread};
+use super::request::{Classification, Pooling, TextInput};
 use super::sentence::{self, PromptChoice};
-use super::tokenizer::Tokenizer;
+use super::texts::{Rows, Texts};
 use crate::error::{Error, Result};
 
 /// An encoder with its tokenizer.
@@ -32,19 +33,6 @@ struct TextEncoder {
     fingerprint: Fingerprint,
 }
 
-/// Tokenizes up to the model's limit.
-struct Texts {
-    tokenizer: Tokenizer,
-    cut: Tokenizer,
-    limit: usize,
-    /// Stands before every text.
-    prompt: String,
-    /// Tokens of the prompt that averages leave out.
-    skipped: usize,
-    /// Whether texts are turned into lower case first, whatever the tokenizer does.
-    lower_case: bool,
-}
-
 /// What an encoder did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncodeTotals {
@@ -54,71 +42,16 @@ pub struct EncodeTotals {
     pub tokens: u64,
     /// Texts that were cut at the model's limit.
     pub truncated: u64,
+    /// Texts that were read in windows.
+    pub long: u64,
+    /// Their windows.
+    pub windows: u64,
     /// Steps computed.
     pub steps: u64,
 }
 
-impl Texts {
-    fn open(folder: &Path, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
-        let tokenizer = Tokenizer::from_folder(folder)?;
-        let known = tokenizer.model_vocab_size();
-        if known > spec.vocab {
-            return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
-                .at(config.path())
-                .with_hint("tokenizer.json and config.json belong to different models"));
-        }
-        let limit = length_limit(folder, spec)?;
-        Ok(Self {
-            cut: tokenizer.cutting_at(limit)?,
-            tokenizer,
-            limit,
-            prompt: String::new(),
-            skipped: 0,
-            lower_case: false,
-        })
-    }
-
-    /// Puts a prompt before every text from here on. Its tokens are counted as sentence-transformers counts them: those of
-    /// the prompt alone, without the one that ends a text.
-    fn prompt(&mut self, prompt: String, included: bool) -> Result<()> {
-        if !prompt.is_empty() && !included {
-            let shown = self.lowered(&prompt);
-            let ids = self.cut.encode_segments(&shown, None)?.0;
-            let plain = self.cut.encode(&shown, false)?;
-            let ended = plain.is_empty() || !ids.ends_with(&plain);
-            self.skipped = ids.len() - usize::from(ended && !ids.is_empty());
-        }
-        self.prompt = prompt;
-        Ok(())
-    }
-
-    /// A text as the tokenizer gets it.
-    fn lowered<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.lower_case { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) }
-    }
-
-    fn encode(&self, input: &TextInput) -> Result<Encoded> {
-        let pair = input.text_pair.as_deref();
-        let text = match self.prompt.is_empty() {
-            true => Cow::Borrowed(&*input.text),
-            false => Cow::Owned(format!("{}{}", self.prompt, input.text)),
-        };
-        let text = self.lowered(&text);
-        let (ids, types) = self.cut.encode_segments(&text, pair)?;
-        // Only a text of exactly the limit may have been longer.
-        let truncated = match ids.len() == self.limit {
-            true => self.tokenizer.encode_segments(&text, pair)?.0.len() - ids.len(),
-            false => 0,
-        };
-        if ids.is_empty() {
-            return Err(Error::input("encode a text without tokens"));
-        }
-        Ok(Encoded { ids, types, truncated, skipped: self.skipped })
-    }
-}
-
-/// One encoded text: its values and the tokens that were cut off, or why there is none.
-type Outcome = std::result::Result<(Vec<f32>, usize), String>;
+/// What became of one text.
+type Outcome = std::result::Result<Reading<Vec<f32>>, Unread>;
 
 impl TextEncoder {
     fn open(folder: &Path, options: &EngineOptions, head: impl Fn(&arch::Config) -> Result<HeadKind>) -> Result<Self> {
@@ -133,8 +66,8 @@ impl TextEncoder {
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }
 
-    /// Encodes a stream; `sink` gets values and cut tokens of each text, or why there are none, with the text's place in the
-    /// stream (from 0): windows in order, and in a window as steps end. `progress` is called behind the texts of a step.
+    /// Encodes a stream; `sink` gets what became of each text, with the text's place in the stream (from 0): stretches in order,
+    /// and in a stretch as steps end. `progress` is called behind the texts of a step.
     fn run(
         &mut self,
         inputs: impl Iterator<Item = Result<TextInput>> + Send,
@@ -149,8 +82,10 @@ impl TextEncoder {
             scope.spawn(move || {
                 let mut inputs = inputs;
                 // A text whose encoding panics has failed; an input that panics is an error, not an end.
-                let encode =
-                    |text: &TextInput| guarded("encode the text", || texts.encode(text)).and_then(|encoded| encoded);
+                let encode = |text: &TextInput| {
+                    let encoded = guarded("encode the text", || texts.encode(text));
+                    encoded.unwrap_or_else(|error| Err(error.into()))
+                };
                 loop {
                     let read = caught("read the input", || inputs.by_ref().take(window).collect());
                     let (last, encoded) = match read.and_then(|read: Result<Vec<TextInput>>| read) {
@@ -165,9 +100,10 @@ impl TextEncoder {
             });
             let (mut totals, mut first) = (EncodeTotals::default(), 0);
             for encoded in receiver {
-                let encoded: Window = encoded?;
+                let encoded: Stretch = encoded?;
                 let mut placed = |place: usize, outcome| sink(first + place as u64, outcome);
-                encode_window(backend, &encoded, batch_tokens, &mut totals, (&mut placed, &mut progress))?;
+                let mut desk = Desk { texts, encoded: &encoded, totals: &mut totals, sink: &mut placed };
+                desk.encode(backend, batch_tokens, &mut progress)?;
                 first += encoded.len() as u64;
             }
             Ok(totals)
@@ -175,52 +111,109 @@ impl TextEncoder {
     }
 }
 
-type Window = Vec<Result<Encoded>>;
+/// Texts that may be reordered among themselves.
+type Stretch = Vec<std::result::Result<Rows, Unread>>;
 
-/// Who gets the outcomes of a window by place, and who is told of every step.
-type Told<'a> = (&'a mut dyn FnMut(usize, Outcome) -> Result<()>, &'a mut dyn FnMut(&EncodeTotals) -> Result<()>);
-
-/// Encodes one window, longest texts first; what failed before comes first of all.
-fn encode_window(
-    backend: &mut dyn EncoderBackend,
-    encoded: &[Result<Encoded>],
-    batch_tokens: usize,
-    totals: &mut EncodeTotals,
-    (sink, progress): Told<'_>,
-) -> Result<()> {
-    for (place, text) in encoded.iter().enumerate() {
-        if let Err(error) = text {
-            sink(place, Err(error.chain()))?;
-        }
-    }
-    let mut order: Vec<(usize, &Encoded)> =
-        encoded.iter().enumerate().filter_map(|(i, text)| Some((i, text.as_ref().ok()?))).collect();
-    order.sort_by_key(|(index, text)| (std::cmp::Reverse(text.ids.len()), *index));
-    for batch in batches(&order, batch_tokens) {
-        let texts: Vec<&Encoded> = batch.iter().map(|(_, text)| *text).collect();
-        for ((index, text), values) in batch.iter().zip(backend.encode(&texts)?) {
-            totals.texts += 1;
-            totals.tokens += text.ids.len() as u64;
-            totals.truncated += u64::from(text.truncated > 0);
-            let outcome = match values.iter().all(|x| x.is_finite()) {
-                true => Ok((values, text.truncated)),
-                false => Err("compute vectors that are finite numbers".into()),
-            };
-            sink(*index, outcome)?;
-        }
-        totals.steps += 1;
-        progress(totals)?;
-    }
-    Ok(())
+/// Takes the rows of a stretch to the backend, and texts whose rows are all back to the sink, by their places.
+struct Desk<'a> {
+    texts: &'a Texts,
+    encoded: &'a [std::result::Result<Rows, Unread>],
+    totals: &'a mut EncodeTotals,
+    sink: &'a mut dyn FnMut(usize, Outcome) -> Result<()>,
 }
 
-/// Cuts a list, longest first, into batches of at most `budget` tokens; a longer text makes a batch alone.
-fn batches<'a>(order: &'a [(usize, &'a Encoded)], budget: usize) -> impl Iterator<Item = &'a [(usize, &'a Encoded)]> {
+/// A row by its text and its place in it.
+struct Row {
+    text: usize,
+    at: usize,
+    tokens: usize,
+}
+
+impl Row {
+    /// The text's rows and this one of them.
+    fn of<'a>(
+        &self,
+        encoded: &'a [std::result::Result<Rows, Unread>],
+        texts: &Texts,
+    ) -> Result<(&'a Rows, Cow<'a, Encoded>)> {
+        match &encoded[self.text] {
+            Ok(rows) => Ok((rows, rows.row(self.at, texts)?)),
+            Err(_) => Err(Error::internal("find the rows of a text")),
+        }
+    }
+}
+
+/// Values of a text's rows, and how many are left to compute.
+struct Begun {
+    values: Vec<Vec<f32>>,
+    left: usize,
+}
+
+impl Desk<'_> {
+    /// Longest rows first; what failed before comes first of all.
+    fn encode(
+        &mut self,
+        backend: &mut dyn EncoderBackend,
+        batch_tokens: usize,
+        progress: &mut dyn FnMut(&EncodeTotals) -> Result<()>,
+    ) -> Result<()> {
+        let (texts, encoded) = (self.texts, self.encoded);
+        let mut order = Vec::new();
+        for (text, rows) in encoded.iter().enumerate() {
+            match rows {
+                Ok(rows) => order.extend((0..rows.count()).map(|at| Row { text, at, tokens: rows.tokens(at) })),
+                Err(unread) => (self.sink)(text, Err(unread.clone()))?,
+            }
+        }
+        order.sort_by_key(|row| (std::cmp::Reverse(row.tokens), row.text, row.at));
+        let mut begun: HashMap<usize, Begun> = HashMap::new();
+        for batch in batches(&order, batch_tokens) {
+            let row = |row: &Row| row.of(encoded, texts);
+            let rows: Vec<(&Rows, Cow<'_, Encoded>)> = batch.iter().map(row).collect::<Result<_>>()?;
+            let packed: Vec<&Encoded> = rows.iter().map(|(_, row)| &**row).collect();
+            let values = backend.encode(&packed)?;
+            for ((row, (rows, packed)), values) in batch.iter().zip(&rows).zip(values) {
+                self.totals.tokens += packed.ids.len() as u64;
+                let count = rows.count();
+                let text = begun.entry(row.text).or_insert_with(|| Begun { values: vec![vec![]; count], left: count });
+                text.values[row.at] = values;
+                text.left -= 1;
+                if text.left == 0 {
+                    let values = begun.remove(&row.text).map(|text| text.values).unwrap_or_default();
+                    self.finish(row.text, rows, values)?;
+                }
+            }
+            self.totals.steps += 1;
+            progress(self.totals)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, text: usize, rows: &Rows, values: Vec<Vec<f32>>) -> Result<()> {
+        self.totals.texts += 1;
+        match rows {
+            Rows::Whole(_) => {}
+            Rows::Cut(..) => self.totals.truncated += 1,
+            Rows::Windows(_) => {
+                self.totals.long += 1;
+                self.totals.windows += rows.count() as u64;
+            }
+        }
+        let outcome = match values.iter().flatten().all(|x| x.is_finite()) {
+            true => rows.reading(values).ok_or_else(|| Unread::Failed("find the values of a text".into())),
+            false => Err(Unread::Failed("compute vectors that are finite numbers".into())),
+        };
+        (self.sink)(text, outcome)
+    }
+}
+
+/// Cuts a list, longest first, into batches of at most `budget` tokens; a longer row makes a batch alone.
+fn batches(order: &[Row], budget: usize) -> impl Iterator<Item = &[Row]> {
     let mut rest = order;
     std::iter::from_fn(move || {
         let mut tokens = 0;
-        let fits = |(_, text): &&(usize, &Encoded)| {
-            tokens += text.ids.len();
+        let fits = |row: &&Row| {
+            tokens += row.tokens;
             tokens <= budget
         };
         let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
@@ -228,17 +221,6 @@ fn batches<'a>(order: &'a [(usize, &'a Encoded)], budget: usize) -> impl Iterato
         rest = left;
         (!batch.is_empty()).then_some(batch)
     })
-}
-
-/// Most tokens of a text: what `sentence_bert_config.json` says, within the model's positions.
-fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
-    let told = read_json(&folder.join("sentence_bert_config.json"))?
-        .and_then(|config| config.get("max_seq_length").and_then(Value::as_u64))
-        .map(|limit| limit as usize);
-    let config = read_json(&folder.join("tokenizer_config.json"))?;
-    // Tokenizers without a limit carry an astronomic one.
-    let tokenizer = config.and_then(|c| c.get("model_max_length").and_then(Value::as_f64)).map(|limit| limit as usize);
-    Ok(told.or(tokenizer).unwrap_or(usize::MAX).min(spec.positions))
 }
 
 /// A sentence embedder.
@@ -282,22 +264,19 @@ impl Embedder {
     /// An error of the stream, of `sink` or `progress`, or of the arithmetic as a whole.
     pub fn embed(
         &mut self,
-        texts: impl Iterator<Item = Result<String>> + Send,
-        mut sink: impl FnMut(u64, std::result::Result<Embedding, String>) -> Result<()>,
+        texts: impl Iterator<Item = Result<TextInput>> + Send,
+        mut sink: impl FnMut(u64, std::result::Result<Reading<Vec<f32>>, Unread>) -> Result<()>,
         progress: impl FnMut(&EncodeTotals) -> Result<()>,
     ) -> Result<EncodeTotals> {
         let normalize = self.normalize;
-        let inputs = texts.map(|text| text.map(|text| TextInput { text, text_pair: None }));
-        let answer = |place, outcome: Outcome| {
-            let embedding = outcome.map(|(mut vector, truncated_tokens)| {
-                if normalize {
-                    unit_length(&mut vector);
-                }
-                Embedding { vector, truncated_tokens }
-            });
-            sink(place, embedding)
+        let vector = |mut vector: Vec<f32>| {
+            if normalize {
+                unit_length(&mut vector);
+            }
+            vector
         };
-        self.encoder.run(inputs, answer, progress)
+        let answer = |place, outcome: Outcome| sink(place, outcome.map(|reading| reading.map(vector)));
+        self.encoder.run(texts, answer, progress)
     }
 
     /// What decides the bits of its vectors.
@@ -345,18 +324,16 @@ impl Classifier {
     pub fn classify(
         &mut self,
         texts: impl Iterator<Item = Result<TextInput>> + Send,
-        mut sink: impl FnMut(u64, std::result::Result<Classification, String>) -> Result<()>,
+        mut sink: impl FnMut(u64, std::result::Result<Reading<Classification>, Unread>) -> Result<()>,
         progress: impl FnMut(&EncodeTotals) -> Result<()>,
     ) -> Result<EncodeTotals> {
         let (labels, multi_label) = (&self.labels, self.multi_label);
-        let answer = |place, outcome: Outcome| {
-            let classification = outcome.map(|(logits, truncated_tokens)| {
-                let probabilities = probabilities(&logits, multi_label);
-                let scores = labels.iter().cloned().zip(probabilities).collect();
-                Classification { scores, logits, truncated_tokens }
-            });
-            sink(place, classification)
+        let classification = |logits: Vec<f32>| {
+            let probabilities = probabilities(&logits, multi_label);
+            let scores = labels.iter().cloned().zip(probabilities).collect();
+            Classification { scores, logits }
         };
+        let answer = |place, outcome: Outcome| sink(place, outcome.map(|reading| reading.map(classification)));
         self.encoder.run(texts, answer, progress)
     }
 }

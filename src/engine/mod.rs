@@ -18,6 +18,7 @@ mod model_ref;
 pub mod options;
 mod pages;
 pub mod plan;
+mod reading;
 pub mod registry;
 pub mod render;
 mod request;
@@ -30,6 +31,7 @@ mod sentence;
 mod sequence;
 pub mod simd;
 pub mod special_tokens;
+mod texts;
 pub mod thought;
 pub mod tokenizer;
 pub mod workload;
@@ -37,8 +39,9 @@ pub mod workload;
 pub use encode::{Classifier, Embedder, EncodeTotals};
 pub use generator::{Generator, hash_ids};
 pub use model_ref::ModelRef;
+pub use reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 pub use request::{
-    CaseKey, Classification, Embedding, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
-    Sampling, Scored, TextInput,
+    CaseKey, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response, Sampling,
+    Scored, TextInput,
 };
 pub use sentence::PromptChoice;

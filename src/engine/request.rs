@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reading::Long;
+
 /// One chat message with everything its template may look at (`role`, `content`, `name`, `tool_calls`, …).
 pub type Message = serde_json::Map<String, serde_json::Value>;
 
@@ -165,31 +167,22 @@ pub enum Pooling {
     WeightedMean,
 }
 
-/// One text for the classifier, with its second half for pair classifiers.
+/// One text for an encoder, with its second half for pair classifiers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TextInput {
     /// The text.
     pub text: String,
     /// The second text of a pair.
     pub text_pair: Option<String>,
+    /// What becomes of it where it is longer than the model reads.
+    pub long: Long,
 }
 
-/// A sentence vector and how many of its tokens did not fit the model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Embedding {
-    /// `[hidden]` values.
-    pub vector: Vec<f32>,
-    /// Tokens cut off at the model's limit.
-    pub truncated_tokens: usize,
-}
-
-/// Probabilities per label in the model's label order, and how many tokens did not fit.
+/// Probabilities per label in the model's label order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classification {
     /// `(label, probability)` in the order of `id2label`.
     pub scores: Vec<(String, f32)>,
     /// Raw logits in the same order.
     pub logits: Vec<f32>,
-    /// Tokens cut off at the model's limit.
-    pub truncated_tokens: usize,
 }

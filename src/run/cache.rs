@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 
+use crate::record::Key;
+
 /// Keeps up to a number of bytes of values by the text they belong to.
 pub(super) struct Cache<T> {
-    young: HashMap<[u8; 16], T>,
-    old: HashMap<[u8; 16], T>,
+    young: HashMap<Key, T>,
+    old: HashMap<Key, T>,
     young_bytes: usize,
     limit: usize,
 }
@@ -23,22 +25,17 @@ impl<T: Clone> Cache<T> {
     }
 
     /// The value of a text; `bytes` tells how large a value is.
-    pub fn get(&mut self, text: &str, bytes: impl Fn(&T) -> usize) -> Option<T> {
-        let key = key(text);
+    pub fn get(&mut self, key: Key, bytes: impl Fn(&T) -> usize) -> Option<T> {
         if let Some(value) = self.young.get(&key) {
             return Some(value.clone());
         }
         let value = self.old.remove(&key)?;
-        self.insert(key, value.clone(), bytes(&value));
+        self.put(key, value.clone(), bytes(&value));
         Some(value)
     }
 
     /// Remembers the value of a text.
-    pub fn put(&mut self, text: &str, value: T, bytes: usize) {
-        self.insert(key(text), value, bytes);
-    }
-
-    fn insert(&mut self, key: [u8; 16], value: T, bytes: usize) {
+    pub fn put(&mut self, key: Key, value: T, bytes: usize) {
         if self.young.insert(key, value).is_none() {
             self.young_bytes += bytes + ENTRY;
         }
@@ -49,26 +46,25 @@ impl<T: Clone> Cache<T> {
     }
 }
 
-fn key(text: &str) -> [u8; 16] {
-    let mut key = [0; 16];
-    key.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Work;
+
+    fn key(text: &str) -> Key {
+        Key::of(Work::Encoded, &[text.as_bytes()])
+    }
 
     #[test]
     fn keeps_what_is_used_and_stays_small() {
         let mut cache = Cache::new(100 * (ENTRY + 8));
         for n in 0..10_000_u64 {
-            cache.put(&n.to_string(), n, 8);
+            cache.put(key(&n.to_string()), n, 8);
             if n > 0 {
-                assert_eq!(cache.get("0", |_| 8), Some(0), "{n}");
+                assert_eq!(cache.get(key("0"), |_| 8), Some(0), "{n}");
             }
             assert!(cache.young.len() + cache.old.len() <= 102);
         }
-        assert_eq!(cache.get("5", |_| 8), None);
+        assert_eq!(cache.get(key("5"), |_| 8), None);
     }
 }

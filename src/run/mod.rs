@@ -19,6 +19,7 @@ mod driver;
 mod encoders;
 mod event;
 mod generated;
+mod known;
 mod manifest;
 mod meter;
 mod models;

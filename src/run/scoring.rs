@@ -13,6 +13,7 @@ use super::meter::Meter;
 use super::outbox::Answered;
 use super::settle::Settled;
 use crate::dataset::Sample;
+use crate::engine::Reading;
 use crate::error::{Error, Result};
 use crate::prompt::transcript;
 use crate::record::{Batch, PromptLine, ResultLine, ThoughtEnd};
@@ -102,7 +103,7 @@ impl<'a> Scoring<'a> {
     fn try_labels(&self) -> Result<()> {
         let Some(classifier) = &self.encoders.classifier else { return Ok(()) };
         let labels = classifier.labels().iter().map(|label| (label.clone(), 0.0)).collect();
-        let answer = [Answer::Labels(labels)];
+        let answer = [Answer::Labels(Arc::new(Reading::Whole(labels)))];
         let datasets = self.checked.suite.plan.datasets.iter().zip(&self.scorers);
         for (dataset, scorers) in datasets {
             let specs = self.checked.suite.scorers(dataset);

@@ -13,7 +13,7 @@ use super::{Answers, Checked, Recorded, check};
 use crate::dataset::UnknownKeys;
 use crate::engine::options::EngineOptions;
 use crate::engine::workload::Totals;
-use crate::engine::{Embedder, Finish, Prompt, Request, Response};
+use crate::engine::{Embedder, Finish, Long, Prompt, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ResultLine, RunId, RunWriter};
 use crate::score::{Answer, Need};
@@ -222,7 +222,8 @@ fn a_dataset_that_changes_meanwhile_ends_the_run() {
 
 #[test]
 fn needs_are_answered_once_and_alike_however_they_come() {
-    let needs: Vec<Need> = ["one", "two words", "one", "three", "two words"].map(|t| Need::Embed(t.into())).to_vec();
+    let needs: Vec<Need> =
+        ["one", "two words", "one", "three", "two words"].map(|t| Need::Embed(t.into(), Long::Windows)).to_vec();
     let (whole, parts) = (Meter::default(), Meter::default());
     let together = encoders().answer(needs.iter(), &whole, QUIET).unwrap().to(&needs);
     let mut encoders = encoders();

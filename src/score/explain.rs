@@ -4,6 +4,8 @@
 //! or a report would obey them) and is cut by characters, never inside one. Escaping for Markdown or HTML is the reports'
 //! own work.
 
+/// Longest explanation, in characters.
+pub(super) const LONGEST: usize = 160;
 /// Longest quote of a text that stands alone, in characters.
 pub(super) const ALONE: usize = 90;
 /// Longest quote where two stand in one explanation, in characters.
@@ -40,6 +42,13 @@ pub(super) fn quote(text: &str, limit: usize) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// [`quote`] between two parts of an explanation: what they leave of [`LONGEST`], `limit` characters at most.
+pub(super) fn quote_between(before: &str, text: &str, limit: usize, after: &str) -> String {
+    // Two marks and perhaps an ellipsis.
+    let taken = before.chars().count() + after.chars().count() + 3;
+    [before, &quote(text, limit.min(LONGEST.saturating_sub(taken))), after].concat()
 }
 
 /// Whether a text is of visible ASCII characters with single spaces between.
@@ -86,6 +95,8 @@ mod tests {
             let quoted = quote(&text, limit);
             prop_assert!(quoted.chars().count() <= limit + 3);
             prop_assert!(!quoted.chars().any(|c| c.is_control() || is_invisible(c)));
+            let between = quote_between(&"b".repeat(limit), &text, ALONE, &"a".repeat(100));
+            prop_assert!(between.chars().count() <= LONGEST);
         }
     }
 }

@@ -1,23 +1,43 @@
 //! What a scorer asks for, what it is answered, and what it returns.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use crate::engine::{Length, Long, Reading};
 
 /// A text that a scorer wants another model to look at. The driver collects, deduplicates and batches these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
     /// Its embedding.
-    Embed(String),
+    Embed(String, Long),
     /// Its toxicity classification.
-    Classify(String),
+    Classify(String, Long),
+}
+
+impl Need {
+    /// The text.
+    pub fn text(&self) -> &str {
+        let (Self::Embed(text, _) | Self::Classify(text, _)) = self;
+        text
+    }
+
+    /// What becomes of it where it is longer than the model reads.
+    pub fn long(&self) -> Long {
+        let (Self::Embed(_, long) | Self::Classify(_, long)) = self;
+        *long
+    }
 }
 
 /// The answer to a [`Need`], in the same order as the needs were stated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// A vector, normalised or not.
-    Embedding(std::sync::Arc<[f32]>),
+    /// Vectors, normalised or not.
+    Embedding(Arc<Reading<Vec<f32>>>),
     /// `(label, probability)` in the model's order.
-    Labels(std::sync::Arc<[(String, f32)]>),
+    Labels(Arc<Reading<Vec<(String, f32)>>>),
+    /// The text is longer than the model reads, and the need was for all of it at once.
+    TooLong(Length),
     /// The model could not answer; the score becomes an error, never a pass.
     Failed(String),
 }

@@ -32,6 +32,7 @@ mod invariance;
 mod kills;
 mod line_keys;
 mod logprob;
+mod long_texts;
 mod main_job;
 mod progress;
 mod projects;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use karat::engine::{Classification, Classifier, Pooling, TextInput};
+use karat::engine::{Classification, Classifier, Long, Pooling, Reading, TextInput, Unread};
 use serde_json::Value;
 
 use crate::reference::{self, cosine, distance, embed, floats, json, options};
@@ -36,17 +36,18 @@ fn sentences(folder: &Path) {
 fn logits(folder: &Path) {
     let reference = json(&folder.join("reference.json"));
     let input = |value: &Value| match value {
-        Value::String(text) => TextInput { text: text.clone(), text_pair: None },
+        Value::String(text) => TextInput { text: text.clone(), text_pair: None, long: Long::Cut },
         pair => {
             let text = |index: usize| pair[index].as_str().unwrap().to_owned();
-            TextInput { text: text(0), text_pair: Some(text(1)) }
+            TextInput { text: text(0), text_pair: Some(text(1)), long: Long::Cut }
         }
     };
     let inputs: Vec<TextInput> = list(&reference["inputs"]).iter().map(input).collect();
     let mut model = Classifier::open(folder, &options()).unwrap();
     let mut answers: BTreeMap<u64, Classification> = BTreeMap::new();
-    let take = |place: u64, answer: Result<Classification, String>| {
-        answers.insert(place, answer.expect("an answer"));
+    let take = |place: u64, answer: Result<Reading<Classification>, Unread>| {
+        let answer = answer.expect("an answer");
+        answers.extend(answer.values().map(|(_, answer)| (place, answer.clone())));
         Ok(())
     };
     model.classify(inputs.iter().cloned().map(Ok), take, |_| Ok(())).unwrap();

@@ -10,7 +10,7 @@ use karat::engine::draft::Draft;
 use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use karat::engine::scheduler::{Limits, run_all};
 use karat::engine::workload::{Goal, Outcome, Watcher, Work};
-use karat::engine::{Embedder, Embedding, Finish, Pooling, Sampling};
+use karat::engine::{Embedder, Finish, Long, Pooling, Reading, Sampling, TextInput, Unread};
 
 /// The shared folder of the workplace, if it is there.
 pub fn shared() -> Option<PathBuf> {
@@ -121,10 +121,12 @@ pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32
 pub fn embed(folder: &Path, pooling: Option<Pooling>, texts: &[String]) -> Vec<Vec<f32>> {
     let mut model = Embedder::open(folder, pooling, false, &options()).unwrap();
     let mut vectors = vec![Vec::new(); texts.len()];
-    let take = |place: u64, embedding: Result<Embedding, String>| {
-        vectors[place as usize] = embedding.expect("a vector").vector;
+    let take = |place: u64, reading: Result<Reading<Vec<f32>>, Unread>| {
+        vectors[place as usize] = reading.expect("a vector").values().map(|(_, vector)| vector.clone()).next().unwrap();
         Ok(())
     };
-    model.embed(texts.iter().cloned().map(Ok), take, |_| Ok(())).unwrap();
+    // As sentence-transformers does.
+    let input = |text: &String| Ok(TextInput { text: text.clone(), text_pair: None, long: Long::Cut });
+    model.embed(texts.iter().map(input), take, |_| Ok(())).unwrap();
     vectors
 }

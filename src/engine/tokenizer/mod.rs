@@ -6,10 +6,12 @@
 
 mod cut;
 mod gguf;
+mod long_words;
 mod stop;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +26,10 @@ use super::model_json::{json_error, read_json};
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 
+pub use long_words::Spaced;
 pub use stop::{StopMatcher, Stopped};
 pub use stream::TextStream;
+pub use windows::Plain;
 
 /// A model's tokenizer. Cheap to clone, shared between threads.
 #[derive(Clone)]
