@@ -30,6 +30,7 @@ mod lint;
 mod logprob;
 mod model;
 mod models;
+mod processor_args;
 mod progress;
 mod progress_args;
 mod rate;
