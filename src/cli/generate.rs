@@ -238,7 +238,7 @@ pub fn run(args: Args) -> Result<Exit> {
         .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
     let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
     answers.settle(&model, generator.fingerprint())?;
-    generator.notes(&options).iter().for_each(|note| say!("warning: {note}"));
+    generator.warnings(&options)?.iter().for_each(|note| say!("warning: {note}"));
     let loaded = loading.elapsed();
     let tally = Tally::default();
     let done = |totals: &Totals| Done {

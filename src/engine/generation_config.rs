@@ -117,7 +117,9 @@ impl GenerationConfig {
             }
         };
         let Value::Object(map) = value else {
-            return Err(Error::input("read a generation configuration: the file is not a JSON object").at_line(source, 1));
+            return Err(
+                Error::input("read a generation configuration: the file is not a JSON object").at_line(source, 1)
+            );
         };
         Self::of(&map, &source).map_err(|error| error.at(&source))
     }
@@ -133,7 +135,8 @@ impl GenerationConfig {
             suppress_tokens: fields.read("suppress_tokens", "a list of token ids", ids)?,
             begin_suppress_tokens: fields.read("begin_suppress_tokens", "a list of token ids", ids)?,
             sequence_bias: fields.read("sequence_bias", "a list of pairs, token ids and a number", biases)?,
-            forced_bos_token_id: fields.read("forced_bos_token_id", "a token id", |value| id(value)?.try_into().ok())?,
+            forced_bos_token_id: fields
+                .read("forced_bos_token_id", "a token id", |value| id(value)?.try_into().ok())?,
             forced_eos_token_id: fields.read("forced_eos_token_id", "a token id or a list of them", one_or_more)?,
         };
         processors.check()?;
@@ -148,7 +151,10 @@ impl GenerationConfig {
         let mut greedy: Vec<(&'static str, Value)> = set(&NOT_APPLIED);
         // Quantised keys and values are other numbers; where they lie is not.
         greedy.extend(
-            fields.get("cache_implementation").filter(|v| *v == "quantized").map(|v| ("cache_implementation", v.clone())),
+            fields
+                .get("cache_implementation")
+                .filter(|v| *v == "quantized")
+                .map(|v| ("cache_implementation", v.clone())),
         );
         Ok(Self { processors, source: source.into(), greedy, sampled: set(&NOT_SAMPLED), eos })
     }
@@ -163,6 +169,15 @@ impl GenerationConfig {
             FileUse::Ignore => options.processors.clone(),
         };
         Processors::new(asked, eos, options.ignore_eos, vocab)
+    }
+
+    /// Holds what the file says against a vocabulary.
+    ///
+    /// # Errors
+    /// As [`Processors::new`].
+    pub fn check(&self, eos: &[u32], vocab: usize) -> Result<()> {
+        let processors = Processors::new(self.processors.clone(), eos, false, vocab);
+        processors.map(drop).map_err(|error| error.at(&self.source))
     }
 
     /// What the file asks for and answers with these options do not get, a sentence for each field.
@@ -209,7 +224,8 @@ impl GenerationConfig {
             let wrong = eos.negative.iter().copied();
             let beyond = eos.ids.iter().copied().filter(|id| *id as usize >= vocab).map(i64::from);
             for id in wrong.chain(beyond) {
-                end.notes.push(format!("`eos_token_id` {id} is not in the vocabulary of {vocab}: no answer ends with it"));
+                end.notes
+                    .push(format!("`eos_token_id` {id} is not in the vocabulary of {vocab}: no answer ends with it"));
             }
             end.ids.extend(eos.ids.iter().filter(|id| (**id as usize) < vocab));
         }
@@ -232,6 +248,7 @@ pub fn survey(folder: &Path, options: &GenerateOptions) -> Result<Vec<String>> {
         && let Ok(spec) = arch::decoder(&config)
     {
         let end = file.end_tokens(&config, &tokenizer, spec.vocab)?;
+        file.check(&end.ids, spec.vocab)?;
         file.processors(options, &end.ids, spec.vocab)?;
         notes.extend(end.notes.into_iter().filter(|_| !options.ignore_eos));
     }
@@ -441,7 +458,8 @@ mod tests {
             match value {
                 Value::Null => std::fs::remove_file(path).expect("removed"),
                 Value::Object(fields) if *name != FILE => {
-                    let mut merged: Value = serde_json::from_slice(&std::fs::read(&path).expect("there")).expect("JSON");
+                    let mut merged: Value =
+                        serde_json::from_slice(&std::fs::read(&path).expect("there")).expect("JSON");
                     fields.iter().for_each(|(key, value)| merged[key] = value.clone());
                     std::fs::write(path, merged.to_string()).expect("written");
                 }
@@ -480,7 +498,11 @@ mod tests {
         for empty in [json!({}), json!({"eos_token_id": null})] {
             let told = end(&[(FILE, empty)]).expect("read");
             assert_eq!((told.ids, told.notes.len()), (vec![1], 1));
-            assert!(told.notes[0].starts_with("generation_config.json names no end-of-sequence token"), "{:?}", told.notes);
+            assert!(
+                told.notes[0].starts_with("generation_config.json names no end-of-sequence token"),
+                "{:?}",
+                told.notes
+            );
         }
         let none = "no end-of-sequence token is known: answers end at max_new_tokens or a stop string";
         assert_eq!(notes(&[(FILE, json!({"eos_token_id": []}))]), [none]);

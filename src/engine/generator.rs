@@ -130,7 +130,7 @@ impl Generator {
         let end = file.end_tokens(&config, renderer.tokenizer(), spec.vocab)?;
         let defaults = Defaults { file, end, vocab: spec.vocab };
         // What cannot be applied is known now, not with the first answer.
-        defaults.file.processors(&GenerateOptions::default(), &defaults.end.ids, defaults.vocab)?;
+        defaults.file.check(&defaults.end.ids, defaults.vocab)?;
         let mut weights = Weights::Waiting(spec);
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
@@ -162,10 +162,14 @@ impl Generator {
 
     /// What a user should know of answers with these options: what the folder asks for and does not get, and whether answers
     /// end. A sentence each.
-    pub fn notes(&self, options: &GenerateOptions) -> Vec<String> {
-        let Defaults { file, end, .. } = &self.defaults;
+    ///
+    /// # Errors
+    /// Options that no answer of this model can have.
+    pub fn warnings(&self, options: &GenerateOptions) -> Result<Vec<String>> {
+        let Defaults { file, end, vocab } = &self.defaults;
+        file.processors(options, &end.ids, *vocab)?;
         let ends = end.notes.iter().filter(|_| !options.ignore_eos).cloned();
-        file.notes(options).into_iter().chain(ends).collect()
+        Ok(file.notes(options).into_iter().chain(ends).collect())
     }
 
     /// Answers a stream of requests; `sink` gets the responses as they end, each with the place of its request in the stream

@@ -85,7 +85,7 @@ pub(super) fn load(
         Ok(generator)
     };
     let generator = open().map_err(|e| e.context("load the generator"))?;
-    for text in generator.notes(&checked.suite.plan.generation.options()) {
+    for text in generator.warnings(&checked.suite.plan.generation.options())? {
         watch.tell(Event::Warned { text });
     }
     Ok((encoders, Some(generator)))
