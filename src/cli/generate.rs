@@ -11,6 +11,7 @@ use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::cache_args::{CacheArgs, CacheFolder};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::lines::{Identified, Lines};
+use super::processor_args::ProcessorArgs;
 use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
@@ -21,7 +22,9 @@ use crate::engine::chat::Clock;
 use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;
 use crate::engine::workload::Totals;
-use crate::engine::{CaseKey, Finish, GenerateOptions, Generator, Message, Prompt, Request, Sampling};
+use crate::engine::{
+    CaseKey, Finish, GenerateOptions, Generator, Message, ProcessorOptions, Prompt, Request, Sampling,
+};
 use crate::error::{Error, Kind, Result};
 
 /// Arguments of `karat generate`.
@@ -58,6 +61,8 @@ pub struct Args {
     /// A string that ends an answer; may be given several times.
     #[arg(long, value_name = "S")]
     stop: Vec<String>,
+    #[command(flatten)]
+    processors: ProcessorArgs,
     /// What `strftime_now` shows to a chat template.
     #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
     now: String,
@@ -81,6 +86,13 @@ pub struct Line {
     max_new_tokens: Option<usize>,
     seed: Option<u64>,
     stop: Option<Stops>,
+    repetition_penalty: Option<f64>,
+    no_repeat_ngram_size: Option<usize>,
+    bad_words_ids: Option<Vec<Vec<u32>>>,
+    min_length: Option<usize>,
+    min_new_tokens: Option<usize>,
+    suppress_tokens: Option<Vec<u32>>,
+    begin_suppress_tokens: Option<Vec<u32>>,
     add_generation_prompt: Option<bool>,
     draft_ids: Option<Vec<u32>>,
 }
@@ -120,11 +132,25 @@ impl Identified for Line {
                 return Err(Error::input("find the `role` of a message"));
             }
         }
-        Ok(())
+        self.processors().check()
     }
 }
 
 impl Line {
+    /// The logits processors that it asks for.
+    fn processors(&self) -> ProcessorOptions {
+        ProcessorOptions {
+            repetition_penalty: self.repetition_penalty,
+            no_repeat_ngram_size: self.no_repeat_ngram_size,
+            bad_words_ids: self.bad_words_ids.clone(),
+            min_length: self.min_length,
+            min_new_tokens: self.min_new_tokens,
+            suppress_tokens: self.suppress_tokens.clone(),
+            begin_suppress_tokens: self.begin_suppress_tokens.clone(),
+            ..ProcessorOptions::default()
+        }
+    }
+
     /// The id and what to continue.
     pub fn into_prompt(self) -> (Value, Prompt) {
         let prompt = match (self.prompt, self.prompt_ids, self.messages) {
@@ -162,12 +188,16 @@ impl Args {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::input(format!("use --top-p {}", self.top_p)).with_hint("it is above 0 and at most 1"));
         }
+        let processors = self.processors.options();
+        processors.check()?;
         Ok(GenerateOptions {
             max_new_tokens: self.max_new_tokens,
             ignore_eos: self.ignore_eos,
             sampling: Sampling { temperature: self.temperature, top_p: self.top_p, top_k: self.top_k },
             seed: self.seed,
             stop: self.stop.clone(),
+            processors,
+            generation_config: self.processors.file(),
         })
     }
 }
@@ -180,6 +210,7 @@ fn request(mut line: Line, options: &GenerateOptions) -> Request {
     if let Some(stop) = &line.stop {
         options.stop = stop.0.clone();
     }
+    options.processors = line.processors().over(&options.processors);
     let draft = line.draft_ids.take().unwrap_or_default();
     let (id, prompt) = line.into_prompt();
     let case = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
@@ -210,6 +241,7 @@ pub fn run(args: Args) -> Result<Exit> {
         .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
     let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
     answers.settle(&model, generator.fingerprint())?;
+    generator.warnings(&options)?.iter().for_each(|note| say!("warning: {note}"));
     let loaded = loading.elapsed();
     let tally = Tally::default();
     let done = |totals: &Totals| Done {

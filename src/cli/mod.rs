@@ -32,6 +32,7 @@ mod logprob;
 mod long_args;
 mod model;
 mod models;
+mod processor_args;
 mod progress;
 mod progress_args;
 mod rate;

@@ -141,6 +141,7 @@ impl State {
                 self.screen.suspend(|| say!("unfinished: run {run_id} keeps {kept}; `{again}` goes on with it"));
             }
             Event::Noted { text } => self.screen.note(&text),
+            Event::Warned { text } => self.screen.suspend(|| say!("warning: {text}")),
         }
     }
 

@@ -3,6 +3,9 @@
 //! A backend owns weights and KV pages. The scheduler decides which tokens go into a step and which pages belong to which
 //! sequence; it never sees a tensor. A backend must give a row the same bits whatever other rows share its step.
 
+use std::sync::Arc;
+
+use super::processors::{Processors, Progress};
 use super::request::Sampling;
 use crate::error::Result;
 
@@ -62,6 +65,32 @@ pub struct Read {
     pub want: Want,
 }
 
+/// Logits processors between the row of a read, which chooses the next token, and that choice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Processing {
+    /// Index into the step's reads.
+    pub read: usize,
+    /// What they do.
+    pub processors: Arc<Processors>,
+    /// The sequence's tokens, and guesses behind them.
+    pub tokens: Arc<[u32]>,
+    /// How many of those stand before the token that is chosen.
+    pub len: usize,
+    /// How many of those are the prompt.
+    pub prompt: usize,
+    /// Most tokens of the answer.
+    pub max_new_tokens: usize,
+}
+
+impl Processing {
+    /// Changes the row of logits.
+    pub fn apply(&self, row: &mut [f32]) {
+        let Self { processors, tokens, len, prompt, max_new_tokens, .. } = self;
+        let tokens = &tokens[..*len];
+        processors.apply(row, Progress { tokens, prompt: *prompt, max_new_tokens: *max_new_tokens });
+    }
+}
+
 /// A token that a step takes from the step before it, which may not be read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
@@ -84,6 +113,13 @@ pub struct Step {
     pub segments: Vec<Segment>,
     /// What to read, in ascending row order.
     pub reads: Vec<Read>,
+    /// What goes before the choice, in ascending order of the reads; nothing for reads that have none.
+    pub processing: Vec<Processing>,
+}
+
+/// The processing of a read, where it has any.
+pub fn processing_of(processing: &[Processing], read: usize) -> Option<&Processing> {
+    processing.binary_search_by_key(&read, |one| one.read).ok().map(|at| &processing[at])
 }
 
 /// What was read.
@@ -102,6 +138,8 @@ pub enum Seen {
     Logits(Vec<f32>),
     /// The row holds NaN or positive infinity: the sequence failed.
     NotFinite,
+    /// Logits processors leave no token to choose: the sequence failed.
+    NothingLeft,
 }
 
 /// A generator's arithmetic.
@@ -119,7 +157,7 @@ pub trait Backend: Send {
     /// Computes one step; the answers come in the order of `step.reads`.
     ///
     /// # Errors
-    /// Only what ends the whole run; a sequence that fails by itself is [`Seen::NotFinite`].
+    /// Only what ends the whole run; a sequence that fails by itself is [`Seen::NotFinite`] or [`Seen::NothingLeft`].
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>>;
 
     /// The same as a backend that computes while its caller does something else, if it is one.

@@ -17,11 +17,11 @@ use super::backend::Backend;
 use super::candle::{self, DecoderSpec, Fingerprint, arch};
 use super::draft::Draft;
 use super::fleet;
+use super::generation_config::{EndTokens, GenerationConfig};
 use super::guard::{caught, guarded};
-use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
-use super::request::{Finish, LogProb, Request, Response, Scored};
+use super::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
 use super::response_cache::{Key, ResponseCache};
 use super::sampler;
 use super::scheduler::Limits;
@@ -40,7 +40,7 @@ pub struct Generator {
     folder: PathBuf,
     renderer: Arc<Renderer>,
     weights: Weights,
-    eos: Vec<u32>,
+    defaults: Defaults,
     options: EngineOptions,
     fingerprint: Fingerprint,
     cache: Option<ResponseCache>,
@@ -53,6 +53,14 @@ enum Weights {
     Waiting(Box<DecoderSpec>),
     /// One backend for each card.
     Loaded(Vec<Box<dyn Backend>>),
+}
+
+/// What the folder says of generating.
+#[derive(Clone)]
+struct Defaults {
+    file: GenerationConfig,
+    end: EndTokens,
+    vocab: usize,
 }
 
 /// How long an answer took.
@@ -118,13 +126,17 @@ impl Generator {
                 .at(folder)
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
-        let eos = end_tokens(folder, &config, &renderer)?;
+        let file = GenerationConfig::read(folder)?;
+        let end = file.end_tokens(&config, renderer.tokenizer(), spec.vocab)?;
+        let defaults = Defaults { file, end, vocab: spec.vocab };
+        // What cannot be applied is known now, not with the first answer.
+        defaults.file.check(&defaults.end.ids, defaults.vocab)?;
         let mut weights = Weights::Waiting(spec);
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
         let (folder, thought_starts) = (folder.into(), thought::known_starts());
-        Ok(Self { folder, renderer, weights, eos, options: *options, fingerprint, cache, thought_starts })
+        Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_starts })
     }
 
     /// Sets the markers that open a thought where a prompt ends with one; those that models are known to write where they
@@ -148,6 +160,18 @@ impl Generator {
         &self.fingerprint
     }
 
+    /// What a user should know of answers with these options: what the folder asks for and does not get, and whether answers
+    /// end. A sentence each.
+    ///
+    /// # Errors
+    /// Options that no answer of this model can have.
+    pub fn warnings(&self, options: &GenerateOptions) -> Result<Vec<String>> {
+        let Defaults { file, end, vocab } = &self.defaults;
+        file.processors(options, &end.ids, *vocab)?;
+        let ends = end.notes.iter().filter(|_| !options.ignore_eos).cloned();
+        Ok(file.notes(options).into_iter().chain(ends).collect())
+    }
+
     /// Answers a stream of requests; `sink` gets the responses as they end, each with the place of its request in the stream
     /// (from 0), `progress` is called after each step, behind its responses, and may end the run with an error. A response is
     /// less than a window ahead of the first one that is missing. A request that cannot be answered becomes a response that
@@ -162,8 +186,9 @@ impl Generator {
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let cache = self.cache.take();
-        let (renderer, eos, starts) = (self.renderer.clone(), self.eos.clone(), self.thought_starts.clone());
-        let prepare = |request: Request| prepare(&renderer, &eos, &starts, cache.as_ref(), request);
+        let (renderer, defaults) = (self.renderer.clone(), self.defaults.clone());
+        let starts = self.thought_starts.clone();
+        let prepare = |request: Request| prepare(&renderer, &defaults, &starts, cache.as_ref(), request);
         let answer = |ticket: Ticket, outcome| sink(ticket.number, respond(ticket, outcome, cache.as_ref()));
         let totals = self.run(requests, prepare, answer, progress);
         self.cache = cache;
@@ -406,19 +431,20 @@ where
 
 fn prepare(
     renderer: &Arc<Renderer>,
-    eos: &[u32],
+    defaults: &Defaults,
     thought_starts: &[String],
     cache: Option<&ResponseCache>,
     request: Request,
 ) -> Prepared {
-    let ids = match renderer.ids(&request.prompt) {
-        Ok(ids) => ids,
+    let (options, Defaults { file, end, vocab }) = (&request.options, defaults);
+    let processors = file.processors(options, &end.ids, *vocab);
+    let (ids, processors) = match renderer.ids(&request.prompt).and_then(|ids| Ok((ids, processors?))) {
+        Ok(known) => known,
         Err(error) => return Prepared { work: Some(Err(error.chain())), ticket: Ticket::default() },
     };
-    let options = &request.options;
-    let eos = if options.ignore_eos { &[] } else { eos };
+    let eos: &[u32] = if options.ignore_eos { &[] } else { &end.ids };
     let stream = sampler::stream_key(options.seed, &request.key);
-    let key = cache.and_then(|cache| cache.key(&ids, eos, options, stream).ok());
+    let key = cache.and_then(|cache| cache.key(&ids, (eos, processors.as_ref()), options, stream).ok());
     let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
     let thought_opened = thought::is_opened(renderer.tokenizer(), &ids, thought_starts);
     let ticket =
@@ -429,6 +455,7 @@ fn prepare(
     let goal = Goal::Generate {
         max_new_tokens: options.max_new_tokens,
         sampling: options.sampling,
+        processors: processors.map(Arc::new),
         key: stream,
         draft: Draft::new(request.draft),
         watcher: Box::new(Answer::new(renderer.clone(), eos.to_vec(), &options.stop)),
@@ -472,15 +499,4 @@ pub fn hash_ids(ids: &[u32]) -> String {
     let mut hash = Sha256::new();
     ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
     super::identity::hex(&hash.finalize())
-}
-
-/// The tokens that end a turn: `generation_config.json`, else `config.json`, else the tokenizer's eos token.
-fn end_tokens(folder: &Path, config: &arch::Config, renderer: &Renderer) -> Result<Vec<u32>> {
-    let listed = read_json(&folder.join("generation_config.json"))?.and_then(|v| v.get("eos_token_id").cloned());
-    let ids = |value: &serde_json::Value| -> Vec<u32> {
-        let one = |v: &serde_json::Value| v.as_u64().map(|id| id as u32);
-        value.as_array().map_or_else(|| one(value).into_iter().collect(), |list| list.iter().filter_map(one).collect())
-    };
-    let found = listed.filter(|v| !v.is_null()).or_else(|| config.get("eos_token_id").cloned()).map(|v| ids(&v));
-    Ok(found.unwrap_or_else(|| renderer.tokenizer().eos_id().into_iter().collect()))
 }

@@ -7,6 +7,7 @@ pub mod chat;
 pub mod draft;
 mod encode;
 mod fleet;
+pub mod generation_config;
 mod generator;
 pub mod guard;
 pub mod hash_memo;
@@ -19,6 +20,7 @@ pub mod options;
 mod pages;
 pub mod plan;
 mod reading;
+pub mod processors;
 pub mod registry;
 pub mod render;
 mod request;
@@ -37,9 +39,11 @@ pub mod tokenizer;
 pub mod workload;
 
 pub use encode::{Classifier, Embedder, EncodeTotals};
+pub use generation_config::FileUse;
 pub use generator::{Generator, hash_ids};
 pub use model_ref::ModelRef;
 pub use reading::{Length, Long, Part, Reading, Span, Unread, Windows};
+pub use processors::ProcessorOptions;
 pub use request::{
     CaseKey, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response, Sampling,
     Scored, TextInput,

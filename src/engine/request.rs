@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::reading::Long;
+use super::generation_config::FileUse;
+use super::processors::ProcessorOptions;
 
 /// One chat message with everything its template may look at (`role`, `content`, `name`, `tool_calls`, …).
 pub type Message = serde_json::Map<String, serde_json::Value>;
@@ -53,11 +55,25 @@ pub struct GenerateOptions {
     pub seed: u64,
     /// Strings that end the answer; the answer does not contain them.
     pub stop: Vec<String>,
+    /// Logits processors, over those of the model's folder.
+    #[serde(default, skip_serializing_if = "ProcessorOptions::is_empty")]
+    pub processors: ProcessorOptions,
+    /// Whether those of the folder count.
+    #[serde(default, skip_serializing_if = "FileUse::is_default")]
+    pub generation_config: FileUse,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_new_tokens: 256, ignore_eos: false, sampling: Sampling::default(), seed: 0, stop: Vec::new() }
+        Self {
+            max_new_tokens: 256,
+            ignore_eos: false,
+            sampling: Sampling::default(),
+            seed: 0,
+            stop: Vec::new(),
+            processors: ProcessorOptions::default(),
+            generation_config: FileUse::default(),
+        }
     }
 }
 

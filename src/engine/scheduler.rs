@@ -349,6 +349,7 @@ impl<'a> Scheduler<'a> {
             }
             sequence.cached = end;
             if end == grown {
+                sequence.processing(&guess, read, &mut step.processing);
                 sequence.open = sequence.left_open(grown, !guess.is_empty(), read);
             }
             // Whoever waits for these pages comes in a later step.

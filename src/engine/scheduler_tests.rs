@@ -9,10 +9,12 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::answer::Closed;
-use super::backend::{Ahead, Backend, Carried, Seen, Shape, Step, Want};
+use super::backend::{Ahead, Backend, Carried, Seen, Shape, Step, Want, processing_of};
 use super::draft::Draft;
 use super::fleet;
+use super::processors::{ProcessorOptions, Processors, Progress};
 use super::request::{Finish, Sampling};
+use super::sampler::argmax;
 use super::scheduler::{Limits, Scheduler, run_all};
 use super::workload::{Exchange, Goal, List, Outcome, Totals, Watcher, Work};
 use crate::error::{Error, Result};
@@ -25,6 +27,39 @@ fn next(tokens: &[u32]) -> u32 {
     let mut hash = Sha256::new();
     tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
     u32::from(hash.finalize()[0]) % VOCAB as u32
+}
+
+/// Logits after these tokens, of which [`next`] is the highest.
+fn logits(tokens: &[u32]) -> Vec<f32> {
+    let mut hash = Sha256::new();
+    tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
+    let mut row: Vec<f32> = hash.finalize()[1..=VOCAB].iter().map(|byte| f32::from(*byte) / 8.0 - 16.0).collect();
+    row[next(tokens) as usize] = 20.0;
+    row
+}
+
+/// What a processed sequence asks for: everything that looks at its tokens, its length or its end.
+fn processors(goal: usize) -> Option<Arc<Processors>> {
+    let options = match goal {
+        6 => ProcessorOptions {
+            repetition_penalty: Some(1.8),
+            no_repeat_ngram_size: Some(2),
+            ..ProcessorOptions::default()
+        },
+        7 => ProcessorOptions {
+            min_new_tokens: Some(7),
+            bad_words_ids: Some(vec![vec![1, 2], vec![3, 3, 4]]),
+            ..ProcessorOptions::default()
+        },
+        8 => ProcessorOptions {
+            forced_eos_token_id: Some(vec![3]),
+            suppress_tokens: Some(vec![4]),
+            begin_suppress_tokens: Some(vec![0, 1]),
+            ..ProcessorOptions::default()
+        },
+        _ => return None,
+    };
+    Processors::new(options, &[0], false, VOCAB).unwrap().map(Arc::new)
 }
 
 /// Pages that hold tokens, and what was asked.
@@ -64,16 +99,22 @@ impl Backend for Paper {
         }
         self.rows += rows.len();
         self.steps += 1;
-        let see = |read: &super::backend::Read| {
+        let see = |(at, read): (usize, &super::backend::Read)| {
             let (segment, len) = rows[read.row];
-            let seen = next(&self.read(&segment.pages, len));
+            let tokens = self.read(&segment.pages, len);
+            let seen = next(&tokens);
+            if let Some(processing) = processing_of(&step.processing, at) {
+                let mut row = logits(&tokens);
+                processing.apply(&mut row);
+                return argmax(&row).map_or(Seen::NothingLeft, Seen::Next);
+            }
             match read.want {
                 Want::Next { .. } => Seen::Next(seen),
                 Want::Score { target } => Seen::Score { logprob: -f64::from(seen), greedy: seen == target },
                 Want::Logits => Seen::Logits(vec![seen as f32]),
             }
         };
-        Ok(step.reads.iter().map(see).collect())
+        Ok(step.reads.iter().enumerate().map(see).collect())
     }
 }
 
@@ -176,14 +217,25 @@ impl Asked {
 
     /// What the sequence alone would generate.
     fn answer(&self) -> Vec<u32> {
-        let mut tokens = self.tokens.clone();
+        self.whole_answer().0
+    }
+
+    /// The same, and whether something was left to choose to the end.
+    fn whole_answer(&self) -> (Vec<u32>, bool) {
+        let (mut tokens, processors) = (self.tokens.clone(), processors(self.goal));
+        let (prompt, max_new_tokens) = (tokens.len(), self.number);
         while tokens.len() - self.tokens.len() < self.number {
-            tokens.push(next(&tokens));
+            let mut row = logits(&tokens);
+            if let Some(processors) = &processors {
+                processors.apply(&mut row, Progress { tokens: &tokens, prompt, max_new_tokens });
+            }
+            let Some(chosen) = argmax(&row) else { return (tokens.split_off(prompt), false) };
+            tokens.push(chosen);
             if tokens.last() == Some(&0) {
                 break;
             }
         }
-        tokens.split_off(self.tokens.len())
+        (tokens.split_off(prompt), true)
     }
 
     /// The first token that is scored; the first of all and one behind the last have nothing that could be.
@@ -198,6 +250,7 @@ impl Asked {
             _ => Goal::Generate {
                 max_new_tokens: self.number,
                 sampling: Sampling::default(),
+                processors: processors(self.goal),
                 key: 0,
                 draft: self.draft(),
                 watcher: Box::new(Zero),
@@ -221,7 +274,10 @@ impl Asked {
                 format!("{} {} {greedy}", -(seen.iter().sum::<u32>() as f64) + 0.0, seen.len())
             }
             1 => format!("{:?}", [next(tokens) as f32]),
-            _ => format!("{:?}", self.answer()),
+            _ => match self.whole_answer() {
+                (answer, true) => format!("{answer:?}"),
+                (_, false) => "choose a token: the logits processors leave none".into(),
+            },
         }
     }
 }
@@ -245,7 +301,7 @@ fn workload() -> impl Strategy<Value = Vec<Asked>> {
         (0usize..30, 0..VOCAB as u32).prop_map(|(at, token)| Guess::Nearly(at, token)),
         ids(20).prop_map(Guess::Any),
     ];
-    let one = (any::<prop::sample::Index>(), 0usize..60, ids(20), 0usize..6, 0usize..30, guess);
+    let one = (any::<prop::sample::Index>(), 0usize..60, ids(20), 0usize..9, 0usize..30, guess);
     (stems, prop::collection::vec(one, 1..40)).prop_map(|(stems, all)| {
         let asked = |(stem, cut, rest, goal, number, guess): (prop::sample::Index, usize, Vec<u32>, _, _, _)| {
             let stem = stem.get(&stems);
@@ -300,6 +356,24 @@ fn a_backend_that_runs_ahead_never_waits() {
     run_all(&mut early, limits, work()).unwrap();
     run_all(&mut paper, limits, work()).unwrap();
     assert_eq!((early.paper.rows, short.len() > 9), (paper.rows, true));
+}
+
+/// Processors look at every token before the next: a backend that runs ahead is read first, and a right guess still saves steps.
+#[test]
+fn processed_answers_wait_for_every_token() {
+    let asked = |first: u32| Asked { tokens: vec![first % 5, 3, 1], goal: 6, number: 12, guess: Guess::Nothing };
+    let all: Vec<Asked> = (0..5).map(asked).collect();
+    let limits = Limits { batch_tokens: 64, prefill_chunk: 64, max_seqs: 9, window: 99, sharing: false, drafts: false };
+    let (mut early, mut paper) = (Early::new(2000), Paper::new(2000));
+    let outcomes = run_all(&mut early, limits, all.iter().map(Asked::work).collect()).unwrap();
+    run_all(&mut paper, limits, all.iter().map(Asked::work).collect()).unwrap();
+    assert!(all.iter().zip(&outcomes).all(|(asked, outcome)| asked.right() == written(outcome)));
+    assert_eq!((early.overlapped, early.paper.rows), (0, paper.rows));
+    let (longest, drafts) = (all.iter().max_by_key(|asked| asked.answer().len()).unwrap(), true);
+    let mut paper = Paper::new(2000);
+    let guessed = Asked { guess: Guess::Right, ..longest.clone() };
+    let outcome = run_all(&mut paper, Limits { drafts, ..limits }, vec![guessed.work()]).unwrap().remove(0);
+    assert_eq!((written(&outcome), paper.steps), (longest.right(), 1));
 }
 
 /// Whoever stops in the middle leaves nothing behind that the next run would take for its own.

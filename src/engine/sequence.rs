@@ -1,6 +1,8 @@
 //! A sequence on its way: how far it is, what a step may do with it, and what it learns of one.
 
-use super::backend::{Read, Seen, Want};
+use std::sync::Arc;
+
+use super::backend::{Processing, Read, Seen, Want};
 use super::pages::Lease;
 use super::plan::Runnable;
 use super::workload::{Goal, Outcome, Work};
@@ -82,9 +84,11 @@ impl Sequence {
         }
     }
 
-    /// What a step leaves open that computes all its tokens, with guesses or without, and reads this.
+    /// What a step leaves open that computes all its tokens, with guesses or without, and reads this. Logits processors look at
+    /// every token before the next one: nothing runs ahead of them.
     pub fn left_open(&self, grown: usize, guessed: bool, read: usize) -> Open {
         match self.goal {
+            Goal::Generate { processors: Some(_), .. } => Open::End,
             Goal::Generate { max_new_tokens, .. } if !guessed && grown - self.prompt + 1 < max_new_tokens => {
                 Open::Token(read)
             }
@@ -122,10 +126,28 @@ impl Sequence {
         }
     }
 
+    /// What goes before the choices of a segment that ends with all of its tokens and these guesses, whose reads begin at `read`.
+    pub fn processing(&self, guess: &[u32], read: usize, processing: &mut Vec<Processing>) {
+        let Goal::Generate { processors: Some(processors), max_new_tokens, .. } = &self.goal else { return };
+        // As if each guess were right: what is read behind a wrong one is thrown away.
+        let tokens: Arc<[u32]> = [&self.tokens, guess].concat().into();
+        processing.extend((0..=guess.len()).map(|at| Processing {
+            read: read + at,
+            processors: processors.clone(),
+            tokens: tokens.clone(),
+            len: self.tokens.len() + at,
+            prompt: self.prompt,
+            max_new_tokens: *max_new_tokens,
+        }));
+    }
+
     /// Takes up what was read; `Some` if it is at its end.
     pub fn look(&mut self, seen: Seen) -> Option<End> {
         match seen {
             Seen::NotFinite => Some(End::With(Outcome::Failed("compute logits that are finite numbers".into()))),
+            Seen::NothingLeft => {
+                Some(End::With(Outcome::Failed("choose a token: the logits processors leave none".into())))
+            }
             Seen::Logits(logits) => Some(End::With(Outcome::Logits(logits))),
             Seen::Score { logprob, greedy } => {
                 self.logprob += logprob;

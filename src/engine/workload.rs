@@ -1,9 +1,11 @@
 //! What there is to do, what came of it, and who asks: what the scheduler takes and gives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::answer::Closed;
 use super::draft::Draft;
+use super::processors::Processors;
 use super::request::Sampling;
 use crate::error::{Error, Result};
 
@@ -27,6 +29,8 @@ pub enum Goal {
         max_new_tokens: usize,
         /// How to choose.
         sampling: Sampling,
+        /// What goes before the choice; `None` where nothing does.
+        processors: Option<Arc<Processors>>,
         /// Stream of random numbers.
         key: u64,
         /// What the answer may be.

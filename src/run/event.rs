@@ -107,6 +107,11 @@ pub enum Event {
         /// The line.
         text: String,
     },
+    /// Something that answers depend on and that a reader may not expect; one line, shown however quiet it is.
+    Warned {
+        /// The line.
+        text: String,
+    },
 }
 
 /// Who watches a run, and who may stop it. Both are called often and from several threads.

@@ -84,5 +84,9 @@ pub(super) fn load(
         generator.set_thought_starts(checked.suite.plan.reasoning.starts());
         Ok(generator)
     };
-    Ok((encoders, Some(open().map_err(|e| e.context("load the generator"))?)))
+    let generator = open().map_err(|e| e.context("load the generator"))?;
+    for text in generator.warnings(&checked.suite.plan.generation.options())? {
+        watch.tell(Event::Warned { text });
+    }
+    Ok((encoders, Some(generator)))
 }

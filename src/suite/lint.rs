@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::lint_generation;
 use super::lint_tags::Tags;
 use super::load::{Purpose, Suite};
 use super::overrides::Overrides;
@@ -35,6 +36,7 @@ pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
     }
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
+    findings.extend(lint_generation::findings(&suite));
     let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
     for (index, dataset) in suite.plan.datasets.iter().enumerate() {
         // A source that cannot be made or opened is among the problems already.
@@ -75,7 +77,7 @@ fn unguarded_danger(suite: &Suite, findings: &mut Vec<Finding>) {
 }
 
 /// The finding at the place where a value of the plan was written.
-fn placed(suite: &Suite, place: &str, finding: Finding) -> Finding {
+pub(super) fn placed(suite: &Suite, place: &str, finding: Finding) -> Finding {
     let error = suite.problem(place, finding.clone().into_error());
     Finding { place: error.location().cloned(), ..finding }
 }

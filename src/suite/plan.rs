@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::dataset::Kind;
-use crate::engine::{GenerateOptions, Sampling};
+use crate::engine::{FileUse, GenerateOptions, ProcessorOptions, Sampling};
 use crate::prompt::{PromptSpec, portable};
 use crate::rule::{BaselineNames, ErrorPolicy, Gate, Prices, Statistics};
 use crate::score::{Reasoning, ScorerSpec};
@@ -158,6 +158,30 @@ pub struct Generation {
     pub stop: Vec<String>,
     /// Do not stop at the model's end-of-sequence tokens.
     pub ignore_eos: bool,
+    /// Logits processors, each over what the model's folder says of the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f64>,
+    /// No run of so many tokens comes twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_repeat_ngram_size: Option<usize>,
+    /// Runs of tokens that are never completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_words_ids: Option<Vec<Vec<u32>>>,
+    /// No end token before prompt and answer have so many tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<usize>,
+    /// No end token before the answer has so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_new_tokens: Option<usize>,
+    /// Tokens that are never chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppress_tokens: Option<Vec<u32>>,
+    /// Tokens that no answer begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begin_suppress_tokens: Option<Vec<u32>>,
+    /// Whether the logits processors of the model's folder count.
+    #[serde(skip_serializing_if = "FileUse::is_default")]
+    pub generation_config: FileUse,
     /// How many times each case is answered.
     #[serde(skip_serializing_if = "is_one")]
     pub repeat: u32,
@@ -170,9 +194,27 @@ fn is_one(repeat: &u32) -> bool {
 
 impl Default for Generation {
     fn default() -> Self {
-        let GenerateOptions { max_new_tokens, ignore_eos, sampling, seed, stop } = GenerateOptions::default();
+        let GenerateOptions { max_new_tokens, ignore_eos, sampling, seed, stop, processors, generation_config } =
+            GenerateOptions::default();
         let Sampling { temperature, top_p, top_k } = sampling;
-        Self { max_new_tokens, temperature, top_p, top_k, seed, stop, ignore_eos, repeat: 1 }
+        Self {
+            max_new_tokens,
+            temperature,
+            top_p,
+            top_k,
+            seed,
+            stop,
+            ignore_eos,
+            repetition_penalty: processors.repetition_penalty,
+            no_repeat_ngram_size: processors.no_repeat_ngram_size,
+            bad_words_ids: processors.bad_words_ids,
+            min_length: processors.min_length,
+            min_new_tokens: processors.min_new_tokens,
+            suppress_tokens: processors.suppress_tokens,
+            begin_suppress_tokens: processors.begin_suppress_tokens,
+            generation_config,
+            repeat: 1,
+        }
     }
 }
 
@@ -185,6 +227,22 @@ impl Generation {
             sampling: Sampling { temperature: self.temperature, top_p: self.top_p, top_k: self.top_k },
             seed: self.seed,
             stop: self.stop.clone(),
+            processors: self.processors(),
+            generation_config: self.generation_config,
+        }
+    }
+
+    /// The logits processors that the suite asks for.
+    pub fn processors(&self) -> ProcessorOptions {
+        ProcessorOptions {
+            repetition_penalty: self.repetition_penalty,
+            no_repeat_ngram_size: self.no_repeat_ngram_size,
+            bad_words_ids: self.bad_words_ids.clone(),
+            min_length: self.min_length,
+            min_new_tokens: self.min_new_tokens,
+            suppress_tokens: self.suppress_tokens.clone(),
+            begin_suppress_tokens: self.begin_suppress_tokens.clone(),
+            ..ProcessorOptions::default()
         }
     }
 }

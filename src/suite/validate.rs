@@ -236,6 +236,9 @@ impl Problems<'_> {
             let fragment = format!("use temperature {}: it must be between 0 and 100", generation.temperature);
             self.say("generation.temperature", fragment);
         }
+        if let Err(error) = generation.processors().check() {
+            self.add("generation.repetition_penalty", error);
+        }
         if generation.repeat > MOST_REPEATS {
             let fragment = format!("answer each case {} times: at most {MOST_REPEATS}", generation.repeat);
             self.say("generation.repeat", fragment);

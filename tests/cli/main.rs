@@ -24,6 +24,7 @@ mod devices;
 mod encoders;
 mod engine;
 mod exit_codes;
+mod generation;
 mod gguf;
 mod gguf_alone;
 mod invariance;

@@ -125,6 +125,7 @@ fn what_changed_is_refused_by_name() {
         assert_eq!((journals(&project).len(), project.runs("main-job").len()), (1, 0), "{run}");
     };
     refused(&["--seed", "8"], "`generation.seed` was `7` and is `8`");
+    refused(&["--set", "generation.min_new_tokens=3"], "`generation.min_new_tokens` was not set and is `3`");
     refused(&["--no-outputs"], "--no-outputs");
     refused(&["--dtype", "bf16"], "fingerprint");
     let kept = project.read("golden.jsonl");
@@ -212,6 +213,10 @@ fn engine_commands_refuse_what_changed_and_say_when_there_is_nothing() {
     killed(&project, &args, || hidden(&project, "", ".journal"));
     assert!(!project.path("out.jsonl").exists());
     call(&["--resume"]).code(2).complains(&["`generation.ignore_eos` was `true` and is `false`"]);
+    let penalty = ["--ignore-eos", "--repetition-penalty", "1.1", "--resume"];
+    call(&penalty)
+        .code(2)
+        .complains(&["`generation.processors.repetition_penalty` was not set", "`generation.processors` was not set"]);
     call(&["--ignore-eos", "--dtype", "bf16", "--resume"]).code(2).complains(&["fingerprint"]);
     project.write_lines("in.jsonl", &lines[1..]);
     call(&["--ignore-eos", "--resume"]).code(2).complains(&["the input changed"]);

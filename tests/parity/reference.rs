@@ -65,7 +65,7 @@ impl Watcher for Endless {
 
 pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Work {
     let (sampling, draft) = (Sampling::default(), Draft::default());
-    let goal = Goal::Generate { max_new_tokens, sampling, key: 0, draft, watcher: Box::new(Endless) };
+    let goal = Goal::Generate { max_new_tokens, sampling, processors: None, key: 0, draft, watcher: Box::new(Endless) };
     Work { tokens, goal }
 }
 

@@ -19,7 +19,7 @@ use super::ops;
 use super::rotary::RopeRows;
 use super::spec::DecoderSpec;
 use super::weights::Checkpoint;
-use crate::engine::backend::{Backend, Read, Seen, Shape, Step, Want};
+use crate::engine::backend::{Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
 use crate::engine::options::DtypeChoice;
 use crate::engine::sampler;
 use crate::error::Result;
@@ -120,29 +120,40 @@ impl Decoder {
         let x = self.hidden(step)?;
         let mut seen = Vec::with_capacity(step.reads.len());
         let (scale, soft_cap) = (self.spec.logit_scale, self.spec.logit_soft_cap);
-        for reads in step.reads.chunks(LOGIT_ROWS) {
+        for (chunk, reads) in step.reads.chunks(LOGIT_ROWS).enumerate() {
             let rows: Vec<usize> = reads.iter().map(|r| r.row).collect();
             let last = self.norm.forward(&ops::gather(&x, &rows)?)?;
             self.head.forward_into(&last, &mut self.logits)?;
             let rows = self.logits.par_chunks_exact_mut(self.spec.vocab);
-            let answer = |(row, read): (&mut [f32], &Read)| {
+            let first = chunk * LOGIT_ROWS;
+            let answer = |(at, (row, read)): (usize, (&mut [f32], &Read))| {
                 if scale != 1.0 {
                     row.iter_mut().for_each(|x| *x *= scale);
                 }
                 if let Some(cap) = soft_cap {
                     soft_cap_row(row, cap);
                 }
-                answer(row, read)
+                answer(row, read, processing_of(&step.processing, first + at))
             };
-            let mut answers: Vec<Seen> = rows.zip(reads).map(answer).collect();
+            let mut answers: Vec<Seen> = rows.zip(reads).enumerate().map(answer).collect();
             seen.append(&mut answers);
         }
         Ok(seen)
     }
 }
 
-/// What one read sees in its row of logits.
-pub(super) fn answer(row: &[f32], read: &Read) -> Seen {
+/// What one read sees in its row of logits, after what goes before it.
+pub(super) fn answer(row: &mut [f32], read: &Read, processing: Option<&Processing>) -> Seen {
+    if let Some(processing) = processing {
+        // Before a processor hides it.
+        if sampler::argmax(row).is_none() {
+            return Seen::NotFinite;
+        }
+        processing.apply(row);
+        if sampler::argmax(row).is_none() {
+            return Seen::NothingLeft;
+        }
+    }
     let seen = match read.want {
         Want::Next { sampling, key, position } => sampler::choose(row, &sampling, key, position).map(Seen::Next),
         Want::Score { target } => sampler::score(row, target).map(|(logprob, greedy)| Seen::Score { logprob, greedy }),

@@ -26,6 +26,7 @@ use super::candle;
 use super::identity::{ModelFolder, hex};
 use super::log::{Log, LogReader};
 use super::options::EngineOptions;
+use super::processors::{ProcessorOptions, Processors};
 use super::request::{Finish, GenerateOptions, Sampling};
 use crate::error::{Error, Result};
 
@@ -69,6 +70,9 @@ struct Question<'a> {
     max_new_tokens: usize,
     eos: &'a [u32],
     stop: &'a [String],
+    /// What goes before a choice, the folder's own included; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processors: Option<&'a ProcessorOptions>,
     /// Absent where the choice is greedy.
     sampling: Option<(Sampling, u64)>,
 }
@@ -114,14 +118,23 @@ impl ResponseCache {
         self.state().index.is_empty()
     }
 
-    /// The key of an answer. `eos` are the tokens that end it, `stream` is its stream of random numbers.
+    /// The key of an answer. `eos` are the tokens that end it, beside the processors that decide over its tokens; `stream` is its
+    /// stream of random numbers.
     ///
     /// # Errors
     /// Options that JSON cannot hold; there are none.
-    pub(super) fn key(&self, tokens: &[u32], eos: &[u32], options: &GenerateOptions, stream: u64) -> Result<Key> {
-        let GenerateOptions { max_new_tokens, ignore_eos: _, sampling, seed: _, stop } = options;
+    pub(super) fn key(
+        &self,
+        tokens: &[u32],
+        (eos, processors): (&[u32], Option<&Processors>),
+        options: &GenerateOptions,
+        stream: u64,
+    ) -> Result<Key> {
+        // Processors are those of the options over those of the folder.
+        let GenerateOptions { max_new_tokens, sampling, stop, .. } = options;
+        let processors = processors.map(Processors::options);
         let sampling = (sampling.temperature > 0.0).then_some((*sampling, stream));
-        let question = Question { tokens, max_new_tokens: *max_new_tokens, eos, stop, sampling };
+        let question = Question { tokens, max_new_tokens: *max_new_tokens, eos, stop, processors, sampling };
         let mut hash = blake3::Hasher::new_keyed(&self.base);
         hash.update(&json(&question)?);
         Ok(Key(*hash.finalize().as_bytes()))

@@ -13,6 +13,7 @@ use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, C
 use candle_core::cuda_backend::cudarc::driver::{
     CudaEvent, CudaGraph, CudaSlice, CudaStream, CudaView, DriverError, PinnedHostSlice,
 };
+use rayon::prelude::*;
 
 use super::decoder_weights::{Weights, fits, heads, windows};
 use super::driver::{Opened, open};
@@ -27,7 +28,7 @@ use super::pass::{ExpertSpace, Kernels, Pass, PlanViews, Space};
 use super::plan::Planner;
 use super::stage::{Bounds, Layout, PLANS, room};
 use super::weight::{Products, Stored, memory};
-use crate::engine::backend::{Ahead, Backend, Read, Seen, Shape, Step, Want};
+use crate::engine::backend::{Ahead, Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
 use crate::engine::candle::cache::PAGE;
 use crate::engine::candle::cuda::Card;
 use crate::engine::candle::decoder::answer;
@@ -95,8 +96,15 @@ struct Stage {
 struct Flight {
     stage: usize,
     reads: Vec<Read>,
-    /// Rows of logits that are wanted whole, in the order of their reads.
+    processing: Vec<Processing>,
+    /// Rows of logits that the host looks at, in the order of their reads.
     logits: Vec<Vec<f32>>,
+}
+
+/// Whether the host looks at the row of a read: all of it is wanted, or logits processors go before the choice, which the CPU's
+/// sampler makes then.
+fn is_whole(read: &Read, processing: Option<&Processing>) -> bool {
+    processing.is_some() || read.want == Want::Logits
 }
 
 /// Rows between the last layer and the answers.
@@ -296,8 +304,9 @@ impl<T: Stored> Decoder<T> {
         Ok(())
     }
 
-    /// Puts what is read of a step on the stream; the rows of logits that are wanted whole.
-    fn read(&mut self, stage: usize, reads: &[Read]) -> Result<Vec<Vec<f32>>> {
+    /// Puts what is read of a step on the stream; the rows of logits that the host looks at.
+    fn read(&mut self, stage: usize, reads: &[Read], processing: &[Processing]) -> Result<Vec<Vec<f32>>> {
+        let is_whole = |at: usize| is_whole(&reads[at], processing_of(processing, at));
         let stream = &self.opened.stream;
         let failed = |error| failed("read a step")(error);
         let HeadSpace { reads: at_once, index, rows, normed, logits, asked, found } = &mut self.head_space;
@@ -308,7 +317,9 @@ impl<T: Stored> Decoder<T> {
             index[0] = chunk.len() as u32;
             index[1..].iter_mut().zip(chunk).for_each(|(to, read)| *to = read.row as u32);
         }
-        host_asked.iter_mut().zip(reads).for_each(|(to, read)| *to = Asked::of(&read.want));
+        for (at, (to, read)) in host_asked.iter_mut().zip(reads).enumerate() {
+            *to = if is_whole(at) { Asked::default() } else { Asked::of(&read.want) };
+        }
         let used = reads.len().div_ceil(*at_once) * (1 + *at_once);
         stream.memcpy_htod(&host_index[..used], &mut index.slice_mut(..used)).map_err(failed)?;
         stream.memcpy_htod(&host_asked[..reads.len()], &mut asked.slice_mut(..reads.len())).map_err(failed)?;
@@ -330,7 +341,7 @@ impl<T: Stored> Decoder<T> {
             }
             let (asked, mut found) = (asked.slice(first..first + most), found.slice_mut(first..first + most));
             self.kernels.sample.sample(of(vocab), &logits.as_view(), &asked, &mut found)?;
-            for (row, _) in chunk.iter().enumerate().filter(|(_, read)| read.want == Want::Logits) {
+            for row in (0..chunk.len()).filter(|row| is_whole(first + row)) {
                 let row_of = logits.slice(row * vocab..(row + 1) * vocab);
                 whole.push(stream.clone_dtoh(&row_of).map_err(failed)?);
             }
@@ -373,28 +384,33 @@ impl<T: Stored> Ahead for Decoder<T> {
         let mut to = self.staged.slice_mut(..used);
         self.opened.stream.memcpy_htod(&words[..used], &mut to).map_err(failed("stage a step"))?;
         self.compute(step.tokens.len())?;
-        let logits = if step.reads.is_empty() { Vec::new() } else { self.read(stage, &step.reads)? };
+        let logits = if step.reads.is_empty() { Vec::new() } else { self.read(stage, &step.reads, &step.processing)? };
         self.stages[stage].done.record(&self.opened.stream).map_err(failed("end a step"))?;
-        self.flights.push_back(Flight { stage, reads: step.reads.clone(), logits });
+        let (reads, processing) = (step.reads.clone(), step.processing.clone());
+        self.flights.push_back(Flight { stage, reads, processing, logits });
         Ok(())
     }
 
     fn finish(&mut self) -> Result<Vec<Seen>> {
-        let Some(Flight { stage, reads, logits }) = self.flights.pop_front() else {
+        let Some(Flight { stage, reads, processing, mut logits }) = self.flights.pop_front() else {
             return Err(Error::internal("finish a step that was not begun"));
         };
         let Stage { done, found, .. } = &self.stages[stage];
         done.synchronize().map_err(failed("compute a step"))?;
         let found = found.as_slice().map_err(failed("read a step"))?;
-        let mut logits = logits.into_iter();
-        let seen = |(found, read): (&Found, &Read)| match found.seen(&read.want) {
-            Some(seen) => Ok(seen),
-            None => match logits.next() {
-                Some(row) => Ok(answer(&row, read)),
-                None => Err(Error::internal("find a row of logits")),
-            },
+        let processing = |at: usize| processing_of(&processing, at);
+        let whole: Vec<usize> = (0..reads.len()).filter(|at| is_whole(&reads[*at], processing(*at))).collect();
+        if whole.len() != logits.len() {
+            return Err(Error::internal("find a row of logits"));
+        }
+        let looked = |(row, at): (&mut Vec<f32>, &usize)| answer(row, &reads[*at], processing(*at));
+        let whole_seen: Vec<Seen> = device::in_pool(|| logits.par_iter_mut().zip(&whole).map(looked).collect());
+        let mut whole_seen = whole.into_iter().zip(whole_seen).peekable();
+        let seen = |(at, (found, read)): (usize, (&Found, &Read))| {
+            let looked = whole_seen.next_if(|(of, _)| *of == at).map(|(_, seen)| seen);
+            looked.or_else(|| found.seen(&read.want)).ok_or_else(|| Error::internal("find a row of logits"))
         };
-        found.iter().zip(&reads).map(seen).collect()
+        found.iter().zip(&reads).enumerate().map(seen).collect()
     }
 }
 

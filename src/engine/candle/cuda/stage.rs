@@ -187,7 +187,7 @@ mod tests {
             tokens: vec![5, 6, 0, 8],
             carried: vec![Carried { row: 2, read: 9 }],
             segments: vec![segment(31, 2, &[3, 4]), segment(0, 2, &[9])],
-            reads: Vec::new(),
+            ..Step::default()
         };
         let mut words = vec![u32::MAX; layout.words(&bounds, 4)];
         let used = layout.write(&bounds, &step, &mut words).unwrap();

@@ -43,7 +43,7 @@ unsafe impl DeviceRepr for Asked {}
 unsafe impl ValidAsZeroBits for Asked {}
 
 impl Asked {
-    /// As a step wants it. Logits that are wanted whole are copied without a kernel: nothing is read.
+    /// As a step wants it. Rows that the host looks at are copied without a kernel: nothing is read.
     pub fn of(want: &Want) -> Self {
         match *want {
             Want::Next { sampling, key, position } => {

@@ -1,0 +1,35 @@
+//! The linter's look at what the generator's folder says of generating: what answers would not get, and how they end.
+
+use std::path::PathBuf;
+
+use super::lint::placed;
+use super::load::Suite;
+use crate::engine::{ModelRef, generation_config, hub, registry};
+use crate::prompt::Finding;
+
+/// Where the suite says which model.
+const PLACE: &str = "models.generator.model";
+
+/// What a run would warn of. A model that is not on this machine is not looked at.
+pub(super) fn findings(suite: &Suite) -> Vec<Finding> {
+    let generation = &suite.plan.generation;
+    // Values that cannot be are among the problems already.
+    if generation.processors().check().is_err() {
+        return Vec::new();
+    }
+    let Some(folder) = suite.generator().ok().and_then(local) else { return Vec::new() };
+    match generation_config::survey(&folder, &generation.options()) {
+        Ok(notes) => notes.into_iter().map(|note| placed(suite, PLACE, Finding::warning(note))).collect(),
+        Err(error) => vec![Finding::from(&error)],
+    }
+}
+
+/// The folder of a model, unchecked, without the network.
+fn local(model: ModelRef) -> Option<PathBuf> {
+    match model {
+        ModelRef::Folder(path) => Some(path).filter(|path| path.is_dir()),
+        ModelRef::Gguf(path) => path.is_file().then(|| path.parent().map(Into::into))?,
+        ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local(),
+        ModelRef::Hub { repo, revision } => hub::cached(&repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES),
+    }
+}
