@@ -4,6 +4,7 @@ pub mod answer;
 pub mod backend;
 pub mod candle;
 pub mod chat;
+mod chat_notes;
 pub mod draft;
 mod encode;
 mod fleet;
@@ -38,7 +39,7 @@ pub use encode::{Classifier, Embedder, EncodeTotals};
 pub use generator::{Generator, hash_ids};
 pub use model_ref::ModelRef;
 pub use request::{
-    CaseKey, Classification, Embedding, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
-    Sampling, Scored, TextInput,
+    CaseKey, ChatOptions, Classification, Embedding, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt,
+    Request, Response, Sampling, Scored, TextInput, Turn,
 };
 pub use sentence::PromptChoice;

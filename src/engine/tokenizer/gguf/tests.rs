@@ -79,8 +79,8 @@ fn pair(merge: &Value) -> Option<(String, String)> {
 }
 
 fn assembled(metadata: &Map<String, Value>) -> Tokenizer {
-    let (inner, special_tokens, config) = build(metadata).expect("builds");
-    Tokenizer::assemble(inner, special_tokens, &config).expect("assembled")
+    let (inner, special_tokens) = build(metadata).expect("builds");
+    Tokenizer::whole(inner, special_tokens).expect("a tokenizer")
 }
 
 const TEXTS: [&str; 24] = [
