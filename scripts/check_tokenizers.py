@@ -33,7 +33,8 @@ def variations(file, distinct):
     ids = {t["content"]: t["id"] for t in file["added_tokens"]}
     every = {str(t["id"]): {k: v for k, v in t.items() if k != "id"} for t in file["added_tokens"]}
     vocab = file["model"]["vocab"]
-    words = sorted(vocab, key=vocab.get)[300:310] if isinstance(vocab, dict) else [w for w, _ in vocab[20:30]]
+    words = sorted(vocab, key=vocab.get) if isinstance(vocab, dict) else [word for word, _ in vocab]
+    words = words[len(words) // 2:][:10]
     yield "as it is", {}, {}
     for flag in ("add_bos_token", "add_eos_token", "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space",
                  "legacy", "split_by_punct", "trim_offsets", "clean_up_tokenization_spaces", "split_special_tokens"):
@@ -49,7 +50,7 @@ def variations(file, distinct):
     more = {str(top + 1): token("<extra>"), str(top + 2): token("extra_one", special=False, normalized=True, lstrip=True)}
     yield "more added tokens", {"added_tokens_decoder": {**every, **more}}, {}
     yield "no added tokens", {"added_tokens_decoder": {}}, {}
-    yield "a word as added", {"added_tokens_decoder": {**every, str(vocab[words[0]] if isinstance(vocab, dict) else 20): token(words[0])}}, {}
+    yield "a word as added", {"added_tokens_decoder": {**every, str(vocab[words[0]] if isinstance(vocab, dict) else len(vocab) // 2): token(words[0])}}, {}
     yield "extra special", {"extra_special_tokens": ["<extra>", words[1]]}, {}
     yield "additional special", {"additional_special_tokens": ["<extra>", words[2]]}, {}
     yield "extra named", {"extra_special_tokens": {"image_token": "<extra>"}}, {}

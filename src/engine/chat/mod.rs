@@ -46,6 +46,8 @@ pub struct ChatTemplate {
     origin: Origin,
     source: String,
     sha256: String,
+    /// The one for conversations with tools, where the folder has two.
+    tool_use: Option<Box<ChatTemplate>>,
 }
 
 /// Where a template's text came from, for messages.
@@ -60,13 +62,17 @@ impl ChatTemplate {
     /// The chat template of a model folder with the tokens that its tokenizer names; `None` where it has none.
     ///
     /// As in transformers: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or a list of
-    /// named ones of which `default` is taken), else `chat_template` of `chat_template.json`; else what a GGUF file says.
+    /// named ones of which `default` is taken, and `tool_use` where the arguments have `tools`), else `chat_template` of `chat_template.json`; else what a GGUF file says.
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template with a syntax error.
     pub fn from_folder(dir: &Path, special_tokens: &SpecialTokens) -> Result<Option<Self>> {
         let Some((source, origin)) = folder::find(dir)? else { return Ok(None) };
-        Self::compile(&source, special_tokens.clone(), origin).map(Some)
+        let mut template = Self::compile(&source, special_tokens.clone(), origin)?;
+        if let Some((source, origin)) = folder::tool_use(dir)? {
+            template.tool_use = Some(Box::new(Self::compile(&source, special_tokens.clone(), origin)?));
+        }
+        Ok(Some(template))
     }
 
     /// A chat template from its text.
@@ -88,7 +94,7 @@ impl ChatTemplate {
         env.add_template_owned(NAME, syntax::prepare(source).into_owned())
             .map_err(|error| origin.error("read the chat template", &error))?;
         let sha256 = Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { env, special_tokens, origin, source: source.to_owned(), sha256 })
+        Ok(Self { env, special_tokens, origin, source: source.to_owned(), sha256, tool_use: None })
     }
 
     /// SHA-256 (hex) of the template's text.
@@ -98,6 +104,9 @@ impl ChatTemplate {
 
     /// Whether a template can see a variable of this name, one of its own that it sets aside.
     pub fn mentions(&self, variable: &str) -> bool {
+        if self.tool_use.as_ref().is_some_and(|template| template.mentions(variable)) {
+            return true;
+        }
         let found = self.env.get_template(NAME).map(|template| template.undeclared_variables(false));
         found.is_ok_and(|variables| variables.contains(variable))
     }
@@ -110,6 +119,11 @@ impl ChatTemplate {
     /// cannot be continued; a variable that is not for callers to set.
     pub fn render(&self, messages: &[Message], options: &ChatOptions, now: &Clock) -> Result<String> {
         check_names(&options.kwargs)?;
+        if let Some(tool_use) = &self.tool_use
+            && options.kwargs.get("tools").is_some_and(|tools| !tools.is_null())
+        {
+            return tool_use.render(messages, options, now);
+        }
         let mut messages: Vec<Message> =
             messages.iter().map(|message| with_reasoning(without_nulls(message))).collect();
         let field = match &options.turn {

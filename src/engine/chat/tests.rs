@@ -123,6 +123,16 @@ fn a_folder_gives_file_and_line_of_an_error() {
     let text = load().expect("fine").expect("a template").render(&[], &closed(), &now);
     assert_eq!(text.expect("renders"), "<b>d");
 
+    write(
+        "tokenizer_config.json",
+        r#"{"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "{{ tools[0] }}"}]}"#,
+    );
+    let template = load().expect("fine").expect("a template");
+    let with_tools = |tools: Json| template.render(&[], &with(Turn::Closed, serde_json::json!({"tools": tools})), &now);
+    assert_eq!(with_tools(serde_json::json!(["t"])).expect("renders"), "t");
+    assert_eq!(with_tools(Json::Null).expect("renders"), "d");
+    assert!(template.mentions("tools"));
+
     write("tokenizer_config.json", r#"{"chat_template": [{"name": "tool_use", "template": "t"}]}"#);
     let error = load().err().expect("no default");
     assert!(error.fragment().contains("tool_use") && error.hint().is_some());

@@ -53,224 +53,67 @@ const NAMES: [(&str, Class); 21] = [
     ("XLMRobertaTokenizer", Class::XlmRoberta),
 ];
 
-/// `TOKENIZER_MAPPING_NAMES`: the name of a class and the `model_type`s that it is registered for. A model type of a class
+/// `TOKENIZER_MAPPING_NAMES`: the name of a class and the `model_type`s that it is registered for, with blanks between them. A model type of a class
 /// that is left out is left out as well.
-const REGISTERED: [(&str, &[&str]); 11] = [
+const REGISTERED: [(&str, &str); 11] = [
     (
         "BertTokenizer",
-        &[
-            "align",
-            "bark",
-            "bert",
-            "blip",
-            "bros",
-            "chinese_clip",
-            "convbert",
-            "distilbert",
-            "electra",
-            "ernie",
-            "flava",
-            "git",
-            "grounding-dino",
-            "layoutlm",
-            "megatron-bert",
-            "mm-grounding-dino",
-            "nezha",
-            "nomic_bert",
-            "qdqbert",
-            "realm",
-            "retribert",
-            "squeezebert",
-            "tvp",
-            "vilt",
-            "visual_bert",
-        ],
+        "align bark bert blip bros chinese_clip convbert distilbert electra ernie flava git grounding-dino \
+         layoutlm megatron-bert mm-grounding-dino nezha nomic_bert qdqbert realm retribert squeezebert tvp \
+         vilt visual_bert",
     ),
     (
         "GPT2Tokenizer",
-        &[
-            "blip-2",
-            "codegen",
-            "dbrx",
-            "emu3",
-            "gpt2",
-            "gpt_neo",
-            "gptj",
-            "hyperclovax_vision_v2",
-            "instructblip",
-            "instructblipvideo",
-            "jais2",
-            "opt",
-            "phi",
-            "starcoder2",
-        ],
+        "blip-2 codegen dbrx emu3 gpt2 gpt_neo gptj hyperclovax_vision_v2 instructblip instructblipvideo \
+         jais2 opt phi starcoder2",
     ),
     (
         "RobertaTokenizer",
-        &[
-            "bart",
-            "bridgetower",
-            "clap",
-            "data2vec-text",
-            "ibert",
-            "lilt",
-            "longformer",
-            "mega",
-            "mra",
-            "roberta",
-            "roberta-prelayernorm",
-        ],
+        "bart bridgetower clap data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm",
     ),
-    ("GPTNeoXTokenizer", &["falcon_mamba", "gpt_neox", "mamba", "mamba2", "mpt", "olmo", "olmoe", "rwkv", "xlstm"]),
+    ("GPTNeoXTokenizer", "falcon_mamba gpt_neox mamba mamba2 mpt olmo olmoe rwkv xlstm"),
     (
         "GemmaTokenizer",
-        &[
-            "diffusion_gemma",
-            "gemma",
-            "gemma2",
-            "gemma3",
-            "gemma3_text",
-            "gemma3n",
-            "gemma3n_text",
-            "recurrent_gemma",
-            "shieldgemma2",
-            "t5gemma",
-            "zaya",
-        ],
+        "diffusion_gemma gemma gemma2 gemma3 gemma3_text gemma3n gemma3n_text recurrent_gemma shieldgemma2 \
+         t5gemma zaya",
     ),
     (
         "Qwen2Tokenizer",
-        &[
-            "audioflamingo3",
-            "colqwen2",
-            "cosmos3_omni",
-            "dots3_note",
-            "fun_asr_nano",
-            "hunyuan_vl",
-            "internvl",
-            "moss_transcribe_diarize",
-            "ovis2",
-            "qianfan_ocr",
-            "qwen2",
-            "qwen2_5_omni",
-            "qwen2_5_vl",
-            "qwen2_audio",
-            "qwen2_moe",
-            "qwen2_vl",
-            "qwen3",
-            "qwen3_asr",
-            "qwen3_moe",
-            "qwen3_next",
-            "qwen3_omni_moe",
-            "qwen3_vl",
-            "qwen3_vl_moe",
-        ],
+        "audioflamingo3 colqwen2 cosmos3_omni dots3_note fun_asr_nano hunyuan_vl internvl \
+         moss_transcribe_diarize ovis2 qianfan_ocr qwen2 qwen2_5_omni qwen2_5_vl qwen2_audio qwen2_moe \
+         qwen2_vl qwen3 qwen3_asr qwen3_moe qwen3_next qwen3_omni_moe qwen3_vl qwen3_vl_moe",
     ),
-    ("Qwen3_5Tokenizer", &["qwen3_5", "qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen4_exp"]),
-    ("XLMRobertaTokenizer", &["gte", "jina_embeddings_v3", "metaclip_2", "trocr", "xlm-roberta", "xmod"]),
-    ("LlamaTokenizer", &["idefics", "idefics2"]),
-    ("MPNetTokenizer", &["mpnet"]),
-    ("DebertaV2Tokenizer", &["deberta-v2"]),
+    ("Qwen3_5Tokenizer", "qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen4_exp"),
+    ("XLMRobertaTokenizer", "gte jina_embeddings_v3 metaclip_2 trocr xlm-roberta xmod"),
+    ("LlamaTokenizer", "idefics idefics2"),
+    ("MPNetTokenizer", "mpnet"),
+    ("DebertaV2Tokenizer", "deberta-v2"),
 ];
 
 /// Model types for which the generic class is registered, whatever class a folder of them names.
-const GENERIC: [&str; 84] = [
-    "EvollaModel",
-    "arctic",
-    "aria",
-    "beam",
-    "bigbird_pegasus",
-    "camembertv2-base",
-    "canary",
-    "chatlm",
-    "cohere_asr",
-    "ernie4_5",
-    "ernie4_5_moe",
-    "flex_olmo",
-    "fuyu",
-    "glm",
-    "glm4",
-    "glm4_moe",
-    "glm4_moe_lite",
-    "glm4v",
-    "glm4v_moe",
-    "glm_image",
-    "glmasr",
-    "got_ocr2",
-    "gpt_bigcode",
-    "gradium_phonon_tts",
-    "granite",
-    "granitemoe",
-    "granitemoehybrid",
-    "granitemoeshared",
-    "h2ovl_chat",
-    "hyperclovax",
-    "hyperclovax_vlm",
-    "internlm2",
-    "internlm3",
-    "iquestcoder",
-    "jamba",
-    "kimi_k25",
-    "kimi_linear",
-    "kosmos-2",
-    "llava",
-    "llava_next",
-    "mimo_v2_flash",
-    "minicpm3",
-    "minicpm_ocr",
-    "minicpmv",
-    "minicpmv4_6",
-    "minicpmv4_7",
-    "minimax_m2",
-    "ministral",
-    "ministral3",
-    "mistral",
-    "mistral3",
-    "mistral_large4",
-    "mixtral",
-    "modernbert",
-    "modernbert-decoder",
-    "molmo",
-    "molmo2",
-    "nemo_speechlm",
-    "nemotron",
-    "nvfp4",
-    "nystromformer",
-    "olmo2",
-    "olmo3",
-    "olmo_hybrid",
-    "omniasr",
-    "opencua",
-    "openvla",
-    "paddleocr_vl",
-    "pegasus_x",
-    "persimmon",
-    "phi3",
-    "phi3_v",
-    "phimoe",
-    "pix2struct",
-    "pixtral",
-    "pocket_tts",
-    "smolvlm",
-    "stablelm",
-    "step3_vl",
-    "umt5",
-    "vipllava",
-    "voxtral",
-    "voxtral_realtime",
-    "xlm-roberta-xl",
-];
+const GENERIC: &str = "EvollaModel arctic aria beam bigbird_pegasus camembertv2-base canary chatlm cohere_asr ernie4_5 ernie4_5_moe \
+    flex_olmo fuyu glm glm4 glm4_moe glm4_moe_lite glm4v glm4v_moe glm_image glmasr got_ocr2 gpt_bigcode \
+    gradium_phonon_tts granite granitemoe granitemoehybrid granitemoeshared h2ovl_chat hyperclovax hyperclovax_vlm \
+    internlm2 internlm3 iquestcoder jamba kimi_k25 kimi_linear kosmos-2 llava llava_next mimo_v2_flash minicpm3 \
+    minicpm_ocr minicpmv minicpmv4_6 minicpmv4_7 minimax_m2 ministral ministral3 mistral mistral3 mistral_large4 \
+    mixtral modernbert modernbert-decoder molmo molmo2 nemo_speechlm nemotron nvfp4 nystromformer olmo2 olmo3 \
+    olmo_hybrid omniasr opencua openvla paddleocr_vl pegasus_x persimmon phi3 phi3_v phimoe pix2struct pixtral \
+    pocket_tts smolvlm stablelm step3_vl umt5 vipllava voxtral voxtral_realtime xlm-roberta-xl";
 
 /// Model types whose folders are known to name a wrong class: the registered one is taken.
-const OVERRULED: [&str; 6] =
-    ["hyperclovax_vision_v2", "qwen2", "qwen3_5", "qwen3_5_moe", "qwen3_5_moe_text", "qwen4_exp"];
+const OVERRULED: &str = "hyperclovax_vision_v2 qwen2 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen4_exp";
+
+/// Whether a name is among names with blanks between them.
+fn listed(names: &str, name: &str) -> bool {
+    names.split_whitespace().any(|listed| listed == name)
+}
 
 fn named(name: &str) -> Class {
     NAMES.iter().find(|(known, _)| *known == name).map_or(Class::Generic, |(_, class)| *class)
 }
 
 fn registered(model_type: &str) -> Option<&'static str> {
-    REGISTERED.iter().find(|(_, types)| types.contains(&model_type)).map(|(name, _)| *name)
+    REGISTERED.iter().find(|(_, types)| listed(types, model_type)).map(|(name, _)| *name)
 }
 
 impl Class {
@@ -281,8 +124,8 @@ impl Class {
         let told = text(config.get("tokenizer_class")).or_else(|| text(model.get("tokenizer_class")));
         let told = told.map(|name| name.strip_suffix("Fast").map_or(name.clone(), str::to_owned));
         let model_type = model.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        let (generic, own) = (GENERIC.contains(&model_type), registered(model_type));
-        let overruled = OVERRULED.contains(&model_type);
+        let (generic, own) = (listed(GENERIC, model_type), registered(model_type));
+        let overruled = listed(OVERRULED, model_type);
         let Some(told) = told else { return own.map_or(Self::Generic, named) };
         // Llama 3 and its kin name the class of Llama 2.
         if told == "LlamaTokenizer" && !overruled && byte_level() {
@@ -429,8 +272,8 @@ mod tests {
 
     #[test]
     fn no_model_type_is_registered_twice() {
-        let mut types: Vec<&str> =
-            REGISTERED.iter().flat_map(|(_, types)| types.iter().copied()).chain(GENERIC).collect();
+        let all = REGISTERED.iter().map(|(_, types)| *types).chain([GENERIC]);
+        let mut types: Vec<&str> = all.flat_map(str::split_whitespace).collect();
         let count = types.len();
         types.sort_unstable();
         types.dedup();
