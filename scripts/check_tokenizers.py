@@ -214,12 +214,16 @@ def main():
                     jobs.append((karat, folder, name, change, files))
             seen.add(text)
         with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-            results = pool.map(compare, jobs, chunksize=4)
+            results = []
+            for result in pool.imap(compare, jobs, chunksize=4):
+                results.append(result)
+                if result[2] == "differs":
+                    print(f"{result[0]}: {result[1]}: {result[3]}", flush=True)
+                if len(results) % 200 == 0:
+                    print(f"{len(results)} of {len(jobs)}", file=sys.stderr, flush=True)
     totals = {}
-    for folder, name, outcome, note in results:
+    for _, _, outcome, _ in results:
         totals[outcome] = totals.get(outcome, 0) + 1
-        if outcome == "differs":
-            print(f"{folder}: {name}: {note}")
     reasons = {}
     for _, name, outcome, note in results:
         if outcome == "left out":
