@@ -27,7 +27,8 @@ static CURIOUS: LazyLock<ChatTemplate> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let Ok(messages) = serde_json::from_slice::<Vec<Message>>(data) else { return };
     for renderer in RENDERERS.iter() {
-        let prompt = Prompt::Messages { messages: messages.clone(), add_generation_prompt: data.len() % 2 == 0 };
+        let turn = if data.len() % 2 == 0 { Turn::Opened } else { Turn::Closed };
+        let prompt = Prompt::Messages { messages: messages.clone(), chat: ChatOptions { turn, ..ChatOptions::default() } };
         match renderer.render(&prompt) {
             Ok(rendered) => assert_eq!(rendered.ids, renderer.tokenizer().encode(&rendered.text, false).expect("encodes")),
             Err(error) => karat_fuzz::shown(&error),

@@ -26,7 +26,8 @@ fuzz_target!(|data: &[u8]| {
     });
     assert_eq!(stream.finish(), decode(ids.len()));
 
-    let mut matcher = StopMatcher::new(tokenizer, &stops, skip);
+    let decode = |count: usize| tokenizer.decode(&ids[..count], true).expect("decodes");
+    let mut matcher = StopMatcher::new(tokenizer, &stops);
     for (index, id) in ids.iter().enumerate() {
         let Some(stopped) = matcher.push(*id).expect("decodes") else { continue };
         assert!(stops.contains(&stopped.stop) && !stopped.stop.is_empty());
@@ -35,11 +36,11 @@ fuzz_target!(|data: &[u8]| {
         // A run of byte tokens may still turn out broken after the stop was met, which changes its text.
         if choice % 3 != 2 {
             let whole = decode(ids.len());
-            assert!(whole.starts_with(&format!("{}{}", stopped.text, stopped.stop)), "{whole:?} {stopped:?}");
+            assert!(whole.starts_with(&stopped.text), "{whole:?} {stopped:?}");
             assert!(stopped.text.starts_with(&decode(stopped.ids)));
         }
         return;
     }
-    let (text, all) = matcher.finish();
-    assert_eq!((text, all), (decode(ids.len()), ids));
+    let whole = decode(ids.len());
+    assert!(!stops.iter().any(|stop| !stop.is_empty() && whole.contains(stop.as_str())), "a stop was missed");
 });

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answers::{AnswerArgs, Answers, Asking, Opened};
 use super::cache_args::{CacheArgs, CacheFolder};
+use super::chat_args::{ChatArgs, ChatFlags, Continued, warn};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::lines::{Identified, Lines};
 use super::processor_args::ProcessorArgs;
@@ -18,7 +19,7 @@ use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::ModelRef;
-use crate::engine::chat::Clock;
+use crate::engine::chat::{Clock, check_names};
 use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;
 use crate::engine::workload::Totals;
@@ -67,6 +68,8 @@ pub struct Args {
     #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
     now: String,
     #[command(flatten)]
+    chat: ChatArgs,
+    #[command(flatten)]
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
@@ -94,6 +97,8 @@ pub struct Line {
     suppress_tokens: Option<Vec<u32>>,
     begin_suppress_tokens: Option<Vec<u32>>,
     add_generation_prompt: Option<bool>,
+    continue_final_message: Option<Continued>,
+    chat_template_kwargs: Option<Map<String, Value>>,
     draft_ids: Option<Vec<u32>>,
 }
 
@@ -132,6 +137,13 @@ impl Identified for Line {
                 return Err(Error::input("find the `role` of a message"));
             }
         }
+        let about_chat = self.continue_final_message.is_some() || self.chat_template_kwargs.is_some();
+        if self.messages.is_none() && about_chat {
+            let error = Error::input("use `continue_final_message` or `chat_template_kwargs` without `messages`");
+            return Err(error.with_hint("they say how the chat template renders messages"));
+        }
+        ChatFlags::check_line(self.add_generation_prompt, self.continue_final_message.as_ref())?;
+        self.chat_template_kwargs.as_ref().map_or(Ok(()), check_names)?;
         self.processors().check()
     }
 }
@@ -151,14 +163,14 @@ impl Line {
         }
     }
 
-    /// The id and what to continue.
-    pub fn into_prompt(self) -> (Value, Prompt) {
+    /// The id and what to continue, its own keys over the flags.
+    pub fn into_prompt(self, flags: &ChatFlags) -> (Value, Prompt) {
         let prompt = match (self.prompt, self.prompt_ids, self.messages) {
             (Some(text), _, _) => Prompt::Text(text),
             (_, Some(ids), _) => Prompt::Ids(ids),
             (_, _, messages) => Prompt::Messages {
                 messages: messages.unwrap_or_default(),
-                add_generation_prompt: self.add_generation_prompt.unwrap_or(true),
+                chat: flags.of_line(self.add_generation_prompt, self.continue_final_message, self.chat_template_kwargs),
             },
         };
         (self.id, prompt)
@@ -203,7 +215,7 @@ impl Args {
 }
 
 /// The request of a line: its own options over the flags.
-fn request(mut line: Line, options: &GenerateOptions) -> Request {
+fn request(mut line: Line, options: &GenerateOptions, chat: &ChatFlags) -> Request {
     let mut options = options.clone();
     options.max_new_tokens = line.max_new_tokens.unwrap_or(options.max_new_tokens);
     options.seed = line.seed.unwrap_or(options.seed);
@@ -212,7 +224,7 @@ fn request(mut line: Line, options: &GenerateOptions) -> Request {
     }
     options.processors = line.processors().over(&options.processors);
     let draft = line.draft_ids.take().unwrap_or_default();
-    let (id, prompt) = line.into_prompt();
+    let (id, prompt) = line.into_prompt(chat);
     let case = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
     Request { prompt, options, key: CaseKey { dataset: String::new(), case, repeat: 0 }, draft }
 }
@@ -223,10 +235,12 @@ pub fn run(args: Args) -> Result<Exit> {
     let options = args.options()?;
     let engine = args.engine.apply()?;
     let clock = Clock::parse(&args.now)?;
+    let chat = args.chat.options()?;
     let signals = Signals::listen(&args.wall)?;
     let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
-    let shape = json!({"generation": options, "now": args.now});
+    let mut shape = json!({"generation": options, "now": args.now});
+    chat.show_in(&mut shape);
     let answers = match Answers::open::<Line>("generate", &args.lines, asking, shape)? {
         Opened::Ready(answers) => answers,
         Opened::Not(exit) => return Ok(exit),
@@ -252,7 +266,7 @@ pub fn run(args: Args) -> Result<Exit> {
         generated_tokens: totals.generated_tokens,
     };
     let mut bar = Progress::start("generate", form);
-    let requests = answers.unanswered(input).map(|line| Ok(request(line?, &options)));
+    let requests = answers.unanswered(input).map(|line| Ok(request(line?, &options, &chat)));
     let totals = generator.generate(
         requests,
         |number, response| {
@@ -284,6 +298,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let totals = totals.inspect_err(|error| answers.told(error))?;
     let resumed = answers.resumed();
     answers.close()?;
+    warn(generator.renderer());
     if !form.is_quiet() {
         let seconds = bar.elapsed().as_secs_f64();
         say!(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answers::{AnswerArgs, Answers, Asking, Opened};
+use super::chat_args::warn;
 use super::engine_args::{EngineArgs, LineArgs};
 use super::generate::{DEFAULT_NOW, finish};
 use super::lines::{Identified, Lines};
@@ -130,6 +131,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let totals = totals.inspect_err(|error| answers.told(error))?;
     let resumed = answers.resumed();
     answers.close()?;
+    warn(generator.renderer());
     if !form.is_quiet() {
         let seconds = bar.elapsed().as_secs_f64();
         say!(

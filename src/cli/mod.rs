@@ -12,6 +12,7 @@ mod answers;
 mod baseline;
 mod cache;
 mod cache_args;
+mod chat_args;
 mod classify;
 mod compare;
 mod completions;

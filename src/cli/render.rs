@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::chat_args::{ChatArgs, warn};
 use super::engine_args::LineArgs;
 use super::generate::{DEFAULT_NOW, Line, finish};
 use super::lines::{Lines, Output};
@@ -22,6 +23,8 @@ pub struct Args {
     /// What `strftime_now` shows to a chat template.
     #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
     now: String,
+    #[command(flatten)]
+    chat: ChatArgs,
 }
 
 #[derive(Serialize)]
@@ -36,6 +39,7 @@ struct Shown {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let clock = Clock::parse(&args.now)?;
+    let chat = args.chat.options()?;
     let signals = Signals::listen(&WallArgs::default())?;
     let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let mut output = Output::open(&args.lines.output)?;
@@ -43,7 +47,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let (mut answered, mut failed) = (0, 0);
     for line in input {
         signals.check()?;
-        let (id, prompt) = line?.into_prompt();
+        let (id, prompt) = line?.into_prompt(&chat);
         answered += 1;
         let shown = match renderer.render(&prompt) {
             Ok(rendered) => Shown { id, text: rendered.text, ids: rendered.ids, error: None },
@@ -55,5 +59,6 @@ pub fn run(args: Args) -> Result<Exit> {
         output.line(&shown)?;
     }
     output.close()?;
+    warn(&renderer);
     finish(answered, failed)
 }

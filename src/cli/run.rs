@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::cache_args::{CacheArgs, CacheFolder};
+use super::chat_args::ChatArgs;
 use super::conclude::{Concluded, conclude};
 use super::engine_args::EngineArgs;
 use super::progress_args::{Form, ProgressArgs};
@@ -40,6 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     repeat: Option<u32>,
     #[command(flatten)]
+    chat: ChatArgs,
+    #[command(flatten)]
     label: LabelArgs,
     #[command(flatten)]
     overrides: OverrideArgs,
@@ -72,8 +75,15 @@ pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
     let reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "run", &args.store)?;
-    let overrides =
-        Overrides { generator: args.model, seed: args.seed, repeat: args.repeat, ..args.overrides.overrides()? };
+    let (chat_template_kwargs, continue_final_message) = args.chat.overrides()?;
+    let overrides = Overrides {
+        generator: args.model,
+        seed: args.seed,
+        repeat: args.repeat,
+        chat_template_kwargs,
+        continue_final_message,
+        ..args.overrides.overrides()?
+    };
     let suite = Suite::load(&path, &overrides, Purpose::Run)?;
     let engine = args.engine.apply()?;
     let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;

@@ -38,7 +38,7 @@ impl Answer {
     /// An answer that ends at one of the `eos` tokens or of the `stop` strings.
     pub fn new(renderer: Arc<Renderer>, eos: Vec<u32>, stop: &[String]) -> Self {
         let wanted = stop.iter().any(|s| !s.is_empty());
-        let matcher = wanted.then(|| StopMatcher::new(renderer.tokenizer(), stop, true));
+        let matcher = wanted.then(|| StopMatcher::new(renderer.tokenizer(), stop));
         Self { renderer, eos, matcher, end: None }
     }
 }

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod backend;
 pub mod candle;
 pub mod chat;
+mod chat_notes;
 pub mod draft;
 mod encode;
 mod fleet;
@@ -45,7 +46,7 @@ pub use model_ref::ModelRef;
 pub use reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 pub use processors::ProcessorOptions;
 pub use request::{
-    CaseKey, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response, Sampling,
-    Scored, TextInput,
+    CaseKey, ChatOptions, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
+    Sampling, Scored, TextInput, Turn,
 };
 pub use sentence::PromptChoice;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::chat::{ChatTemplate, Clock};
+use super::chat_notes::ChatNotes;
 use super::request::{Prompt, Scored};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ pub struct Renderer {
     tokenizer: Tokenizer,
     chat: Option<ChatTemplate>,
     clock: Clock,
+    notes: ChatNotes,
 }
 
 /// What the model sees.
@@ -38,7 +40,9 @@ impl Renderer {
     /// # Errors
     /// Missing or broken files.
     pub fn open(folder: &Path, clock: Clock) -> Result<Self> {
-        Ok(Self { tokenizer: Tokenizer::from_folder(folder)?, chat: ChatTemplate::from_folder(folder)?, clock })
+        let tokenizer = Tokenizer::from_folder(folder)?;
+        let chat = ChatTemplate::from_folder(folder, tokenizer.special_tokens())?;
+        Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default() })
     }
 
     /// The tokenizer.
@@ -61,16 +65,32 @@ impl Renderer {
                 let text = self.tokenizer.decode(ids, false)?;
                 Ok(Rendered { text, ids: ids.clone() })
             }
-            Prompt::Text(text) => Ok(Rendered { ids: self.tokenizer.encode(text, true)?, text: text.clone() }),
-            Prompt::Messages { messages, add_generation_prompt } => {
+            Prompt::Text(text) => {
+                let ids = self.tokenizer.encode(text, true)?;
+                self.notes.see_ids(&ids, self.tokenizer.bos_id());
+                Ok(Rendered { ids, text: text.clone() })
+            }
+            Prompt::Messages { messages, chat: options } => {
                 let Some(chat) = &self.chat else {
                     return Err(Error::input("render messages for a model without a chat template")
                         .with_hint("add chat_template.jinja to the model folder, or give `prompt` instead"));
                 };
-                let text = chat.render(messages, *add_generation_prompt, &self.clock)?;
-                Ok(Rendered { ids: self.tokenizer.encode(&text, false)?, text })
+                if messages.is_empty() {
+                    return Err(Error::input("render a conversation without messages"));
+                }
+                let text = chat.render(messages, options, &self.clock)?;
+                let ids = self.tokenizer.encode(&text, false)?;
+                self.notes.see_ids(&ids, self.tokenizer.bos_id());
+                self.notes.see_chat(chat, messages, options, &text);
+                Ok(Rendered { ids, text })
             }
         }
+    }
+
+    /// What is odd about the prompts rendered so far, in sentences for an operator: two begin tokens, contents that the chat
+    /// template cannot take, template arguments that it never looks at.
+    pub fn warnings(&self) -> Vec<String> {
+        self.notes.lines(self.tokenizer.special_tokens().get("bos_token").unwrap_or_default())
     }
 
     /// The ids of a prompt alone; ids are not decoded.
@@ -115,6 +135,7 @@ impl Renderer {
             let error = Error::input("score the continuation: it adds no token to the context");
             return Err(error.with_hint("it is empty, or its text ends within the context's last token"));
         }
+        self.notes.see_ids(&split.ids[..split.from], self.tokenizer.bos_id());
         Ok(split)
     }
 

@@ -1,13 +1,16 @@
 //! What goes into the engine and what comes out: plain vectors and options, no tensors, no datasets.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::reading::Long;
 use super::generation_config::FileUse;
 use super::processors::ProcessorOptions;
 
 /// One chat message with everything its template may look at (`role`, `content`, `name`, `tool_calls`, …).
-pub type Message = serde_json::Map<String, serde_json::Value>;
+pub type Message = Map<String, Value>;
 
 /// What the model is asked to continue.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,9 +23,41 @@ pub enum Prompt {
     Messages {
         /// The conversation so far.
         messages: Vec<Message>,
-        /// Whether the template opens the assistant's turn.
-        add_generation_prompt: bool,
+        /// How the template renders it.
+        chat: ChatOptions,
     },
+}
+
+/// How a conversation is rendered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatOptions {
+    /// What stands behind the last message.
+    pub turn: Turn,
+    /// Further variables of the template (`enable_thinking`, `tools`, …), which win over all others.
+    pub kwargs: Arc<Map<String, Value>>,
+}
+
+/// What stands behind the last message of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// The assistant's turn is opened (`add_generation_prompt`).
+    #[default]
+    Opened,
+    /// Nothing.
+    Closed,
+    /// The last message is left open where this field of it ends, so that the model goes on with it
+    /// (`continue_final_message`).
+    Continued(String),
+}
+
+impl Turn {
+    /// The field that is continued unless another is named.
+    pub const CONTENT: &'static str = "content";
+
+    /// The last message goes on.
+    pub fn continued() -> Self {
+        Self::Continued(Self::CONTENT.into())
+    }
 }
 
 /// How the next token is chosen. The default is greedy.

@@ -1,21 +1,33 @@
 //! The named special tokens of a model folder (`bos_token`, `eos_token`, …), as templates and the tokenizer need them.
 //!
 //! They come from `tokenizer_config.json` and, where transformers still reads it, `special_tokens_map.json`; in a folder that
-//! has neither, from the metadata of a GGUF file. Tokens are strings here; ids are the tokenizer's business. Defaults that transformers keeps in its Python classes are not known:
-//! a token that no file names is absent, and a template sees it as undefined, as transformers' templates do.
+//! has neither, from the metadata of a GGUF file; those that no file mentions, from the tokenizer's class in transformers. Ids
+//! are the tokenizer's business. A token that nobody names is absent, and a template sees it as undefined, as transformers'
+//! templates do.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use tokenizers::AddedToken;
 
 use super::candle::gguf_metadata;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
 
+/// Attributes that all tokenizers of transformers have, in its order.
+const STANDARD: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Keys whose list names special tokens that go by no attribute.
+const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
+
 /// Special tokens by attribute name, in the order of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialTokens {
-    tokens: Vec<(String, String)>,
+    tokens: Vec<(String, AddedToken)>,
+    /// Special tokens that have no attribute.
+    extra: Vec<AddedToken>,
+    /// Attributes that a file sets to nothing.
+    unset: Vec<String>,
 }
 
 impl SpecialTokens {
@@ -34,11 +46,12 @@ impl SpecialTokens {
     /// Reads `tokenizer_config.json` and `special_tokens_map.json`; where both are missing, what a GGUF file says.
     ///
     /// As in transformers 5 the map file is read only where the configuration has no `added_tokens_decoder`, and then it
-    /// wins. Any key ending in `_token` with a string or `{"content": …}` counts (`image_token` as well).
+    /// wins. Any key ending in `_token` with a string or `{"content": …}` counts (`image_token` as well). `defaults` are the
+    /// tokens of attributes that no file mentions.
     ///
     /// # Errors
     /// A file that cannot be read or is not a JSON object.
-    pub fn from_folder(dir: &Path) -> Result<Self> {
+    pub fn from_folder(dir: &Path, defaults: &[(&str, &str)]) -> Result<Self> {
         let mut tokens = Self::default();
         let config = object(&dir.join("tokenizer_config.json"))?;
         let map = match &config {
@@ -53,6 +66,7 @@ impl SpecialTokens {
             return Ok(Self::from_gguf(&metadata));
         }
         config.iter().chain(&map).for_each(|file| tokens.extend(file));
+        defaults.iter().for_each(|(name, token)| tokens.set_default(name, token));
         Ok(tokens)
     }
 
@@ -81,7 +95,8 @@ impl SpecialTokens {
             // Some files pad with a word; it must not become a token that answers leave out.
             let word = at.and_then(|at| types.get(at)).and_then(Value::as_u64) == Some(1);
             if matches!(name, "bos" | "eos") || model == "bert" || !word {
-                named.set(attribute, token.strip_prefix('▁').filter(|_| model == "bert").unwrap_or(token));
+                let token = token.strip_prefix('▁').filter(|_| model == "bert").unwrap_or(token);
+                named.set(attribute, AddedToken::from(token, true));
             }
         }
         named
@@ -96,44 +111,85 @@ impl SpecialTokens {
 
     /// The token of an attribute such as `eos_token`.
     pub fn get(&self, attribute: &str) -> Option<&str> {
-        self.tokens.iter().find(|(name, _)| name == attribute).map(|(_, token)| token.as_str())
+        self.tokens.iter().find(|(name, _)| name == attribute).map(|(_, token)| token.content.as_str())
     }
 
     /// Attribute and token, in the order of the files.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.tokens.iter().map(|(name, token)| (name.as_str(), token.as_str()))
+        self.tokens.iter().map(|(name, token)| (name.as_str(), token.content.as_str()))
     }
 
-    fn set(&mut self, attribute: &str, token: &str) {
+    /// All tokens with what the files say of them, in the order in which transformers gives ids to those that have none.
+    pub(crate) fn to_add(&self) -> impl Iterator<Item = &AddedToken> {
+        let standard = STANDARD.iter().filter_map(|name| self.tokens.iter().find(|(own, _)| own == name));
+        let others = self.tokens.iter().filter(|(name, _)| !STANDARD.contains(&name.as_str()));
+        standard.chain(others).map(|(_, token)| token).chain(&self.extra)
+    }
+
+    /// Names a token that goes by no attribute.
+    pub(crate) fn add_extra(&mut self, token: &str) {
+        self.extra.push(AddedToken::from(token, true));
+    }
+
+    /// Names the token of an attribute that has none and that no file sets to nothing.
+    pub(crate) fn set_default(&mut self, attribute: &str, token: &str) {
+        if self.get(attribute).is_none() && !self.unset.iter().any(|unset| unset == attribute) {
+            self.set(attribute, AddedToken::from(token, true));
+        }
+    }
+
+    fn set(&mut self, attribute: &str, token: AddedToken) {
         match self.tokens.iter_mut().find(|(name, _)| name == attribute) {
-            Some(slot) => slot.1 = token.into(),
-            None => self.tokens.push((attribute.into(), token.into())),
+            Some(slot) => slot.1 = token,
+            None => self.tokens.push((attribute.into(), token)),
         }
     }
 
     fn extend(&mut self, map: &Map<String, Value>) {
         for (name, value) in map {
             if name == "extra_special_tokens" || name == "model_specific_special_tokens" {
-                // A map here names further attributes; a list names none.
+                // A map here names further attributes.
                 if let Value::Object(named) = value {
-                    named.iter().filter_map(|(n, v)| Some((n, content(v)?))).for_each(|(n, t)| self.set(n, t));
+                    named.iter().filter_map(|(n, v)| Some((n, token(v)?))).for_each(|(n, t)| self.set(n, t));
                 }
-            } else if name.ends_with("_token")
-                && let Some(token) = content(value)
-            {
-                self.set(name, token);
+            }
+            if let (true, Value::Array(list)) = (LISTS.contains(&name.as_str()), value) {
+                self.extra.extend(list.iter().filter_map(token));
+            } else if name.ends_with("_token") {
+                match token(value) {
+                    Some(token) => self.set(name, token),
+                    None if value.is_null() => {
+                        self.tokens.retain(|(own, _)| own != name);
+                        self.unset.push(name.clone());
+                    }
+                    None => {}
+                }
             }
         }
     }
 }
 
 /// `"</s>"` or `{"content": "</s>", …}`.
-fn content(value: &Value) -> Option<&str> {
+fn token(value: &Value) -> Option<AddedToken> {
     match value {
-        Value::String(text) => Some(text),
-        Value::Object(map) => map.get("content")?.as_str(),
+        Value::String(text) => Some(AddedToken::from(text.as_str(), true)),
+        Value::Object(map) => added_token(map),
         _ => None,
     }
+}
+
+/// A token as `tokenizer_config.json` writes it down, with Python's defaults.
+pub(crate) fn added_token(map: &Map<String, Value>) -> Option<AddedToken> {
+    let flag = |name: &str| map.get(name).and_then(Value::as_bool);
+    let special = flag("special").unwrap_or(false);
+    let token = AddedToken::from(map.get("content")?.as_str()?, special)
+        .single_word(flag("single_word").unwrap_or(false))
+        .lstrip(flag("lstrip").unwrap_or(false))
+        .rstrip(flag("rstrip").unwrap_or(false));
+    Some(match flag("normalized") {
+        Some(normalized) => token.normalized(normalized),
+        None => token,
+    })
 }
 
 fn object(path: &Path) -> Result<Option<Map<String, Value>>> {
@@ -152,20 +208,33 @@ mod tests {
     fn strings_objects_and_the_map_file() {
         let dir = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-        assert_eq!(SpecialTokens::from_folder(dir.path()).expect("none is fine"), SpecialTokens::default());
+        assert_eq!(SpecialTokens::from_folder(dir.path(), &[]).expect("none is fine"), SpecialTokens::default());
         write(
             "tokenizer_config.json",
             r#"{"bos_token":{"content":"<s>"},"eos_token":"</s>","pad_token":null,"add_bos_token":true}"#,
         );
         write("special_tokens_map.json", r#"{"eos_token":"<end>","unk_token":{"content":"<unk>"}}"#);
-        let tokens = SpecialTokens::from_folder(dir.path()).expect("read");
+        let tokens = SpecialTokens::from_folder(dir.path(), &[]).expect("read");
         assert_eq!(
             tokens.iter().collect::<Vec<_>>(),
             [("bos_token", "<s>"), ("eos_token", "<end>"), ("unk_token", "<unk>")]
         );
         write("tokenizer_config.json", r#"{"eos_token":"</s>","added_tokens_decoder":{}}"#);
-        assert_eq!(SpecialTokens::from_folder(dir.path()).expect("read").get("eos_token"), Some("</s>"));
+        assert_eq!(SpecialTokens::from_folder(dir.path(), &[]).expect("read").get("eos_token"), Some("</s>"));
+        write(
+            "tokenizer_config.json",
+            r#"{"eos_token":null,"additional_special_tokens":["<a>",{"content":"<b>","lstrip":true}],"added_tokens_decoder":{}}"#,
+        );
+        let named = [("bos_token", "<s>"), ("eos_token", "</s>")];
+        let tokens = SpecialTokens::from_folder(dir.path(), &named).expect("read");
+        assert_eq!(
+            tokens.iter().collect::<Vec<_>>(),
+            [("bos_token", "<s>")],
+            "what a file sets to nothing has no default"
+        );
+        let added: Vec<_> = tokens.to_add().map(|token| (token.content.as_str(), token.lstrip)).collect();
+        assert_eq!(added, [("<s>", false), ("<a>", false), ("<b>", true)]);
         write("tokenizer_config.json", "[]");
-        assert!(SpecialTokens::from_folder(dir.path()).is_err());
+        assert!(SpecialTokens::from_folder(dir.path(), &[]).is_err());
     }
 }

@@ -1,8 +1,9 @@
 //! Cases to prompts: template, system prompt and few-shot examples put together.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::digest::{Beginning, digest};
@@ -10,7 +11,8 @@ use super::finding::Finding;
 use super::spec::{Chat, FewShot, PromptSpec};
 use super::template::{Template, read_text};
 use crate::dataset::{Input, Sample, Source};
-use crate::engine::{Message, Prompt};
+use crate::engine::chat::check_names;
+use crate::engine::{ChatOptions, Message, Prompt, Turn};
 use crate::error::{Error, Result};
 
 /// Turns cases into prompts. Compiled once, used for all cases, on any thread.
@@ -20,6 +22,9 @@ pub struct Builder {
     chat: Chat,
     system: Option<String>,
     shots: Vec<Shot>,
+    /// Whether a last message of the assistant goes on; `None` where the suite does not say.
+    continues: Option<bool>,
+    kwargs: Arc<Map<String, Value>>,
     version: Option<String>,
     hash: String,
     /// What prompts of a chat have in common.
@@ -61,9 +66,11 @@ impl Builder {
             None => Vec::new(),
         };
         let version = spec.version.clone().or_else(|| template.version.clone());
-        let hash = hash(&template, spec.chat, system.as_deref(), &shots);
+        check_names(&spec.chat_template_kwargs)?;
+        let hash = hash(&template, spec, system.as_deref(), &shots);
         let beginning = Beginning::new(&earlier(system.as_deref(), &shots), &turn("user", template.start()));
-        Ok(Self { template, chat: spec.chat, system, shots, version, hash, beginning })
+        let (continues, kwargs) = (spec.continue_final_message, Arc::new(spec.chat_template_kwargs.clone()));
+        Ok(Self { template, chat: spec.chat, system, shots, continues, kwargs, version, hash, beginning })
     }
 
     /// The prompt of a case.
@@ -149,13 +156,24 @@ impl Builder {
     fn conversation(&self, messages: &[Message]) -> Prompt {
         let has_system = messages.iter().any(|message| message.get("role").and_then(Value::as_str) == Some("system"));
         let own = self.system.iter().filter(|_| !has_system).map(|text| turn("system", text));
-        Prompt::Messages { messages: own.chain(messages.iter().cloned()).collect(), add_generation_prompt: true }
+        let goes_on = self.continues == Some(true) && ends_with_assistant(messages);
+        let turn = if goes_on { Turn::continued() } else { Turn::Opened };
+        self.messages(own.chain(messages.iter().cloned()).collect(), turn)
+    }
+
+    fn messages(&self, messages: Vec<Message>, turn: Turn) -> Prompt {
+        Prompt::Messages { messages, chat: ChatOptions { turn, kwargs: self.kwargs.clone() } }
+    }
+
+    /// Whether a case's conversation ends with a message of the assistant of which the suite does not say whether it goes on.
+    pub fn leaves_open_turn(&self, sample: &Sample) -> bool {
+        self.continues.is_none() && matches!(&sample.input, Input::Messages(messages) if ends_with_assistant(messages))
     }
 
     fn chat_prompt(&self, question: String) -> Prompt {
         let mut messages = earlier(self.system.as_deref(), &self.shots);
         messages.push(turn("user", &question));
-        Prompt::Messages { messages, add_generation_prompt: true }
+        self.messages(messages, Turn::Opened)
     }
 
     /// Blocks apart by a blank line; between an example's question and answer a blank, unless white space is there
@@ -198,6 +216,10 @@ fn earlier(system: Option<&str>, shots: &[Shot]) -> Vec<Message> {
     messages
 }
 
+fn ends_with_assistant(messages: &[Message]) -> bool {
+    messages.last().and_then(|message| message.get("role")).and_then(Value::as_str) == Some("assistant")
+}
+
 fn turn(role: &str, content: &str) -> Message {
     let mut message = Message::new();
     message.insert("role".into(), role.into());
@@ -236,7 +258,7 @@ fn load_shots(spec: &FewShot, root: &Path, template: &Template) -> Result<Vec<Sh
     }
 }
 
-fn hash(template: &Template, chat: Chat, system: Option<&str>, shots: &[Shot]) -> String {
+fn hash(template: &Template, spec: &PromptSpec, system: Option<&str>, shots: &[Shot]) -> String {
     let mut hasher = Sha256::new();
     let mut part = |name: &str, text: &str| {
         // Lengths keep two parts from being read as one.
@@ -247,7 +269,7 @@ fn hash(template: &Template, chat: Chat, system: Option<&str>, shots: &[Shot]) -
     part("template", template.body());
     part(
         "chat",
-        match chat {
+        match spec.chat {
             Chat::Auto => "auto",
             Chat::Always => "always",
             Chat::Never => "never",
@@ -259,6 +281,12 @@ fn hash(template: &Template, chat: Chat, system: Option<&str>, shots: &[Shot]) -
     for shot in shots {
         part("example", &shot.prompt);
         part("answer", &shot.answer);
+    }
+    if spec.continue_final_message == Some(true) {
+        part("continue_final_message", "");
+    }
+    if !spec.chat_template_kwargs.is_empty() {
+        part("chat_template_kwargs", &Value::Object(spec.chat_template_kwargs.clone()).to_string());
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

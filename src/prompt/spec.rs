@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 /// When the model's chat template is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +85,13 @@ pub struct PromptSpec {
     /// Worked examples that come before the question.
     #[serde(default)]
     pub few_shot: Option<FewShot>,
+    /// Whether the model goes on with a conversation whose last message is the assistant's; such a message ends, and another
+    /// begins, where it is false or not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continue_final_message: Option<bool>,
+    /// Arguments of the chat template (`enable_thinking`, `tools`, …).
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
 }
 
 /// A path as a record may show it: as the suite spells it, but an absolute one by its last part alone, because it would

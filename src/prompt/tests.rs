@@ -45,7 +45,7 @@ fn text(template: &str, line: &str) -> Result<String, Error> {
 }
 
 fn messages(builder: &Builder, line: &str) -> Vec<(String, String)> {
-    let Prompt::Messages { messages, add_generation_prompt: true } = builder.build(&sample(line), true).unwrap() else {
+    let Prompt::Messages { messages, .. } = builder.build(&sample(line), true).unwrap() else {
         panic!("not a conversation")
     };
     let part = |message: &crate::engine::Message, key: &str| message[key].as_str().unwrap().to_owned();

@@ -36,6 +36,7 @@ pub fn transcript(prompt: &Prompt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ChatOptions;
     use serde_json::json;
 
     #[test]
@@ -45,7 +46,7 @@ mod tests {
             message(json!({"role": "system", "content": "Be kind."})),
             message(json!({"role": "user", "content": [{"text": "hi"}], "name": "ann"})),
         ];
-        let prompt = Prompt::Messages { messages, add_generation_prompt: true };
+        let prompt = Prompt::Messages { messages, chat: ChatOptions::default() };
         assert_eq!(transcript(&prompt), "[system]\nBe kind.\n\n[user]\n[{\"text\":\"hi\"}]\n[name] \"ann\"");
         assert_eq!(transcript(&Prompt::Text("a".into())), "a");
         assert_eq!(transcript(&Prompt::Ids(vec![1, 2])), "[1, 2]");

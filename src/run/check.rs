@@ -55,7 +55,7 @@ pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result
         None => (None, false),
     };
     let surveys = meter.phase(watch, Phase::Check, None, || {
-        let surveys = survey(&suite, recorded.as_mut(), watch)?;
+        let surveys = survey(&suite, &prompt, recorded.as_mut(), watch)?;
         if let Some(recorded) = &mut recorded {
             refuse_unknown(&suite, recorded, allow_extra, watch)?;
         }
@@ -67,12 +67,21 @@ pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result
     Ok(Checked { suite, surveys, needs_embedder, needs_toxicity, sources, prompt, recorded, meter })
 }
 
-fn survey(suite: &Suite, mut recorded: Option<&mut Recorded>, watch: Watch<'_>) -> Result<Vec<Survey>> {
+fn survey(
+    suite: &Suite,
+    prompt: &Builder,
+    mut recorded: Option<&mut Recorded>,
+    watch: Watch<'_>,
+) -> Result<Vec<Survey>> {
+    // Recorded answers were asked for by somebody else.
+    let asked = recorded.is_none();
     let (mut surveys, mut empty, mut read) = (Vec::new(), Vec::new(), 0u64);
     let repeats = suite.plan.generation.repeat;
+    let mut open = 0;
     for dataset in &suite.plan.datasets {
         let visit = |sample: &Sample| {
             read += 1;
+            open += u64::from(asked && prompt.leaves_open_turn(sample));
             if read % 1024 == 0 {
                 watch.check()?;
             }
@@ -88,6 +97,14 @@ fn survey(suite: &Suite, mut recorded: Option<&mut Recorded>, watch: Watch<'_>) 
             Err(error) if error.kind() == Kind::Empty => empty.push(error),
             Err(error) => return Err(error),
         }
+    }
+    if open > 0 {
+        let text = format!(
+            "{open} {} with a message of the assistant, which is closed, and another is asked for: say \
+             `prompt: {{continue_final_message: true}}` to go on with it, or false",
+            if open == 1 { "case ends" } else { "cases end" }
+        );
+        watch.tell(Event::Noted { text });
     }
     match (empty.into_iter().next(), surveys.is_empty()) {
         (None, _) => Ok(surveys),

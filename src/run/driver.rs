@@ -135,6 +135,9 @@ fn answer_and_score(job: Job<'_>, mut manifest: Manifest, mut writer: RunWriter)
         watch.tell(Event::Noted { text: format!("answers were not kept: failed to {}", error.chain()) });
     }
     streamed?;
+    for line in generator.iter().flat_map(|generator| generator.renderer().warnings()) {
+        watch.tell(Event::Noted { text: line });
+    }
     let sealed = meter.phase(watch, Phase::Sort, None, || writer.seal())?;
     let mut performance = meter.finish(&engine);
     // After all that the record says of the run: the probe is no part of it.

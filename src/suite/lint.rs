@@ -13,13 +13,17 @@ use super::overrides::Overrides;
 use super::plan::DatasetPlan;
 use super::validate;
 use crate::dataset::{Input, Kind, Sample, Source};
-use crate::engine::Prompt;
+use crate::engine::chat::Clock;
+use crate::engine::render::Renderer;
+use crate::engine::{ModelRef, Prompt, registry};
 use crate::prompt::{self, Builder, Finding, Severity};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
 const LONG_INPUT: usize = 32_768;
 /// Findings of one kind that are listed per dataset.
 const LISTED: u64 = 5;
+/// Prompts of one dataset that are rendered.
+const RENDERED: usize = 2_000;
 
 /// Everything that is wrong or looks wrong, in the order of suite, prompt and datasets.
 pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
@@ -38,17 +42,30 @@ pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
     unguarded_danger(&suite, &mut findings);
     findings.extend(lint_generation::findings(&suite));
     let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
+    let renderer = renderer(&suite);
     for (index, dataset) in suite.plan.datasets.iter().enumerate() {
         // A source that cannot be made or opened is among the problems already.
         let Ok(source) = suite.source(dataset) else { continue };
         if source.path.is_file() {
-            let mut cases = Cases::new(&suite, dataset, &source, builder.as_ref());
+            let mut cases = Cases::new(&suite, dataset, &source, (builder.as_ref(), renderer.as_ref()));
             cases.read(&mut tags);
             findings.append(&mut cases.finish(index));
         }
     }
     findings.append(&mut tags.findings());
+    let odd = renderer.iter().flat_map(Renderer::warnings);
+    findings.extend(odd.map(|line| placed(&suite, "prompt", Finding::warning(line))));
     findings
+}
+
+/// Tokenizer and chat template of the generator, where its folder is here; whether it is whole is looked at elsewhere.
+fn renderer(suite: &Suite) -> Option<Renderer> {
+    let folder = match suite.generator().ok()? {
+        ModelRef::Folder(path) => path,
+        ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local()?,
+        ModelRef::Gguf(_) | ModelRef::Hub { .. } => return None,
+    };
+    Renderer::open(&folder, Clock::parse(&suite.plan.clock).ok()?).ok()
 }
 
 fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
@@ -94,10 +111,12 @@ enum Rule {
     LongInput,
     AnswerShown,
     Contradiction,
+    OpenTurn,
+    CannotRender,
 }
 
 impl Rule {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
@@ -107,6 +126,8 @@ impl Rule {
         Self::LongInput,
         Self::AnswerShown,
         Self::Contradiction,
+        Self::OpenTurn,
+        Self::CannotRender,
     ];
 
     fn about(self) -> &'static str {
@@ -120,6 +141,8 @@ impl Rule {
             Self::LongInput => "cases with a very long input",
             Self::AnswerShown => "cases that are few-shot examples",
             Self::Contradiction => "cases that contradict another",
+            Self::OpenTurn => "cases that end with a message of the assistant",
+            Self::CannotRender => "cases that the chat template refuses",
         }
     }
 }
@@ -130,6 +153,9 @@ struct Cases<'a> {
     dataset: &'a DatasetPlan,
     source: &'a Source,
     builder: Option<&'a Builder>,
+    renderer: Option<&'a Renderer>,
+    /// Prompts that are still rendered: all of a large dataset take too long.
+    rendered: usize,
     /// The first scorer of the dataset that cannot do without a target.
     needs_target: Option<String>,
     findings: Vec<Finding>,
@@ -144,7 +170,12 @@ struct Cases<'a> {
 }
 
 impl<'a> Cases<'a> {
-    fn new(suite: &'a Suite, dataset: &'a DatasetPlan, source: &'a Source, builder: Option<&'a Builder>) -> Self {
+    fn new(
+        suite: &'a Suite,
+        dataset: &'a DatasetPlan,
+        source: &'a Source,
+        (builder, renderer): (Option<&'a Builder>, Option<&'a Renderer>),
+    ) -> Self {
         let scorers = suite.scorers(dataset);
         let needs_target = scorers.iter().find(|scorer| scorer.needs_target()).map(|scorer| scorer.name().to_owned());
         Self {
@@ -152,6 +183,8 @@ impl<'a> Cases<'a> {
             dataset,
             source,
             builder,
+            renderer,
+            rendered: RENDERED,
             needs_target,
             findings: Vec::new(),
             counts: [0; Rule::ALL.len()],
@@ -212,6 +245,34 @@ impl<'a> Cases<'a> {
         }
         self.input(sample);
         self.prompt(sample);
+        self.turn(sample);
+        self.render(sample);
+    }
+
+    /// A last message of the assistant of which the suite does not say whether it goes on.
+    fn turn(&mut self, sample: &Sample) {
+        if self.builder.is_some_and(|builder| builder.leaves_open_turn(sample)) {
+            let message = format!(
+                "the case `{}` ends with a message of the assistant: it is closed, and another is asked for",
+                sample.id
+            );
+            let hint = "say `prompt: {continue_final_message: true}` to go on with it, or false";
+            let finding = Finding::warning(message).with_hint(hint);
+            self.report(Rule::OpenTurn, finding.at(&self.source.path.clone(), Some(sample.line)));
+        }
+    }
+
+    /// Renders the prompt as the model would see it.
+    fn render(&mut self, sample: &Sample) {
+        let (Some(builder), Some(renderer), 1..) = (self.builder, self.renderer, self.rendered) else { return };
+        self.rendered -= 1;
+        let Ok(prompt) = builder.build(sample, renderer.has_chat_template()) else { return };
+        if let Err(error) = renderer.render(&prompt) {
+            let finding = Finding::from(&error);
+            let message = format!("the case `{}`: {}", sample.id, finding.message);
+            let placed = Finding { message, ..finding }.at(&self.source.path.clone(), Some(sample.line));
+            self.report(Rule::CannotRender, placed);
+        }
     }
 
     fn input(&mut self, sample: &Sample) {

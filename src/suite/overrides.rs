@@ -19,6 +19,10 @@ pub struct Overrides {
     pub seed: Option<u64>,
     /// Another number of answers to each case (`--repeat`).
     pub repeat: Option<u32>,
+    /// Arguments of the chat template (`--chat-template-kwargs`), each in place of the suite's own of that name.
+    pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
+    /// Whether a last message of the assistant goes on (`--continue-final-message`).
+    pub continue_final_message: bool,
     /// Dotted keys and YAML values (`--set generation.max_new_tokens=32`), in order, after all others. Entries of lists
     /// go by name or position: `datasets.golden.limit`, `scorers.close.min`, `gates.0.min`.
     pub set: Vec<(String, String)>,
@@ -55,6 +59,18 @@ impl Overrides {
         }
         if let Some(limit) = self.limit {
             self.apply_limit(root, limit);
+        }
+        if self.continue_final_message {
+            let origin = words("--continue-final-message".into());
+            set(root, "prompt.continue_final_message", Content::Bool(true), &origin).map_err(|e| e.at(path))?;
+        }
+        for (name, value) in &self.chat_template_kwargs {
+            let origin = words(format!("--chat-template-kwargs {{\"{name}\": {value}}}"));
+            // JSON is YAML.
+            let parsed = Node::parse(&value.to_string(), path).map_err(|error| origin.locate(error, path))?;
+            let content = parsed.moved(&origin).content;
+            let kwargs = section(root, "prompt.chat_template_kwargs", &origin).map_err(|e| origin.locate(e, path))?;
+            put(kwargs, name, Node { content, origin });
         }
         for (key, value) in &self.set {
             let origin = words(format!("--set {key}={value}"));
@@ -97,6 +113,31 @@ fn put(entries: &mut Vec<Entry>, key: &str, value: Node) -> usize {
             entries.push(Entry { key: key.into(), origin, value });
             entries.len() - 1
         }
+    }
+}
+
+/// The entries of a section at a dotted path, made where it is missing.
+fn section<'a>(root: &'a mut Node, path: &str, origin: &Origin) -> Result<&'a mut Vec<Entry>> {
+    let mut node = root;
+    for step in path.split('.') {
+        if matches!(node.content, Content::Null) {
+            *node = Node { content: Content::Map(Vec::new()), origin: origin.clone() };
+        }
+        let Content::Map(entries) = &mut node.content else {
+            return Err(Error::input(format!("set a key: `{step}` has no section to go into")));
+        };
+        let index = match entries.iter().position(|entry| entry.key == step) {
+            Some(index) => index,
+            None => put(entries, step, Node { content: Content::Null, origin: origin.clone() }),
+        };
+        node = &mut entries[index].value;
+    }
+    if matches!(node.content, Content::Null) {
+        *node = Node { content: Content::Map(Vec::new()), origin: origin.clone() };
+    }
+    match &mut node.content {
+        Content::Map(entries) => Ok(entries),
+        _ => Err(Error::input(format!("set a key: `{path}` is no section"))),
     }
 }
 

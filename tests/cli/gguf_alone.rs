@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Field;
 use karat::engine::chat::ChatTemplate;
+use karat::engine::special_tokens::SpecialTokens;
 use karat::engine::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
@@ -164,7 +165,7 @@ fn damaged_tokenizer_metadata_never_panics() {
                 let ids = tokenizer.encode("the <s> gold 🙂 <|im_end|>", true).unwrap_or_default();
                 tokenizer.decode(&ids, true).unwrap_or_default();
             }
-            drop(ChatTemplate::from_folder(&folder));
+            drop(ChatTemplate::from_folder(&folder, &SpecialTokens::default()));
         }
         assert!((20..250).contains(&built), "{name}: {built}");
     }

@@ -18,6 +18,7 @@ mod bad_input;
 mod bad_model;
 mod baselines;
 mod cache;
+mod chat;
 mod commits;
 mod compatibility;
 mod devices;

@@ -36,6 +36,24 @@ pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
     Ok(source.map(|source| (source, Origin { path: Some(path), in_json: true })))
 }
 
+/// The template called `tool_use`, which stands beside the default one for conversations with tools:
+/// `additional_chat_templates/tool_use.jinja`, or an entry of the list in `tokenizer_config.json`.
+pub(super) fn tool_use(dir: &Path) -> Result<Option<(String, Origin)>> {
+    let path = dir.join("additional_chat_templates").join("tool_use.jinja");
+    if let Some(text) = read_text(&path)? {
+        return Ok(Some((text, Origin { path: Some(path), in_json: false })));
+    }
+    let path = dir.join("tokenizer_config.json");
+    if dir.join("chat_template.jinja").is_file() {
+        return Ok(None);
+    }
+    let Some(config) = read_json(&path)? else { return Ok(None) };
+    let named = config.get("chat_template").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let entry = named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("tool_use"));
+    let source = entry.and_then(|entry| entry.get("template")?.as_str());
+    Ok(source.map(|source| (source.to_owned(), Origin { path: Some(path), in_json: true })))
+}
+
 /// `tokenizer.chat_template`, which is the default where there are several (`tokenizer.chat_templates` lists their names).
 fn in_metadata(metadata: &Map<String, Value>) -> Result<Option<String>> {
     let key = "tokenizer.chat_template";

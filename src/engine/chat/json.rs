@@ -50,6 +50,13 @@ pub fn tojson(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error>
     Ok(out)
 }
 
+/// `json.dumps(value, ensure_ascii=False)`; `None` for what JSON cannot hold.
+pub(super) fn python_json(value: &Value) -> Option<String> {
+    let writer = Writer { ensure_ascii: false, sort_keys: false, indent: None, item: ", ".into(), key: ": ".into() };
+    let mut out = String::new();
+    writer.value(&mut out, value, 0).ok().map(|()| out)
+}
+
 struct Writer {
     ensure_ascii: bool,
     sort_keys: bool,

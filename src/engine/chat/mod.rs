@@ -9,8 +9,10 @@
 
 mod builtins;
 mod clock;
+mod continued;
 mod folder;
 mod json;
+mod listed;
 mod python;
 mod repr;
 mod syntax;
@@ -24,12 +26,16 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::guard::{FUEL, guarded};
-use super::request::Message;
+use super::request::{ChatOptions, Message, Turn};
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 
 pub use clock::Clock;
 pub use json::tojson;
+pub use listed::Listing;
+
+/// Variables that the engine sets itself.
+const OWN: [&str; 3] = ["messages", "add_generation_prompt", "continue_final_message"];
 
 /// The name under which minijinja holds the one template.
 const NAME: &str = "chat_template";
@@ -39,7 +45,10 @@ pub struct ChatTemplate {
     env: Environment<'static>,
     special_tokens: SpecialTokens,
     origin: Origin,
+    source: String,
     sha256: String,
+    /// The one for conversations with tools, where the folder has two.
+    tool_use: Option<Box<ChatTemplate>>,
 }
 
 /// Where a template's text came from, for messages.
@@ -51,16 +60,20 @@ struct Origin {
 }
 
 impl ChatTemplate {
-    /// The chat template of a model folder, `None` where it has none.
+    /// The chat template of a model folder with the tokens that its tokenizer names; `None` where it has none.
     ///
     /// As in transformers: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or a list of
-    /// named ones of which `default` is taken), else `chat_template` of `chat_template.json`; else what a GGUF file says.
+    /// named ones of which `default` is taken, and `tool_use` where the arguments have `tools`), else `chat_template` of `chat_template.json`; else what a GGUF file says.
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template with a syntax error.
-    pub fn from_folder(dir: &Path) -> Result<Option<Self>> {
+    pub fn from_folder(dir: &Path, special_tokens: &SpecialTokens) -> Result<Option<Self>> {
         let Some((source, origin)) = folder::find(dir)? else { return Ok(None) };
-        Self::compile(&source, SpecialTokens::from_folder(dir)?, origin).map(Some)
+        let mut template = Self::compile(&source, special_tokens.clone(), origin)?;
+        if let Some((source, origin)) = folder::tool_use(dir)? {
+            template.tool_use = Some(Box::new(Self::compile(&source, special_tokens.clone(), origin)?));
+        }
+        Ok(Some(template))
     }
 
     /// A chat template from its text.
@@ -82,7 +95,7 @@ impl ChatTemplate {
         env.add_template_owned(NAME, syntax::prepare(source).into_owned())
             .map_err(|error| origin.error("read the chat template", &error))?;
         let sha256 = Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { env, special_tokens, origin, sha256 })
+        Ok(Self { env, special_tokens, origin, source: source.to_owned(), sha256, tool_use: None })
     }
 
     /// SHA-256 (hex) of the template's text.
@@ -90,35 +103,53 @@ impl ChatTemplate {
         &self.sha256
     }
 
-    /// The text for a conversation; `add_generation_prompt` opens the assistant's turn, `now` is what `strftime_now` sees.
-    ///
-    /// # Errors
-    /// What the template raises (`raise_exception`) or trips over, with the template's file and line.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool, now: &Clock) -> Result<String> {
-        self.render_with(messages, add_generation_prompt, now, &Map::new())
+    /// Whether a template can see a variable of this name, one of its own that it sets aside.
+    pub fn mentions(&self, variable: &str) -> bool {
+        if self.tool_use.as_ref().is_some_and(|template| template.mentions(variable)) {
+            return true;
+        }
+        let found = self.env.get_template(NAME).map(|template| template.undeclared_variables(false));
+        found.is_ok_and(|variables| variables.contains(variable))
     }
 
-    /// As [`ChatTemplate::render`], with further template variables (`enable_thinking`, `tools`, …) that win over all others.
+    /// The text for a conversation; `now` is what `strftime_now` sees. As in transformers 5.24, keys of messages whose value is
+    /// null are left out, and reasoning goes by all the names that templates know it by.
     ///
     /// # Errors
-    /// As for [`ChatTemplate::render`].
-    pub fn render_with(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-        now: &Clock,
-        variables: &Map<String, Json>,
-    ) -> Result<String> {
+    /// What the template raises (`raise_exception`) or trips over, with the template's file and line; a last message that
+    /// cannot be continued; a variable that is not for callers to set.
+    pub fn render(&self, messages: &[Message], options: &ChatOptions, now: &Clock) -> Result<String> {
+        check_names(&options.kwargs)?;
+        if let Some(tool_use) = &self.tool_use
+            && options.kwargs.get("tools").is_some_and(|tools| !tools.is_null())
+        {
+            return tool_use.render(messages, options, now);
+        }
+        let mut messages: Vec<Message> =
+            messages.iter().map(|message| with_reasoning(without_nulls(message))).collect();
+        let field = match &options.turn {
+            Turn::Continued(field) => Some(field.as_str()),
+            Turn::Opened | Turn::Closed => None,
+        };
+        let ending = field.map(|field| continued::mark(&mut messages, field, &self.source)).transpose()?;
+        let text = self.fill(messages, options, now)?;
+        match ending {
+            Some(ending) => continued::cut(text, &ending),
+            None => Ok(text),
+        }
+    }
+
+    fn fill(&self, messages: Vec<Message>, options: &ChatOptions, now: &Clock) -> Result<String> {
         let now = *now;
         let mut context: Vec<(String, Value)> = vec![
-            ("messages".into(), messages.iter().map(|message| to_value(&with_reasoning(message))).collect()),
+            ("messages".into(), messages.into_iter().map(|message| to_value(&Json::Object(message))).collect()),
             ("tools".into(), Value::from(())),
             ("documents".into(), Value::from(())),
-            ("add_generation_prompt".into(), add_generation_prompt.into()),
+            ("add_generation_prompt".into(), (options.turn == Turn::Opened).into()),
             ("strftime_now".into(), Value::from_function(move |format: &str| now.strftime(format))),
         ];
         context.extend(self.special_tokens.iter().map(|(name, token)| (name.to_owned(), Value::from(token))));
-        context.extend(variables.iter().map(|(name, value)| (name.clone(), to_value(value))));
+        context.extend(options.kwargs.iter().map(|(name, value)| (name.clone(), to_value(value))));
         let fail = |error: minijinja::Error| self.origin.error("render the chat template", &error);
         let template = self.env.get_template(NAME).map_err(fail)?;
         let panicked = |error: Error| match &self.origin.path {
@@ -129,6 +160,22 @@ impl ChatTemplate {
         guarded("render the chat template", || template.render(Value::from_pairs(context)))
             .map_err(panicked)?
             .map_err(fail)
+    }
+}
+
+/// Refuses template arguments that the engine sets itself.
+///
+/// # Errors
+/// One of these names is among them.
+pub fn check_names(kwargs: &Map<String, Json>) -> Result<()> {
+    match kwargs.keys().find(|name| OWN.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Error::input(format!("use `{name}` as an argument of the chat template: it has its own key"))
+                .with_hint(
+                    "chat_template_kwargs are for what else a template looks at, such as enable_thinking or tools",
+                ))
+        }
     }
 }
 
@@ -169,15 +216,20 @@ fn to_value(json: &Json) -> Value {
     }
 }
 
+/// A message without the keys whose value is null: templates print them as `None`, or trip over them.
+fn without_nulls(message: &Message) -> Message {
+    message.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Names of a message's reasoning.
+const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
 /// A message's reasoning under the names that templates know it by, as transformers 5 fills them in.
-fn with_reasoning(message: &Message) -> Json {
-    let names = ["reasoning_content", "thinking", "reasoning"];
-    let Some(reasoning) = names.iter().find_map(|name| message.get(*name).filter(|value| !value.is_null())) else {
-        return Json::Object(message.clone());
-    };
+fn with_reasoning(message: Message) -> Message {
+    let Some(reasoning) = REASONING.iter().find_map(|name| message.get(*name)).cloned() else { return message };
     let mut filled = Map::new();
     filled.insert("thinking".into(), reasoning.clone());
-    filled.extend(message.iter().map(|(name, value)| (name.clone(), value.clone())));
-    filled.insert("reasoning_content".into(), reasoning.clone());
-    Json::Object(filled)
+    filled.extend(message);
+    filled.insert("reasoning_content".into(), reasoning);
+    filled
 }

@@ -15,7 +15,15 @@ fn map(json: Json) -> Map<String, Json> {
 fn render(source: &str, variables: Json) -> Result<String> {
     let tokens = SpecialTokens::from_map(&map(serde_json::json!({"bos_token": "<s>", "eos_token": "</s>"})));
     let now = Clock::parse("2024-07-26T00:00:00Z")?;
-    ChatTemplate::new(source, tokens)?.render_with(&[], true, &now, &map(variables))
+    ChatTemplate::new(source, tokens)?.render(&[], &with(Turn::Opened, variables), &now)
+}
+
+fn with(turn: Turn, variables: Json) -> ChatOptions {
+    ChatOptions { turn, kwargs: std::sync::Arc::new(map(variables)) }
+}
+
+fn closed() -> ChatOptions {
+    with(Turn::Closed, Json::Null)
 }
 
 /// The folder of shared reference data, or why the test is skipped.
@@ -44,8 +52,9 @@ fn published_templates_render_as_recorded() {
             row["messages"].as_array().expect("a list").iter().map(|message| map(message.clone())).collect();
         let generate = row["add_generation_prompt"].as_bool().expect("a flag");
         let place = format!("{} {} {generate}", text("template"), text("case"));
-        let extra = map(serde_json::json!({"date_string": "26 Jul 2024"}));
-        let rendered = template.render_with(&messages, generate, &now, &extra);
+        let turn = if generate { Turn::Opened } else { Turn::Closed };
+        let options = with(turn, serde_json::json!({"date_string": "26 Jul 2024"}));
+        let rendered = template.render(&messages, &options, &now);
         match row.get("expected") {
             Some(expected) => assert_eq!(rendered.expect(&place), expected.as_str().expect("a text"), "{place}"),
             None => {
@@ -80,12 +89,12 @@ fn small_templates_print_what_transformers_prints() {
 #[test]
 fn messages_keep_order_numbers_and_reasoning() {
     let template = ChatTemplate::new("{{ messages|tojson }}", SpecialTokens::default()).expect("compiles");
-    let message = map(serde_json::json!({"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": 2}}));
+    let message = map(serde_json::json!({"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": null}}));
     let now = Clock::default();
-    let text = template.render(&[message], false, &now).expect("renders");
-    assert_eq!(text, r#"[{"role": "user", "content": null, "n": 1, "x": 1.0, "a": {"z": 1, "b": 2}}]"#);
+    let text = template.render(&[message], &closed(), &now).expect("renders");
+    assert_eq!(text, r#"[{"role": "user", "n": 1, "x": 1.0, "a": {"z": 1, "b": null}}]"#, "null goes, but not within");
     let message = map(serde_json::json!({"role": "assistant", "reasoning": "r", "content": "c"}));
-    let text = template.render(&[message], false, &now).expect("renders");
+    let text = template.render(&[message], &closed(), &now).expect("renders");
     assert_eq!(
         text,
         r#"[{"thinking": "r", "role": "assistant", "reasoning": "r", "content": "c", "reasoning_content": "r"}]"#
@@ -96,31 +105,44 @@ fn messages_keep_order_numbers_and_reasoning() {
 fn a_folder_gives_file_and_line_of_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-    let load = || ChatTemplate::from_folder(dir.path());
+    let load = || {
+        let tokens = SpecialTokens::from_folder(dir.path(), &[]).expect("readable");
+        ChatTemplate::from_folder(dir.path(), &tokens)
+    };
     let now = Clock::default();
     assert!(load().expect("fine").is_none());
 
     write("chat_template.json", r#"{"chat_template": "json"}"#);
-    let text = load().expect("fine").expect("a template").render(&[], false, &now);
+    let text = load().expect("fine").expect("a template").render(&[], &closed(), &now);
     assert_eq!(text.expect("renders"), "json");
 
     write(
         "tokenizer_config.json",
         r#"{"bos_token": {"content": "<b>"}, "chat_template": [{"name": "default", "template": "{{ bos_token }}d"}]}"#,
     );
-    let text = load().expect("fine").expect("a template").render(&[], false, &now);
+    let text = load().expect("fine").expect("a template").render(&[], &closed(), &now);
     assert_eq!(text.expect("renders"), "<b>d");
+
+    write(
+        "tokenizer_config.json",
+        r#"{"chat_template": [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "{{ tools[0] }}"}]}"#,
+    );
+    let template = load().expect("fine").expect("a template");
+    let with_tools = |tools: Json| template.render(&[], &with(Turn::Closed, serde_json::json!({"tools": tools})), &now);
+    assert_eq!(with_tools(serde_json::json!(["t"])).expect("renders"), "t");
+    assert_eq!(with_tools(Json::Null).expect("renders"), "d");
+    assert!(template.mentions("tools"));
 
     write("tokenizer_config.json", r#"{"chat_template": [{"name": "tool_use", "template": "t"}]}"#);
     let error = load().err().expect("no default");
     assert!(error.fragment().contains("tool_use") && error.hint().is_some());
 
     write("tokenizer_config.json", r#"{"chat_template": "a\n{{ raise_exception('no') }}"}"#);
-    let error = load().expect("fine").expect("a template").render(&[], false, &now).expect_err("raises");
+    let error = load().expect("fine").expect("a template").render(&[], &closed(), &now).expect_err("raises");
     assert_eq!(error.fragment(), "render the chat template (its line 2): no");
 
     write("chat_template.jinja", "a\n\n{{ messages[0].content.x.y }}");
-    let error = load().expect("fine").expect("a template").render(&[], false, &now).expect_err("undefined");
+    let error = load().expect("fine").expect("a template").render(&[], &closed(), &now).expect_err("undefined");
     assert_eq!(error.location().and_then(|location| location.line), Some(3));
     assert!(error.fragment().contains("undefined"), "{error}");
 
@@ -167,4 +189,77 @@ fn hostile_templates_fail_alone() {
             Err(error) => assert!(!error.chain().is_empty()),
         }
     }
+}
+
+fn conversation(messages: Json) -> Vec<Message> {
+    messages.as_array().expect("a list").iter().cloned().map(map).collect()
+}
+
+/// What transformers 5.24 gives for `continue_final_message=True` and for the name of a field.
+#[test]
+fn a_last_message_goes_on() {
+    let plain = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}";
+    let trims = "{% for m in messages %}<{{ m.role }}>{{ m.content|trim }}<end>{% endfor %}{{ 'tail' }}";
+    let parts = "{% for m in messages %}{% for p in m.content %}{{ p.text }}|{% endfor %}<end>{% endfor %}";
+    let thinks = "{% for m in messages %}<{{ m.reasoning_content }}>{{ m.content }}{% endfor %}";
+    let run = |source: &str, messages: Json, field: &str| {
+        let template = ChatTemplate::new(source, SpecialTokens::default()).expect("compiles");
+        let options = with(Turn::Continued(field.into()), Json::Null);
+        template
+            .render(&conversation(messages), &options, &Clock::default())
+            .map_err(|error| error.fragment().to_owned())
+    };
+    let pay =
+        |text: &str| serde_json::json!([{"role": "user", "content": "How?"}, {"role": "assistant", "content": text}]);
+    assert_eq!(run(plain, pay("By card "), "content"), Ok("<user>How?<end><assistant>By card ".into()));
+    assert_eq!(run(trims, pay(" By card \n"), "content"), Ok("<user>How?<end><assistant>By card".into()));
+    assert_eq!(run(plain, pay(""), "content"), Ok("<user>How?<end><assistant>".into()));
+    let listed = serde_json::json!([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"text": "b"}, {"image": 1}]}]);
+    assert_eq!(run(parts, listed, "content"), Ok("a|b".into()), "the last text of a list");
+    let thought = serde_json::json!([{"role": "assistant", "reasoning": "so", "content": ""}]);
+    assert_eq!(run(thinks, thought.clone(), "reasoning"), Ok("<so".into()), "under whichever name it is read");
+    let fails = |source: &str, messages: Json, field: &str, why: &str| {
+        let error = run(source, messages, field).expect_err(why);
+        assert!(error.contains(why), "{error}");
+    };
+    fails("{{ messages|length }}<end>", pay("x"), "content", "never reads `content`");
+    fails("{# content #}{{ messages|length }}", pay("x"), "content", "not in what the chat template makes");
+    fails(plain, serde_json::json!([{"role": "assistant", "content": null}]), "content", "has no `content`");
+    fails(plain, serde_json::json!([]), "content", "without messages");
+    fails(plain, serde_json::json!([{"role": "assistant", "content": [{"image": 1}]}]), "content", "has no text");
+    fails(plain, thought, "tool_calls", "has no `tool_calls`");
+}
+
+#[test]
+fn arguments_are_seen_and_own_variables_are_not_for_callers() {
+    let source =
+        "{% if enable_thinking is defined and not enable_thinking %}off{% endif %}{% set mine = 1 %}{{ mine }}";
+    let template = ChatTemplate::new(source, SpecialTokens::default()).expect("compiles");
+    let off = with(Turn::Closed, serde_json::json!({"enable_thinking": false}));
+    assert_eq!(template.render(&[], &off, &Clock::default()).expect("renders"), "off1");
+    assert!(template.mentions("enable_thinking") && !template.mentions("enable_thinkin"));
+    for name in ["messages", "add_generation_prompt", "continue_final_message"] {
+        let own = with(Turn::Closed, serde_json::json!({name: true}));
+        let error = template.render(&[], &own, &Clock::default()).expect_err("refused");
+        assert!(error.fragment().contains(name) && error.hint().is_some());
+    }
+}
+
+#[test]
+fn a_list_that_is_printed_or_left_out_is_noticed() {
+    let run = |source: &str, role: &str, text: &str| {
+        let template = ChatTemplate::new(source, SpecialTokens::default()).expect("compiles");
+        let messages = conversation(serde_json::json!([{"role": role, "content": [{"type": "text", "text": text}]}]));
+        let text = template.render(&messages, &closed(), &Clock::default()).expect("renders");
+        Listing::of(&messages, &text)
+    };
+    let prints = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    assert_eq!(run(prints, "user", "it's"), Some(Listing::Printed));
+    let json = "{% for m in messages %}{{ m.content|tojson }}{% endfor %}";
+    assert_eq!(run(json, "user", "hi"), Some(Listing::Printed));
+    assert_eq!(run(json, "tool", "hi"), None, "as some templates show what tools say");
+    let strings = "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% endif %}{% endfor %}";
+    assert_eq!(run(strings, "user", "hi"), Some(Listing::LeftOut));
+    let parts = "{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endfor %}";
+    assert_eq!(run(parts, "user", " hi "), None);
 }

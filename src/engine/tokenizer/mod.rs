@@ -4,9 +4,12 @@
 //! exported first. Padding and truncation that the
 //! file may carry are switched off: the engine packs without padding, and whoever truncates counts what is lost.
 
+mod added;
+mod class;
 mod cut;
 mod gguf;
 mod long_words;
+mod rebuild;
 mod stop;
 mod stream;
 #[cfg(test)]
@@ -16,15 +19,16 @@ mod windows;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, EncodeInput, Model as _};
+use serde_json::{Map, Value};
+use tokenizers::{EncodeInput, Model as _, ModelWrapper};
 
 use super::candle::gguf_metadata;
 use super::guard::guarded;
 use super::model_json::{json_error, read_json};
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
+use class::Class;
+use rebuild::Settings;
 
 pub use long_words::Spaced;
 pub use stop::{StopMatcher, Stopped};
@@ -37,15 +41,18 @@ pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
     special_tokens: SpecialTokens,
     vocab_size: usize,
+    /// Whether decoded text loses spaces before punctuation, as the folder asks.
+    clean_up: bool,
 }
 
 impl Tokenizer {
     /// The tokenizer of a model folder: `tokenizer.json` with what `tokenizer_config.json` and `special_tokens_map.json`
     /// add to it.
     ///
-    /// As in transformers 5, `add_bos_token` or `add_eos_token` in the configuration replace the post-processor, and the
-    /// named special tokens count as special even where `tokenizer.json` does not say so. Without a `tokenizer.json`, what a
-    /// GGUF file of the folder says.
+    /// As `AutoTokenizer` of transformers 5.24 reads them: the file decides about begin and end tokens whatever `add_bos_token`
+    /// and `add_eos_token` say, `added_tokens_decoder` wins over the file's added tokens, named special tokens count as special
+    /// even where the file does not say so, and where the folder is of one of its tokenizer classes, that class sets the
+    /// tokenizer up (see `class` and `rebuild`). Without a `tokenizer.json`, what a GGUF file of the folder says.
     ///
     /// # Errors
     /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
@@ -55,8 +62,9 @@ impl Tokenizer {
             if dir.is_dir()
                 && let Some((file, metadata)) = gguf_metadata(dir)?
             {
-                let build = |(inner, special_tokens, config)| Self::assemble(inner, special_tokens, &config);
-                return gguf::build(&metadata).and_then(build).map_err(|error| error.at(&file));
+                return gguf::build(&metadata)
+                    .and_then(|(inner, special_tokens)| Self::whole(inner, special_tokens))
+                    .map_err(|error| error.at(&file));
             }
             return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.is_dir() {
                 true => {
@@ -68,31 +76,50 @@ impl Tokenizer {
         }
         let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
-        let special_tokens = SpecialTokens::from_folder(dir)?;
-        let config = read_json(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
-        Self::assemble(inner, special_tokens, &config).map_err(|error| match error.location() {
+        let config = match read_json(&dir.join("tokenizer_config.json"))? {
+            Some(Value::Object(config)) => config,
+            _ => Map::new(),
+        };
+        Self::assemble(dir, (inner, &bytes), &config).map_err(|error| match error.location() {
             Some(_) => error,
             None => error.at(&path),
         })
     }
 
-    fn assemble(mut inner: tokenizers::Tokenizer, special_tokens: SpecialTokens, config: &Value) -> Result<Self> {
-        let set_up = |error: tokenizers::Error| Error::input("set up the tokenizer").caused_by(error);
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(set_up)?;
-        let unmarked: Vec<AddedToken> = special_tokens
-            .iter()
-            .map(|(_, token)| token)
-            .filter(|token| inner.token_to_id(token).is_some() && !inner.get_added_vocabulary().is_special_token(token))
-            .map(|token| AddedToken::from(token, true).normalized(false))
-            .collect();
-        inner.add_special_tokens(unmarked).map_err(set_up)?;
-        if let Some(processor) = begin_and_end(&inner, &special_tokens, config)? {
-            inner.with_post_processor(Some(processor));
+    /// A tokenizer of a file as its folder has it; the bytes are those of the file.
+    fn assemble(
+        dir: &Path,
+        (mut inner, bytes): (tokenizers::Tokenizer, &[u8]),
+        config: &Map<String, Value>,
+    ) -> Result<Self> {
+        let model = read_json(&dir.join("config.json"))?.unwrap_or_default();
+        let byte_level = || bytes.windows(BYTE_LEVEL.len()).any(|window| window == BYTE_LEVEL);
+        let class = Class::of(config, &model, byte_level).fitting(inner.get_model());
+        let mut special_tokens = SpecialTokens::from_folder(dir, class.tokens())?;
+        if let Some(padding) = inner.get_padding() {
+            special_tokens.set_default("pad_token", &padding.pad_token);
         }
+        class.extra_tokens().iter().for_each(|token| special_tokens.add_extra(token));
+        let listed = added::listed(dir, config, &inner, &special_tokens)?;
+        let settings = Settings { config, special_tokens: &special_tokens };
+        rebuild::rebuild(class, &mut inner, &settings)?;
+        added::add(class, &mut inner, &listed, &special_tokens)?;
+        rebuild::surround(class, &mut inner, &settings)?;
+        let flag = |name: &str| config.get(name).and_then(Value::as_bool).unwrap_or(false);
+        inner.set_encode_special_tokens(flag("split_special_tokens"));
+        let merges = matches!(inner.get_model(), ModelWrapper::BPE(_));
+        let clean_up = flag("clean_up_tokenization_spaces")
+            && (!merges || flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"));
+        Ok(Self { clean_up, ..Self::whole(inner, special_tokens)? })
+    }
+
+    /// A tokenizer to which nothing is added.
+    fn whole(mut inner: tokenizers::Tokenizer, special_tokens: SpecialTokens) -> Result<Self> {
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| Error::input("set up the tokenizer").caused_by(error))?;
         let highest = inner.get_vocab(true).into_values().max();
         let vocab_size = highest.map_or(0, |id| id as usize + 1);
-        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size })
+        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, clean_up: false })
     }
 
     /// The ids of a text; `add_special_tokens` puts what the model expects around it (`[CLS]`, `<s>`, …).
@@ -123,7 +150,8 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The text of ids; unknown ids give nothing. No clean-up of spaces follows (transformers 5 has it off as well).
+    /// The text of ids; unknown ids give nothing. Spaces are cleaned up where transformers 5 does it: where the folder asks for
+    /// it (`clean_up_tokenization_spaces`) and the vocabulary is not one of merges.
     ///
     /// # Errors
     /// A decoder that fails or panics, which none of those in use does.
@@ -134,7 +162,8 @@ impl Tokenizer {
             return Ok(String::new());
         }
         // `Strip` with `stop` panics on tokens shorter than that.
-        guarded("decode token ids", || self.inner.decode(ids, skip_special_tokens))?.map_err(failed)
+        let text = guarded("decode token ids", || self.inner.decode(ids, skip_special_tokens))?.map_err(failed)?;
+        Ok(if self.clean_up { cleaned_up(&text) } else { text })
     }
 
     /// Decodes ids one by one.
@@ -147,6 +176,11 @@ impl Tokenizer {
         let added = self.inner.get_added_vocabulary();
         let token = added.simple_id_to_token(id).or_else(|| self.inner.get_model().id_to_token(id))?;
         (!skip_special || !added.is_special_token(&token)).then_some(token)
+    }
+
+    /// Whether an id is that of a special token, which answers leave out.
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.token(id, true).is_none() && self.token(id, false).is_some()
     }
 
     /// Number of rows an embedding needs: the highest id, of added tokens too, plus 1.
@@ -187,49 +221,24 @@ impl Tokenizer {
     }
 }
 
-/// What transformers 5 puts in the post-processor's place when the configuration speaks of bos or eos.
-fn begin_and_end(
-    inner: &tokenizers::Tokenizer,
-    special_tokens: &SpecialTokens,
-    config: &Value,
-) -> Result<Option<TemplateProcessing>> {
-    let flag = |name: &str| config.get(name).and_then(Value::as_bool);
-    let (bos, eos) = (flag("add_bos_token"), flag("add_eos_token"));
-    if bos.is_none() && eos.is_none() {
-        return Ok(None);
-    }
-    let named = |wanted: Option<bool>, attribute: &str| -> Result<Option<(String, u32)>> {
-        let token = special_tokens.get(attribute).filter(|_| wanted == Some(true));
-        let Some(token) = token else { return Ok(None) };
-        match inner.token_to_id(token) {
-            Some(id) => Ok(Some((token.to_owned(), id))),
-            None => Err(Error::input(format!("find the {attribute} `{token}` in the vocabulary"))
-                .with_hint("tokenizer_config.json and tokenizer.json seem to belong to different models")),
-        }
-    };
-    let (bos, eos) = (named(bos, "bos_token")?, named(eos, "eos_token")?);
-    // Pieces rather than one text, which the crate splits at spaces and colons.
-    let sequence = |name: &str, segment: u32| {
-        let mut pieces: Vec<String> = Vec::new();
-        pieces.extend(bos.as_ref().map(|(token, _)| format!("{token}:{segment}")));
-        pieces.push(format!("${name}:{segment}"));
-        pieces.extend(eos.as_ref().map(|(token, _)| format!("{token}:{segment}")));
-        pieces
-    };
-    let single = sequence("A", 0);
-    let pair: Vec<String> = single.iter().cloned().chain(sequence("B", 1)).collect();
-    let wrong = |error: String| Error::input("set up begin and end tokens").caused_by(error);
-    let mut tokens: Vec<(String, u32)> = bos.into_iter().chain(eos).collect();
-    tokens.dedup();
-    TemplateProcessing::builder()
-        .try_single(single)
-        .map_err(wrong)?
-        .try_pair(pair)
-        .map_err(wrong)?
-        .special_tokens(tokens)
-        .build()
-        .map(Some)
-        .map_err(|error| Error::input("set up begin and end tokens").caused_by(error.to_string()))
+/// How a file says that its tokens spell bytes.
+const BYTE_LEVEL: &[u8] = b"\"ByteLevel\"";
+
+/// `clean_up_tokenization` of transformers.
+fn cleaned_up(text: &str) -> String {
+    const CUTS: [(&str, &str); 10] = [
+        (" .", "."),
+        (" ?", "?"),
+        (" !", "!"),
+        (" ,", ","),
+        (" ' ", "'"),
+        (" n't", "n't"),
+        (" 'm", "'m"),
+        (" 's", "'s"),
+        (" 've", "'ve"),
+        (" 're", "'re"),
+    ];
+    CUTS.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 fn encoding_failed(error: tokenizers::Error) -> Error {

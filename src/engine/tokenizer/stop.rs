@@ -1,7 +1,9 @@
 //! Stop strings: the answer ends where one of them begins, wherever the token borders fall.
 //!
-//! Of several occurrences the one that ends first counts, and of those the longest: what a reader who sees the text grow
-//! character by character would stop at. So the cut does not depend on how the text is split into tokens.
+//! They are looked for in two texts: the one that is shown, and the one that spells special tokens out, which is not shown. So
+//! `<|end|>` stops at that token, and so does `.<|end|>` or `end`. Of several occurrences the one that ends first counts, and
+//! of those the longest: what a reader who sees the text grow character by character would stop at. So the cut does not
+//! depend on how the text is split into tokens.
 
 use super::{TextStream, Tokenizer};
 use crate::error::Result;
@@ -10,18 +12,18 @@ use crate::error::Result;
 #[derive(Clone)]
 pub struct StopMatcher {
     tokenizer: Tokenizer,
-    skip_special_tokens: bool,
-    stream: TextStream,
     stops: Vec<String>,
     ids: Vec<u32>,
-    /// How much of the stream's text has been searched.
-    searched: usize,
+    /// The text with special tokens.
+    spelled: Search,
+    /// The text without them, from the first of them on; before, both are one.
+    shown: Option<Search>,
 }
 
 /// A stop string occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// The text before it.
+    /// The shown text before it.
     pub text: String,
     /// The most ids, from the first on, whose text lies wholly before it.
     pub ids: usize,
@@ -30,15 +32,14 @@ pub struct Stopped {
 }
 
 impl StopMatcher {
-    /// A matcher for an answer that starts empty. Empty stop strings are ignored.
-    pub fn new(tokenizer: &Tokenizer, stops: &[String], skip_special_tokens: bool) -> Self {
+    /// A matcher for an answer that starts empty and is shown without special tokens. Empty stop strings are ignored.
+    pub fn new(tokenizer: &Tokenizer, stops: &[String]) -> Self {
         Self {
             tokenizer: tokenizer.clone(),
-            skip_special_tokens,
-            stream: tokenizer.stream(skip_special_tokens),
             stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
             ids: Vec::new(),
-            searched: 0,
+            spelled: Search { stream: tokenizer.stream(false), searched: 0 },
+            shown: None,
         }
     }
 
@@ -47,53 +48,95 @@ impl StopMatcher {
     /// # Errors
     /// As for [`Tokenizer::decode`].
     pub fn push(&mut self, id: u32) -> Result<Option<Stopped>> {
-        self.ids.push(id);
-        self.stream.push(id);
-        if self.stops.is_empty() {
+        let Self { tokenizer, stops, ids, spelled, shown } = self;
+        if stops.is_empty() {
             return Ok(None);
         }
-        // Half a character at the end cannot be part of a stop string yet.
-        let held = self.stream.held_back();
-        let held = held.trim_end_matches('\u{fffd}');
-        let stable = self.stream.text();
-        let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
-        let mut from = self.searched.saturating_sub(longest - 1);
-        while !stable.is_char_boundary(from) {
-            from -= 1;
+        if shown.is_none() && tokenizer.is_special(id) {
+            let mut stream = tokenizer.stream(true);
+            for id in ids.iter() {
+                stream.push(*id);
+            }
+            let searched = stream.text().len();
+            *shown = Some(Search { stream, searched });
         }
-        let found = if held.is_empty() {
-            first_to_end(&self.stops, &stable[from..])
-        } else {
-            first_to_end(&self.stops, &[&stable[from..], held].concat())
-        };
-        let Some((start, stop)) = found else {
-            self.searched = stable.len();
-            return Ok(None);
-        };
-        let mut text = [stable, held].concat();
-        text.truncate(from + start);
-        let ids = self.ids_before(&text)?;
-        Ok(Some(Stopped { text, ids, stop: stop.to_owned() }))
+        ids.push(id);
+        let in_spelled = spelled.push(id, stops);
+        let in_shown = shown.as_mut().and_then(|shown| shown.push(id, stops));
+        let by_spelling = in_spelled.map(|found| self.before_spelled(found)).transpose()?;
+        let by_sight = in_shown.map(|(text, stop)| {
+            Ok::<_, crate::error::Error>(Stopped { ids: self.ids_before(&text, true)?, text, stop })
+        });
+        // Where both say so at one token, the shorter text has neither.
+        let found = [by_spelling, by_sight.transpose()?].into_iter().flatten();
+        Ok(found.min_by_key(|stopped| (stopped.text.len(), stopped.ids)))
     }
 
-    /// The text so far, without what is held back.
-    pub fn text(&self) -> &str {
-        self.stream.text()
-    }
-
-    /// The whole text and all ids of an answer that ended without a stop string.
-    pub fn finish(self) -> (String, Vec<u32>) {
-        (self.stream.finish(), self.ids)
+    /// The cut of the shown text that a stop string in the spelled one asks for.
+    fn before_spelled(&self, (before, stop): (String, String)) -> Result<Stopped> {
+        let count = self.ids_before(&before, false)?;
+        if self.shown.is_none() {
+            return Ok(Stopped { text: before, ids: count, stop });
+        }
+        let whole = self.tokenizer.decode(&self.ids[..count], true)?;
+        let cut_short = self.tokenizer.decode(&self.ids[..count], false)? != before;
+        if cut_short && self.ids.get(count).is_some_and(|id| !self.tokenizer.is_special(*id)) {
+            // The stop string begins within a token: what stands before it there is shown.
+            for end in count + 1..=self.ids.len() {
+                let spelled = self.tokenizer.decode(&self.ids[..end], false)?;
+                let Some(rest) = spelled.strip_prefix(before.as_str()) else { continue };
+                let shown = self.tokenizer.decode(&self.ids[..end], true)?;
+                if let Some(text) = shown.strip_suffix(rest) {
+                    return Ok(Stopped { text: text.to_owned(), ids: count, stop });
+                }
+            }
+        }
+        Ok(Stopped { text: whole, ids: count, stop })
     }
 
     /// The most ids whose decoded text is a beginning of `text`. The stop string is at the end: few steps suffice.
-    fn ids_before(&self, text: &str) -> Result<usize> {
+    fn ids_before(&self, text: &str, skip_special_tokens: bool) -> Result<usize> {
         for count in (1..self.ids.len()).rev() {
-            if text.starts_with(&self.tokenizer.decode(&self.ids[..count], self.skip_special_tokens)?) {
+            if text.starts_with(&self.tokenizer.decode(&self.ids[..count], skip_special_tokens)?) {
                 return Ok(count);
             }
         }
         Ok(0)
+    }
+}
+
+/// A growing text and how much of it has been searched.
+#[derive(Clone)]
+struct Search {
+    stream: TextStream,
+    searched: usize,
+}
+
+impl Search {
+    /// Takes the next id; the text before the first stop string, and that string.
+    fn push(&mut self, id: u32, stops: &[String]) -> Option<(String, String)> {
+        self.stream.push(id);
+        // Half a character at the end cannot be part of a stop string yet.
+        let held = self.stream.held_back();
+        let held = held.trim_end_matches('\u{fffd}');
+        let stable = self.stream.text();
+        let longest = stops.iter().map(String::len).max().unwrap_or(0);
+        let mut from = self.searched.saturating_sub(longest.saturating_sub(1));
+        while !stable.is_char_boundary(from) {
+            from -= 1;
+        }
+        let found = if held.is_empty() {
+            first_to_end(stops, &stable[from..])
+        } else {
+            first_to_end(stops, &[&stable[from..], held].concat())
+        };
+        let Some((start, stop)) = found else {
+            self.searched = stable.len();
+            return None;
+        };
+        let mut text = [stable, held].concat();
+        text.truncate(from + start);
+        Some((text, stop.to_owned()))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct TextStream {
     skip_special_tokens: bool,
     stages: Vec<Stage>,
     text: String,
+    /// All ids, where the whole text is cleaned up at its end: a later token may take a space away.
+    whole: Option<Vec<u32>>,
 }
 
 /// One decoder, with what it holds back.
@@ -49,11 +51,16 @@ impl TextStream {
             None => vec![Stage::Spaced { first: true }],
             Some(decoder) => stages(decoder),
         };
-        Self { tokenizer, skip_special_tokens, stages, text: String::new() }
+        let whole = tokenizer.clean_up.then(Vec::new);
+        Self { tokenizer, skip_special_tokens, stages, text: String::new(), whole }
     }
 
     /// Takes the next id; returns how many bytes the text grew by.
     pub fn push(&mut self, id: u32) -> usize {
+        if let Some(ids) = &mut self.whole {
+            ids.push(id);
+            return 0;
+        }
         let before = self.text.len();
         if let Some(token) = self.tokenizer.token(id, self.skip_special_tokens) {
             feed(&mut self.stages, token, &mut self.text);
@@ -68,6 +75,9 @@ impl TextStream {
 
     /// What the text would end with if no id followed: half a character shows as U+FFFD.
     pub fn held_back(&self) -> String {
+        if let Some(ids) = &self.whole {
+            return self.tokenizer.decode(ids, self.skip_special_tokens).unwrap_or_default();
+        }
         if self.stages.iter().all(Stage::is_idle) {
             return String::new();
         }
@@ -78,6 +88,9 @@ impl TextStream {
 
     /// The whole text: exactly what decoding all ids at once gives.
     pub fn finish(mut self) -> String {
+        if self.whole.is_some() {
+            return self.held_back();
+        }
         finish(&mut self.stages, &mut self.text);
         self.text
     }

@@ -12,6 +12,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::added;
+use super::class::Class;
+use super::rebuild::around;
 use crate::engine::guard::guarded;
 use crate::engine::special_tokens::SpecialTokens;
 use crate::error::{Error, Result, nearest};
@@ -28,15 +31,15 @@ const CONTROL: u64 = 3;
 const USER_DEFINED: u64 = 4;
 const BYTE: u64 = 6;
 
-/// Builds the tokenizer; beside it, flags as a `tokenizer_config.json` holds them.
+/// Builds the tokenizer, its named tokens among the special ones.
 ///
 /// # Errors
 /// A key is missing or broken, or the kind of tokenizer is not known.
-pub fn build(metadata: &Map<String, Value>) -> Result<(tokenizers::Tokenizer, SpecialTokens, Value)> {
+pub fn build(metadata: &Map<String, Value>) -> Result<(tokenizers::Tokenizer, SpecialTokens)> {
     let vocabulary = Vocabulary::read(metadata)?;
     let special_tokens = SpecialTokens::from_gguf(metadata);
     vocabulary.check(&special_tokens)?;
-    let (mut file, config) = match vocabulary.model {
+    let mut file = match vocabulary.model {
         "gpt2" => vocabulary.byte_level(&special_tokens)?,
         "llama" => vocabulary.sentence_piece(&special_tokens)?,
         _ => vocabulary.word_piece(&special_tokens)?,
@@ -46,7 +49,10 @@ pub fn build(metadata: &Map<String, Value>) -> Result<(tokenizers::Tokenizer, Sp
     let failed = |error: tokenizers::Error| Error::input("set up the tokenizer of the metadata").caused_by(error);
     let bytes = serde_json::to_vec(&file).map_err(|e| Error::internal("write a tokenizer").caused_by(e))?;
     let inner = guarded("set up the tokenizer of the metadata", || tokenizers::Tokenizer::from_bytes(&bytes))?;
-    Ok((inner.map_err(failed)?, special_tokens, config))
+    let mut inner = inner.map_err(failed)?;
+    let listed = inner.get_added_tokens_decoder().into_iter().collect();
+    added::add(Class::Generic, &mut inner, &listed, &special_tokens)?;
+    Ok((inner, special_tokens))
 }
 
 fn key(name: &str) -> String {
@@ -168,7 +174,7 @@ impl<'a> Vocabulary<'a> {
         added.collect()
     }
 
-    fn byte_level(&self, special_tokens: &SpecialTokens) -> Result<(Value, Value)> {
+    fn byte_level(&self, special_tokens: &SpecialTokens) -> Result<Value> {
         let name = self.metadata.get(&key("pre")).and_then(Value::as_str).ok_or_else(|| {
             Error::input(format!("find `{}` in the metadata", key("pre"))).with_hint(
                 "the file does not say how texts are cut before bytes are merged: convert the model again, or put its \
@@ -195,11 +201,11 @@ impl<'a> Vocabulary<'a> {
         let set_apart = self.flag("add_sep_token", pre.separates)? && begins && ends;
         Ok(match (special_tokens.get("bos_token"), special_tokens.get("eos_token")) {
             (Some(bos), Some(eos)) if set_apart => {
-                (with(file, "post_processor", self.around((bos, eos), &[eos, eos], 0)), Value::Null)
+                with(file, "post_processor", self.around((bos, eos), &[eos, eos], 0))
             }
             // Without either, texts keep the segments that they have without a post-processor.
-            _ if !begins && !ends => (file, Value::Null),
-            _ => (file, json!({"add_bos_token": begins, "add_eos_token": ends})),
+            _ if !begins && !ends => file,
+            _ => with(file, "post_processor", self.begin_and_end(special_tokens, begins, ends)),
         })
     }
 
@@ -225,7 +231,7 @@ impl<'a> Vocabulary<'a> {
         })
     }
 
-    fn sentence_piece(&self, special_tokens: &SpecialTokens) -> Result<(Value, Value)> {
+    fn sentence_piece(&self, special_tokens: &SpecialTokens) -> Result<Value> {
         let scores = self.numbers("scores", self.tokens.len(), Value::as_f64)?;
         let prefix = self.flag("add_space_prefix", true)?;
         let mut normalizers = Vec::new();
@@ -254,7 +260,7 @@ impl<'a> Vocabulary<'a> {
             "model": bpe(&self.ids, &self.scored_merges(&scores), options),
         });
         let (begins, ends) = (self.flag("add_bos_token", true)?, self.flag("add_eos_token", false)?);
-        Ok((file, json!({"add_bos_token": begins, "add_eos_token": ends})))
+        Ok(with(file, "post_processor", self.begin_and_end(special_tokens, begins, ends)))
     }
 
     /// Merges of a vocabulary with scores: every cut of a token into two tokens, the highest score first. Equal scores go by the
@@ -283,7 +289,7 @@ impl<'a> Vocabulary<'a> {
         merges.into_iter().map(|(_, _, _, (left, right))| (left.to_owned(), right.to_owned())).collect()
     }
 
-    fn word_piece(&self, special_tokens: &SpecialTokens) -> Result<(Value, Value)> {
+    fn word_piece(&self, special_tokens: &SpecialTokens) -> Result<Value> {
         let named = |attribute: &str| {
             special_tokens.get(attribute).ok_or_else(|| Error::input(format!("find the {attribute} of the vocabulary")))
         };
@@ -308,7 +314,18 @@ impl<'a> Vocabulary<'a> {
                 "vocab": self.ids,
             },
         });
-        Ok((file, Value::Null))
+        Ok(file)
+    }
+
+    /// A post-processor that begins every text with bos and ends it with eos, or does one of these, where there is such a token.
+    fn begin_and_end(&self, special_tokens: &SpecialTokens, begins: bool, ends: bool) -> Value {
+        let token = |wanted: bool, attribute: &str| {
+            let token = special_tokens.get(attribute).filter(|_| wanted)?;
+            Some((token.to_owned(), *self.ids.get(token)?))
+        };
+        let begin: Vec<_> = token(begins, "bos_token").into_iter().collect();
+        let end: Vec<_> = token(ends, "eos_token").into_iter().collect();
+        around(&begin, &end, &begin, 1)
     }
 
     /// A post-processor: tokens around a text, others between two texts, and the number of the second segment.

@@ -79,8 +79,8 @@ fn pair(merge: &Value) -> Option<(String, String)> {
 }
 
 fn assembled(metadata: &Map<String, Value>) -> Tokenizer {
-    let (inner, special_tokens, config) = build(metadata).expect("builds");
-    Tokenizer::assemble(inner, special_tokens, &config).expect("assembled")
+    let (inner, special_tokens) = build(metadata).expect("builds");
+    Tokenizer::whole(inner, special_tokens).expect("a tokenizer")
 }
 
 const TEXTS: [&str; 24] = [
@@ -144,7 +144,9 @@ fn fixtures_give_the_ids_of_their_own_tokenizer() {
     for name in ["llama", "qwen2", "mistral-window", "bert", "random-tiny"] {
         let folder = fixture(name);
         let expected = Tokenizer::from_folder(&folder).expect("loads");
-        let mut metadata = metadata(&folder.join("tokenizer.json"), "gpt-2");
+        // The class of Qwen 2 cuts texts its own way, whatever the file says.
+        let pre = if name == "qwen2" { "qwen2" } else { "gpt-2" };
+        let mut metadata = metadata(&folder.join("tokenizer.json"), pre);
         if expected.encode("a", true).expect("encodes").len() == expected.encode("a", false).expect("encodes").len() {
             metadata.insert(key("add_bos_token"), json!(false));
         }
