@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cells::Cells;
 use crate::error::{Error, Result, nearest};
 
 /// A field of a case that means something to karat; every other key goes to `metadata`.
@@ -60,10 +61,11 @@ impl Field {
     }
 }
 
-/// Which key of a file means which field.
+/// Which key of a file means which field, and what the cells of a table mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldMap {
     own: Vec<(Field, String)>,
+    pub(super) cells: Cells,
 }
 
 impl FieldMap {
@@ -87,7 +89,13 @@ impl FieldMap {
             }
             own.push((field, key.clone()));
         }
-        Ok(Self { own })
+        Ok(Self { own, cells: Cells::default() })
+    }
+
+    /// The same for a table whose cells are to be read so.
+    #[must_use]
+    pub fn with_cells(self, cells: Cells) -> Self {
+        Self { cells, ..self }
     }
 
     /// The field that `key` stands for, `None` for metadata.

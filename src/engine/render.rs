@@ -62,13 +62,27 @@ impl Renderer {
                 Ok(Rendered { text, ids: ids.clone() })
             }
             Prompt::Text(text) => Ok(Rendered { ids: self.tokenizer.encode(text, true)?, text: text.clone() }),
+            Prompt::Messages { .. } => {
+                let text = self.text(prompt)?;
+                Ok(Rendered { ids: self.tokenizer.encode(&text, false)?, text })
+            }
+        }
+    }
+
+    /// The text of a prompt before tokenization; for ids, what they decode to.
+    ///
+    /// # Errors
+    /// As for [`Renderer::render`].
+    pub fn text(&self, prompt: &Prompt) -> Result<String> {
+        match prompt {
+            Prompt::Ids(ids) => self.tokenizer.decode(ids, false),
+            Prompt::Text(text) => Ok(text.clone()),
             Prompt::Messages { messages, add_generation_prompt } => {
                 let Some(chat) = &self.chat else {
                     return Err(Error::input("render messages for a model without a chat template")
                         .with_hint("add chat_template.jinja to the model folder, or give `prompt` instead"));
                 };
-                let text = chat.render(messages, *add_generation_prompt, &self.clock)?;
-                Ok(Rendered { ids: self.tokenizer.encode(&text, false)?, text })
+                chat.render(messages, *add_generation_prompt, &self.clock)
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The linter: a suite, its templates and every case of its datasets, looked at without loading a model.
+//! The linter: a suite, its templates and every case of its datasets, looked at without loading a model. Where the generator's
+//! chat template is at hand, every case is put into it.
 //!
 //! Findings are data; showing them is the door's work. A kind of finding that many cases share is listed for the first
 //! few and then counted, so that one wrong column does not bury everything else.
@@ -13,20 +14,38 @@ use super::plan::DatasetPlan;
 use super::validate;
 use crate::dataset::{Input, Kind, Sample, Source};
 use crate::engine::Prompt;
+use crate::engine::render::Renderer;
+use crate::error::Result;
 use crate::prompt::{self, Builder, Finding, Severity};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
 const LONG_INPUT: usize = 32_768;
 /// Findings of one kind that are listed per dataset.
 const LISTED: u64 = 5;
+/// What to do about carriage returns.
+const RETURNS: &str = "cells and texts are taken as they are; end lines with line feeds, unless the \\r are meant";
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub struct Linted<'a> {
+    /// The suite's file.
+    pub path: &'a Path,
+    /// What the call says in its place.
+    pub overrides: &'a Overrides,
+    /// What the suite is for: decides which models must be there.
+    pub purpose: Purpose,
+    /// Tokenizer and chat template of the generator, where they are at hand.
+    pub renderer: Option<&'a Renderer>,
+}
 
 /// Everything that is wrong or looks wrong, in the order of suite, prompt and datasets.
-pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
+pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
+    let Linted { path, overrides, purpose, renderer } = *linted;
     let suite = match Suite::read(path, overrides) {
         Ok(suite) => suite,
         Err(error) => return vec![Finding::from(&error)],
     };
-    let mut findings: Vec<Finding> = validate::problems(&suite, Purpose::Lint).iter().map(Finding::from).collect();
+    let mut findings: Vec<Finding> = validate::problems(&suite, purpose).iter().map(Finding::from).collect();
     let root = path.parent().unwrap_or(Path::new(""));
     for finding in prompt::lint(&suite.plan.prompt, root) {
         if !findings.iter().any(|other| other.place == finding.place && other.message == finding.message) {
@@ -35,12 +54,24 @@ pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
     }
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
-    let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
+    let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
+    if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
+        let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");
+        findings.push(placed(&suite, "prompt.few_shot.file", finding.with_hint(RETURNS)));
+    }
+    if let (Some(one), Some(renderer)) = (&builder, renderer)
+        && let Err(error) = one.check_model(renderer.has_chat_template())
+    {
+        findings.push(Finding::from(&suite.problem("prompt.chat", error)));
+        // One finding, not one a case.
+        builder = None;
+    }
     for (index, dataset) in suite.plan.datasets.iter().enumerate() {
         // A source that cannot be made or opened is among the problems already.
         let Ok(source) = suite.source(dataset) else { continue };
         if source.path.is_file() {
-            let mut cases = Cases::new(&suite, dataset, &source, builder.as_ref());
+            let prompts = builder.as_ref().map(|builder| Prompts { builder, renderer });
+            let mut cases = Cases::new(&suite, dataset, &source, prompts);
             cases.read(&mut tags);
             findings.append(&mut cases.finish(index));
         }
@@ -90,12 +121,13 @@ enum Rule {
     CannotBuild,
     EmptyInput,
     LongInput,
+    CarriageReturn,
     AnswerShown,
     Contradiction,
 }
 
 impl Rule {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
@@ -103,6 +135,7 @@ impl Rule {
         Self::CannotBuild,
         Self::EmptyInput,
         Self::LongInput,
+        Self::CarriageReturn,
         Self::AnswerShown,
         Self::Contradiction,
     ];
@@ -116,9 +149,27 @@ impl Rule {
             Self::CannotBuild => "cases whose prompt cannot be built",
             Self::EmptyInput => "cases with an empty input",
             Self::LongInput => "cases with a very long input",
+            Self::CarriageReturn => "cases with carriage returns",
             Self::AnswerShown => "cases that are few-shot examples",
             Self::Contradiction => "cases that contradict another",
         }
+    }
+}
+
+/// What makes a case what the model sees.
+#[derive(Clone, Copy)]
+struct Prompts<'a> {
+    builder: &'a Builder,
+    renderer: Option<&'a Renderer>,
+}
+
+impl Prompts<'_> {
+    /// The prompt of a case. Without a renderer it is built as for a model with a chat template, where every case must have one.
+    fn build(&self, sample: &Sample) -> Result<Prompt> {
+        let Some(renderer) = self.renderer else { return self.builder.build(sample, true) };
+        let prompt = self.builder.build(sample, renderer.has_chat_template())?;
+        renderer.text(&prompt)?;
+        Ok(prompt)
     }
 }
 
@@ -127,7 +178,7 @@ struct Cases<'a> {
     suite: &'a Suite,
     dataset: &'a DatasetPlan,
     source: &'a Source,
-    builder: Option<&'a Builder>,
+    prompts: Option<Prompts<'a>>,
     /// The first scorer of the dataset that cannot do without a target.
     needs_target: Option<String>,
     findings: Vec<Finding>,
@@ -135,26 +186,26 @@ struct Cases<'a> {
     /// Whether there are errors among those not listed.
     hidden_errors: [bool; Rule::ALL.len()],
     /// Hash of prompt -> hash of targets and line of the first case that has it.
-    prompts: HashMap<[u8; 16], ([u8; 16], u64)>,
+    asked: HashMap<[u8; 16], ([u8; 16], u64)>,
     /// Cases with the fields that a template may forget.
     with_context: u64,
     with_choices: u64,
 }
 
 impl<'a> Cases<'a> {
-    fn new(suite: &'a Suite, dataset: &'a DatasetPlan, source: &'a Source, builder: Option<&'a Builder>) -> Self {
+    fn new(suite: &'a Suite, dataset: &'a DatasetPlan, source: &'a Source, prompts: Option<Prompts<'a>>) -> Self {
         let scorers = suite.scorers(dataset);
         let needs_target = scorers.iter().find(|scorer| scorer.needs_target()).map(|scorer| scorer.name().to_owned());
         Self {
             suite,
             dataset,
             source,
-            builder,
+            prompts,
             needs_target,
             findings: Vec::new(),
             counts: [0; Rule::ALL.len()],
             hidden_errors: [false; Rule::ALL.len()],
-            prompts: HashMap::new(),
+            asked: HashMap::new(),
             with_context: 0,
             with_choices: 0,
         }
@@ -224,17 +275,20 @@ impl<'a> Cases<'a> {
             let message = format!("the input of the case `{id}` has {} characters", text.chars().count());
             self.report(Rule::LongInput, Finding::warning(message).at(&path, line));
         }
-        if self.builder.is_some_and(|builder| builder.has_example(text)) {
+        if text.contains('\r') {
+            let finding = Finding::warning(format!("the input of the case `{id}` holds carriage returns"));
+            self.report(Rule::CarriageReturn, finding.at(&path, line).with_hint(RETURNS));
+        }
+        if self.prompts.is_some_and(|prompts| prompts.builder.has_example(text)) {
             let finding = Finding::warning(format!("the case `{id}` is also a few-shot example: its answer is shown"));
             self.report(Rule::AnswerShown, finding.at(&path, line));
         }
     }
 
-    /// Builds the prompt as for a model with a chat template, where every case must have one.
     fn prompt(&mut self, sample: &Sample) {
-        let Some(builder) = self.builder else { return };
+        let Some(prompts) = self.prompts else { return };
         let path = self.source.path.clone();
-        let prompt = match builder.build(sample, true) {
+        let prompt = match prompts.build(sample) {
             Ok(prompt) => prompt,
             Err(error) => {
                 let finding = Finding::from(&error);
@@ -243,9 +297,9 @@ impl<'a> Cases<'a> {
             }
         };
         let (key, targets) = (prompt_hash(&prompt), short_hash(sample.target.join("\u{1f}").as_bytes()));
-        match self.prompts.get(&key) {
+        match self.asked.get(&key) {
             None => {
-                self.prompts.insert(key, (targets, sample.line));
+                self.asked.insert(key, (targets, sample.line));
             }
             Some((first, line)) if *first != targets => {
                 let message = format!("the case `{}` has the prompt of line {line} and another target", sample.id);
@@ -264,7 +318,7 @@ impl<'a> Cases<'a> {
             self.findings.push(finding.at(&self.source.path, None));
         }
         for (field, count) in [("context", self.with_context), ("choices", self.with_choices)] {
-            let unused = self.builder.is_some_and(|builder| !builder.uses(field));
+            let unused = self.prompts.is_some_and(|prompts| !prompts.builder.uses(field));
             if unused && count > 0 {
                 let message =
                     format!("{count} cases of `{}` have `{field}`, which the template never uses", self.dataset.name);

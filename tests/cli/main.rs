@@ -26,11 +26,13 @@ mod engine;
 mod exit_codes;
 mod gguf;
 mod gguf_alone;
+mod inputs;
 mod invariance;
 // Signals, tmpfs and the system calls of one platform.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kills;
 mod main_job;
+mod preflight;
 mod progress;
 mod projects;
 mod registry;
