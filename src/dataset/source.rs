@@ -115,7 +115,7 @@ impl Source {
     /// # Errors
     /// A file that is missing, cannot be read, or is no text.
     pub fn open(&self) -> Result<Samples> {
-        let (reader, digest) = hashing(self.file()?);
+        let (reader, digest) = hashing(self.opened()?);
         Ok(Samples { digest: Some(digest), ..self.read(Box::new(reader))? })
     }
 
@@ -130,7 +130,7 @@ impl Source {
             let error = Error::input(format!("read the dataset `{name}`: the file was changed during the run")).at(&path);
             error.with_hint("nothing was recorded; start the run again")
         };
-        let reader = Verified::new(self.file()?, digest, changed);
+        let reader = Verified::new(self.opened()?, digest, changed);
         Ok(Samples { ids: None, ..self.read(Box::new(reader))? })
     }
 
@@ -150,7 +150,7 @@ impl Source {
         Ok(Samples { cases, path, ids, left, any: false, finished: false, digest: None })
     }
 
-    fn file(&self) -> Result<File> {
+    fn opened(&self) -> Result<File> {
         let failed = |error| {
             Error::io("open", &self.path, error).context(format!("open the dataset `{}`", self.name)).at(&self.path)
         };
