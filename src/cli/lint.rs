@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit> {
     let (path, store) = suite_and_store(args.suite.as_deref(), "lint", &args.store)?;
     let overrides = Overrides { generator: args.model.clone(), ..args.overrides.overrides()? };
-    let mut found = findings(&Named { path: &path, overrides: &overrides, purpose: Purpose::Lint });
+    let mut found = findings(&Named { path: &path, overrides: &overrides, purpose: Purpose::Lint }, None);
     if let Ok(suite) = Suite::load(&path, &overrides, Purpose::Look) {
         found.append(&mut baselines(&args, &store, &suite)?);
     }

@@ -32,7 +32,8 @@ pub fn folder(reference: &ModelRef, memo: Option<&HashMemo>) -> Result<ModelFold
 
 /// Whether [`folder`] would ask no hub for this model: it is here, or it never will be.
 pub fn is_here(reference: &ModelRef) -> bool {
-    let cached = |repo: &str, revision: &str| hub::is_offline() || hub::cached(repo, revision, hub::MODEL_FILES).is_some();
+    let cached =
+        |repo: &str, revision: &str| hub::is_offline() || hub::cached(repo, revision, hub::MODEL_FILES).is_some();
     match reference {
         ModelRef::Folder(_) | ModelRef::Gguf(_) => true,
         ModelRef::Hub { repo, revision } => cached(repo, revision.as_deref().unwrap_or("main")),

@@ -78,27 +78,29 @@ pub struct Named<'a> {
     pub purpose: Purpose,
 }
 
-/// Everything that is wrong or looks wrong before a model loads, most of it at once.
-pub fn findings(named: &Named<'_>) -> Vec<Finding> {
+/// Everything that is wrong or looks wrong before a model loads, most of it at once. `made` is the suite made ready, where it
+/// was already.
+pub fn findings(named: &Named<'_>, made: Option<&Ready>) -> Vec<Finding> {
     let Named { path, overrides, purpose } = *named;
-    let memo = CacheFolder::find().map(|cache| cache.memo());
-    let renderer = match purpose {
-        Purpose::Score => Ok(None),
-        _ => renderer(named, memo.as_ref()),
-    };
-    let linted = Linted { path, overrides, purpose, renderer: renderer.as_ref().ok().and_then(Option::as_ref) };
-    let mut findings = lint(&linted);
-    if let Err(error) = &renderer {
-        findings.push(Finding::from(error));
-    }
-    // What is left is what only a run's own eyes see.
-    if !has_errors(&findings) {
+    let own = made.is_none().then(|| {
+        let memo = CacheFolder::find().map(|cache| cache.memo());
         let watch = Watch { event: &|_| (), stop: &|| Ok(()) };
         let how = Readying { pulls: false, memo: memo.as_ref(), watch };
-        match Suite::load(path, overrides, purpose).and_then(|suite| ready(suite, None, how)) {
-            Ok(ready) => findings.extend(ready.unpulled.iter().map(|name| unpulled(name))),
-            Err(error) => findings.push(Finding::from(&error)),
-        }
+        ready(Suite::load(path, overrides, purpose)?, None, how)
+    });
+    let (made, refused) = match &own {
+        Some(Ok(own)) => (Some(own), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (made, None),
+    };
+    let renderer = made.map(renderer).transpose();
+    let at_hand = renderer.as_ref().ok().and_then(|renderer| renderer.as_ref()?.as_ref());
+    let mut findings = lint(&Linted { path, overrides, purpose, renderer: at_hand });
+    findings.extend(renderer.as_ref().err().map(Finding::from));
+    findings.extend(made.into_iter().flat_map(|made| &made.unpulled).map(|name| unpulled(name)));
+    // What the linter has not found itself.
+    if !has_errors(&findings) {
+        findings.extend(refused.map(Finding::from));
     }
     findings
 }
@@ -109,27 +111,24 @@ fn unpulled(name: &str) -> Finding {
     finding.with_hint("a run pulls it")
 }
 
-/// What turns messages into text, where the generator is there; a generator that is not is among the linter's findings.
-fn renderer(named: &Named<'_>, memo: Option<&HashMemo>) -> Result<Option<Renderer>> {
-    let Ok(suite) = Suite::load(named.path, named.overrides, Purpose::Look) else { return Ok(None) };
-    let Some(generator) = suite.generator().ok().filter(model::is_here) else { return Ok(None) };
-    let Ok(folder) = model::folder(&generator, memo) else { return Ok(None) };
-    Renderer::open(&folder.path, Clock::parse(&suite.plan.clock)?).map(Some).map_err(|e| e.context("load the generator"))
+/// Tokenizer and chat template of the generator, where it is at hand.
+fn renderer(made: &Ready) -> Result<Option<Renderer>> {
+    let Some(generator) = &made.models.generator else { return Ok(None) };
+    let open = || Renderer::open(&generator.path, Clock::parse(&made.checked.suite.plan.clock)?);
+    open().map(Some).map_err(|error| error.context("load the generator"))
 }
 
 /// The prompt of the first case of every dataset, as the model would see it: what a reader of a plan looks at.
 ///
 /// # Errors
 /// A dataset that is not what it was.
-pub fn first_prompts(ready: &Ready) -> Result<Vec<Option<String>>> {
-    let clock = Clock::parse(&ready.checked.suite.plan.clock)?;
-    let generator = ready.models.generator.as_ref();
-    let renderer = generator.and_then(|generator| Renderer::open(&generator.path, clock).ok());
+pub fn first_prompts(made: &Ready) -> Result<Vec<Option<String>>> {
+    let renderer = renderer(made)?;
     let has_chat = renderer.as_ref().is_none_or(Renderer::has_chat_template);
     let shown = |prompt: Prompt| match &renderer {
         Some(renderer) => renderer.text(&prompt).ok(),
         None => Some(transcript(&prompt)),
     };
-    let prompts = ready.checked.first_prompts(has_chat)?;
+    let prompts = made.checked.first_prompts(has_chat)?;
     Ok(prompts.into_iter().map(|prompt| prompt.and_then(shown)).collect())
 }

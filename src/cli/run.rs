@@ -184,21 +184,21 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
 ///
 /// # Errors
 /// Files that cannot be read or written.
-pub fn tell(ready: &Ready, named: &Named<'_>, baseline: &Chosen) -> Result<Exit> {
-    let found = findings(named);
+pub fn tell(made: &Ready, named: &Named<'_>, baseline: &Chosen) -> Result<Exit> {
+    let found = findings(named, Some(made));
     found.iter().for_each(lint::show);
     if has_errors(&found) {
         return Ok(Exit::BadInput);
     }
-    terminal::show(&plan(ready, baseline)?)?;
+    terminal::show(&plan(made, baseline)?)?;
     Ok(Exit::Passed)
 }
 
 /// What would run: the plan with all layers applied, what its datasets hold, which models, and the first prompts.
-fn plan(ready: &Ready, baseline: &Chosen) -> Result<String> {
-    let Ready { checked, models, .. } = ready;
+fn plan(made: &Ready, baseline: &Chosen) -> Result<String> {
+    let Ready { checked, models, .. } = made;
     let plan = &checked.suite.plan;
-    let first = first_prompts(ready)?;
+    let first = first_prompts(made)?;
     let datasets: Vec<_> = plan
         .datasets
         .iter()

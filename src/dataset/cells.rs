@@ -156,7 +156,14 @@ mod tests {
         let as_json = cells(&[("target", CellForm::Json)]);
         assert_eq!(as_json.value(Field::Target, "four".into(), "k").unwrap(), json!("four"));
         assert_eq!(Cells::default().value(Field::Tags, r#"["a"]"#.into(), "k").unwrap(), json!(["a"]));
-        assert!(Cells::default().value(Field::Choices, "['a', 'b']".into(), "k").unwrap_err().hint().unwrap().contains("Python"));
+        assert!(
+            Cells::default()
+                .value(Field::Choices, "['a', 'b']".into(), "k")
+                .unwrap_err()
+                .hint()
+                .unwrap()
+                .contains("Python")
+        );
     }
 
     #[test]

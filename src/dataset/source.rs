@@ -49,7 +49,8 @@ impl Format {
             Some("tsv" | "tab") => Ok(Self::Tsv),
             _ => {
                 let error = Error::input("tell the format of the dataset by the ending of its name").at(path);
-                Err(error.with_hint("datasets end in .jsonl, .json, .csv or .tsv; with .gz behind it where they are packed"))
+                Err(error
+                    .with_hint("datasets end in .jsonl, .json, .csv or .tsv; with .gz behind it where they are packed"))
             }
         }
     }
@@ -127,7 +128,8 @@ impl Source {
     pub fn reopen(&self, digest: &FileDigest) -> Result<Samples> {
         let (name, path) = (self.name.clone(), self.path.clone());
         let changed = move || {
-            let error = Error::input(format!("read the dataset `{name}`: the file was changed during the run")).at(&path);
+            let error =
+                Error::input(format!("read the dataset `{name}`: the file was changed during the run")).at(&path);
             error.with_hint("nothing was recorded; start the run again")
         };
         let reader = Verified::new(self.opened()?, digest, changed);

@@ -160,11 +160,13 @@ fn the_hash_follows_the_content_alone() {
 
 #[test]
 fn line_ends_of_files_are_not_part_of_the_prompt() {
-    let template = "---\nversion: \"1\"\n---\nAnswer:\n{% if context %}\n{{ context }}\n{% endif %}\n{{ input }}\nEnd\n";
+    let template =
+        "---\nversion: \"1\"\n---\nAnswer:\n{% if context %}\n{{ context }}\n{% endif %}\n{{ input }}\nEnd\n";
     let build = |ends: &str| {
         let folder = folder(&template.replace('\n', ends));
         std::fs::write(folder.path().join("system.md"), "Be brief.\nAlways.\n".replace('\n', ends)).unwrap();
-        std::fs::write(folder.path().join("shots.jsonl"), "{\"input\":\"1+1\",\"target\":2}\n".replace('\n', ends)).unwrap();
+        std::fs::write(folder.path().join("shots.jsonl"), "{\"input\":\"1+1\",\"target\":2}\n".replace('\n', ends))
+            .unwrap();
         let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: None });
         let builder = Builder::load(&PromptSpec { few_shot, ..full() }, folder.path()).unwrap();
         let prompt = builder.build(&sample(r#"{"input":"2+2"}"#), false).unwrap();

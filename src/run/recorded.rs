@@ -1,10 +1,10 @@
 //! Recorded answers: a file of JSON lines and an index of 14 bytes a line.
 //!
-//! The file is read twice. The first pass checks every line, blocks of lines on all threads, hashes every page, and notes a hash
-//! of dataset and id with the line's offset; then every case claims its line, so that unknown and doubled answers are known before anything
-//! is scored. The second reads each line when its case comes, from pages that are held against those of the first pass: one sequential pass where both files have one order. As long as
-//! they have, the next line is the one that a case looks for, and the index stays as it was noted; at the first case that
-//! looks elsewhere it is sorted.
+//! The file is read twice. The first pass checks every line, blocks of lines on all threads, hashes every page, and notes a
+//! hash of dataset and id with the line's offset; then every case claims its line, so that unknown and doubled answers are
+//! known before anything is scored. The second reads each line when its case comes, from pages that are held against those of
+//! the first: one sequential pass where both files have one order. As long as they have, the next line is the one that a case
+//! looks for, and the index stays as it was noted; at the first case that looks elsewhere it is sorted.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -493,7 +493,10 @@ mod tests {
     #[test]
     fn files_that_are_no_lines_are_named() {
         assert!(error(open("{\"id\":1,\"output\":\"\"}\r{\"id\":2,\"output\":\"\"}\r")).contains("carriage return"));
-        assert_eq!(open("{\"id\":1,\"output\":\"\"}\r").unwrap().line(("a", "1", 0)).unwrap().as_deref(), Some("{\"id\":1,\"output\":\"\"}"));
+        assert_eq!(
+            open("{\"id\":1,\"output\":\"\"}\r").unwrap().line(("a", "1", 0)).unwrap().as_deref(),
+            Some("{\"id\":1,\"output\":\"\"}")
+        );
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), b"\x1f\x8b\x08\0").unwrap();
         assert!(error(Recorded::open(path.path(), WATCH)).contains("packed with gzip"));

@@ -125,7 +125,10 @@ fn a_dry_run_tells_models_cases_and_first_prompts() {
     let plan: Value = serde_json::from_str(&shown.stdout).expect("JSON");
     let cases: Vec<&Value> = plan["datasets"].as_array().expect("datasets").iter().map(|one| &one["cases"]).collect();
     assert_eq!(cases, [&json!(2), &json!(2)]);
-    assert!(plan["datasets"][0]["first_prompt"].as_str().is_some_and(|text| text.contains("Q: Is 0 gold?\nA:")), "{plan}");
+    assert!(
+        plan["datasets"][0]["first_prompt"].as_str().is_some_and(|text| text.contains("Q: Is 0 gold?\nA:")),
+        "{plan}"
+    );
     assert_eq!(plan["models"]["generator"], json!(random_tiny().to_string_lossy()));
     assert_eq!(plan["baseline"], Value::Null);
     assert!(!project.path("runs").exists());
