@@ -3,8 +3,8 @@
 //!
 //! Written here and not taken from a crate for one reason: a quote that is never closed swallows the rest of the file,
 //! and common parsers then report one long last row. Here it is an error at the line that opened it, as is text after a
-//! closing quote. An empty cell is an absent field. A table whose header tells that its
-//! cells are apart by something else than its name says is an error: with one column nothing of it could be used.
+//! closing quote. An empty cell is an absent field. A table whose header tells that its cells are apart by something else
+//! than its name says is an error: with one column nothing of it could be used.
 
 use std::path::PathBuf;
 

@@ -145,7 +145,7 @@ impl<R: Read, E: Fn() -> Error> Verified<R, E> {
 impl<R: Read, E: Fn() -> Error> Read for Verified<R, E> {
     fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
         if self.taken == self.block.len() {
-            (self.taken, self.block) = (0, std::mem::take(&mut self.block));
+            self.taken = 0;
             self.block.clear();
             let read = self.reader.by_ref().take(self.blocks.size as u64).read_to_end(&mut self.block);
             if read.is_err() || !self.blocks.holds(self.index, &self.block) {
