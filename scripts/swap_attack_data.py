@@ -30,8 +30,8 @@ WAYS = ["rename", "in place", "cut", "rename and back", "in place and back"]
 
 def version(word, model, cases):
     """Every file of one version; all of a kind are equally long in both."""
-    # Larger than a block, so that later ones are read while cases are answered.
-    pad = "x" * 3000
+    # Several blocks, so that later ones are read while cases are answered.
+    pad = "x" * (900_000 // cases)
     golden = "".join(
         json.dumps({"id": f"g{n:04}", "input": f"{word} {n}?", "target": word, "pad": pad}) + "\n" for n in range(cases)
     )

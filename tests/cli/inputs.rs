@@ -56,7 +56,7 @@ fn packed(text: &str) -> Vec<u8> {
 
 /// Starts a run whose golden cases take long, and waits until all data have been read once.
 fn started(project: &Project, flags: &[&str]) -> Child {
-    let slow = ["run", "suite.yaml", "--window", "1", "--threads", "1", "--set", "generation.max_new_tokens=1500"];
+    let slow = ["run", "suite.yaml", "--window", "1", "--threads", "1", "--set", "generation.max_new_tokens=200"];
     let mut command = project.command(slow.iter().chain(flags));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start karat");
     let began = Instant::now();
@@ -92,7 +92,7 @@ fn a_dataset_that_is_replaced_during_the_run_ends_it_without_a_record() {
         assert!(project.runs("inputs").is_empty(), "nothing is recorded");
         // What was answered is of the old bytes: it goes on with those, and with no others.
         let resume = |project: &Project| {
-            let set = ["--set", "generation.max_new_tokens=1500", "--resume", "--threads", "1", "--window", "1"];
+            let set = ["--set", "generation.max_new_tokens=200", "--resume", "--threads", "1", "--window", "1"];
             project.karat(["run", "suite.yaml"].iter().chain(&set))
         };
         resume(&project).code(2).complains(&["the dataset `danger` changed"]);
@@ -100,7 +100,7 @@ fn a_dataset_that_is_replaced_during_the_run_ends_it_without_a_record() {
         resume(&project);
         let resumed = file(&project, "results.jsonl");
         let fresh = suite("");
-        fresh.karat(["run", "suite.yaml", "--set", "generation.max_new_tokens=1500"]);
+        fresh.karat(["run", "suite.yaml", "--set", "generation.max_new_tokens=200"]);
         assert_eq!(resumed, file(&fresh, "results.jsonl"));
     }
 }
@@ -119,7 +119,7 @@ fn a_dataset_that_is_replaced_and_put_back_changes_nothing() {
         Some(2) => assert!(project.runs("inputs").is_empty(), "{run}"),
         _ => {
             let fresh = suite("");
-            fresh.karat(["run", "suite.yaml", "--set", "generation.max_new_tokens=1500"]);
+            fresh.karat(["run", "suite.yaml", "--set", "generation.max_new_tokens=200"]);
             assert_eq!(file(&project, "results.jsonl"), file(&fresh, "results.jsonl"));
         }
     }
