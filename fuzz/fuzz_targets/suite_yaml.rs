@@ -1,7 +1,7 @@
 //! Suite files from arbitrary bytes, through loading and the linter; after a NUL, options of `--set`, one a line.
 #![no_main]
 
-use karat::suite::{Overrides, Purpose, Suite, lint};
+use karat::suite::{Linted, Overrides, Purpose, Suite, lint};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -14,8 +14,8 @@ fuzz_target!(|data: &[u8]| {
     let set = options.lines().filter_map(|line| Overrides::parse_set(line).ok()).collect();
     let overrides = Overrides { set, ..Overrides::default() };
     let (_, path) = karat_fuzz::file("suite.yaml", suite);
-    let loaded = Suite::load(&path, &overrides, Purpose::Lint);
-    let findings = lint(&path, &overrides);
+    let loaded = Suite::load(&path, &overrides, Purpose::Look);
+    let findings = lint(&Linted { path: &path, overrides: &overrides, purpose: Purpose::Look, renderer: None });
     match loaded {
         Ok(_) => {}
         Err(error) => {

@@ -272,7 +272,7 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
     let form = args.progress.begin();
     let mut reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "baseline regenerate", &args.store)?;
-    let load = || Suite::load(&path, &Overrides::default(), Purpose::Lint);
+    let load = || Suite::load(&path, &Overrides::default(), Purpose::Look);
     let engine = args.engine.apply()?;
     let plan = load()?.plan;
     let names: Vec<String> = match (&args.name, args.all) {
@@ -352,7 +352,7 @@ fn regenerate_one(args: &RegenerateArgs, what: Regenerated<'_>) -> Result<Exit> 
     let baseline = Chosen { options, ..Chosen::with(baseline, name) };
     let (cache, resume) = (&args.cache, &args.resume);
     let what = Running { suite, baseline, engine: *engine, cache, keep_outputs: true, label, resume };
-    let how = Showing { store, reports, form, wall: &args.wall, dry_run: false };
+    let how = Showing { store, reports, form, wall: &args.wall, only: None };
     let Concluded { exit, folder } = carry_out(what, how)?;
     let (Some(run), true, Some(why)) = (folder, args.accept, &args.message) else {
         say!("nothing was accepted; repeat with --accept -m WHY to accept what comes out");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::ArgMatches;
+
 use crate::dataset::UnknownKeys;
 use crate::engine::candle;
 use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
@@ -44,7 +46,7 @@ pub struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// Checks the flags, finds the device and starts the thread pool.
+    /// Checks the flags and finds the device. [`start_threads`] has started the threads already.
     ///
     /// # Errors
     /// A value out of range; a card that cannot be used.
@@ -71,11 +73,25 @@ impl EngineArgs {
         if self.threads == Some(0) {
             return Err(Error::input("use --threads 0"));
         }
-        // One pool for the whole process; the number of threads never changes an answer.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
-        pool.build_global().map_err(|e| Error::internal("start the thread pool").caused_by(e))?;
         Ok(options)
     }
+}
+
+/// Starts the thread pool of the process, with as many threads as a call asks for. First of all: whatever is read before (a
+/// dataset, examples of a prompt) would start one of its own accord, and then this one could not be. The number of threads never
+/// changes an answer.
+///
+/// # Errors
+/// The system has no threads left.
+pub fn start_threads(call: &ArgMatches) -> Result<()> {
+    let mut command = call;
+    while let Some((_, below)) = command.subcommand() {
+        command = below;
+    }
+    // Commands without the flag take what comes.
+    let Ok(threads) = command.try_get_one::<usize>("threads") else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.copied().unwrap_or(0));
+    pool.build_global().map_err(|e| Error::internal("start the thread pool").caused_by(e))
 }
 
 /// Where lines come from and go to.

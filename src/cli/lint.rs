@@ -1,35 +1,73 @@
-//! `karat lint`: what is wrong with a suite, without a model. Findings go to standard error, as a compiler's do.
+//! `karat lint`: what is wrong with a suite, before a model is loaded. Findings go to standard error, as a compiler's do.
 
 use std::path::PathBuf;
 
 use super::Exit;
-use super::suite_args::{OverrideArgs, suite_path};
+use super::preflight::{Named, findings};
+use super::run::wanted;
+use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
+use super::suite_args::OverrideArgs;
+use crate::compare::Without;
+use crate::engine::options::{Cards, DeviceChoice, EngineOptions};
 use crate::error::Result;
+use crate::history::Store;
 use crate::prompt::{Finding, Severity};
-use crate::suite::{has_errors, lint};
+use crate::suite::{Overrides, Purpose, Suite, has_errors};
 
 /// Arguments of `karat lint`.
 #[derive(clap::Args)]
 pub struct Args {
     /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
+    /// Another generator: a model folder, name@version of the registry, or org/name[@revision] on the hub.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     #[command(flatten)]
     overrides: OverrideArgs,
+    #[command(flatten)]
+    baseline: BaselineArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
-    let path = suite_path(args.suite.as_deref(), "lint")?;
-    let findings = lint(&path, &args.overrides.overrides()?);
-    findings.iter().for_each(show);
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (path, store) = suite_and_store(args.suite.as_deref(), "lint", &args.store)?;
+    let overrides = Overrides { generator: args.model.clone(), ..args.overrides.overrides()? };
+    let mut found = findings(&Named { path: &path, overrides: &overrides, purpose: Purpose::Lint }, None);
+    if let Ok(suite) = Suite::load(&path, &overrides, Purpose::Look) {
+        found.append(&mut baselines(&args, &store, &suite)?);
+    }
+    found.iter().for_each(show);
+    let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
     let plural = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     say!("{}: {}, {}", path.display(), plural(errors, "error"), plural(warnings, "warning"));
-    Ok(if has_errors(&findings) { Exit::BadInput } else { Exit::Passed })
+    Ok(if has_errors(&found) { Exit::BadInput } else { Exit::Passed })
 }
 
-fn show(finding: &Finding) {
+/// What is wrong with the baselines that runs on either class of devices would be held against. One that was never accepted is
+/// none: that is a first run.
+fn baselines(args: &Args, store: &Store, suite: &Suite) -> Result<Vec<Finding>> {
+    let mut found: Vec<Finding> = Vec::new();
+    for device in [DeviceChoice::Cpu, DeviceChoice::Cuda(Cards::FIRST)] {
+        let engine = EngineOptions { device, ..EngineOptions::default() };
+        let finding = match args.baseline.open(&args.store, store, &wanted(suite, &engine)?) {
+            Err(error) => Finding::from(&error),
+            Ok(chosen) => match chosen.without {
+                Without::Missing(why) => Finding::warning(why).with_hint("as it is, a run is inconclusive"),
+                _ => continue,
+            },
+        };
+        if !found.contains(&finding) {
+            found.push(finding);
+        }
+    }
+    Ok(found)
+}
+
+/// Shows a finding on standard error.
+pub fn show(finding: &Finding) {
     let word = match finding.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

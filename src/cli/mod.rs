@@ -33,6 +33,7 @@ mod logprob;
 mod long_args;
 mod model;
 mod models;
+mod preflight;
 mod processor_args;
 mod progress;
 mod progress_args;
@@ -53,7 +54,7 @@ mod view;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 
 use crate::engine::guard::caught;
@@ -87,7 +88,7 @@ enum Command {
     Baseline(baseline::Args),
     /// Recorded runs: suite, model, label, verdict, date.
     Runs(runs::Args),
-    /// Check suite, templates and datasets without loading a model.
+    /// Check suite, templates, datasets, models and baseline, as a run does before it loads a model.
     Lint(lint::Args),
     /// The model registry: list, show, verify and pull entries.
     Models(models::Args),
@@ -110,9 +111,10 @@ enum Command {
 /// Parses the command line, runs the command, prints its error and gives its exit code.
 pub fn main() -> ExitCode {
     signals::note_start();
-    let exit = match Cli::try_parse() {
+    let exit = match parse() {
         // A panic is a bug, and its message is printed; what was computed is in a journal all the same.
-        Ok(cli) => caught("finish", || dispatch(cli.command)).and_then(|exit| exit),
+        Ok((call, cli)) => engine_args::start_threads(&call)
+            .and_then(|()| caught("finish", || dispatch(cli.command)).and_then(|exit| exit)),
         Err(error) => usage(&error),
     };
     let exit = exit.unwrap_or_else(|error| {
@@ -120,6 +122,13 @@ pub fn main() -> ExitCode {
         Exit::of(&error)
     });
     ExitCode::from(exit.code())
+}
+
+/// The call, as clap has it and as the command takes it.
+fn parse() -> Result<(ArgMatches, Cli), clap::Error> {
+    let call = Cli::command().try_get_matches()?;
+    let cli = Cli::from_arg_matches(&call).map_err(|error| error.format(&mut Cli::command()))?;
+    Ok((call, cli))
 }
 
 /// Prints what clap has to say: help and version, which are results, or a usage error, for which clap's code is 2 as well.

@@ -6,6 +6,7 @@ use super::cache_args::CacheFolder;
 use crate::engine::candle::weight_files;
 use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::ModelFolder;
+use crate::engine::registry::Source;
 use crate::engine::{ModelRef, hub, registry};
 use crate::error::{Error, Result};
 
@@ -27,6 +28,23 @@ pub fn folder(reference: &ModelRef, memo: Option<&HashMemo>) -> Result<ModelFold
         ModelRef::Registry { name, version, base } => return registry::open(base, name, version, memo),
     };
     Ok(ModelFolder { path, hashes: None, memo: memo.cloned() })
+}
+
+/// Whether [`folder`] would ask no hub for this model: it is here, or it never will be.
+pub fn is_here(reference: &ModelRef) -> bool {
+    let cached =
+        |repo: &str, revision: &str| hub::is_offline() || hub::cached(repo, revision, hub::MODEL_FILES).is_some();
+    match reference {
+        ModelRef::Folder(_) | ModelRef::Gguf(_) => true,
+        ModelRef::Hub { repo, revision } => cached(repo, revision.as_deref().unwrap_or("main")),
+        ModelRef::Registry { name, version, base } => match registry::find(base, name, version) {
+            Ok(found) => match &found.entry.source {
+                Source::Folder(_) => true,
+                Source::Hub { repo, revision } => cached(repo, revision.as_str()),
+            },
+            Err(_) => true,
+        },
+    }
 }
 
 /// The folder of a GGUF file, which may hold files that go before its metadata, and must hold no other weights.

@@ -8,6 +8,8 @@ use super::cache_args::{CacheArgs, CacheFolder};
 use super::chat_args::ChatArgs;
 use super::conclude::{Concluded, conclude};
 use super::engine_args::EngineArgs;
+use super::lint;
+use super::preflight::{Named, Ready, Readying, findings, first_prompts, ready};
 use super::progress_args::{Form, ProgressArgs};
 use super::report_files::{ReportArgs, ReportFiles};
 use super::resume::{self, ResumeArgs, Start};
@@ -15,16 +17,16 @@ use super::run_progress::RunProgress;
 use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
-use super::{Exit, model, terminal};
+use super::{Exit, terminal};
 use crate::dataset::UnknownKeys;
-use crate::engine::hash_memo::HashMemo;
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Result};
 use crate::history::Store;
 use crate::record::RESULTS;
 use crate::rule::{DeviceClass, Gate};
-use crate::run::{Checked, Event, Job, ModelFolders, Recorded, Watch, check, execute};
-use crate::suite::{Overrides, Purpose, Suite};
+use crate::run::{Event, Job, Recorded, Watch, execute};
+use crate::suite::{DatasetPlan, Overrides, Purpose, Suite, has_errors};
 
 /// Arguments of `karat run`.
 #[derive(clap::Args)]
@@ -53,7 +55,8 @@ pub struct Args {
     /// Record no answers and no explanations, only scores; keep no answers in the cache either.
     #[arg(long)]
     no_outputs: bool,
-    /// Check everything, show the plan as JSON and stop.
+    /// Check everything that `karat lint` checks, show the plan as JSON (datasets and cases, models, baseline, the first prompts)
+    /// and stop.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -90,8 +93,8 @@ pub fn run(args: Args) -> Result<Exit> {
     let label = args.label.checked()?;
     let (cache, keep_outputs, resume) = (&args.cache, !args.no_outputs, &args.resume);
     let what = Running { suite, baseline, engine, cache, keep_outputs, label, resume };
-    let (wall, dry_run) = (&args.wall, args.dry_run);
-    let how = Showing { store: &store, reports, form, wall, dry_run };
+    let named = Named { path: &path, overrides: &overrides, purpose: Purpose::Run };
+    let how = Showing { store: &store, reports, form, wall: &args.wall, only: args.dry_run.then_some(named) };
     Ok(carry_out(what, how)?.exit)
 }
 
@@ -134,8 +137,8 @@ pub struct Showing<'a> {
     pub form: Form,
     /// How long it may take.
     pub wall: &'a WallArgs,
-    /// Check everything, show the plan and stop.
-    pub dry_run: bool,
+    /// Check this, show the plan and stop.
+    pub only: Option<Named<'a>>,
 }
 
 /// Runs a suite with its generator.
@@ -145,19 +148,18 @@ pub struct Showing<'a> {
 pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
     let Running { suite, baseline, engine, cache, keep_outputs, label, resume } = what;
     let signals = Signals::listen(how.wall)?;
-    let progress = RunProgress::start(if how.dry_run { Form::Quiet } else { how.form });
+    let dry_run = how.only.is_some();
+    let progress = RunProgress::start(if dry_run { Form::Quiet } else { how.form });
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
     let watch = Watch { event: &event, stop: &stop };
-    let checked = check(suite, None, watch)?;
-    let about = checked.about(label, keep_outputs)?;
-    if how.dry_run {
-        terminal::show(&plan(&checked)?)?;
-        return Ok(Concluded { exit: Exit::Passed, folder: None });
-    }
     let cache = cache.folder();
     let memo = cache.as_ref().map(CacheFolder::memo);
-    let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
-    let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
+    let made = ready(suite, None, Readying { pulls: !dry_run, memo: memo.as_ref(), watch })?;
+    let about = made.checked.about(label, keep_outputs)?;
+    if let Some(named) = &how.only {
+        return Ok(Concluded { exit: tell(&made, named, &baseline)?, folder: None });
+    }
+    let Ready { checked, models, .. } = made;
     let wanted = resume::Wanted {
         about: &about,
         models: &models,
@@ -189,38 +191,48 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
     conclude(finished, &baseline, how.reports, how.store)
 }
 
-/// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not
-/// read again.
+/// What `--dry-run` does in place of the run: shows what is wrong, or else what would run.
 ///
 /// # Errors
-/// A model that is not there.
-pub fn encoders(checked: &Checked, memo: Option<&HashMemo>) -> Result<ModelFolders> {
-    let mut folders = ModelFolders::default();
-    if let Some(embedder) = checked.suite.embedder()?.filter(|_| checked.needs_embedder) {
-        folders.embedder = Some(model::folder(&embedder, memo)?);
+/// Files that cannot be read or written.
+pub fn tell(made: &Ready, named: &Named<'_>, baseline: &Chosen) -> Result<Exit> {
+    let found = findings(named, Some(made));
+    found.iter().for_each(lint::show);
+    if has_errors(&found) {
+        return Ok(Exit::BadInput);
     }
-    if let Some(toxicity) = checked.suite.toxicity()?.filter(|_| checked.needs_toxicity) {
-        folders.toxicity = Some(model::folder(&toxicity, memo)?);
-    }
-    Ok(folders)
+    terminal::show(&plan(made, baseline)?)?;
+    Ok(Exit::Passed)
 }
 
-/// What would run: the plan with all layers applied, and what its datasets hold.
-pub fn plan(checked: &Checked) -> Result<String> {
+/// What would run: the plan with all layers applied, what its datasets hold, which models, and the first prompts.
+fn plan(made: &Ready, baseline: &Chosen) -> Result<String> {
+    let Ready { checked, models, .. } = made;
     let plan = &checked.suite.plan;
+    let first = first_prompts(made)?;
     let datasets: Vec<_> = plan
         .datasets
         .iter()
         .zip(&checked.surveys)
-        .map(|(dataset, survey)| {
-            json!({"name": dataset.name, "kind": dataset.kind, "cases": survey.cases, "sha256": survey.sha256})
+        .zip(first)
+        .map(|((dataset, survey), first)| {
+            let DatasetPlan { name, kind, .. } = dataset;
+            let sha256 = survey.digest.sha256();
+            json!({"name": name, "kind": kind, "cases": survey.cases, "sha256": sha256, "first_prompt": first})
         })
         .collect();
+    let folder = |model: &Option<ModelFolder>| model.as_ref().map(|model| model.path.to_string_lossy().into_owned());
     let document = json!({
         "suite": checked.suite.path().to_string_lossy(),
         "cases": checked.cases(),
         "datasets": datasets,
         "needs": {"embedder": checked.needs_embedder, "toxicity": checked.needs_toxicity},
+        "models": {
+            "generator": folder(&models.generator),
+            "embedder": folder(&models.embedder),
+            "toxicity": folder(&models.toxicity),
+        },
+        "baseline": baseline.run_id().map(|id| id.to_string()),
         "plan": plan,
     });
     let text = serde_json::to_string_pretty(&document);

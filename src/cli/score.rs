@@ -2,21 +2,23 @@
 
 use std::path::PathBuf;
 
+use super::Exit;
 use super::conclude::conclude;
 use super::engine_args::EngineArgs;
 use super::input::Input;
+use super::preflight::{Named, Ready, Readying, ready};
 use super::progress_args::{Form, ProgressArgs};
 use super::report_files::ReportArgs;
 use super::resume::{self, ResumeArgs, Start};
-use super::run::{encoders, plan, wanted};
+use super::run::{tell, wanted};
 use super::run_progress::RunProgress;
 use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
-use super::{Exit, terminal};
+
 use crate::dataset::UnknownKeys;
 use crate::error::Result;
-use crate::run::{Answers, Event, Job, Recorded, Watch, check, execute};
+use crate::run::{Answers, Event, Job, Recorded, Watch, execute};
 use crate::suite::{Purpose, Suite};
 
 /// Arguments of `karat score`.
@@ -46,7 +48,7 @@ pub struct Args {
     /// Record no answers and no explanations, only scores.
     #[arg(long)]
     no_outputs: bool,
-    /// Check everything, show the plan as JSON and stop.
+    /// Check everything that `karat lint` checks, and the answers; show the plan as JSON and stop.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -68,7 +70,8 @@ pub fn run(args: Args) -> Result<Exit> {
     let (path, store) = suite_and_store(args.suite.as_deref(), "score --responses FILE", &args.store)?;
     let label = args.label.checked()?;
     let engine = args.engine.apply()?;
-    let suite = Suite::load(&path, &args.overrides.overrides()?, Purpose::Score)?;
+    let overrides = args.overrides.overrides()?;
+    let suite = Suite::load(&path, &overrides, Purpose::Score)?;
     let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
     let signals = Signals::listen(&args.wall)?;
     let progress = RunProgress::start(if args.dry_run { Form::Quiet } else { form });
@@ -79,12 +82,12 @@ pub fn run(args: Args) -> Result<Exit> {
         Input::File(file) => Recorded::of_file((file, &name), unknown, watch)?,
         Input::Stream(stream) => Recorded::of_stream((stream, &name), unknown, watch)?,
     };
-    let checked = check(suite, Some(Answers { recorded, allow_extra: args.allow_extra }), watch)?;
+    let answers = Answers { recorded, allow_extra: args.allow_extra };
+    let made = ready(suite, Some(answers), Readying { pulls: !args.dry_run, memo: None, watch })?;
     if args.dry_run {
-        terminal::show(&plan(&checked)?)?;
-        return Ok(Exit::Passed);
+        return tell(&made, &Named { path: &path, overrides: &overrides, purpose: Purpose::Score }, &baseline);
     }
-    let models = encoders(&checked, None)?;
+    let Ready { checked, models, .. } = made;
     let about = checked.about(label, !args.no_outputs)?;
     let wanted = resume::Wanted {
         about: &about,

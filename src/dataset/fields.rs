@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cells::Cells;
 use super::keys::UnknownKeys;
 use crate::error::{Error, Result, nearest};
 
@@ -61,10 +62,12 @@ impl Field {
     }
 }
 
-/// Which key of a file means which field, and what becomes of keys of messages that nobody knows.
+/// Which key of a file means which field, what the cells of a table mean, and what becomes of keys of messages that nobody
+/// knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldMap {
     own: Vec<(Field, String)>,
+    pub(super) cells: Cells,
     unknown: UnknownKeys,
 }
 
@@ -89,7 +92,13 @@ impl FieldMap {
             }
             own.push((field, key.clone()));
         }
-        Ok(Self { own, unknown: UnknownKeys::default() })
+        Ok(Self { own, cells: Cells::default(), unknown: UnknownKeys::default() })
+    }
+
+    /// The same for a table whose cells are to be read so.
+    #[must_use]
+    pub fn with_cells(self, cells: Cells) -> Self {
+        Self { cells, ..self }
     }
 
     /// The same map where messages may hold keys that nobody knows, if `allowed`.

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use serde_json::Value;
 use super::blocks::{lines, read_lines};
 use super::fields::FieldMap;
 use super::keys::{Seen, distinct};
-use super::position::{Bytes, Position, Stream, skip_bom, utf8};
+use super::position::{Bytes, Position, Stream, utf8};
 use super::resolve::{Record, resolve};
 use super::sample::Sample;
 use crate::error::{Error, Result};
@@ -32,6 +33,8 @@ pub(super) struct Lines {
     /// What is left of a block.
     cases: std::vec::IntoIter<Option<Result<Sample>>>,
     finished: bool,
+    /// The thread; gives the stream back.
+    reader: JoinHandle<Stream>,
 }
 
 /// The case of every line; none on one of white space.
@@ -43,11 +46,17 @@ const AHEAD: usize = 1;
 const FEWEST: usize = 32;
 
 impl Lines {
-    pub fn new(mut stream: Stream, path: PathBuf, fields: FieldMap) -> Result<Self> {
-        skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
+    pub fn new(stream: Stream, path: PathBuf, fields: FieldMap) -> Self {
         let (sender, blocks) = sync_channel(AHEAD);
-        std::thread::spawn(move || read_ahead(stream, &path, &fields, &sender));
-        Ok(Self { blocks, cases: Block::new().into_iter(), finished: false })
+        let reader = std::thread::spawn(move || read_ahead(stream, &path, &fields, &sender));
+        Self { blocks, cases: Block::new().into_iter(), finished: false, reader }
+    }
+
+    /// What is not read yet.
+    pub fn rest(self) -> Result<Stream> {
+        // The thread stops where nobody takes what it has read.
+        drop(self.blocks);
+        self.reader.join().map_err(|_| Error::internal("read the cases: the thread panicked"))
     }
 }
 
@@ -70,8 +79,8 @@ impl Iterator for Lines {
     }
 }
 
-/// Sends the cases of a file, block by block, until nobody takes them any more.
-fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncSender<Block>) {
+/// Sends the cases of a file, block by block, until nobody takes them any more; gives back what is not read.
+fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncSender<Block>) -> Stream {
     let (mut block, mut before, mut finished) = (Vec::new(), 0, false);
     while !finished {
         let read = read_lines(&mut stream, &mut block);
@@ -88,11 +97,12 @@ fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncS
             cases.push(Some(Err(Error::io("read", path, error).at_line(path, before + 1))));
         }
         if !cases.is_empty() && sender.send(cases).is_err() {
-            return;
+            return stream;
         }
     }
     // Who no longer takes cases needs no end either.
     let _ = sender.send(Vec::new());
+    stream
 }
 
 /// The objects of one JSON array.
@@ -115,8 +125,13 @@ enum State {
 }
 
 impl Array {
-    pub fn new(stream: Stream, path: PathBuf) -> Result<Self> {
-        Ok(Self { bytes: Bytes::new(stream, path)?, state: State::Start, buffer: Vec::new() })
+    pub fn new(stream: Stream, path: PathBuf) -> Self {
+        Self { bytes: Bytes::new(stream, path), state: State::Start, buffer: Vec::new() }
+    }
+
+    /// What is not read yet.
+    pub fn rest(self) -> Stream {
+        self.bytes.rest()
     }
 
     fn advance(&mut self) -> Result<Option<Record<'static>>> {

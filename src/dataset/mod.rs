@@ -1,13 +1,16 @@
 //! Datasets: files to a stream of verified [`Sample`]s.
 //!
 //! A [`Source`] names a file and how to read it; [`Source::open`] streams it, in memory that does not grow with the file
-//! apart from about 35 bytes a case for the check that ids are unique. It knows nothing of suites, prompts or scorers.
+//! apart from about 35 bytes a case for the check that ids are unique. The bytes that are parsed are those that are hashed;
+//! [`Source::reopen`] refuses a file that is not what it was. It knows nothing of suites, prompts or scorers.
 //!
 //! Parquet is left for later; [`Format`] is where it will come in.
 
 mod blocks;
+mod cells;
 mod content;
 mod csv;
+mod digest;
 mod fields;
 mod ids;
 mod json;
@@ -17,13 +20,17 @@ mod position;
 mod resolve;
 mod sample;
 mod source;
+mod start;
 #[cfg(test)]
 mod tests;
 
 pub use blocks::{lines, read_lines};
+pub use cells::{CellForm, Cells};
 pub use content::{content_id, to_json};
+pub use digest::{BlockHasher, BlockHashes, FileDigest, sha256};
 pub use fields::{Field, FieldMap};
 pub use keys::{Column, Holds, Instead, Keys, UnknownKeys};
 pub use message::MESSAGE;
 pub use sample::{Input, Kind, Sample};
-pub use source::{Format, Samples, Source, sha256_file};
+pub use source::{Format, Samples, Source};
+pub use start::{has_lines_of_returns, refuse};

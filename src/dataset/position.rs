@@ -1,6 +1,6 @@
 //! Where we are in a file: a byte reader that counts lines and columns, and the way from byte offsets to both.
 //!
-//! Lines and columns count from 1, columns in characters. A byte-order mark at the start of a file is not part of it.
+//! Lines and columns count from 1, columns in characters.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,6 @@ use crate::error::{Error, Result};
 
 /// What every reader of this module reads from.
 pub(super) type Stream = BufReader<Box<dyn Read + Send>>;
-
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Line and column, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +55,14 @@ pub(super) struct Bytes {
 }
 
 impl Bytes {
-    /// Reads `stream`, skipping a byte-order mark.
-    pub fn new(mut stream: Stream, path: PathBuf) -> Result<Self> {
-        skip_bom(&mut stream).map_err(|error| Error::io("read", &path, error))?;
-        Ok(Self { stream, path, position: Position::line(1) })
+    /// The bytes of `stream`, the text of the file `path`.
+    pub fn new(stream: Stream, path: PathBuf) -> Self {
+        Self { stream, path, position: Position::line(1) }
+    }
+
+    /// What is not read yet.
+    pub fn rest(self) -> Stream {
+        self.stream
     }
 
     /// The next byte without taking it; `None` at the end.
@@ -105,24 +107,6 @@ impl Bytes {
     /// The file, as the user named it.
     pub fn path(&self) -> &PathBuf {
         &self.path
-    }
-}
-
-/// Takes the byte-order mark, if the stream starts with one.
-///
-/// A reader may hand out the file in pieces; one that starts with fewer than three bytes of a mark is left as it is,
-/// which files and memory never do.
-pub(super) fn skip_bom(stream: &mut Stream) -> std::io::Result<()> {
-    loop {
-        match stream.fill_buf() {
-            Ok(buffer) => {
-                let length = if buffer.starts_with(BOM) { BOM.len() } else { 0 };
-                stream.consume(length);
-                return Ok(());
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

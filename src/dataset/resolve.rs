@@ -56,7 +56,10 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
             let fragment = format!("read a case: `{first}` and `{key}` both mean {}", field.name());
             return Err(Error::input(fragment).with_hint("keep one, or say which under `fields:` in the suite"));
         }
-        let value = if record.cells { cell(field, value, &key)? } else { value };
+        let value = match value {
+            Value::String(text) if record.cells => fields.cells.value(field, text, &key)?,
+            value => value,
+        };
         match field {
             Field::Id => id = Some(identifier(value, &key)?),
             Field::Input => input = Some(to_input(value, &key, fields.unknown_keys())?),
@@ -88,20 +91,6 @@ fn missing_input(sample: &Sample, fields: &FieldMap) -> Error {
         return error;
     }
     error.with_hint(format!("name the input under `fields:` in the suite; unused keys here are {}", keys.join(", ")))
-}
-
-/// Lists and objects inside the text of a cell.
-fn cell(field: Field, value: Value, key: &str) -> Result<Value> {
-    let Value::String(text) = &value else { return Ok(value) };
-    let structured = text.trim_start().starts_with(['[', '{']);
-    match field {
-        Field::Id | Field::Input | Field::Target | Field::Context => Ok(value),
-        Field::Tags if !structured => Ok(value),
-        Field::Choices | Field::Tags | Field::Metadata | Field::Checks => serde_json::from_str(text).map_err(|error| {
-            let error = Error::input(format!("read a case: the cell `{key}` is not JSON")).caused_by(error);
-            error.with_hint("lists and objects in a CSV cell are written as JSON")
-        }),
-    }
 }
 
 fn wrong(key: &str, expected: &str, value: &Value) -> Error {

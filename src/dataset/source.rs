@@ -1,19 +1,22 @@
 //! A dataset's file and its stream of cases.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::content::content_id;
 use super::csv::Rows;
+use super::digest::{FileDigest, Verified, hashing, joined};
 use super::fields::FieldMap;
 use super::ids::IdTable;
 use super::json::{Array, Lines};
+use super::position::Stream;
 use super::resolve::resolve;
 use super::sample::{Kind, Sample};
+use super::start::text;
 use crate::error::{Error, Kind as ErrorKind, Result};
 
 /// How a dataset file is written.
@@ -26,23 +29,51 @@ pub enum Format {
     Json,
     /// Comma-separated with a header.
     Csv,
+    /// Separated by tabs, with a header.
+    Tsv,
 }
 
 impl Format {
-    /// The format that the file's ending names.
+    /// The format that the file's ending names, before `.gz` where it is packed.
     ///
     /// # Errors
     /// An ending that names none.
     pub fn of(path: &Path) -> Result<Self> {
-        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        match ending.as_deref() {
+        let ending = |path: &Path| path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
+        let packed = ending(path).is_some_and(|end| end == "gz");
+        let end = if packed { path.file_stem().and_then(|stem| ending(Path::new(stem))) } else { ending(path) };
+        match end.as_deref() {
             Some("jsonl" | "ndjson") => Ok(Self::Jsonl),
             Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
+            Some("tsv" | "tab") => Ok(Self::Tsv),
             _ => {
                 let error = Error::input("tell the format of the dataset by the ending of its name").at(path);
-                Err(error.with_hint("datasets end in .jsonl, .json or .csv"))
+                Err(error
+                    .with_hint("datasets end in .jsonl, .json, .csv or .tsv; with .gz behind it where they are packed"))
             }
+        }
+    }
+
+    /// What separates the cells of a table; `own` is what the suite says.
+    ///
+    /// # Errors
+    /// A separator that is none, or for a file that is no table.
+    pub fn separator(self, own: Option<char>) -> Result<u8> {
+        let usual = match self {
+            Self::Csv => b',',
+            Self::Tsv => b'\t',
+            Self::Json | Self::Jsonl if own.is_some() => {
+                return Err(Error::input("use a separator of cells: the file is no table"));
+            }
+            Self::Json | Self::Jsonl => return Ok(b','),
+        };
+        match own {
+            None => Ok(usual),
+            Some('"' | '\r' | '\n') => Err(Error::input("use a quote or line break to separate cells")),
+            Some(own) => u8::try_from(own).ok().filter(u8::is_ascii).ok_or_else(|| {
+                Error::input(format!("use `{own}` to separate cells")).with_hint("it is one character of ASCII")
+            }),
         }
     }
 }
@@ -58,6 +89,8 @@ pub struct Source {
     pub path: PathBuf,
     /// How the file is written.
     pub format: Format,
+    /// What separates cells, where the file is a table.
+    pub separator: u8,
     /// Which key of the file means which field.
     pub fields: FieldMap,
     /// Read only this many cases from the start of the file.
@@ -73,73 +106,62 @@ impl Source {
         let path = path.into();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let format = Format::of(&path)?;
-        Ok(Self { name, kind: Kind::Golden, path, format, fields: FieldMap::default(), limit: None })
+        let separator = format.separator(None)?;
+        Ok(Self { name, kind: Kind::Golden, path, format, separator, fields: FieldMap::default(), limit: None })
     }
 
-    /// Opens the file and streams its cases. An empty dataset shows as an error in the stream.
+    /// Opens the file and streams its cases, hashing all of it on the way ([`Samples::finish`]). An empty dataset shows as an
+    /// error in the stream.
     ///
     /// # Errors
-    /// A file that is missing or cannot be read.
+    /// A file that is missing, cannot be read, or is no text.
     pub fn open(&self) -> Result<Samples> {
-        let file = File::open(&self.path).map_err(|error| self.cannot_open(error))?;
-        if file.metadata().is_ok_and(|data| data.is_dir()) {
-            return Err(Error::input(format!("open the dataset `{}`: it is a folder", self.name)).at(&self.path));
-        }
-        self.read(Box::new(file))
+        let (reader, digest) = hashing(self.opened()?);
+        Ok(Samples { digest: Some(digest), ..self.read(Box::new(reader))? })
     }
 
-    /// As [`Source::open`], for a file whose ids are known to be unique: it was read before.
+    /// Streams the cases of a file that was read before: ids are known to be unique. What is not as it was then is an error in
+    /// the stream, before the cases in it.
     ///
     /// # Errors
     /// Those of [`Source::open`].
-    pub fn reopen(&self) -> Result<Samples> {
-        Ok(Samples { ids: None, ..self.open()? })
+    pub fn reopen(&self, digest: &FileDigest) -> Result<Samples> {
+        let (name, path) = (self.name.clone(), self.path.clone());
+        let changed = move || {
+            let error =
+                Error::input(format!("read the dataset `{name}`: the file was changed during the run")).at(&path);
+            error.with_hint("nothing was recorded; start the run again")
+        };
+        let reader = Verified::new(self.opened()?, digest, changed);
+        Ok(Samples { ids: None, ..self.read(Box::new(reader))? })
     }
 
     /// Streams the cases of `reader` as if it were the file.
     ///
     /// # Errors
-    /// A reader whose first bytes cannot be read.
+    /// A reader whose first bytes cannot be read, or are no text.
     pub fn read(&self, reader: Box<dyn Read + Send>) -> Result<Samples> {
-        let stream = BufReader::with_capacity(1 << 16, reader);
+        let stream = text(reader, &self.path)?;
         let (path, fields) = (self.path.clone(), self.fields.clone());
         let cases = match self.format {
-            Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)?),
-            Format::Json => Cases::Array(Array::new(stream, path.clone())?, fields),
-            Format::Csv => Cases::Rows(Rows::new(stream, path.clone())?, fields),
+            Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)),
+            Format::Json => Cases::Array(Array::new(stream, path.clone()), fields),
+            Format::Csv | Format::Tsv => Cases::Rows(Rows::new(stream, path.clone(), self.separator), fields),
         };
-        Ok(Samples { cases, path, ids: Some(IdTable::new()), left: self.limit, any: false, finished: false })
+        let (ids, left) = (Some(IdTable::new()), self.limit);
+        Ok(Samples { cases, path, ids, left, any: false, finished: false, digest: None })
     }
 
-    /// SHA-256 of the whole file, in hex.
-    ///
-    /// # Errors
-    /// A file that is missing or cannot be read.
-    pub fn sha256(&self) -> Result<String> {
-        sha256_file(&self.path)
-    }
-
-    fn cannot_open(&self, error: std::io::Error) -> Error {
-        Error::io("open", &self.path, error).context(format!("open the dataset `{}`", self.name)).at(&self.path)
-    }
-}
-
-/// SHA-256 of a file, in hex, read in pieces.
-///
-/// # Errors
-/// A file that is missing or cannot be read.
-pub fn sha256_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0_u8; 1 << 16]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => hasher.update(&buffer[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("read", path, error)),
+    fn opened(&self) -> Result<File> {
+        let failed = |error| {
+            Error::io("open", &self.path, error).context(format!("open the dataset `{}`", self.name)).at(&self.path)
+        };
+        let file = File::open(&self.path).map_err(failed)?;
+        if file.metadata().is_ok_and(|data| data.is_dir()) {
+            return Err(Error::input(format!("open the dataset `{}`: it is a folder", self.name)).at(&self.path));
         }
+        Ok(file)
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The cases as they stand in the file, ids not yet compared.
@@ -158,6 +180,15 @@ impl Cases {
         };
         Some(record.and_then(|record| resolve(record, fields, path)))
     }
+
+    /// What is not read yet.
+    fn rest(self) -> Result<Stream> {
+        match self {
+            Self::Lines(lines) => lines.rest(),
+            Self::Array(array, _) => Ok(array.rest()),
+            Self::Rows(rows, _) => Ok(rows.rest()),
+        }
+    }
 }
 
 /// The cases of a dataset in file order, or what is wrong with the file.
@@ -172,6 +203,8 @@ pub struct Samples {
     left: Option<usize>,
     any: bool,
     finished: bool,
+    /// The thread that hashes, of a file that is read first.
+    digest: Option<JoinHandle<FileDigest>>,
 }
 
 impl Samples {
@@ -195,6 +228,18 @@ impl Samples {
     /// Whether a limit has left cases out: looks at one more, which is not checked.
     pub fn leaves_out(&mut self) -> bool {
         self.left == Some(0) && self.cases.next(&self.path).is_some()
+    }
+
+    /// Reads what a limit has left out, and gives the digest of the whole file as it was read.
+    ///
+    /// # Errors
+    /// The rest cannot be read; the cases are not those of [`Source::open`].
+    pub fn finish(self) -> Result<FileDigest> {
+        let Some(digest) = self.digest else { return Err(Error::internal("hash a dataset that is not read first")) };
+        let mut rest = self.cases.rest()?;
+        std::io::copy(&mut rest, &mut std::io::sink()).map_err(|error| Error::io("read", &self.path, error))?;
+        drop(rest);
+        joined(digest)
     }
 }
 

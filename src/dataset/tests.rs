@@ -153,12 +153,94 @@ fn limit_stops_early_and_bad_lines_do_not_stop_the_stream() {
     assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
 }
 
+/// The file of a source, read first, then again with other bytes in its place.
+fn reread(name: &str, limit: Option<usize>, bytes: &[u8], later: &[u8]) -> (String, Vec<Result<Sample>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    let source = Source { limit, ..Source::file(&path).unwrap() };
+    let mut samples = source.open().unwrap();
+    samples.by_ref().for_each(|sample| drop(sample.unwrap()));
+    let digest = samples.finish().unwrap();
+    std::fs::write(&path, later).unwrap();
+    let again = source.reopen(&digest).map_or_else(|error| vec![Err(error)], Iterator::collect);
+    (digest.sha256().to_owned(), again)
+}
+
 #[test]
-fn hashes_the_file() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "abc").unwrap();
-    let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    assert_eq!(sha256_file(file.path()).unwrap(), expected);
+fn the_hash_is_of_the_bytes_that_were_parsed_and_other_bytes_are_refused() {
+    let packed = |text: &str| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packer, text.as_bytes()).unwrap();
+        packer.finish().unwrap()
+    };
+    let lines: String = (0..20_000).map(|n| format!("{{\"id\":{n},\"input\":\"case {n}\"}}\n")).collect();
+    let array = format!("[{}]", lines.trim_end().replace('\n', ","));
+    let table: String = (0..20_000).map(|n| format!("{n},case {n}\n")).collect();
+    let table = format!("\u{feff}id,input\n{table}");
+    let files: [(&str, Vec<u8>, Vec<u8>); 6] = [
+        ("a.jsonl", lines.clone().into_bytes(), lines.replace("case 19999", "CASE 19999").into_bytes()),
+        ("a.json", array.clone().into_bytes(), array.replace("case 19999", "CASE 19999").into_bytes()),
+        ("a.csv", table.clone().into_bytes(), table.replace("case 19999", "CASE 19999").into_bytes()),
+        ("a.tsv", table.replace(',', "\t").into_bytes(), table.replace(',', "\t").replace("19998", "1x").into_bytes()),
+        ("a.jsonl.gz", packed(&lines), packed(&lines.replace("case 19999", "CASE 19999"))),
+        ("b.csv", packed(&table), packed(&table.replace("case 19999", "CASE 19999"))),
+    ];
+    for (name, bytes, other) in files {
+        for limit in [None, Some(3)] {
+            let (hash, again) = reread(name, limit, &bytes, &bytes);
+            assert_eq!(hash, sha256(&bytes), "{name} {limit:?}");
+            assert_eq!(again.len(), limit.unwrap_or(20_000), "{name}");
+            assert!(again.iter().all(Result::is_ok), "{name}");
+        }
+        let (_, again) = reread(name, None, &bytes, &other);
+        let error = again.iter().find_map(|sample| sample.as_ref().err()).expect("an error");
+        assert!(error.chain().contains("was changed during the run"), "{name}: {error}");
+        let changed = |sample: &Sample| matches!(&sample.input, Input::Text(text) if text.contains("CASE"));
+        assert!(!again.iter().flatten().any(changed), "{name}: nothing of a changed block comes out");
+    }
+    // Shorter, longer, gone.
+    let (_, again) = reread("a.jsonl", None, lines.as_bytes(), &lines.as_bytes()[..lines.len() - 30]);
+    assert!(again.last().unwrap().as_ref().unwrap_err().chain().contains("was changed"));
+    let longer = format!("{lines}{{\"input\":\"x\"}}\n");
+    assert!(reread("a.jsonl", None, lines.as_bytes(), longer.as_bytes()).1.iter().any(Result::is_err));
+    let (hash, again) = reread("a.jsonl", Some(1), b"{\"input\":\"a\"}\n{\"input\":\"b\"}\n", b"");
+    assert_eq!(hash, sha256(b"{\"input\":\"a\"}\n{\"input\":\"b\"}\n"), "a limit leaves nothing of the file unhashed");
+    assert!(again[0].is_err());
+}
+
+#[test]
+fn tables_of_other_separators_are_read_or_named() {
+    let rows = good("a.tsv", "id\tinput\ttarget\r\n1\t\"a\tb\"\tx, y\r\n");
+    assert_eq!((&rows[0].input, rows[0].target.as_slice()), (&Input::Text("a\tb".into()), &["x, y".to_owned()][..]));
+    let mut source = Source::file("a.csv").unwrap();
+    source.separator = source.format.separator(Some(';')).unwrap();
+    let rows: Vec<_> = source.read(Box::new("id;input\n1;a,b\n".as_bytes())).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows[0].input, Input::Text("a,b".into()));
+    for (name, text, told) in [
+        ("a.csv", "id;input;target\n1;a;b\n", "apart by semicolons, not by commas"),
+        ("a.csv", "id\tinput\n1\ta\n", "apart by tabs, not by commas"),
+        ("a.tsv", "id,input\n1,a\n", "apart by commas, not by tabs"),
+        ("a.csv", "id,input\n1,a\rb\n", "a carriage return stands in a cell without quotes"),
+    ] {
+        assert!(error(name, text).contains(told), "{}", error(name, text));
+    }
+    assert!(Format::Jsonl.separator(Some(';')).is_err() && Format::Csv.separator(Some('"')).is_err());
+    assert!(Format::Csv.separator(Some('é')).is_err());
+}
+
+#[test]
+fn lines_that_end_in_a_carriage_return_alone_are_lines() {
+    let unix = [
+        ("a.jsonl", "{\"id\":1,\"input\":\"a\"}\n{\"id\":2,\"input\":\"b\"}\n"),
+        ("a.json", "[\n{\"id\":1,\"input\":\"a\"},\n{\"id\":2,\"input\":\"b\"}\n]"),
+        ("a.csv", "id,input\n1,a\n2,b\n"),
+    ];
+    for (name, text) in unix {
+        assert_eq!(good(name, &text.replace('\n', "\r")), good(name, text), "{name}");
+        let windows: Vec<Sample> = good(name, &text.replace('\n', "\r\n"));
+        assert_eq!(windows, good(name, text), "{name}");
+    }
 }
 
 fn json_value() -> impl Strategy<Value = Value> {

@@ -109,7 +109,8 @@ pub fn cache_dir() -> PathBuf {
     home.join("hub")
 }
 
-fn is_offline() -> bool {
+/// Whether the hub is never asked (`HF_HUB_OFFLINE`).
+pub fn is_offline() -> bool {
     let flag = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_uppercase();
     matches!(flag.as_str(), "1" | "ON" | "YES" | "TRUE")
 }

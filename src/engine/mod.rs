@@ -20,8 +20,8 @@ mod model_ref;
 pub mod options;
 mod pages;
 pub mod plan;
-mod reading;
 pub mod processors;
+mod reading;
 pub mod registry;
 pub mod render;
 mod request;
@@ -43,10 +43,10 @@ pub use encode::{Classifier, Embedder, EncodeTotals};
 pub use generation_config::FileUse;
 pub use generator::{Generator, hash_ids};
 pub use model_ref::ModelRef;
-pub use reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 pub use processors::ProcessorOptions;
+pub use reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 pub use request::{
-    CaseKey, ChatOptions, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request, Response,
-    Sampling, Scored, TextInput, Turn,
+    CaseKey, ChatOptions, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request,
+    Response, Sampling, Scored, TextInput, Turn,
 };
 pub use sentence::PromptChoice;

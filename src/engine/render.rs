@@ -65,11 +65,23 @@ impl Renderer {
                 let text = self.tokenizer.decode(ids, false)?;
                 Ok(Rendered { text, ids: ids.clone() })
             }
-            Prompt::Text(text) => {
-                let ids = self.tokenizer.encode(text, true)?;
+            _ => {
+                let text = self.text(prompt)?;
+                let ids = self.tokenizer.encode(&text, matches!(prompt, Prompt::Text(_)))?;
                 self.notes.see_ids(&ids, self.tokenizer.bos_id());
-                Ok(Rendered { ids, text: text.clone() })
+                Ok(Rendered { text, ids })
             }
+        }
+    }
+
+    /// The text of a prompt before tokenization; for ids, what they decode to.
+    ///
+    /// # Errors
+    /// As for [`Renderer::render`].
+    pub fn text(&self, prompt: &Prompt) -> Result<String> {
+        match prompt {
+            Prompt::Ids(ids) => self.tokenizer.decode(ids, false),
+            Prompt::Text(text) => Ok(text.clone()),
             Prompt::Messages { messages, chat: options } => {
                 let Some(chat) = &self.chat else {
                     return Err(Error::input("render messages for a model without a chat template")
@@ -79,10 +91,8 @@ impl Renderer {
                     return Err(Error::input("render a conversation without messages"));
                 }
                 let text = chat.render(messages, options, &self.clock)?;
-                let ids = self.tokenizer.encode(&text, false)?;
-                self.notes.see_ids(&ids, self.tokenizer.bos_id());
                 self.notes.see_chat(chat, messages, options, &text);
-                Ok(Rendered { ids, text })
+                Ok(text)
             }
         }
     }

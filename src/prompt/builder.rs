@@ -1,5 +1,7 @@
 //! Cases to prompts: template, system prompt and few-shot examples put together.
 
+use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,9 +9,10 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::digest::{Beginning, digest};
+use super::files::Files;
 use super::finding::Finding;
 use super::spec::{Chat, FewShot, PromptSpec};
-use super::template::{Template, read_text};
+use super::template::Template;
 use crate::dataset::{Input, Sample, Source};
 use crate::engine::chat::check_names;
 use crate::engine::{ChatOptions, Message, Prompt, Turn};
@@ -27,6 +30,7 @@ pub struct Builder {
     kwargs: Arc<Map<String, Value>>,
     version: Option<String>,
     hash: String,
+    files: BTreeMap<String, String>,
     /// What prompts of a chat have in common.
     beginning: Beginning,
 }
@@ -42,14 +46,15 @@ struct Shot {
 }
 
 impl Builder {
-    /// Loads the files of a `prompt:` section, whose paths start from `root`.
+    /// Loads the files of a `prompt:` section, whose paths start from `root`, each read once.
     ///
     /// # Errors
     /// A file that is missing, not UTF-8, or wrong: syntax, an unknown placeholder, the target shown, a version other
     /// than the suite's, an example without an answer.
     pub fn load(spec: &PromptSpec, root: &Path) -> Result<Self> {
+        let mut files = Files::new(root);
         let template = match &spec.file {
-            Some(file) => Template::load(&root.join(file))?.check()?,
+            Some(file) => Template::parse(&files.text(file)?, &root.join(file))?.check()?,
             None => Template::identity()?,
         };
         if let (Some(file), Some(wanted), Some(found)) = (&spec.file, &spec.version, &template.version)
@@ -59,10 +64,10 @@ impl Builder {
             let error = Error::input(fragment).at_line(root.join(file), 1);
             return Err(error.with_hint("raise `prompt: {version: …}` in the suite together with the template"));
         }
-        let system = spec.system.as_ref().map(|file| read_text(&root.join(file))).transpose()?;
-        let system = system.map(|text| without_last_newline(&text).to_owned());
+        let system = spec.system.as_ref().map(|file| files.text(file)).transpose()?;
+        let system = system.map(|text| text.strip_suffix('\n').map(str::to_owned).unwrap_or(text));
         let shots = match &spec.few_shot {
-            Some(few_shot) => load_shots(few_shot, root, &template)?,
+            Some(few_shot) => load_shots(few_shot, &mut files, &template)?,
             None => Vec::new(),
         };
         let version = spec.version.clone().or_else(|| template.version.clone());
@@ -70,7 +75,8 @@ impl Builder {
         let hash = hash(&template, spec, system.as_deref(), &shots);
         let beginning = Beginning::new(&earlier(system.as_deref(), &shots), &turn("user", template.start()));
         let (continues, kwargs) = (spec.continue_final_message, Arc::new(spec.chat_template_kwargs.clone()));
-        Ok(Self { template, chat: spec.chat, system, shots, continues, kwargs, version, hash, beginning })
+        let files = files.hashes();
+        Ok(Self { template, chat: spec.chat, system, shots, continues, kwargs, version, hash, files, beginning })
     }
 
     /// The prompt of a case.
@@ -133,6 +139,11 @@ impl Builder {
         &self.hash
     }
 
+    /// SHA-256 (hex) of every file that makes the prompt, as it was read, by the name that records give it.
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+
     /// The version that the suite or the template's front matter names.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
@@ -146,6 +157,11 @@ impl Builder {
     /// Whether the template looks at a placeholder (`context`, `choices`, …).
     pub fn uses(&self, placeholder: &str) -> bool {
         self.template.uses(placeholder)
+    }
+
+    /// Whether an example holds carriage returns, which most often are a file's line ends and not meant.
+    pub fn shows_carriage_returns(&self) -> bool {
+        self.shots.iter().any(|shot| shot.prompt.contains('\r') || shot.answer.contains('\r'))
     }
 
     /// Whether an example has this very input.
@@ -200,7 +216,7 @@ impl Builder {
 /// What is wrong with the template of a `prompt:` section, or why it cannot be read.
 pub fn lint(spec: &PromptSpec, root: &Path) -> Vec<Finding> {
     let Some(file) = &spec.file else { return Vec::new() };
-    match Template::load(&root.join(file)) {
+    match Files::new(root).text(file).and_then(|text| Template::parse(&text, &root.join(file))) {
         Ok(template) => template.problems(),
         Err(error) => vec![Finding::from(&error)],
     }
@@ -227,16 +243,12 @@ fn turn(role: &str, content: &str) -> Message {
     message
 }
 
-fn without_last_newline(text: &str) -> &str {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text)
-}
-
-fn load_shots(spec: &FewShot, root: &Path, template: &Template) -> Result<Vec<Shot>> {
-    let mut source = Source::file(root.join(&spec.file))?;
+fn load_shots(spec: &FewShot, files: &mut Files<'_>, template: &Template) -> Result<Vec<Shot>> {
+    let mut source = Source::file(files.path(&spec.file))?;
     source.limit = spec.count;
     let mut shots = Vec::new();
-    for sample in source.open()? {
+    let bytes = files.bytes(&spec.file)?.to_vec();
+    for sample in source.read(Box::new(Cursor::new(bytes)))? {
         let sample = sample?;
         let problem = match (&sample.input, sample.target.first()) {
             (Input::Text(input), Some(answer)) => {

@@ -4,6 +4,7 @@
 
 mod builder;
 mod digest;
+mod files;
 mod finding;
 mod front_matter;
 mod plain;
@@ -15,5 +16,5 @@ mod transcript;
 
 pub use builder::{Builder, lint};
 pub use finding::{Finding, Severity};
-pub use spec::{Chat, FewShot, PromptSpec, portable, portable_path};
+pub use spec::{Chat, FewShot, PromptSpec, portable};
 pub use transcript::transcript;

@@ -49,12 +49,12 @@ impl Field {
 impl Plain {
     /// The parts of `body`; `None` where it says more than that.
     pub fn new(body: &str) -> Option<Self> {
-        if body.contains("{#") {
+        // Files have line feeds alone by now.
+        if body.contains("{#") || body.contains('\r') {
             return None;
         }
         // One newline at the end is not part of the prompt.
-        let body = body.strip_suffix('\n').unwrap_or(body);
-        let mut rest = body.strip_suffix('\r').unwrap_or(body);
+        let mut rest = body.strip_suffix('\n').unwrap_or(body);
         parts(&mut rest, false).map(Self)
     }
 
@@ -105,11 +105,7 @@ fn parts(rest: &mut &str, conditional: bool) -> Option<Vec<Part>> {
         let (block, behind) = tag[2..].split_once("%}")?;
         parts.push(Part::Text(before_block(text, parts.is_empty() && !conditional)?.to_owned()));
         // The newline after a block is not part of the prompt.
-        *rest = match behind.strip_prefix("\r\n").or_else(|| behind.strip_prefix('\n')) {
-            Some(behind) => behind,
-            None if behind.starts_with('\r') => return None,
-            None => behind,
-        };
+        *rest = behind.strip_prefix('\n').unwrap_or(behind);
         match block.trim_matches(' ') {
             "endif" => return conditional.then_some(parts),
             _ if conditional => return None,

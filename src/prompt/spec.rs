@@ -96,7 +96,7 @@ pub struct PromptSpec {
 
 /// A path as a record may show it: as the suite spells it, but an absolute one by its last part alone, because it would
 /// differ between machines that run the same thing.
-pub fn portable_path(path: &Path) -> String {
+pub(super) fn portable_path(path: &Path) -> String {
     let shown = if path.is_absolute() { Path::new(path.file_name().unwrap_or_default()) } else { path };
     shown.to_string_lossy().replace('\\', "/")
 }

@@ -55,10 +55,9 @@ impl Template {
         Self::compile(None, "{{ input }}", FrontMatter::default())
     }
 
-    /// Reads a template file.
-    pub fn load(path: &Path) -> Result<Self> {
-        let text = read_text(path)?;
-        let (front, body) = FrontMatter::split(&text, path)?;
+    /// The template in the text of the file `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let (front, body) = FrontMatter::split(text, path)?;
         Self::compile(Some(path.into()), body, front)
     }
 
@@ -263,17 +262,6 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
         let after = text[at + word.len()..].chars().next().is_some_and(|c| part(c) && c != '.');
         !before && !after
     })
-}
-
-/// A text file without a byte-order mark.
-pub(super) fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io("open", path, error).at(path))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        Error::input("read text: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
-    })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// Placeholders with their values: a handful, for which a map would be more work than help.

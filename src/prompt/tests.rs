@@ -182,6 +182,46 @@ fn the_hash_follows_the_content_alone() {
 }
 
 #[test]
+fn line_ends_of_files_are_not_part_of_the_prompt() {
+    let template =
+        "---\nversion: \"1\"\n---\nAnswer:\n{% if context %}\n{{ context }}\n{% endif %}\n{{ input }}\nEnd\n";
+    let build = |ends: &str| {
+        let folder = folder(&template.replace('\n', ends));
+        std::fs::write(folder.path().join("system.md"), "Be brief.\nAlways.\n".replace('\n', ends)).unwrap();
+        std::fs::write(folder.path().join("shots.jsonl"), "{\"input\":\"1+1\",\"target\":2}\n".replace('\n', ends))
+            .unwrap();
+        let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: None });
+        let builder = Builder::load(&PromptSpec { few_shot, ..full() }, folder.path()).unwrap();
+        let prompt = builder.build(&sample(r#"{"input":"2+2"}"#), false).unwrap();
+        (builder.hash().to_owned(), prompt, builder.files()["t.md"].clone())
+    };
+    let (hash, prompt, file) = build("\n");
+    assert_eq!(prompt, Prompt::Text("Be brief.\nAlways.\n\nAnswer:\n1+1\nEnd 2\n\nAnswer:\n2+2\nEnd".into()));
+    for ends in ["\r\n", "\r"] {
+        let (other_hash, other_prompt, other_file) = build(ends);
+        assert_eq!((&other_hash, &other_prompt), (&hash, &prompt), "{ends:?}");
+        assert_ne!(other_file, file, "the hash of a file is that of its bytes");
+    }
+}
+
+#[test]
+fn examples_are_the_same_whatever_file_they_stand_in() {
+    let folder = folder("Q: {{ input }}");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.jsonl", "{\"input\":\"1+1\",\"target\":\"2\"}\n{\"input\":\"2+2\",\"target\":\"4\"}\n");
+    write("a.json", "[{\"input\":\"1+1\",\"target\":\"2\"},\n{\"input\":\"2+2\",\"target\":\"4\"}]");
+    write("a.csv", "input,target\n1+1,2\n2+2,4\n");
+    write("a.tsv", "input\ttarget\n1+1\t2\n2+2\t4\n");
+    let hash = |name: &str| {
+        let few_shot = Some(FewShot { file: name.into(), count: Some(2) });
+        Builder::load(&PromptSpec { few_shot, ..template_only() }, folder.path()).unwrap().hash().to_owned()
+    };
+    for name in ["a.json", "a.csv", "a.tsv"] {
+        assert_eq!(hash(name), hash("a.jsonl"), "{name}");
+    }
+}
+
+#[test]
 fn versions_must_agree() {
     let folder = folder("---\nversion: \"2\"\n---\n{{ input }}");
     let wanted = |version: &str| PromptSpec { version: Some(version.into()), ..template_only() };

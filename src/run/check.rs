@@ -4,6 +4,7 @@ use super::event::{Event, Phase, Watch};
 use super::meter::Meter;
 use super::recorded::{Known, Recorded};
 use crate::dataset::{Sample, Source};
+use crate::engine::Prompt;
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Builder;
 use crate::suite::{Suite, Survey};
@@ -36,6 +37,18 @@ impl Checked {
     /// Number of answers of the run: cases times repeats.
     pub fn cases(&self) -> u64 {
         self.surveys.iter().map(|survey| survey.cases as u64).sum::<u64>() * u64::from(self.repeats())
+    }
+
+    /// The prompt of the first case of every dataset; none where it cannot be built.
+    ///
+    /// # Errors
+    /// A dataset that is not what it was.
+    pub fn first_prompts(&self, has_chat_template: bool) -> Result<Vec<Option<Prompt>>> {
+        let first = |(source, survey): (&Source, &Survey)| {
+            let sample = source.reopen(&survey.digest)?.next().transpose()?;
+            Ok(sample.and_then(|sample| self.prompt.build(&sample, has_chat_template).ok()))
+        };
+        self.sources.iter().zip(&self.surveys).map(first).collect()
     }
 
     /// How many times each case is answered.

@@ -1,22 +1,19 @@
 //! What ran: the manifest of a run.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::Checked;
 use super::encoders::Encoders;
-use crate::dataset::sha256_file;
 use crate::engine::Generator;
 use crate::error::{Error, Result};
 use crate::git::Git;
-use crate::prompt::portable_path;
 use crate::record::{About, Manifest, RunId, Selected};
 
 impl Checked {
     /// What would run: all of it but what only loaded models tell.
     ///
     /// # Errors
-    /// Prompt files that cannot be read.
+    /// A plan that cannot be written as JSON.
     pub fn about(&self, label: Option<String>, keep_outputs: bool) -> Result<About> {
         let mut manifest = begin(self)?;
         manifest.label = label;
@@ -41,7 +38,7 @@ fn begin(checked: &Checked) -> Result<Manifest> {
     // not keep at all is no more dirty than one outside of a repository.
     manifest.git_dirty = git.is_dirty(&[":(exclude)runs", ":(exclude)baselines", ":(exclude,glob)**/.karat-*"]);
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
-        manifest.hashes.datasets.insert(source.name.clone(), survey.sha256.clone());
+        manifest.hashes.datasets.insert(source.name.clone(), survey.digest.sha256().to_owned());
         let cases = survey.cases as u64 * u64::from(checked.repeats());
         let selected = Selected { kind: source.kind, cases, partial: survey.partial };
         manifest.selected.insert(source.name.clone(), selected);
@@ -53,7 +50,7 @@ fn begin(checked: &Checked) -> Result<Manifest> {
         }
         manifest.hashes.datasets.insert(name, recorded.sha256().to_owned());
     }
-    manifest.hashes.prompts = prompts(checked)?;
+    manifest.hashes.prompts = checked.prompt.files().clone();
     Ok(manifest)
 }
 
@@ -73,12 +70,4 @@ pub(super) fn add_fingerprints(
         manifest.add_fingerprint("toxicity", classifier.fingerprint())?;
     }
     Ok(())
-}
-
-/// SHA-256 of every file that makes the prompt, by the name the suite gives it.
-fn prompts(checked: &Checked) -> Result<BTreeMap<String, String>> {
-    let spec = &checked.suite.plan.prompt;
-    let shots = spec.few_shot.as_ref().map(|shots| &shots.file);
-    let files = [spec.file.as_ref(), spec.system.as_ref(), shots].into_iter().flatten();
-    files.map(|file| Ok((portable_path(file), sha256_file(&checked.suite.resolve(file))?))).collect()
 }

@@ -24,6 +24,7 @@ mod manifest;
 mod meter;
 mod models;
 mod outbox;
+mod pages;
 mod probe;
 mod recorded;
 mod recorded_keys;

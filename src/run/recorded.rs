@@ -1,31 +1,31 @@
 //! Recorded answers: a file of JSON lines and an index of 14 bytes a line.
 //!
-//! The file is read twice. The first pass checks every line, blocks of lines on all threads, and notes a hash of dataset and
-//! id with the line's offset; then every case claims its line, so that unknown and doubled answers are known before anything
-//! is scored. The second reads each line when its case comes: one sequential pass where both files have one order. As long as
-//! they have, the next line is the one that a case looks for, and the index stays as it was noted; at the first case that
-//! looks elsewhere it is sorted.
+//! The file is read twice. The first pass checks every line, blocks of lines on all threads, hashes every page, and notes a
+//! hash of dataset and id with the line's offset; then every case claims its line, so that unknown and doubled answers are
+//! known before anything is scored. The second reads each line when its case comes, from pages that are held against those of
+//! the first: one sequential pass where both files have one order. As long as they have, the next line is the one that a case
+//! looks for, and the index stays as it was noted; at the first case that looks elsewhere it is sorted.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::event::Watch;
+use super::pages::{PAGE, Pages};
 use super::recorded_line::RecordedLine;
-use crate::dataset::{UnknownKeys, lines, read_lines};
+use crate::dataset::{BlockHasher, UnknownKeys, has_lines_of_returns, lines, read_lines, refuse};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result, nearest};
 
 /// Recorded answers of a suite's cases.
 pub struct Recorded {
     path: PathBuf,
-    reader: BufReader<File>,
-    position: u64,
+    pages: Pages,
     /// In the order of the file, or sorted by hash.
     entries: Vec<Entry>,
     /// In the order of the file, the line behind the one that was looked for last; none once the entries are sorted.
@@ -51,11 +51,8 @@ const HASH_BITS: u32 = 48;
 /// Entries that start alike, in the mean this many to twice as many: one or two lines of the processor's cache.
 const BUCKET: usize = 4;
 const CLAIMED: u64 = 1 << 47;
-/// Small, so that answers in another order than the cases do not read much for nothing.
-const BUFFER: usize = 1 << 13;
-/// About as long as a line is.
-const LINE: usize = 256;
-const CHANGED: &str = "the file was changed meanwhile";
+/// What is read at a time in the first pass.
+const BUFFER: usize = 1 << 16;
 /// Bytes of a stream between two looks at whether to go on.
 const SPOOL: u64 = 1 << 20;
 /// Fewer lines are not worth another thread.
@@ -121,10 +118,10 @@ impl Recorded {
     /// # Errors
     /// A line that cannot be read.
     pub fn of_file((file, name): (File, &Path), unknown: UnknownKeys, watch: Watch<'_>) -> Result<Self> {
-        let (path, reader) = (name.to_owned(), BufReader::with_capacity(BUFFER, file));
+        let (path, pages) = (name.to_owned(), Pages::new(file, name));
         let (entries, starts, sha256) = (Vec::new(), Vec::new(), String::new());
-        let (position, next, shift, named, bare, first) = (0, Some(0), HASH_BITS, false, false, None);
-        let mut recorded = Self { path, reader, position, entries, next, starts, shift, named, bare, first, sha256 };
+        let (next, shift, named, bare, first) = (Some(0), HASH_BITS, false, false, None);
+        let mut recorded = Self { path, pages, entries, next, starts, shift, named, bare, first, sha256 };
         recorded.index(unknown, watch)?;
         Ok(recorded)
     }
@@ -135,9 +132,18 @@ impl Recorded {
     }
 
     fn index(&mut self, unknown: UnknownKeys, watch: Watch<'_>) -> Result<()> {
-        let (mut hasher, mut block, mut number, mut offset) = (Sha256::new(), Vec::new(), 0, 0);
+        let (mut hasher, mut pages) = (Sha256::new(), BlockHasher::new(PAGE));
+        let (mut block, mut number, mut offset) = (Vec::new(), 0, 0);
+        let mut reader = BufReader::with_capacity(BUFFER, self.pages.file());
+        let failed = |e| Error::io("read", &self.path, e);
+        let start = reader.fill_buf().map_err(failed)?;
+        refuse(start, &self.path)?;
+        if has_lines_of_returns(start) {
+            let error = Error::input("read the answers: lines end in a carriage return alone").at_line(&self.path, 1);
+            return Err(error.with_hint("end them with line feeds: tr '\\r' '\\n' < OLD > NEW"));
+        }
         loop {
-            read_lines(&mut self.reader, &mut block).map_err(|e| Error::io("read", &self.path, e))?;
+            read_lines(&mut reader, &mut block).map_err(failed)?;
             if block.is_empty() {
                 break;
             }
@@ -158,7 +164,11 @@ impl Recorded {
                 note(line, starts[index], unknown).map_err(placed).transpose()
             };
             let notes = || lines.par_iter().with_min_len(FEWEST).enumerate().filter_map(note).collect::<Vec<_>>();
-            let (notes, ()) = rayon::join(notes, || hasher.update(&block));
+            let hash = || {
+                hasher.update(&block);
+                pages.update(&block);
+            };
+            let (notes, ()) = rayon::join(notes, hash);
             // By a quarter at a time: doubling would cost more than the index itself.
             if self.entries.capacity() - self.entries.len() < notes.len() {
                 self.entries.reserve_exact(notes.len().max(self.entries.len() / 4));
@@ -172,7 +182,7 @@ impl Recorded {
             number += lines.len() as u64;
             offset += block.len() as u64;
         }
-        self.position = offset;
+        self.pages.hold_to(pages.finish());
         self.sha256 = hex(&hasher.finalize());
         Ok(())
     }
@@ -351,44 +361,25 @@ impl Recorded {
     /// Whose answer a line is.
     fn names(&mut self, entry: Entry) -> Result<Named<String>> {
         let line = self.read(entry.offset())?;
-        let changed = |(error, _): Wrong| error.at(&self.path).with_hint(CHANGED);
-        let RecordedLine { dataset, id, repeat, .. } = RecordedLine::parse(&line).map_err(changed)?;
+        let wrong = |(error, _): Wrong| error.at(&self.path);
+        let RecordedLine { dataset, id, repeat, .. } = RecordedLine::parse(&line).map_err(wrong)?;
         Ok((dataset.map(Cow::into_owned), id.into_owned(), repeat))
     }
 
     fn read(&mut self, offset: u64) -> Result<String> {
-        let failed = |e| Error::io("read", &self.path, e);
-        // Keeps what is buffered, unlike a plain seek.
-        self.reader.seek_relative(offset as i64 - self.position as i64).map_err(failed)?;
-        let mut line = Vec::with_capacity(LINE);
-        self.reader.read_until(b'\n', &mut line).map_err(failed)?;
-        self.position = offset + line.len() as u64;
+        let mut line = self.pages.line(offset)?;
         let whole = content(&line, offset);
         match whole.len() + 1 == line.len() && line.ends_with(b"\n") {
             // The usual line: nothing around it but the break.
             true => line.truncate(line.len() - 1),
             false => line = whole.to_vec(),
         }
-        String::from_utf8(line).map_err(|_| Error::input("read a recorded answer").at(&self.path).with_hint(CHANGED))
+        String::from_utf8(line).map_err(|_| Error::input("read a recorded answer that is not UTF-8").at(&self.path))
     }
 
     /// The number of the line that starts at an offset, for messages: counts from the start of the file.
     fn line_number(&mut self, offset: u64) -> Result<u64> {
-        let failed = |e| Error::io("read", &self.path, e);
-        self.reader.seek(SeekFrom::Start(0)).map_err(failed)?;
-        let (mut number, mut left) = (1, offset);
-        while left > 0 {
-            let buffer = self.reader.fill_buf().map_err(failed)?;
-            let taken = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            if taken == 0 {
-                break;
-            }
-            number += buffer[..taken].iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.reader.consume(taken);
-            left -= taken as u64;
-        }
-        self.position = offset - left;
-        Ok(number)
+        Ok(1 + self.pages.breaks_before(offset)?)
     }
 }
 
@@ -479,6 +470,36 @@ mod tests {
         assert_eq!(recorded.line(("a", "4", 0)).unwrap(), None);
         assert_eq!(recorded.unclaimed(known(&["a", "b"], &[]), false).unwrap(), 0);
         assert!(error(recorded.claim(("a", "2", 0))).starts_with("4: tell which case"));
+    }
+
+    #[test]
+    fn lines_that_were_changed_are_refused() {
+        let text: String = (0..2000).map(|n| format!("{{\"id\":{n},\"output\":\"answer {n}\"}}\n")).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let mut recorded = Recorded::open(file.path(), WATCH).unwrap();
+        // As long as before, in place; the file stays the one that is open.
+        std::fs::write(file.path(), text.replace("answer 1500", "ANSWER 1500")).unwrap();
+        let output = |line: Result<Option<String>>| line.map(|line| line.unwrap_or_default());
+        assert!(output(recorded.line(("a", "3", 0))).unwrap().contains("answer 3"));
+        let error = output(recorded.line(("a", "1500", 0))).unwrap_err();
+        assert!(error.chain().contains("was changed during the run"), "{error:?}");
+        std::fs::write(file.path(), &text[..1000]).unwrap();
+        assert!(recorded.line(("a", "1999", 0)).is_err(), "cut off");
+        std::fs::write(file.path(), &text).unwrap();
+        assert!(output(recorded.line(("a", "1500", 0))).unwrap().contains("answer 1500"), "as it was");
+    }
+
+    #[test]
+    fn files_that_are_no_lines_are_named() {
+        assert!(error(open("{\"id\":1,\"output\":\"\"}\r{\"id\":2,\"output\":\"\"}\r")).contains("carriage return"));
+        assert_eq!(
+            open("{\"id\":1,\"output\":\"\"}\r").unwrap().line(("a", "1", 0)).unwrap().as_deref(),
+            Some("{\"id\":1,\"output\":\"\"}")
+        );
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), b"\x1f\x8b\x08\0").unwrap();
+        assert!(error(Recorded::open(path.path(), WATCH)).contains("packed with gzip"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The linter: a suite, its templates and every case of its datasets, looked at without loading a model.
+//! The linter: a suite, its templates and every case of its datasets, looked at without loading a model. Where the generator's
+//! chat template is at hand, every case is put into it.
 //!
 //! Findings are data; showing them is the door's work. A kind of finding that many cases share is listed for the first
 //! few and then counted, so that one wrong column does not bury everything else.
@@ -13,25 +14,41 @@ use super::overrides::Overrides;
 use super::plan::DatasetPlan;
 use super::validate;
 use crate::dataset::{Input, Kind, Sample, Source};
-use crate::engine::chat::Clock;
+use crate::engine::Prompt;
 use crate::engine::render::Renderer;
-use crate::engine::{ModelRef, Prompt, registry};
+use crate::error::Result;
 use crate::prompt::{self, Builder, Finding, Severity};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
 const LONG_INPUT: usize = 32_768;
 /// Findings of one kind that are listed per dataset.
 const LISTED: u64 = 5;
-/// Prompts of one dataset that are rendered.
-const RENDERED: usize = 2_000;
+/// Prompts of one dataset that are tokenized, for what shows there alone.
+const TOKENIZED: usize = 2_000;
+/// What to do about carriage returns.
+const RETURNS: &str = "cells and texts are taken as they are; end lines with line feeds, unless the \\r are meant";
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub struct Linted<'a> {
+    /// The suite's file.
+    pub path: &'a Path,
+    /// What the call says in its place.
+    pub overrides: &'a Overrides,
+    /// What the suite is for: decides which models must be there.
+    pub purpose: Purpose,
+    /// Tokenizer and chat template of the generator, where they are at hand.
+    pub renderer: Option<&'a Renderer>,
+}
 
 /// Everything that is wrong or looks wrong, in the order of suite, prompt and datasets.
-pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
+pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
+    let Linted { path, overrides, purpose, renderer } = *linted;
     let suite = match Suite::read(path, overrides) {
         Ok(suite) => suite,
         Err(error) => return vec![Finding::from(&error)],
     };
-    let mut findings: Vec<Finding> = validate::problems(&suite, Purpose::Lint).iter().map(Finding::from).collect();
+    let mut findings: Vec<Finding> = validate::problems(&suite, purpose).iter().map(Finding::from).collect();
     let root = path.parent().unwrap_or(Path::new(""));
     for finding in prompt::lint(&suite.plan.prompt, root) {
         if !findings.iter().any(|other| other.place == finding.place && other.message == finding.message) {
@@ -41,31 +58,32 @@ pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
     findings.extend(lint_generation::findings(&suite));
-    let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
-    let renderer = renderer(&suite);
+    let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
+    if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
+        let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");
+        findings.push(placed(&suite, "prompt.few_shot.file", finding.with_hint(RETURNS)));
+    }
+    if let (Some(one), Some(renderer)) = (&builder, renderer)
+        && let Err(error) = one.check_model(renderer.has_chat_template())
+    {
+        findings.push(Finding::from(&suite.problem("prompt.chat", error)));
+        // One finding, not one a case.
+        builder = None;
+    }
     for (index, dataset) in suite.plan.datasets.iter().enumerate() {
         // A source that cannot be made or opened is among the problems already.
         let Ok(source) = suite.source(dataset) else { continue };
         if source.path.is_file() {
-            let mut cases = Cases::new(&suite, dataset, &source, (builder.as_ref(), renderer.as_ref()));
+            let prompts = builder.as_ref().map(|builder| Prompts { builder, renderer });
+            let mut cases = Cases::new(&suite, dataset, &source, prompts);
             cases.read(&mut tags);
             findings.append(&mut cases.finish(index));
         }
     }
     findings.append(&mut tags.findings());
-    let odd = renderer.iter().flat_map(Renderer::warnings);
+    let odd = renderer.into_iter().flat_map(Renderer::warnings);
     findings.extend(odd.map(|line| placed(&suite, "prompt", Finding::warning(line))));
     findings
-}
-
-/// Tokenizer and chat template of the generator, where its folder is here; whether it is whole is looked at elsewhere.
-fn renderer(suite: &Suite) -> Option<Renderer> {
-    let folder = match suite.generator().ok()? {
-        ModelRef::Folder(path) => path,
-        ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local()?,
-        ModelRef::Gguf(_) | ModelRef::Hub { .. } => return None,
-    };
-    Renderer::open(&folder, Clock::parse(&suite.plan.clock).ok()?).ok()
 }
 
 fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
@@ -109,10 +127,10 @@ enum Rule {
     CannotBuild,
     EmptyInput,
     LongInput,
+    CarriageReturn,
     AnswerShown,
     Contradiction,
     OpenTurn,
-    CannotRender,
 }
 
 impl Rule {
@@ -124,10 +142,10 @@ impl Rule {
         Self::CannotBuild,
         Self::EmptyInput,
         Self::LongInput,
+        Self::CarriageReturn,
         Self::AnswerShown,
         Self::Contradiction,
         Self::OpenTurn,
-        Self::CannotRender,
     ];
 
     fn about(self) -> &'static str {
@@ -139,11 +157,28 @@ impl Rule {
             Self::CannotBuild => "cases whose prompt cannot be built",
             Self::EmptyInput => "cases with an empty input",
             Self::LongInput => "cases with a very long input",
+            Self::CarriageReturn => "cases with carriage returns",
             Self::AnswerShown => "cases that are few-shot examples",
             Self::Contradiction => "cases that contradict another",
             Self::OpenTurn => "cases that end with a message of the assistant",
-            Self::CannotRender => "cases that the chat template refuses",
         }
+    }
+}
+
+/// What makes a case what the model sees.
+#[derive(Clone, Copy)]
+struct Prompts<'a> {
+    builder: &'a Builder,
+    renderer: Option<&'a Renderer>,
+}
+
+impl Prompts<'_> {
+    /// The prompt of a case. Without a renderer it is built as for a model with a chat template, where every case must have one.
+    fn build(&self, sample: &Sample) -> Result<Prompt> {
+        let Some(renderer) = self.renderer else { return self.builder.build(sample, true) };
+        let prompt = self.builder.build(sample, renderer.has_chat_template())?;
+        renderer.text(&prompt)?;
+        Ok(prompt)
     }
 }
 
@@ -152,10 +187,9 @@ struct Cases<'a> {
     suite: &'a Suite,
     dataset: &'a DatasetPlan,
     source: &'a Source,
-    builder: Option<&'a Builder>,
-    renderer: Option<&'a Renderer>,
-    /// Prompts that are still rendered: all of a large dataset take too long.
-    rendered: usize,
+    prompts: Option<Prompts<'a>>,
+    /// Prompts that are still tokenized: all of a large dataset take too long.
+    tokenized: usize,
     /// The first scorer of the dataset that cannot do without a target.
     needs_target: Option<String>,
     findings: Vec<Finding>,
@@ -163,33 +197,27 @@ struct Cases<'a> {
     /// Whether there are errors among those not listed.
     hidden_errors: [bool; Rule::ALL.len()],
     /// Hash of prompt -> hash of targets and line of the first case that has it.
-    prompts: HashMap<[u8; 16], ([u8; 16], u64)>,
+    asked: HashMap<[u8; 16], ([u8; 16], u64)>,
     /// Cases with the fields that a template may forget.
     with_context: u64,
     with_choices: u64,
 }
 
 impl<'a> Cases<'a> {
-    fn new(
-        suite: &'a Suite,
-        dataset: &'a DatasetPlan,
-        source: &'a Source,
-        (builder, renderer): (Option<&'a Builder>, Option<&'a Renderer>),
-    ) -> Self {
+    fn new(suite: &'a Suite, dataset: &'a DatasetPlan, source: &'a Source, prompts: Option<Prompts<'a>>) -> Self {
         let scorers = suite.scorers(dataset);
         let needs_target = scorers.iter().find(|scorer| scorer.needs_target()).map(|scorer| scorer.name().to_owned());
         Self {
             suite,
             dataset,
             source,
-            builder,
-            renderer,
-            rendered: RENDERED,
+            prompts,
+            tokenized: TOKENIZED,
             needs_target,
             findings: Vec::new(),
             counts: [0; Rule::ALL.len()],
             hidden_errors: [false; Rule::ALL.len()],
-            prompts: HashMap::new(),
+            asked: HashMap::new(),
             with_context: 0,
             with_choices: 0,
         }
@@ -246,12 +274,11 @@ impl<'a> Cases<'a> {
         self.input(sample);
         self.prompt(sample);
         self.turn(sample);
-        self.render(sample);
     }
 
     /// A last message of the assistant of which the suite does not say whether it goes on.
     fn turn(&mut self, sample: &Sample) {
-        if self.builder.is_some_and(|builder| builder.leaves_open_turn(sample)) {
+        if self.prompts.is_some_and(|prompts| prompts.builder.leaves_open_turn(sample)) {
             let message = format!(
                 "the case `{}` ends with a message of the assistant: it is closed, and another is asked for",
                 sample.id
@@ -259,19 +286,6 @@ impl<'a> Cases<'a> {
             let hint = "say `prompt: {continue_final_message: true}` to go on with it, or false";
             let finding = Finding::warning(message).with_hint(hint);
             self.report(Rule::OpenTurn, finding.at(&self.source.path.clone(), Some(sample.line)));
-        }
-    }
-
-    /// Renders the prompt as the model would see it.
-    fn render(&mut self, sample: &Sample) {
-        let (Some(builder), Some(renderer), 1..) = (self.builder, self.renderer, self.rendered) else { return };
-        self.rendered -= 1;
-        let Ok(prompt) = builder.build(sample, renderer.has_chat_template()) else { return };
-        if let Err(error) = renderer.render(&prompt) {
-            let finding = Finding::from(&error);
-            let message = format!("the case `{}`: {}", sample.id, finding.message);
-            let placed = Finding { message, ..finding }.at(&self.source.path.clone(), Some(sample.line));
-            self.report(Rule::CannotRender, placed);
         }
     }
 
@@ -287,17 +301,20 @@ impl<'a> Cases<'a> {
             let message = format!("the input of the case `{id}` has {} characters", text.chars().count());
             self.report(Rule::LongInput, Finding::warning(message).at(&path, line));
         }
-        if self.builder.is_some_and(|builder| builder.has_example(text)) {
+        if text.contains('\r') {
+            let finding = Finding::warning(format!("the input of the case `{id}` holds carriage returns"));
+            self.report(Rule::CarriageReturn, finding.at(&path, line).with_hint(RETURNS));
+        }
+        if self.prompts.is_some_and(|prompts| prompts.builder.has_example(text)) {
             let finding = Finding::warning(format!("the case `{id}` is also a few-shot example: its answer is shown"));
             self.report(Rule::AnswerShown, finding.at(&path, line));
         }
     }
 
-    /// Builds the prompt as for a model with a chat template, where every case must have one.
     fn prompt(&mut self, sample: &Sample) {
-        let Some(builder) = self.builder else { return };
+        let Some(prompts) = self.prompts else { return };
         let path = self.source.path.clone();
-        let prompt = match builder.build(sample, true) {
+        let prompt = match prompts.build(sample) {
             Ok(prompt) => prompt,
             Err(error) => {
                 let finding = Finding::from(&error);
@@ -305,10 +322,15 @@ impl<'a> Cases<'a> {
                 return self.report(Rule::CannotBuild, Finding { message, ..finding }.at(&path, Some(sample.line)));
             }
         };
+        if let (Some(renderer), 1..) = (prompts.renderer, self.tokenized) {
+            self.tokenized -= 1;
+            // What is odd about its tokens is among the renderer's warnings.
+            let _ = renderer.ids(&prompt);
+        }
         let (key, targets) = (prompt_hash(&prompt), short_hash(sample.target.join("\u{1f}").as_bytes()));
-        match self.prompts.get(&key) {
+        match self.asked.get(&key) {
             None => {
-                self.prompts.insert(key, (targets, sample.line));
+                self.asked.insert(key, (targets, sample.line));
             }
             Some((first, line)) if *first != targets => {
                 let message = format!("the case `{}` has the prompt of line {line} and another target", sample.id);
@@ -327,7 +349,7 @@ impl<'a> Cases<'a> {
             self.findings.push(finding.at(&self.source.path, None));
         }
         for (field, count) in [("context", self.with_context), ("choices", self.with_choices)] {
-            let unused = self.builder.is_some_and(|builder| !builder.uses(field));
+            let unused = self.prompts.is_some_and(|prompts| !prompts.builder.uses(field));
             if unused && count > 0 {
                 let message =
                     format!("{count} cases of `{}` have `{field}`, which the template never uses", self.dataset.name);

@@ -5,7 +5,8 @@ use super::*;
 use crate::prompt::{Finding, Severity};
 
 fn found(project: &Project) -> Vec<Finding> {
-    lint(&project.path(), &Overrides::default())
+    let (path, overrides) = (project.path(), Overrides::default());
+    lint(&Linted { path: &path, overrides: &overrides, purpose: Purpose::Lint, renderer: None })
 }
 
 /// Messages with the line they are at.

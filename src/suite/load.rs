@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::overrides::Overrides;
 use super::plan::{DatasetPlan, Plan};
 use super::validate;
-use crate::dataset::{FieldMap, Format, Source};
+use crate::dataset::{Cells, FieldMap, Format, Source};
 use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result};
 use crate::prompt::Builder;
@@ -20,8 +20,10 @@ pub enum Purpose {
     Run,
     /// Scoring recorded answers: no generator is needed, but every other model folder.
     Score,
-    /// Looking at the suite: no model is needed.
+    /// Checking: every model that is named must be there, and a suite for recorded answers alone names no generator.
     Lint,
+    /// Looking at what the suite says: no model is needed.
+    Look,
 }
 
 /// A plan and where it came from.
@@ -86,6 +88,8 @@ impl Suite {
             let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
             Error::input("read the suite: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
         })?;
+        // Old Macs end lines so.
+        let text = if text.contains('\n') { text } else { text.replace('\r', "\n") };
         let mut tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)?;
         let limits = limits(&tree);
         overrides.apply(&mut tree, path)?;
@@ -110,15 +114,19 @@ impl Suite {
     /// A dataset of the plan as a source to open.
     ///
     /// # Errors
-    /// A file ending that names no format, or a wrong `fields:` map.
+    /// A file ending that names no format, wrong `fields` or `cells`, or a separator that separates nothing.
     pub fn source(&self, dataset: &DatasetPlan) -> Result<Source> {
         let path = self.resolve(&dataset.file);
+        let format = Format::of(&path)?;
         Ok(Source {
             name: dataset.name.clone(),
             kind: dataset.kind,
-            format: Format::of(&path)?,
+            format,
             path,
-            fields: FieldMap::new(&dataset.fields)?.allowing_unknown_keys(dataset.allow_unknown_keys),
+            separator: format.separator(dataset.separator)?,
+            fields: FieldMap::new(&dataset.fields)?
+                .with_cells(Cells::new(&dataset.cells)?)
+                .allowing_unknown_keys(dataset.allow_unknown_keys),
             limit: dataset.limit,
         })
     }

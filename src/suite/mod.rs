@@ -19,7 +19,7 @@ mod survey;
 mod tests;
 mod validate;
 
-pub use lint::{has_errors, lint};
+pub use lint::{Linted, has_errors, lint};
 pub use load::{Purpose, Suite, parse_check};
 pub use metric::{Metric, Scope, Statistic};
 pub use overrides::Overrides;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::dataset::Kind;
+use crate::dataset::{CellForm, Kind};
 use crate::engine::{FileUse, GenerateOptions, ProcessorOptions, Sampling};
 use crate::prompt::{PromptSpec, portable};
 use crate::rule::{BaselineNames, ErrorPolicy, Gate, Prices, Statistics};
@@ -126,6 +126,12 @@ pub struct DatasetPlan {
     /// Field -> key in the file.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// How cells of a table that look like lists are read, by field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cells: BTreeMap<String, CellForm>,
+    /// What separates the cells of a table, where it is not what the file's ending says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
     /// Only this many cases from the start of the file.
     #[serde(default)]
     pub limit: Option<usize>,

@@ -2,7 +2,7 @@
 
 use super::load::{Suite, parse_check};
 use super::plan::DatasetPlan;
-use crate::dataset::Sample;
+use crate::dataset::{FileDigest, Sample};
 use crate::error::{Error, Result};
 use crate::score::ScorerSpec;
 
@@ -13,8 +13,8 @@ pub struct Survey {
     pub cases: usize,
     /// The call selected only some of the suite's cases of this dataset.
     pub partial: bool,
-    /// SHA-256 of the whole file.
-    pub sha256: String,
+    /// The whole file as it was read.
+    pub digest: FileDigest,
     /// Whether a case's own checks need the embedder.
     pub needs_embedder: bool,
     /// Whether a case's own checks need the toxicity model.
@@ -37,22 +37,18 @@ impl Suite {
     pub fn survey_one(&self, dataset: &DatasetPlan, mut visit: impl FnMut(&Sample) -> Result<()>) -> Result<Survey> {
         let source = self.source(dataset)?;
         let mut samples = source.open()?;
-        std::thread::scope(|scope| {
-            let sha256 = scope.spawn(|| source.sha256());
-            let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
-            for sample in &mut samples {
-                let sample = sample?;
-                cases += 1;
-                for spec in self.checks(dataset, &sample).map_err(|error| error.at_line(&source.path, sample.line))? {
-                    needs_embedder |= spec.needs_embedder();
-                    needs_toxicity |= spec.needs_toxicity();
-                }
-                visit(&sample)?;
+        let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
+        for sample in &mut samples {
+            let sample = sample?;
+            cases += 1;
+            for spec in self.checks(dataset, &sample).map_err(|error| error.at_line(&source.path, sample.line))? {
+                needs_embedder |= spec.needs_embedder();
+                needs_toxicity |= spec.needs_toxicity();
             }
-            let partial = self.is_limited_by_call(dataset) && samples.leaves_out();
-            let sha256 = sha256.join().map_err(|_| Error::internal("hash a dataset: the thread panicked"))??;
-            Ok(Survey { cases, partial, sha256, needs_embedder, needs_toxicity })
-        })
+            visit(&sample)?;
+        }
+        let partial = self.is_limited_by_call(dataset) && samples.leaves_out();
+        Ok(Survey { cases, partial, digest: samples.finish()?, needs_embedder, needs_toxicity })
     }
 
     /// A case's own scorers, checked against the dataset's and against the models there are.

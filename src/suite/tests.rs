@@ -292,7 +292,7 @@ fn purposes_decide_which_models_must_be_there() {
     for (there, gone) in [("org/embed@abc", "./gone"), ("tox@1", "tox@2")] {
         let project = Project::new(&GOOD.replace(there, gone));
         assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Score).is_err(), "{gone}");
-        assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Lint).is_ok(), "{gone}");
+        assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Look).is_ok(), "{gone}");
     }
 }
 
@@ -328,7 +328,7 @@ proptest::proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("suite.yaml");
         std::fs::write(&path, bytes).unwrap();
-        if let Err(error) = Suite::load(&path, &Overrides::default(), Purpose::Lint) {
+        if let Err(error) = Suite::load(&path, &Overrides::default(), Purpose::Look) {
             proptest::prop_assert!(error.location().is_some(), "{error}");
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::load::{Purpose, Suite};
 use super::metric::{Metric, Scope, Statistic};
 use super::plan::DatasetPlan;
-use crate::dataset::{FieldMap, Format, Kind};
+use crate::dataset::{Cells, FieldMap, Format, Kind};
 use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
@@ -75,17 +75,18 @@ impl Problems<'_> {
 
     fn models(&mut self, purpose: Purpose) {
         let (suite, models) = (self.suite, &self.suite.plan.models);
+        let asked = matches!(purpose, Purpose::Run | Purpose::Lint);
         match (&models.generator, purpose) {
-            (Some(_), _) => self.model("models.generator.model", suite.generator().map(Some), purpose == Purpose::Run),
+            (Some(_), _) => self.model("models.generator.model", suite.generator().map(Some), asked),
             (None, Purpose::Run) => {
                 if let Err(error) = suite.generator() {
                     self.add("models", error);
                 }
             }
-            (None, Purpose::Score | Purpose::Lint) => {}
+            (None, Purpose::Score | Purpose::Lint | Purpose::Look) => {}
         }
-        self.model("models.embedder.model", suite.embedder(), purpose != Purpose::Lint);
-        self.model("models.toxicity.model", suite.toxicity(), purpose != Purpose::Lint);
+        self.model("models.embedder.model", suite.embedder(), purpose != Purpose::Look);
+        self.model("models.toxicity.model", suite.toxicity(), purpose != Purpose::Look);
         let labels = models.toxicity.as_ref().and_then(|toxicity| toxicity.labels.as_deref());
         if labels.is_some_and(<[String]>::is_empty) {
             self.say("models.toxicity.labels", "read the toxic labels: the list is empty");
@@ -197,11 +198,19 @@ impl Problems<'_> {
                 self.add(&format!("{place}.name"), error);
             }
             self.file(&format!("{place}.file"), &dataset.file);
-            if let Err(error) = Format::of(&dataset.file) {
-                self.add(&format!("{place}.file"), error);
+            match Format::of(&dataset.file) {
+                Err(error) => self.add(&format!("{place}.file"), error),
+                Ok(format) => {
+                    if let Err(error) = format.separator(dataset.separator) {
+                        self.add(&format!("{place}.separator"), error);
+                    }
+                }
             }
             if let Err(error) = FieldMap::new(&dataset.fields) {
                 self.add(&format!("{place}.fields"), error);
+            }
+            if let Err(error) = Cells::new(&dataset.cells) {
+                self.add(&format!("{place}.cells"), error);
             }
             if dataset.limit == Some(0) {
                 self.say(&format!("{place}.limit"), "read the limit: 0 selects nothing");

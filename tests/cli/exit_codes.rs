@@ -236,7 +236,7 @@ fn code_2_for_wrong_usage() {
 }
 
 #[test]
-fn lint_accepts_a_good_suite_without_its_model() {
+fn lint_accepts_a_good_suite() {
     let suite = Suite::new();
     suite.write();
     suite.project.karat(["lint", "suite.yaml"]).code(0);

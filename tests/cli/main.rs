@@ -28,6 +28,7 @@ mod exit_codes;
 mod generation;
 mod gguf;
 mod gguf_alone;
+mod inputs;
 mod invariance;
 // Signals, tmpfs and the system calls of one platform.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -36,6 +37,7 @@ mod line_keys;
 mod logprob;
 mod long_texts;
 mod main_job;
+mod preflight;
 mod progress;
 mod projects;
 mod registry;

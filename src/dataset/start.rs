@@ -1,0 +1,151 @@
+//! How a file begins, and what that says of the rest: marks of encodings, packed files, tables of other kinds.
+//!
+//! UTF-8 with or without a byte-order mark and gzip are read. Lines that end in a carriage return alone, as on old Macs, are
+//! read as lines. Everything else that a first look tells is an error that names it, in place of "not valid UTF-8" or one
+//! endless line.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::position::Stream;
+use crate::error::{Error, Result};
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+const GZIP: &[u8] = b"\x1f\x8b";
+const BUFFER: usize = 1 << 16;
+
+/// Files that are not read, by their first bytes: what it is, and what to do.
+const FOREIGN: [(&[u8], &str, &str); 6] = [
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet (.xlsx)", "unpack it, or save the sheet as CSV"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it: zstd -d FILE"),
+    (b"BZh", "packed with bzip2", "unpack it: bunzip2 FILE"),
+    (b"\xfd7zXZ\0", "packed with xz", "unpack it: unxz FILE"),
+    (b"PAR1", "a Parquet file", "write it as JSONL: pandas.read_parquet(…).to_json(…, orient=\"records\", lines=True)"),
+    (b"ARROW1", "an Arrow file", "write it as JSONL"),
+];
+
+/// The text of a file from behind its byte-order mark, unpacked where it is packed with gzip.
+///
+/// # Errors
+/// A file that cannot be read or is of a kind that is not.
+pub(super) fn text(reader: Box<dyn Read + Send>, path: &Path) -> Result<Stream> {
+    let mut stream = BufReader::with_capacity(BUFFER, reader);
+    if first_bytes(&mut stream, path)?.starts_with(GZIP) {
+        stream = BufReader::with_capacity(BUFFER, Box::new(MultiGzDecoder::new(stream)));
+    }
+    let start = first_bytes(&mut stream, path)?;
+    refuse(start, path)?;
+    if has_lines_of_returns(start) {
+        stream = BufReader::with_capacity(BUFFER, Box::new(Lines(stream)));
+    }
+    if first_bytes(&mut stream, path)?.starts_with(BOM) {
+        stream.consume(BOM.len());
+    }
+    Ok(stream)
+}
+
+/// Refuses bytes that are the start of no text in UTF-8, as far as they tell.
+///
+/// # Errors
+/// What it is instead, at `path`.
+pub fn refuse(start: &[u8], path: &Path) -> Result<()> {
+    let wide = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
+    // Text of this kind begins with a character of ASCII.
+    let wide = wide || matches!(start, [0, next, ..] if *next != 0) || matches!(start, [first, 0, ..] if *first != 0);
+    let packed = start.starts_with(GZIP).then_some(("packed with gzip", "unpack it: gunzip FILE"));
+    let utf16 = wide.then_some(("text in UTF-16", "save the file as UTF-8: iconv -f UTF-16 -t UTF-8 FILE"));
+    // A mark of letters could be the first name of a table.
+    let binary = start.iter().any(|byte| *byte < b'\t');
+    let is_sure = |mark: &[u8]| binary || !mark.iter().all(u8::is_ascii_alphanumeric);
+    let foreign = FOREIGN.into_iter().find(|(mark, ..)| start.starts_with(mark) && is_sure(mark));
+    match packed.or(utf16).or(foreign.map(|(_, what, hint)| (what, hint))) {
+        Some((what, hint)) => Err(Error::input(format!("read text: the file is {what}")).at(path).with_hint(hint)),
+        None => Ok(()),
+    }
+}
+
+/// Whether lines of this text end in a carriage return and nothing else.
+pub fn has_lines_of_returns(start: &[u8]) -> bool {
+    let first = start.iter().position(|byte| *byte == b'\r');
+    !start.contains(&b'\n') && first.is_some_and(|at| !start[at..].trim_ascii().is_empty())
+}
+
+/// The first bytes, which stay where they are; none of an empty file.
+fn first_bytes<'a>(stream: &'a mut Stream, path: &Path) -> Result<&'a [u8]> {
+    while let Err(error) = stream.fill_buf() {
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(Error::io("read", path, error));
+        }
+    }
+    Ok(stream.buffer())
+}
+
+/// Line feeds in place of carriage returns.
+struct Lines(Stream);
+
+impl Read for Lines {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        buffer[..count].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn read(bytes: &[u8]) -> Result<String, String> {
+        let told = |error: Error| format!("{}; {}", error.chain(), error.hint().unwrap_or_default());
+        let mut stream = text(Box::new(std::io::Cursor::new(bytes.to_vec())), Path::new("x")).map_err(told)?;
+        let mut all = String::new();
+        stream.read_to_string(&mut all).map_err(|error| Error::io("read", "x", error).chain())?;
+        Ok(all)
+    }
+
+    fn packed(text: &str) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text.as_bytes()).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn text_is_read_whatever_its_wrapping() {
+        for (bytes, expected) in [
+            (b"a\nb".to_vec(), "a\nb"),
+            (b"".to_vec(), ""),
+            (b"\xef\xbb\xbfa".to_vec(), "a"),
+            (b"a\r\nb\r\n".to_vec(), "a\r\nb\r\n"),
+            (b"a\rb\r".to_vec(), "a\nb\n"),
+            (b"\xef\xbb\xbfa\rb".to_vec(), "a\nb"),
+            (b"one line\r".to_vec(), "one line\r"),
+            (packed("a\nb"), "a\nb"),
+            (packed("\u{feff}a\rb"), "a\nb"),
+            ([packed("a\n"), packed("b")].concat(), "a\nb"),
+        ] {
+            assert_eq!(read(&bytes).as_deref(), Ok(expected), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_named() {
+        for (bytes, told) in [
+            (&b"\xff\xfe{\0"[..], "UTF-16"),
+            (b"\xfe\xff\0{", "UTF-16"),
+            (b"{\0\"\0", "UTF-16"),
+            (b"\0{\0\"", "UTF-16"),
+            (b"PK\x03\x04...", "ZIP"),
+            (b"\x28\xb5\x2f\xfd...", "zstd -d"),
+            (b"BZh91AY&SY\0", "bunzip2"),
+            (b"PAR1\x15\x04", "Parquet"),
+        ] {
+            assert!(read(bytes).unwrap_err().contains(told), "{told}: {:?}", read(bytes));
+        }
+        assert_eq!(read(b"PAR1,PAR2\n").as_deref(), Ok("PAR1,PAR2\n"));
+        let cut = packed(&"x".repeat(10_000));
+        assert!(read(&cut[..cut.len() - 4]).is_err(), "a packed file that was cut off");
+    }
+}
