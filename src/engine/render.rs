@@ -133,12 +133,14 @@ impl Renderer {
         let (ids, from) = if context.is_empty() {
             (self.tokenizer.encode(continuation, false)?, 0)
         } else {
-            let before = self.encoded(context.trim_end_matches(is_python_space))?.len();
-            (self.encoded(&format!("{context}{continuation}"))?, before)
+            let mut ids = self.encoded(context.trim_end_matches(is_python_space))?;
+            let (whole, from) = (self.encoded(&format!("{context}{continuation}"))?, ids.len());
+            // Where a token spans the border, the context keeps its own tokens, as it does there.
+            ids.extend(whole.into_iter().skip(from));
+            (ids, from)
         };
         let split = match from {
             0 => self.prefixed(ids)?,
-            // Where a token spans the border, the context counts as many tokens as it has alone, as it does there.
             _ => Split { ids, from },
         };
         if split.from >= split.ids.len() {
