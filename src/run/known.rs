@@ -161,7 +161,7 @@ mod tests {
         journal.flush().unwrap();
         drop(journal);
         let (journal, meter) = (Journal::resume(&path).unwrap().unwrap(), Meter::default());
-        let mut find = |long| Known::labels().find(&need(long), Some(&journal), &meter).unwrap();
+        let find = |long| Known::labels().find(&need(long), Some(&journal), &meter).unwrap();
         assert_eq!(find(Long::Windows).as_deref(), Some(&windows));
         assert_eq!(find(Long::Cut).as_deref(), Some(&cut));
         assert_eq!(find(Long::Error), None);

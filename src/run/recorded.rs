@@ -477,7 +477,7 @@ mod tests {
         let text: String = (0..2000).map(|n| format!("{{\"id\":{n},\"output\":\"answer {n}\"}}\n")).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();
-        let mut recorded = Recorded::open(file.path(), WATCH).unwrap();
+        let mut recorded = Recorded::open(file.path(), UnknownKeys::default(), WATCH).unwrap();
         // As long as before, in place; the file stays the one that is open.
         std::fs::write(file.path(), text.replace("answer 1500", "ANSWER 1500")).unwrap();
         let output = |line: Result<Option<String>>| line.map(|line| line.unwrap_or_default());
@@ -499,7 +499,7 @@ mod tests {
         );
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), b"\x1f\x8b\x08\0").unwrap();
-        assert!(error(Recorded::open(path.path(), WATCH)).contains("packed with gzip"));
+        assert!(error(Recorded::open(path.path(), UnknownKeys::default(), WATCH)).contains("packed with gzip"));
     }
 
     #[test]
