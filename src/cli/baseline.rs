@@ -272,7 +272,7 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
     let form = args.progress.begin();
     let mut reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "baseline regenerate", &args.store)?;
-    let load = || Suite::load(&path, &Overrides::default(), Purpose::Lint);
+    let load = || Suite::load(&path, &Overrides::default(), Purpose::Records);
     let engine = args.engine.apply()?;
     let plan = load()?.plan;
     let names: Vec<String> = match (&args.name, args.all) {

@@ -14,6 +14,7 @@ use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
+use crate::engine::model_kind::Role;
 use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice};
 use crate::error::Result;
 
@@ -113,7 +114,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model)?;
+    let model = model::named(&args.model, Role::Embedder)?;
     let prompt = match (args.prompt_name, args.prompt) {
         (Some(name), _) => PromptChoice::Named(name),
         (None, Some(text)) => PromptChoice::Text(text),

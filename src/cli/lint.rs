@@ -1,4 +1,4 @@
-//! `karat lint`: what is wrong with a suite, without a model. Findings go to standard error, as a compiler's do.
+//! `karat lint`: what is wrong with a suite and what it names, without loading a model. Findings go to standard error, as a compiler's do.
 
 use std::path::PathBuf;
 

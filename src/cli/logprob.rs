@@ -15,6 +15,7 @@ use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;
+use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
 use crate::engine::workload::Totals;
 use crate::engine::{Generator, Scored};
@@ -91,9 +92,10 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model)?;
+    let model = model::named(&args.model, Role::Generator)?;
     let renderer = Arc::new(Renderer::open(&model.path, Clock::parse(DEFAULT_NOW)?)?);
     let mut generator = Generator::open(&model.path, renderer, &engine)?;
+    generator.notes().iter().for_each(|note| say!("warning: {note}"));
     answers.settle(&model, generator.fingerprint())?;
     let loaded = loading.elapsed();
     let tally = Tally::default();

@@ -16,6 +16,7 @@ use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, model, terminal};
 use crate::engine::hash_memo::HashMemo;
+use crate::engine::model_kind::Role;
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Result};
 use crate::history::Store;
@@ -145,7 +146,7 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
     }
     let cache = cache.folder();
     let memo = cache.as_ref().map(CacheFolder::memo);
-    let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
+    let generator = model::folder(&checked.suite.generator()?, Role::Generator, memo.as_ref())?;
     let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
     let wanted = resume::Wanted {
         about: &about,
@@ -186,10 +187,10 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
 pub fn encoders(checked: &Checked, memo: Option<&HashMemo>) -> Result<ModelFolders> {
     let mut folders = ModelFolders::default();
     if let Some(embedder) = checked.suite.embedder()?.filter(|_| checked.needs_embedder) {
-        folders.embedder = Some(model::folder(&embedder, memo)?);
+        folders.embedder = Some(model::folder(&embedder, Role::Embedder, memo)?);
     }
     if let Some(toxicity) = checked.suite.toxicity()?.filter(|_| checked.needs_toxicity) {
-        folders.toxicity = Some(model::folder(&toxicity, memo)?);
+        folders.toxicity = Some(model::folder(&toxicity, Role::Classifier, memo)?);
     }
     Ok(folders)
 }

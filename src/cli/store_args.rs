@@ -58,7 +58,7 @@ impl StoreArgs {
             }
         }
         let file = suite_path(Some(path), "")?;
-        let name = Suite::load(&file, &Overrides::default(), Purpose::Lint)?.plan.name;
+        let name = Suite::load(&file, &Overrides::default(), Purpose::Records)?.plan.name;
         Ok(Place { workspace: self.of_suite(&file)?.into(), suite: Some(name), by_path: true })
     }
 

@@ -1,7 +1,7 @@
 //! A dataset's file and its stream of cases.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use super::json::{Array, Lines};
 use super::resolve::resolve;
 use super::sample::{Kind, Sample};
 use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::stand_in::{Expected, StandIn};
 
 /// How a dataset file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +100,15 @@ impl Source {
     /// Streams the cases of `reader` as if it were the file.
     ///
     /// # Errors
-    /// A reader whose first bytes cannot be read.
+    /// A reader whose first bytes cannot be read, or are those of something that lies in the file's place: a pointer, a page.
     pub fn read(&self, reader: Box<dyn Read + Send>) -> Result<Samples> {
-        let stream = BufReader::with_capacity(1 << 16, reader);
+        let mut stream = BufReader::with_capacity(1 << 16, reader);
+        let start = stream.fill_buf().map_err(|error| Error::io("read", &self.path, error))?;
+        // Whether a dataset may be empty, its reader decides.
+        if let Some(stand_in) = StandIn::of(start, Expected::Text).filter(|found| *found != StandIn::Empty) {
+            let error = Error::input(format!("open the dataset `{}`: the file is {}", self.name, stand_in.what()));
+            return Err(error.at(&self.path).with_hint(stand_in.hint()));
+        }
         let (path, fields) = (self.path.clone(), self.fields.clone());
         let cases = match self.format {
             Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)?),

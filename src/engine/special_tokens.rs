@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::candle::gguf_metadata;
 use super::model_json::read_json;
+use super::model_kind::tokenizer_folder;
 use crate::error::{Error, Result};
 
 /// Special tokens by attribute name, in the order of the files.
@@ -38,7 +39,8 @@ impl SpecialTokens {
     ///
     /// # Errors
     /// A file that cannot be read or is not a JSON object.
-    pub fn from_folder(dir: &Path) -> Result<Self> {
+    pub fn from_folder(model: &Path) -> Result<Self> {
+        let dir = &tokenizer_folder(model)?;
         let mut tokens = Self::default();
         let config = object(&dir.join("tokenizer_config.json"))?;
         let map = match &config {
@@ -47,8 +49,8 @@ impl SpecialTokens {
         };
         if config.is_none()
             && map.is_none()
-            && dir.is_dir()
-            && let Some((_, metadata)) = gguf_metadata(dir)?
+            && dir.exists()
+            && let Some((_, metadata)) = gguf_metadata(model)?
         {
             return Ok(Self::from_gguf(&metadata));
         }

@@ -84,5 +84,7 @@ pub(super) fn load(
         generator.set_thought_starts(checked.suite.plan.reasoning.starts());
         Ok(generator)
     };
-    Ok((encoders, Some(open().map_err(|e| e.context("load the generator"))?)))
+    let generator = open().map_err(|e| e.context("load the generator"))?;
+    generator.notes().iter().for_each(|text| watch.tell(Event::Noted { text: text.clone() }));
+    Ok((encoders, Some(generator)))
 }

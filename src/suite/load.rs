@@ -20,8 +20,10 @@ pub enum Purpose {
     Run,
     /// Scoring recorded answers: no generator is needed, but every other model folder.
     Score,
-    /// Looking at the suite: no model is needed.
+    /// Looking for mistakes: no generator is needed, but what is named must be there.
     Lint,
+    /// Finding what was recorded of it: no model is looked at.
+    Records,
 }
 
 /// A plan and where it came from.

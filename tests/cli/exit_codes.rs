@@ -236,10 +236,15 @@ fn code_2_for_wrong_usage() {
 }
 
 #[test]
-fn lint_accepts_a_good_suite_without_its_model() {
+fn lint_accepts_a_good_suite_and_wants_the_model_that_it_names() {
     let suite = Suite::new();
     suite.write();
     suite.project.karat(["lint", "suite.yaml"]).code(0);
+    let gone = suite.project.read("suite.yaml").replace("random-tiny", "random-gone");
+    suite.project.write("suite.yaml", gone);
+    suite.project.karat(["lint", "suite.yaml"]).code(2).complains(&["random-gone"]);
+    // What was recorded of it is found all the same.
+    suite.project.karat(["runs"]).code(0);
 }
 
 // ---- 3 and 4 --------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ mod invariance;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kills;
 mod main_job;
+mod model_kinds;
 mod progress;
 mod projects;
 mod registry;

@@ -98,7 +98,7 @@ fn a_name_that_is_not_there_is_refused_with_the_nearest() {
     suite(&project, "tiny@2");
     let run = project.karat(["run", "datasets/desk/suite.yaml"]).code(2);
     run.complains(&["find `tiny@2`"]).complains(&["suite.yaml:4:22"]).complains(&["did you mean `tiny@1`?"]);
-    project.karat(["lint", "datasets/desk/suite.yaml"]).code(0);
+    project.karat(["lint", "datasets/desk/suite.yaml"]).code(2).complains(&["did you mean `tiny@1`?"]);
     project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "gold"})]);
     project.karat(engine_args("generate", Path::new("tine@1"), &[])).code(2).complains(&["did you mean `tiny@1`?"]);
     let empty = Project::new();

@@ -30,7 +30,7 @@ use super::request::{Finish, GenerateOptions, Sampling};
 use crate::error::{Error, Result};
 
 /// Raised when keys or answers change their form.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Answers and time between two writes.
 const WRITE: (usize, Duration) = (256, Duration::from_secs(2));
 /// Files of a model that show in the prompt's tokens already.

@@ -21,6 +21,7 @@ use tokenizers::{AddedToken, EncodeInput, Model as _};
 use super::candle::gguf_metadata;
 use super::guard::guarded;
 use super::model_json::{json_error, read_json};
+use super::model_kind::tokenizer_folder;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 
@@ -45,16 +46,17 @@ impl Tokenizer {
     ///
     /// # Errors
     /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
-    pub fn from_folder(dir: &Path) -> Result<Self> {
+    pub fn from_folder(model: &Path) -> Result<Self> {
+        let dir = &tokenizer_folder(model)?;
         let path = dir.join("tokenizer.json");
         if !path.is_file() {
-            if dir.is_dir()
-                && let Some((file, metadata)) = gguf_metadata(dir)?
+            if dir.exists()
+                && let Some((file, metadata)) = gguf_metadata(model)?
             {
                 let build = |(inner, special_tokens, config)| Self::assemble(inner, special_tokens, &config);
                 return gguf::build(&metadata).and_then(build).map_err(|error| error.at(&file));
             }
-            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.is_dir() {
+            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.exists() {
                 true => {
                     "export it: transformers.AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one also for \
                      models that come with vocab.txt, vocab.json or tokenizer.model"
@@ -64,7 +66,7 @@ impl Tokenizer {
         }
         let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
-        let special_tokens = SpecialTokens::from_folder(dir)?;
+        let special_tokens = SpecialTokens::from_folder(model)?;
         let config = read_json(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
         Self::assemble(inner, special_tokens, &config).map_err(|error| match error.location() {
             Some(_) => error,
