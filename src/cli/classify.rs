@@ -16,6 +16,7 @@ use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
+use crate::engine::model_kind::Role;
 use crate::engine::{Classifier, EncodeTotals, TextInput};
 use crate::error::Result;
 
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model)?;
+    let model = model::named(&args.model, Role::Classifier)?;
     let mut classifier = Classifier::open(&model.path, &engine)?;
     answers.settle(&model, classifier.fingerprint())?;
     let loaded = loading.elapsed();

@@ -16,6 +16,7 @@ use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
+use crate::engine::model_kind::Role;
 use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice, TextInput};
 use crate::error::Result;
 
@@ -129,7 +130,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model)?;
+    let model = model::named(&args.model, Role::Embedder)?;
     let prompt = match (args.prompt_name, args.prompt) {
         (Some(name), _) => PromptChoice::Named(name),
         (None, Some(text)) => PromptChoice::Text(text),

@@ -20,6 +20,7 @@ use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::ModelRef;
 use crate::engine::chat::{Clock, check_names};
+use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;
 use crate::engine::workload::Totals;
@@ -248,12 +249,13 @@ pub fn run(args: Args) -> Result<Exit> {
     let loading = Instant::now();
     let cache = args.cache.folder();
     let memo = cache.as_ref().map(CacheFolder::memo);
-    let model = model::folder(&ModelRef::parse(&args.model, Path::new("."))?, memo.as_ref())?;
+    let model = model::folder(&ModelRef::parse(&args.model, Path::new("."))?, Role::Generator, memo.as_ref())?;
     let renderer = Arc::new(Renderer::open(&model.path, clock)?);
     let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &engine));
     let known = opened
         .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
     let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
+    generator.notes().iter().for_each(|note| say!("warning: {note}"));
     answers.settle(&model, generator.fingerprint())?;
     generator.warnings(&options)?.iter().for_each(|note| say!("warning: {note}"));
     let loaded = loading.elapsed();

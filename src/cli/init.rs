@@ -60,7 +60,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let shown = terminal::argument(folder);
     terminal::show(&format!(
         "wrote {shown}: a suite, {} golden and {} danger cases, a prompt\n\nnext:\n\
-         \x20 karat lint {shown}                 look for mistakes, without a model\n\
+         \x20 karat lint {shown}                 look for mistakes; no model is loaded\n\
          \x20 karat run {shown}                  answer, score, judge\n\
          \x20 karat baseline accept latest -m \"first run\"\n\
          then change {shown}/prompts/answer.md, run again, and look:\n\

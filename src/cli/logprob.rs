@@ -17,6 +17,7 @@ use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::chat::Clock;
+use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
 use crate::engine::workload::Totals;
 use crate::engine::{Generator, Scored};
@@ -95,9 +96,10 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model)?;
+    let model = model::named(&args.model, Role::Generator)?;
     let renderer = Arc::new(Renderer::open(&model.path, Clock::parse(DEFAULT_NOW)?)?);
     let mut generator = Generator::open(&model.path, renderer, &engine)?;
+    generator.notes().iter().for_each(|note| say!("warning: {note}"));
     answers.settle(&model, generator.fingerprint())?;
     let loaded = loading.elapsed();
     let tally = Tally::default();

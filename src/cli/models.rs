@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::{Exit, model, terminal};
 use crate::engine::ModelRef;
+use crate::engine::model_kind::Role;
 use crate::engine::registry::{Found, Source, find, visible};
 use crate::error::{Error, Result};
 
@@ -49,7 +50,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Command::Show { entry } => show(&named(&entry)?),
         Command::Verify { entries } => verify(&entries),
         Command::Pull { model } => {
-            terminal::show(&format!("{}\n", model::from_argument(&model)?.display()))?;
+            terminal::show(&format!("{}\n", model::from_argument(&model, Role::Any)?.display()))?;
             Ok(Exit::Passed)
         }
     }
@@ -141,7 +142,7 @@ fn verify(names: &[String]) -> Result<Exit> {
     };
     let mut exit = Exit::Passed;
     for (name, found) in entries {
-        if names.is_empty() && found.as_ref().is_ok_and(is_unpulled) {
+        if names.is_empty() && found.as_ref().is_ok_and(Found::is_unpulled) {
             terminal::show(&format!("-     {name}  not pulled\n"))?;
             continue;
         }
@@ -169,11 +170,6 @@ fn problems(found: &Found) -> Vec<Error> {
         problems.extend(found.check_claims(&folder).err());
     }
     problems
-}
-
-/// Whether the folder would have to come from the hub.
-fn is_unpulled(found: &Found) -> bool {
-    matches!(found.entry.source, Source::Hub { .. }) && found.local().is_none()
 }
 
 fn source(found: &Found) -> String {

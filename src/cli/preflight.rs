@@ -10,6 +10,7 @@ use super::model;
 use crate::engine::chat::Clock;
 use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::ModelFolder;
+use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
 use crate::engine::{ModelRef, Prompt};
 use crate::error::Result;
@@ -47,23 +48,23 @@ pub fn ready(suite: Suite, answers: Option<Answers>, how: Readying<'_>) -> Resul
     let asks = answers.is_none();
     let checked = check(suite, answers, how.watch)?;
     let (suite, mut unpulled) = (&checked.suite, Vec::new());
-    let mut found = |model: ModelRef| -> Result<Option<ModelFolder>> {
+    let mut found = |model: ModelRef, role: Role| -> Result<Option<ModelFolder>> {
         if !how.pulls && !model::is_here(&model) {
             unpulled.push(model.to_string());
             return Ok(None);
         }
-        model::folder(&model, how.memo).map(Some)
+        model::folder(&model, role, how.memo).map(Some)
     };
     let mut models = ModelFolders::default();
     // A suite for recorded answers alone names none; one that is run was asked for it when it was loaded.
     if asks && suite.plan.models.generator.is_some() {
-        models.generator = found(suite.generator()?)?;
+        models.generator = found(suite.generator()?, Role::Generator)?;
     }
     if let Some(embedder) = suite.embedder()?.filter(|_| checked.needs_embedder) {
-        models.embedder = found(embedder)?;
+        models.embedder = found(embedder, Role::Embedder)?;
     }
     if let Some(toxicity) = suite.toxicity()?.filter(|_| checked.needs_toxicity) {
-        models.toxicity = found(toxicity)?;
+        models.toxicity = found(toxicity, Role::Classifier)?;
     }
     Ok(Ready { checked, models, unpulled })
 }

@@ -10,6 +10,7 @@ use super::lines::{Lines, Output};
 use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;
+use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
 use crate::error::Result;
 
@@ -43,7 +44,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let signals = Signals::listen(&WallArgs::default())?;
     let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let mut output = Output::open(&args.lines.output)?;
-    let renderer = Renderer::open(&model::from_argument(&args.model)?, clock)?;
+    let renderer = Renderer::open(&model::from_argument(&args.model, Role::Renderer)?, clock)?;
     let (mut answered, mut failed) = (0, 0);
     for line in input {
         signals.check()?;

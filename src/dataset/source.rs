@@ -1,7 +1,7 @@
 //! A dataset's file and its stream of cases.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -18,6 +18,7 @@ use super::resolve::resolve;
 use super::sample::{Kind, Sample};
 use super::start::text;
 use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::stand_in::{Expected, StandIn};
 
 /// How a dataset file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,9 +140,16 @@ impl Source {
     /// Streams the cases of `reader` as if it were the file.
     ///
     /// # Errors
-    /// A reader whose first bytes cannot be read, or are no text.
+    /// A reader whose first bytes cannot be read, are no text, or are those of something that lies in the file's place: a pointer,
+    /// a page.
     pub fn read(&self, reader: Box<dyn Read + Send>) -> Result<Samples> {
-        let stream = text(reader, &self.path)?;
+        let mut stream = text(reader, &self.path)?;
+        let start = stream.fill_buf().map_err(|error| Error::io("read", &self.path, error))?;
+        // Whether a dataset may be empty, its reader decides.
+        if let Some(stand_in) = StandIn::of(start, Expected::Text).filter(|found| *found != StandIn::Empty) {
+            let error = Error::input(format!("open the dataset `{}`: the file is {}", self.name, stand_in.what()));
+            return Err(error.at(&self.path).with_hint(stand_in.hint()));
+        }
         let (path, fields) = (self.path.clone(), self.fields.clone());
         let cases = match self.format {
             Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)),

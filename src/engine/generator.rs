@@ -46,6 +46,7 @@ pub struct Generator {
     cache: Option<ResponseCache>,
     /// What opens a thought, where a prompt ends with it.
     thought_starts: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// The weights, loaded when they are needed.
@@ -119,7 +120,11 @@ impl Generator {
         options.check()?;
         let fingerprint = candle::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
-        let spec = Box::new(arch::decoder(&config)?);
+        let (mut spec, mut notes) = (Box::new(arch::decoder(&config)?), Vec::new());
+        if let Some(head) = candle::separate_head(folder, &spec)? {
+            spec.tied = false;
+            notes.push(format!("{head} differs from the tied embedding: the separate head is used"));
+        }
         let known = renderer.tokenizer().model_vocab_size();
         if known > spec.vocab {
             return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
@@ -136,7 +141,7 @@ impl Generator {
             weights.load(folder, options)?;
         }
         let (folder, thought_starts) = (folder.into(), thought::known_starts());
-        Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_starts })
+        Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_starts, notes })
     }
 
     /// Sets the markers that open a thought where a prompt ends with one; those that models are known to write where they
@@ -148,6 +153,11 @@ impl Generator {
     /// The folder it was loaded from.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What a user should know of the model that was loaded, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Tokenizer and chat template.

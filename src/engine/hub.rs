@@ -50,6 +50,42 @@ pub const TOKENIZER_FILES: &[&str] = &[
 /// A malformed name; a repository, revision or access that is missing; no network; a download that is not what the hub
 /// announced. Without the cargo feature `hub`: everything that the cache does not hold.
 pub fn pull(repo: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
+    let (owner, name) = named(repo, revision)?;
+    if let Some(snapshot) = cached(repo, revision, wanted) {
+        return Ok(snapshot);
+    }
+    if is_offline() {
+        let folder = repository(repo);
+        return match partly(repo, revision) {
+            // Not everything that could be there has to be: let the loader say what it misses.
+            Some(snapshot) => Ok(snapshot),
+            None => {
+                Err(Error::input(format!("pull `{repo}` at `{revision}`: not in the cache, and HF_HUB_OFFLINE is set"))
+                    .at(&folder)
+                    .with_hint("unset HF_HUB_OFFLINE, or pass a model folder"))
+            }
+        };
+    }
+    download(owner, name, revision, wanted)
+}
+
+/// What the cache holds of a model as a run would use it: a complete copy; without the network also another. `None` where
+/// the hub would be asked.
+///
+/// # Errors
+/// A malformed name or revision.
+pub fn held(repo: &str, revision: &str) -> Result<Option<PathBuf>> {
+    named(repo, revision)?;
+    Ok(cached(repo, revision, MODEL_FILES).or_else(|| partly(repo, revision).filter(|_| is_offline())))
+}
+
+/// A copy that need not be complete.
+fn partly(repo: &str, revision: &str) -> Option<PathBuf> {
+    snapshot_of(&repository(repo), revision).filter(|snapshot| snapshot.join("config.json").is_file())
+}
+
+/// The two halves of a name, where name and revision can be such.
+fn named<'a>(repo: &'a str, revision: &str) -> Result<(&'a str, &'a str)> {
     let task = || format!("pull `{repo}`");
     let name = repo.split_once('/').filter(|(owner, name)| is_name(owner) && is_name(name));
     let Some((owner, name)) = name else {
@@ -58,22 +94,7 @@ pub fn pull(repo: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
     if revision.is_empty() || revision.starts_with('/') || revision.split('/').any(|part| part == "..") {
         return Err(Error::input(format!("{}: `{revision}` is not a revision", task())));
     }
-    if let Some(snapshot) = cached(repo, revision, wanted) {
-        return Ok(snapshot);
-    }
-    if is_offline() {
-        let folder = repository(repo);
-        return match snapshot_of(&folder, revision).filter(|snapshot| snapshot.join("config.json").is_file()) {
-            // Not everything that could be there has to be: let the loader say what it misses.
-            Some(snapshot) => Ok(snapshot),
-            None => {
-                Err(Error::input(format!("{} at `{revision}`: not in the cache, and HF_HUB_OFFLINE is set", task()))
-                    .at(&folder)
-                    .with_hint("unset HF_HUB_OFFLINE, or pass a model folder"))
-            }
-        };
-    }
-    download(owner, name, revision, wanted)
+    Ok((owner, name))
 }
 
 /// The folder that the cache holds of a model at a revision, if it is complete; the hub is not asked.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::candle::weight_files;
 use super::hash_memo::HashMemo;
 use super::model_json::read_json;
+use super::model_kind::{folder_of, tokenizer_folder};
 use super::sentence;
 use crate::error::{Error, Result};
 
@@ -26,6 +27,10 @@ const FILES: [&str; 10] = [
     "sentence_bert_config.json",
     "1_Pooling/config.json",
 ];
+
+/// Those of them that make the tokenizer and the chat template.
+const TOKENIZER_FILES: [&str; 5] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
 
 /// Bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
@@ -52,10 +57,10 @@ pub fn hash_file(path: &Path) -> Result<String> {
     }
 }
 
-/// A model folder, with what its files hash to where that is known already.
+/// A model folder, or a GGUF file named by its path, with what its files hash to where that is known already.
 #[derive(Clone, Debug)]
 pub struct ModelFolder {
-    /// The folder.
+    /// The folder or file.
     pub path: PathBuf,
     /// What [`hash_model`] would give.
     pub hashes: Option<BTreeMap<String, String>>,
@@ -84,23 +89,27 @@ impl ModelFolder {
     }
 }
 
-/// Relative name and SHA-256 of every file of a model folder that decides its answers, by name.
+/// Relative name and SHA-256 of every file of a model that decides its answers, by name: of a folder, or of a GGUF file that is
+/// named by its path.
 ///
 /// # Errors
 /// A file cannot be read, or there are no weights.
 pub fn hash_model(folder: &Path, memo: Option<&HashMemo>) -> Result<BTreeMap<String, String>> {
-    hash_files(folder, &model_files(folder)?, memo)
+    hash_files(folder_of(folder), &model_files(folder)?, memo)
 }
 
-/// Relative names of the files of a model folder that decide its answers: those that exist of all that may.
+/// Relative names of the files of a model that decide its answers: those that exist of all that may. Beside a GGUF file that is
+/// named by its path, nothing has a say but a tokenizer that it lacks.
 ///
 /// # Errors
 /// There are no weights, or a file that names others is broken.
 pub fn model_files(folder: &Path) -> Result<BTreeSet<String>> {
-    let fixed = FILES.iter().map(|name| (*name).to_owned());
+    let (root, beside) = (folder_of(folder), tokenizer_folder(folder)?);
+    let names = if folder.is_file() { &TOKENIZER_FILES[..] } else { &FILES[..] };
+    let fixed = names.iter().map(|name| (*name).to_owned());
     let mut files: BTreeSet<String> =
-        fixed.chain(module_files(folder)?).filter(|name| folder.join(name).is_file()).collect();
-    let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
+        fixed.chain(module_files(folder)?).filter(|name| beside.join(name).is_file()).collect();
+    let relative = |path: &PathBuf| path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
     files.extend(weight_files(folder)?.iter().map(relative));
     Ok(files)
 }

@@ -16,6 +16,7 @@ pub mod hub;
 pub mod identity;
 pub mod log;
 mod model_json;
+pub mod model_kind;
 mod model_ref;
 pub mod options;
 mod pages;

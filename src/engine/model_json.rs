@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // Nothing lies below a GGUF file that is named as the model.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(error) => return Err(Error::io("read", path, error)),
     };
     match String::from_utf8(bytes) {

@@ -2,7 +2,7 @@
 //!
 //! | written | means |
 //! |---|---|
-//! | `./x`, `../x`, `/x`, `a/b/c`, any existing folder, `a/b` where there is a folder `a` | a folder by path |
+//! | `./x`, `../x`, `/x`, `a/b/c`, whatever exists, `a/b` where there is a folder `a` | a folder by path |
 //! | `x.gguf` | a file by path |
 //! | `name@version` | an entry of the registry under `models/` |
 //! | `org/name`, `org/name@revision` | a repository of the hub |
@@ -10,6 +10,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use super::model_kind::is_gguf;
 use crate::error::{Error, Result};
 
 /// Which model is meant.
@@ -47,11 +48,13 @@ impl ModelRef {
         if text.trim().is_empty() {
             return Err(Error::input("read a model reference: it is empty").with_hint(GRAMMAR));
         }
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) {
+        // A folder may be called so, too.
+        if is_gguf(path) && !base.join(path).is_dir() {
             return Ok(Self::Gguf(path.into()));
         }
         let dotted = path.components().any(|part| matches!(part, Component::CurDir | Component::ParentDir));
-        if dotted || path.is_absolute() || text.contains('\\') || base.join(path).is_dir() {
+        // Any other file, too: what is there is no question to the network.
+        if dotted || path.is_absolute() || text.contains('\\') || base.join(path).symlink_metadata().is_ok() {
             return Ok(Self::Folder(path.into()));
         }
         let (name, revision) = match text.split_once('@') {

@@ -12,6 +12,7 @@ use tokenizers::AddedToken;
 
 use super::candle::gguf_metadata;
 use super::model_json::read_json;
+use super::model_kind::tokenizer_folder;
 use crate::error::{Error, Result};
 
 /// Attributes that all tokenizers of transformers have, in its order.
@@ -51,7 +52,8 @@ impl SpecialTokens {
     ///
     /// # Errors
     /// A file that cannot be read or is not a JSON object.
-    pub fn from_folder(dir: &Path, defaults: &[(&str, &str)]) -> Result<Self> {
+    pub fn from_folder(model: &Path, defaults: &[(&str, &str)]) -> Result<Self> {
+        let dir = &tokenizer_folder(model)?;
         let mut tokens = Self::default();
         let config = object(&dir.join("tokenizer_config.json"))?;
         let map = match &config {
@@ -60,8 +62,8 @@ impl SpecialTokens {
         };
         if config.is_none()
             && map.is_none()
-            && dir.is_dir()
-            && let Some((_, metadata)) = gguf_metadata(dir)?
+            && dir.exists()
+            && let Some((_, metadata)) = gguf_metadata(model)?
         {
             return Ok(Self::from_gguf(&metadata));
         }

@@ -88,5 +88,6 @@ pub(super) fn load(
     for text in generator.warnings(&checked.suite.plan.generation.options())? {
         watch.tell(Event::Warned { text });
     }
+    generator.notes().iter().for_each(|text| watch.tell(Event::Noted { text: text.clone() }));
     Ok((encoders, Some(generator)))
 }

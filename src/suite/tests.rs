@@ -1,6 +1,6 @@
 //! Tests of the whole way from a suite file to a plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::dataset::Kind;
@@ -38,12 +38,13 @@ danger: {allow_new_failures: 0}
 impl Project {
     pub fn new(suite: &str) -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
-        std::fs::create_dir_all(project.folder.path().join("models/tiny")).unwrap();
         std::fs::create_dir_all(project.folder.path().join("s/prompts")).unwrap();
-        // An entry only has to be there: its files are checked where it is used.
+        project.model("tiny", "random-tiny");
+        project.model("tox", "bert-2class");
+        // Files are hashed where an entry is used.
         let entry = format!(
             "name: tox\nversion: \"1\"\nkind: classifier\ndescription: x\nsource: {{folder: tox}}\n\
-             files: {{tokenizer.json: \"{hash}\"}}\ntokenizer: \"{hash}\"\ndtype: f16\nparameters: 1\nlicence: MIT\n",
+             files: {{config.json: \"{hash}\", model.safetensors: \"{hash}\", tokenizer.json: \"{hash}\"}}\ntokenizer: \"{hash}\"\ndtype: f16\nparameters: 1\nlicence: MIT\n",
             hash = "0".repeat(64)
         );
         project.write("../models/tox@1.yaml", &entry);
@@ -57,6 +58,17 @@ impl Project {
 
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join("s").join(name), text).unwrap();
+    }
+
+    /// A model's small files, with weights that hold no tensors.
+    fn model(&self, name: &str, fixture: &str) {
+        let folder = self.folder.path().join("models").join(name);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(fixture);
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["config.json", "tokenizer.json"] {
+            std::fs::copy(from.join(file), folder.join(file)).unwrap();
+        }
+        std::fs::write(folder.join("model.safetensors"), b"\x02\0\0\0\0\0\0\0{}").unwrap();
     }
 
     pub fn path(&self) -> PathBuf {
@@ -254,7 +266,7 @@ fn wrong_suites_say_where_and_what() {
         ("min: 0.7", "min: .nan", "non-finite float `.nan`", ""),
         ("min: 0.7}", "}", "it has no bound (suite.yaml:19:5)", "max_drop"),
         ("failures: 0", "failures: 3", "no new failures are ever allowed (suite.yaml:21:30)", ""),
-        ("../models/tiny", "../models/gone", "find the model: there is no folder", "hub"),
+        ("../models/tiny", "../models/gone", "find the model folder `../models/gone`", "hub"),
         ("version: 1\n", "version: 1\nclock: noon\n", "read the clock `noon` (suite.yaml:2:8)", "2026"),
         ("version: 1\n", "version: 1\nversion: 1\n", "version", ""),
         ("version: 1\n", "version: [1\n", "parse YAML", ""),
@@ -292,6 +304,7 @@ fn purposes_decide_which_models_must_be_there() {
     for (there, gone) in [("org/embed@abc", "./gone"), ("tox@1", "tox@2")] {
         let project = Project::new(&GOOD.replace(there, gone));
         assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Score).is_err(), "{gone}");
+        assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Lint).is_err(), "{gone}");
         assert!(Suite::load(&project.path(), &Overrides::default(), Purpose::Look).is_ok(), "{gone}");
     }
 }

@@ -6,7 +6,10 @@ use super::load::{Purpose, Suite};
 use super::metric::{Metric, Scope, Statistic};
 use super::plan::DatasetPlan;
 use crate::dataset::{Cells, FieldMap, Format, Kind};
-use crate::engine::{ModelRef, registry};
+use crate::engine::ModelRef;
+use crate::engine::chat::ChatTemplate;
+use crate::engine::model_kind::{self, Role};
+use crate::engine::tokenizer::Tokenizer;
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
 use crate::rule::{Expression, Gate, OUTCOME_RATES, Operational};
@@ -16,9 +19,9 @@ const MOST_REPEATS: u32 = 10_000;
 
 /// What is wrong with a suite, each with its place, in the order of the plan.
 pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
-    let mut found = Problems { suite, list: Vec::new() };
+    let mut found = Problems { suite, purpose, list: Vec::new() };
     found.head();
-    found.models(purpose);
+    found.models();
     found.prompt();
     found.scorers();
     found.datasets();
@@ -29,6 +32,7 @@ pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
 
 struct Problems<'a> {
     suite: &'a Suite,
+    purpose: Purpose,
     list: Vec<Error>,
 }
 
@@ -73,11 +77,14 @@ impl Problems<'_> {
         }
     }
 
-    fn models(&mut self, purpose: Purpose) {
-        let (suite, models) = (self.suite, &self.suite.plan.models);
-        let asked = matches!(purpose, Purpose::Run | Purpose::Lint);
+    fn models(&mut self) {
+        let (suite, purpose, models) = (self.suite, self.purpose, &self.suite.plan.models);
+        let looked_at = purpose != Purpose::Look;
         match (&models.generator, purpose) {
-            (Some(_), _) => self.model("models.generator.model", suite.generator().map(Some), asked),
+            (Some(_), _) => {
+                let role = (looked_at && purpose != Purpose::Score).then_some(Role::Generator);
+                self.model("models.generator.model", suite.generator().map(Some), role);
+            }
             (None, Purpose::Run) => {
                 if let Err(error) = suite.generator() {
                     self.add("models", error);
@@ -85,35 +92,37 @@ impl Problems<'_> {
             }
             (None, Purpose::Score | Purpose::Lint | Purpose::Look) => {}
         }
-        self.model("models.embedder.model", suite.embedder(), purpose != Purpose::Look);
-        self.model("models.toxicity.model", suite.toxicity(), purpose != Purpose::Look);
+        let role = |role| looked_at.then_some(role);
+        self.model("models.embedder.model", suite.embedder(), role(Role::Embedder));
+        self.model("models.toxicity.model", suite.toxicity(), role(Role::Classifier));
         let labels = models.toxicity.as_ref().and_then(|toxicity| toxicity.labels.as_deref());
         if labels.is_some_and(<[String]>::is_empty) {
             self.say("models.toxicity.labels", "read the toxic labels: the list is empty");
         }
     }
 
-    fn model(&mut self, place: &str, model: Result<Option<ModelRef>>, needed: bool) {
-        let error = match model {
-            Err(error) => error,
-            Ok(Some(ModelRef::Folder(path))) if needed && !path.is_dir() => {
-                let error = Error::input(format!("find the model: there is no folder `{}`", path.display()));
-                error.with_hint("paths start from the suite's folder; a registry entry is name@version, a hub model org/name[@revision]")
+    /// A model in its role, where it is looked at.
+    fn model(&mut self, place: &str, model: Result<Option<ModelRef>>, role: Option<Role>) {
+        let checked = model.and_then(|model| match (model, role) {
+            (Some(model), Some(role)) => model_kind::check_reference(&model, role),
+            _ => Ok(None),
+        });
+        // A run reads them next; who only looks wants to hear of them, too.
+        let checked = checked.and_then(|path| match (path, role, self.purpose) {
+            (Some(path), Some(Role::Generator), Purpose::Lint) => {
+                Tokenizer::from_folder(&path)
+                    .and_then(|tokenizer| ChatTemplate::from_folder(&path, tokenizer.special_tokens()))
+                    .map(drop)
             }
-            Ok(Some(ModelRef::Gguf(path))) if needed && !path.is_file() => {
-                Error::input(format!("find the model: there is no file `{}`", path.display()))
-            }
-            Ok(Some(ModelRef::Registry { name, version, base })) if needed => {
-                match registry::find(&base, &name, &version) {
-                    Ok(_) => return,
-                    // In the entry, not in the suite.
-                    Err(error) if error.location().is_some() => return self.list.push(error),
-                    Err(error) => error,
-                }
-            }
-            Ok(_) => return,
-        };
-        self.add(place, error);
+            (Some(path), Some(_), Purpose::Lint) => Tokenizer::from_folder(&path).map(drop),
+            _ => Ok(()),
+        });
+        match checked {
+            Ok(()) => {}
+            // In an entry of the registry or a file of the model, not in the suite.
+            Err(error) if error.location().is_some() => self.list.push(error),
+            Err(error) => self.add(place, error),
+        }
     }
 
     /// A prompt file that is missing is shown where the suite names it, anything else in the prompt file itself.
@@ -146,9 +155,18 @@ impl Problems<'_> {
         if path.is_file() {
             return;
         }
-        let fragment = if path.is_dir() { "it is a folder" } else { "there is no such file" };
+        let fragment = match std::fs::read_link(&path) {
+            Ok(target) if !path.exists() => format!("it is a link to `{}`, which does not exist", target.display()),
+            _ if path.is_dir() => "it is a folder".to_owned(),
+            _ => "there is no such file".to_owned(),
+        };
+        let pointer = path.with_added_extension("dvc");
+        let hint = match pointer.is_file() {
+            true => format!("`{}` stands for it: fetch it with `dvc pull`", pointer.display()),
+            false => "paths start from the suite's folder".to_owned(),
+        };
         let error = Error::input(format!("open `{}`: {fragment}", path.display()));
-        self.add(place, error.with_hint("paths start from the suite's folder"));
+        self.add(place, error.with_hint(hint));
     }
 
     fn scorers(&mut self) {

@@ -240,6 +240,11 @@ fn lint_accepts_a_good_suite() {
     let suite = Suite::new();
     suite.write();
     suite.project.karat(["lint", "suite.yaml"]).code(0);
+    let gone = suite.project.read("suite.yaml").replace("random-tiny", "random-gone");
+    suite.project.write("suite.yaml", gone);
+    suite.project.karat(["lint", "suite.yaml"]).code(2).complains(&["random-gone"]);
+    // What was recorded of it is found all the same.
+    suite.project.karat(["runs"]).code(0);
 }
 
 // ---- 3 and 4 --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ fn parse(path: &Path) -> Value {
 }
 
 /// The metadata that a converter writes for the tokenizer of a folder.
-fn vocabulary(from: &Path) -> Vec<(String, Field)> {
+pub fn vocabulary(from: &Path) -> Vec<(String, Field)> {
     let (file, config) = (parse(&from.join("tokenizer.json")), parse(&from.join("tokenizer_config.json")));
     let vocab = file["model"]["vocab"].as_object().expect("a vocabulary");
     let mut tokens: Vec<(u64, String)> =
@@ -111,7 +111,8 @@ fn a_file_alone_renders_and_answers_like_the_model_it_was_made_from() {
 fn files_beside_it_go_before_its_metadata() {
     let project = Project::new();
     let folder = alone(&project, "qwen2");
-    let rendered = |lines: &[Value]| project.engine_raw("render", &folder.join("model.gguf"), lines, &[]);
+    // Of a folder: a file that is named says all itself (`model_kinds`).
+    let rendered = |lines: &[Value]| project.engine_raw("render", &folder, lines, &[]);
     let lines = texts();
     let before = rendered(&lines);
     std::fs::write(folder.join("chat_template.jinja"), "{{ eos_token }}{{ messages|length }}").expect("write a file");

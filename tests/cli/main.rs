@@ -37,6 +37,7 @@ mod line_keys;
 mod logprob;
 mod long_texts;
 mod main_job;
+mod model_kinds;
 mod preflight;
 mod progress;
 mod projects;

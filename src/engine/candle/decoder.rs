@@ -49,6 +49,19 @@ pub struct Decoder {
     cache: KvCache,
 }
 
+/// The tensor of a head of its own that a model's weights hold although its configuration ties the head to the token vectors,
+/// where the two differ. transformers 5 then takes the head (`tie_weights` of `modeling_utils.py`).
+///
+/// # Errors
+/// Missing or broken weight files.
+pub fn separate_head(folder: &Path, spec: &DecoderSpec) -> Result<Option<String>> {
+    if !spec.tied {
+        return Ok(None);
+    }
+    let weights = Checkpoint::open(folder, DtypeChoice::Auto)?;
+    Ok(Loader::new(&weights, spec).separate_head())
+}
+
 impl Decoder {
     /// Loads the weights of a folder and reserves `pages` KV pages.
     ///

@@ -197,9 +197,20 @@ impl<'a> Loader<'a> {
 
     /// The head of a model that does not share its token vectors.
     pub fn head(&self) -> Result<Linear> {
-        let within = self.base.strip_suffix(self.spec.names.base).unwrap_or_default();
-        let head = Matrix::new(format!("{within}{}", self.spec.names.head), self.spec.vocab);
+        let head = Matrix::new(self.head_name(), self.spec.vocab);
         self.weights.matrices(&[head], self.spec.hidden, self.spec.head_bias)
+    }
+
+    fn head_name(&self) -> String {
+        let within = self.base.strip_suffix(self.spec.names.base).unwrap_or_default();
+        format!("{within}{}", self.spec.names.head)
+    }
+
+    /// The tensor of a head of its own, where the weights hold one that differs from the token vectors.
+    pub fn separate_head(&self) -> Option<String> {
+        let head = format!("{}.weight", self.head_name());
+        let table = format!("{}{}.weight", self.base, self.spec.names.embedding);
+        (self.weights.contains(&head) && self.weights.differ(&head, &table)).then_some(head)
     }
 
     /// `[context, hidden]` position vectors.

@@ -19,7 +19,14 @@ pub fn rows_per_task(width: usize) -> usize {
 
 /// Wraps an error of candle's.
 pub fn tensor_error(error: candle_core::Error) -> Error {
-    Error::internal("compute a tensor operation").caused_by(error.to_string())
+    Error::internal("compute a tensor operation").caused_by(plain(&error))
+}
+
+/// What an error of candle's says, without the backtrace that it shows where `RUST_BACKTRACE` is set.
+pub fn plain(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    let is_frame = |line: &str| line.trim_start().split_once(':').is_some_and(|(n, _)| n.parse::<u32>().is_ok());
+    text.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join(" ")
 }
 
 /// Runs `f` on the values of a contiguous f32 tensor in host memory.

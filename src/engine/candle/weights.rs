@@ -15,6 +15,7 @@ use safetensors::tensor::Dtype;
 
 use super::gguf;
 use super::linear::{Kind, Linear, Quantized, Weights};
+use crate::engine::model_kind::{is_gguf, missing_shards, several_gguf, without_weights};
 use crate::engine::options::DtypeChoice;
 use crate::error::{Error, Result, nearest};
 
@@ -142,16 +143,14 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Entry>,
 }
 
-/// Whether this is a GGUF file, by its name.
-fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
-}
-
-/// The GGUF file of a folder without safetensors.
+/// The GGUF file of a folder without safetensors, or the file itself that is named.
 ///
 /// # Errors
 /// There are several, so that it is open which one is meant, or the folder cannot be read.
 pub fn gguf_file(folder: &Path) -> Result<Option<PathBuf>> {
+    if folder.is_file() {
+        return Ok(is_gguf(folder).then(|| folder.into()));
+    }
     if ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file()) {
         return Ok(None);
     }
@@ -159,13 +158,7 @@ pub fn gguf_file(folder: &Path) -> Result<Option<PathBuf>> {
     let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|path| is_gguf(path)).collect();
     files.sort();
     match files.as_slice() {
-        [first, second, ..] => Err(Error::input(format!(
-            "choose between `{}` and `{}`",
-            first.file_name().unwrap_or_default().display(),
-            second.file_name().unwrap_or_default().display()
-        ))
-        .at(folder)
-        .with_hint("a model folder holds one GGUF file: give each its own folder")),
+        [_, _, ..] => Err(several_gguf(folder, &files)),
         _ => Ok(files.pop()),
     }
 }
@@ -209,13 +202,7 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let index = folder.join("model.safetensors.index.json");
     if !index.is_file() {
-        let file = gguf_file(folder)?.ok_or_else(|| {
-            Error::input(format!("find weights in `{}`", folder.display())).with_hint(
-                "a model folder holds `model.safetensors`, shards with `model.safetensors.index.json`, or a GGUF file; \
-                 PyTorch `.bin` files must be converted first",
-            )
-        })?;
-        return Ok(vec![file]);
+        return Ok(vec![gguf_file(folder)?.ok_or_else(|| without_weights(folder))?]);
     }
     let text = std::fs::read_to_string(&index).map_err(|e| Error::io("read", &index, e))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
@@ -235,10 +222,11 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     files.dedup();
-    match files.iter().find(|f| !f.is_file()) {
-        Some(missing) => Err(Error::input(format!("find the shard `{}`", missing.display())).at(&index)),
-        None if files.is_empty() => Err(Error::input("find any shard in the weight index").at(&index)),
-        None => Ok(files),
+    let missing: Vec<&PathBuf> = files.iter().filter(|file| !file.is_file()).collect();
+    match missing.is_empty() {
+        false => Err(missing_shards(folder, &missing)),
+        true if files.is_empty() => Err(Error::input("find any shard in the weight index").at(&index)),
+        true => Ok(files),
     }
 }
 
@@ -339,6 +327,21 @@ impl Checkpoint {
     /// Whether a tensor of this name exists.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// Whether two tensors, of which both are there, differ in shape or in any value.
+    pub fn differ(&self, one: &str, other: &str) -> bool {
+        let (Some(a), Some(b)) = (self.tensors.get(one), self.tensors.get(other)) else { return true };
+        if a.shape != b.shape || a.interleaved != b.interleaved {
+            return true;
+        }
+        if a.stored == b.stored {
+            // Bytes that differ may be equal values only by the sign of a zero, which changes no product.
+            return self.bytes(a) != self.bytes(b);
+        }
+        let (Ok(a), Ok(b)) = (self.reader(a, one), self.reader(b, other)) else { return true };
+        let count: usize = self.tensors[one].shape.iter().product();
+        (0..count).into_par_iter().any(|i| a.get(i) != b.get(i))
     }
 
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry> {

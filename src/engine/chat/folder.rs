@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 use super::Origin;
 use crate::engine::candle::gguf_metadata;
 use crate::engine::model_json::{read_json, read_text};
+use crate::engine::model_kind::tokenizer_folder;
 use crate::error::{Error, Result};
 
 /// The template's text and where it stands; `None` where the folder has none.
-pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
+pub(super) fn find(model: &Path) -> Result<Option<(String, Origin)>> {
+    let dir = &tokenizer_folder(model)?;
     let path = dir.join("chat_template.jinja");
     if let Some(text) = read_text(&path)? {
         return Ok(Some((text, Origin { path: Some(path), in_json: false })));
@@ -30,7 +32,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
         };
         return Ok(Some((source, Origin { path: Some(path), in_json: true })));
     }
-    let file = if dir.is_dir() { gguf_metadata(dir)? } else { None };
+    let file = if dir.exists() { gguf_metadata(model)? } else { None };
     let Some((path, metadata)) = file else { return Ok(None) };
     let source = in_metadata(&metadata).map_err(|error| error.at(&path))?;
     Ok(source.map(|source| (source, Origin { path: Some(path), in_json: true })))
@@ -66,7 +68,9 @@ fn in_metadata(metadata: &Map<String, Value>) -> Result<Option<String>> {
     match named.as_slice() {
         [] => Ok(None),
         names => Err(Error::input(format!("choose a chat template: none of {} is the default", names.join(", ")))
-            .with_hint("copy the one you want into a file `chat_template.jinja` beside it")),
+            .with_hint(
+                "copy the one you want into a file `chat_template.jinja` beside it, and name the folder as the model",
+            )),
     }
 }
 

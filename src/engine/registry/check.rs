@@ -2,7 +2,6 @@
 //! change an answer is unlisted, and the weights are as many and of the type that the entry says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::Path;
 
 use super::entry::Source;
@@ -11,16 +10,12 @@ use crate::engine::candle::count_weights;
 use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::{hash_files, model_files};
 use crate::error::{Error, Result};
-
-/// How a Git LFS pointer starts, which stands in the place of a file that was not fetched.
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+use crate::stand_in::{Expected, StandIn};
 
 impl Found {
     /// What the files that decide answers hash to, and everything that is not as the entry says. Without a memo, all are read.
     pub fn check(&self, folder: &Path, memo: Option<&HashMemo>) -> (BTreeMap<String, String>, Vec<Error>) {
-        let listed = self.entry.files.keys().map(|name| name.as_str().to_owned());
-        let (listed, missing): (BTreeSet<String>, BTreeSet<String>) =
-            listed.partition(|name| folder.join(name).is_file());
+        let (listed, missing) = self.listed(folder);
         let mut problems: Vec<Error> = missing.iter().map(|name| self.missing(folder, name)).collect();
         let read = match model_files(folder) {
             Ok(read) => read,
@@ -44,6 +39,25 @@ impl Found {
         }
         hashes.retain(|name, _| read.contains(name));
         (hashes, problems)
+    }
+
+    /// What is not as the entry says, as far as names tell: files that are missing, and unlisted ones that have a say.
+    pub fn check_names(&self, folder: &Path) -> Vec<Error> {
+        let (listed, missing) = self.listed(folder);
+        let missing: Vec<Error> = missing.iter().map(|name| self.missing(folder, name)).collect();
+        match model_files(folder) {
+            Ok(read) if missing.is_empty() => {
+                read.difference(&listed).map(|name| self.unlisted(folder, name)).collect()
+            }
+            // What is wrong with the folder itself, its own check says.
+            _ => missing,
+        }
+    }
+
+    /// The files that the entry lists: those that are there, and the others.
+    fn listed(&self, folder: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
+        let listed = self.entry.files.keys().map(|name| name.as_str().to_owned());
+        listed.partition(|name| folder.join(name).is_file())
     }
 
     /// Holds what the entry says beside its hashes against the folder: number and type of the weights, the model card.
@@ -87,9 +101,10 @@ impl Found {
     fn changed(&self, folder: &Path, name: &str, (found, expected): (&str, &str)) -> Error {
         let path = folder.join(name);
         let reference = self.entry.reference();
-        let (what, hint) = match is_lfs_pointer(&path) {
-            true => (format!("`{name}` is a Git LFS pointer, not the file"), "fetch it with `git lfs pull`".to_owned()),
-            false => (format!("`{name}` has the SHA-256 {found}, its entry says {expected}"), self.remedy(&path)),
+        let stand_in = StandIn::of_file(&path, Expected::Safetensors).ok().flatten();
+        let (what, hint) = match stand_in.filter(|found| matches!(found, StandIn::GitLfs | StandIn::Html)) {
+            Some(found) => (format!("`{name}` is {}", found.what()), found.hint().to_owned()),
+            None => (format!("`{name}` has the SHA-256 {found}, its entry says {expected}"), self.remedy(&path)),
         };
         Error::input(format!("use `{reference}`: {what}")).at(path).with_hint(hint)
     }
@@ -107,9 +122,4 @@ impl Found {
             }
         }
     }
-}
-
-fn is_lfs_pointer(path: &Path) -> bool {
-    let mut start = [0; LFS.len()];
-    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == LFS
 }

@@ -106,6 +106,11 @@ impl Found {
         }
     }
 
+    /// Whether the folder would have to come from the hub.
+    pub fn is_unpulled(&self) -> bool {
+        matches!(self.entry.source, Source::Hub { .. }) && self.local().is_none()
+    }
+
     /// That there is no model folder.
     pub fn lost(&self) -> Error {
         let (place, hint) = match &self.entry.source {

@@ -25,6 +25,7 @@ use tokenizers::{EncodeInput, Model as _, ModelWrapper};
 use super::candle::gguf_metadata;
 use super::guard::guarded;
 use super::model_json::{json_error, read_json};
+use super::model_kind::tokenizer_folder;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 use class::Class;
@@ -56,17 +57,18 @@ impl Tokenizer {
     ///
     /// # Errors
     /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
-    pub fn from_folder(dir: &Path) -> Result<Self> {
+    pub fn from_folder(model: &Path) -> Result<Self> {
+        let dir = &tokenizer_folder(model)?;
         let path = dir.join("tokenizer.json");
         if !path.is_file() {
-            if dir.is_dir()
-                && let Some((file, metadata)) = gguf_metadata(dir)?
+            if dir.exists()
+                && let Some((file, metadata)) = gguf_metadata(model)?
             {
                 return gguf::build(&metadata)
                     .and_then(|(inner, special_tokens)| Self::whole(inner, special_tokens))
                     .map_err(|error| error.at(&file));
             }
-            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.is_dir() {
+            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.exists() {
                 true => {
                     "export it: transformers.AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one also for \
                      models that come with vocab.txt, vocab.json or tokenizer.model"
@@ -80,7 +82,7 @@ impl Tokenizer {
             Some(Value::Object(config)) => config,
             _ => Map::new(),
         };
-        Self::assemble(dir, (inner, &bytes), &config).map_err(|error| match error.location() {
+        Self::assemble(model, (inner, &bytes), &config).map_err(|error| match error.location() {
             Some(_) => error,
             None => error.at(&path),
         })
@@ -88,14 +90,15 @@ impl Tokenizer {
 
     /// A tokenizer of a file as its folder has it; the bytes are those of the file.
     fn assemble(
-        dir: &Path,
+        folder: &Path,
         (mut inner, bytes): (tokenizers::Tokenizer, &[u8]),
         config: &Map<String, Value>,
     ) -> Result<Self> {
+        let dir = &tokenizer_folder(folder)?;
         let model = read_json(&dir.join("config.json"))?.unwrap_or_default();
         let byte_level = || bytes.windows(BYTE_LEVEL.len()).any(|window| window == BYTE_LEVEL);
         let class = Class::of(config, &model, byte_level).fitting(inner.get_model());
-        let mut special_tokens = SpecialTokens::from_folder(dir, class.tokens())?;
+        let mut special_tokens = SpecialTokens::from_folder(folder, class.tokens())?;
         if let Some(padding) = inner.get_padding() {
             special_tokens.set_default("pad_token", &padding.pad_token);
         }

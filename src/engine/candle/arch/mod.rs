@@ -112,10 +112,20 @@ pub fn encoder(config: &Config) -> Result<EncoderSpec> {
     }
 }
 
+/// Whether a configuration is of a family that generates.
+pub fn is_decoder(config: &Config) -> bool {
+    config.model_type().is_ok_and(|name| DECODERS.contains(&name))
+}
+
 fn unsupported(config: &Config, name: &str, supported: &[&str], wrong_side: &[&str], verb: &str) -> Error {
     let list = supported.join(", ");
-    let hint = if wrong_side.contains(&name) {
-        format!("`{name}` is supported for the other commands; here: {list}")
+    let hint = if DECODERS.contains(&name) && wrong_side.contains(&name) {
+        format!("a `{name}` model generates: it is for `karat generate` and a suite's generator; here: {list}")
+    } else if wrong_side.contains(&name) {
+        format!(
+            "a `{name}` model embeds or classifies: it is for `karat embed`, `karat classify` and a suite's embedder or toxicity \
+             model; here: {list}"
+        )
     } else {
         let meant = similar(name, supported).map(|near| format!("did you mean `{near}`? "));
         format!("{}supported are {list}", meant.unwrap_or_default())

@@ -15,6 +15,7 @@ use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use serde_json::{Map, json};
 
 use super::linear::Kind;
+use super::ops;
 use super::weights::Stored;
 use crate::engine::guard;
 use crate::error::{Error, Result};
@@ -51,7 +52,7 @@ fn content(path: &Path, bytes: &[u8]) -> Result<Content> {
     // candle divides by an alignment of zero.
     guard::guarded("read a GGUF header", || Content::read(&mut Cursor::new(bytes)))
         .map_err(|e| broken(path, e.to_string()))?
-        .map_err(|e| broken(path, e.to_string()))
+        .map_err(|e| broken(path, ops::plain(&e)))
 }
 
 /// Reads the header of a file.
