@@ -40,7 +40,8 @@ pub(super) fn find(model: &Path) -> Result<Option<(String, Origin)>> {
 
 /// The template called `tool_use`, which stands beside the default one for conversations with tools:
 /// `additional_chat_templates/tool_use.jinja`, or an entry of the list in `tokenizer_config.json`.
-pub(super) fn tool_use(dir: &Path) -> Result<Option<(String, Origin)>> {
+pub(super) fn tool_use(model: &Path) -> Result<Option<(String, Origin)>> {
+    let dir = &tokenizer_folder(model)?;
     let path = dir.join("additional_chat_templates").join("tool_use.jinja");
     if let Some(text) = read_text(&path)? {
         return Ok(Some((text, Origin { path: Some(path), in_json: false })));
