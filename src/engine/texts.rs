@@ -5,6 +5,8 @@
 //! before: whatever is no longer than half a window stands whole in one of them. The last one ends with the text. In a pair the
 //! longer text slides past the other one, which stands whole in every window. Windows depend on the text alone.
 //!
+//! A classifier reads a long text once more in short windows, passages: in a window of hundreds of calm tokens one insult drowns.
+//!
 //! A word of more characters than a WordPiece model reads (100) becomes its unknown token, whatever it says: that is a text that
 //! is longer than the model reads, too. It is refused, or left as transformers leaves it and counted, or read in pieces.
 
@@ -33,6 +35,8 @@ pub(super) struct Texts {
     skipped: usize,
     /// Whether texts are turned into lower case first, whatever the tokenizer does.
     pub lower_case: bool,
+    /// Tokens of the passages that long texts are read in besides.
+    pub passage: Option<usize>,
 }
 
 /// What the tokenizer gets.
@@ -84,6 +88,7 @@ impl Texts {
             prompt: String::new(),
             skipped: 0,
             lower_case: false,
+            passage: None,
         })
     }
 
@@ -176,7 +181,10 @@ impl Texts {
             return Err(Error::input(format!("read the text in windows: {what}")));
         }
         let around = self.limit - room;
-        let tokens = windows(sliding.ids.len(), room);
+        let mut tokens = windows(sliding.ids.len(), room);
+        if let Some(passage) = self.passage.filter(|passage| *passage < room) {
+            tokens.extend(windows(sliding.ids.len(), passage));
+        }
         let place = |range: &Range<usize>| (sliding.bytes[range.start].0, sliding.bytes[range.end - 1].1);
         let places: Vec<(usize, usize)> = tokens.iter().map(place).collect();
         let characters = match part {
@@ -414,6 +422,24 @@ mod tests {
         let last = &windows.windows.last().unwrap().0;
         assert!(last.of(&text).ends_with("İstanbul"), "{last:?} {}", last.of(&text));
         assert!(windows.windows.iter().all(|(span, _)| span.characters.end <= text.chars().count()));
+    }
+
+    #[test]
+    fn passages_follow_the_windows() {
+        let mut texts = embedder();
+        let long = "silver sea ".repeat(100);
+        let (_, windows) = sliding(&texts, &long, None);
+        texts.passage = Some(10);
+        let (_, both) = sliding(&texts, &long, None);
+        let spans = |windows: &Windows<usize>| windows.windows.iter().map(|(span, _)| span.clone()).collect::<Vec<_>>();
+        let (windows, both) = (spans(&windows), spans(&both));
+        let (first, passages) = both.split_at(windows.len());
+        assert_eq!(first, windows);
+        assert!(passages.iter().all(|span| span.tokens.len() <= 10));
+        assert!(passages.windows(2).all(|pair| pair[1].tokens.start == pair[0].tokens.start + 5));
+        assert_eq!(passages.last().unwrap().tokens.end, windows.last().unwrap().tokens.end);
+        texts.passage = Some(100);
+        assert_eq!(spans(&sliding(&texts, &long, None).1), windows, "none that are longer than windows");
     }
 
     #[test]
