@@ -105,7 +105,7 @@ impl Source {
         let (path, fields) = (self.path.clone(), self.fields.clone());
         let cases = match self.format {
             Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)?),
-            Format::Json => Cases::Array(Array::new(stream, path.clone())?, fields),
+            Format::Json => Cases::Array(Array::new(stream, path.clone(), fields.clone())?, fields),
             Format::Csv => Cases::Rows(Rows::new(stream, path.clone())?, fields),
         };
         Ok(Samples { cases, path, ids: Some(IdTable::new()), left: self.limit, any: false, finished: false })

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::lint_scorers;
 use super::lint_tags::Tags;
 use super::load::{Purpose, Suite};
 use super::overrides::Overrides;
@@ -14,6 +15,7 @@ use super::validate;
 use crate::dataset::{Input, Kind, Sample, Source};
 use crate::engine::Prompt;
 use crate::prompt::{self, Builder, Finding, Severity};
+use crate::score::{Scorer, ScorerSpec};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
 const LONG_INPUT: usize = 32_768;
@@ -35,6 +37,7 @@ pub fn lint(path: &Path, overrides: &Overrides) -> Vec<Finding> {
     }
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
+    lint_scorers::scorers(&suite, &mut findings);
     let (builder, mut tags) = (suite.prompt().ok(), Tags::default());
     for (index, dataset) in suite.plan.datasets.iter().enumerate() {
         // A source that cannot be made or opened is among the problems already.
@@ -75,7 +78,7 @@ fn unguarded_danger(suite: &Suite, findings: &mut Vec<Finding>) {
 }
 
 /// The finding at the place where a value of the plan was written.
-fn placed(suite: &Suite, place: &str, finding: Finding) -> Finding {
+pub(super) fn placed(suite: &Suite, place: &str, finding: Finding) -> Finding {
     let error = suite.problem(place, finding.clone().into_error());
     Finding { place: error.location().cloned(), ..finding }
 }
@@ -86,23 +89,27 @@ enum Rule {
     Unreadable,
     BadCheck,
     NoTarget,
+    BadTarget,
     NoScorer,
     CannotBuild,
     EmptyInput,
     LongInput,
+    OtherLanguage,
     AnswerShown,
     Contradiction,
 }
 
 impl Rule {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
+        Self::BadTarget,
         Self::NoScorer,
         Self::CannotBuild,
         Self::EmptyInput,
         Self::LongInput,
+        Self::OtherLanguage,
         Self::AnswerShown,
         Self::Contradiction,
     ];
@@ -112,10 +119,12 @@ impl Rule {
             Self::Unreadable => "cases that cannot be read",
             Self::BadCheck => "cases with wrong checks",
             Self::NoTarget => "cases without a target",
+            Self::BadTarget => "cases with a target that no answer could match",
             Self::NoScorer => "cases that no scorer looks at",
             Self::CannotBuild => "cases whose prompt cannot be built",
             Self::EmptyInput => "cases with an empty input",
             Self::LongInput => "cases with a very long input",
+            Self::OtherLanguage => "cases in a language that `refusal` does not know",
             Self::AnswerShown => "cases that are few-shot examples",
             Self::Contradiction => "cases that contradict another",
         }
@@ -130,6 +139,8 @@ struct Cases<'a> {
     builder: Option<&'a Builder>,
     /// The first scorer of the dataset that cannot do without a target.
     needs_target: Option<String>,
+    /// Those that look at a case's targets.
+    scorers: Vec<Scorer>,
     findings: Vec<Finding>,
     counts: [u64; Rule::ALL.len()],
     /// Whether there are errors among those not listed.
@@ -151,6 +162,7 @@ impl<'a> Cases<'a> {
             source,
             builder,
             needs_target,
+            scorers: lint_scorers::compiled(scorers.iter().copied()),
             findings: Vec::new(),
             counts: [0; Rule::ALL.len()],
             hidden_errors: [false; Rule::ALL.len()],
@@ -194,6 +206,7 @@ impl<'a> Cases<'a> {
             Ok(checks) => {
                 let own = checks.iter().find(|check| check.needs_target()).map(|check| check.name().to_owned());
                 needs_target = needs_target.or(own);
+                self.scored(&checks, sample);
             }
             Err(error) => self.report(Rule::BadCheck, Finding::from(&error).at(&path, line)),
         }
@@ -210,6 +223,21 @@ impl<'a> Cases<'a> {
         }
         self.input(sample);
         self.prompt(sample);
+    }
+
+    /// Holds the case against the scorers that look at it.
+    fn scored(&mut self, checks: &[ScorerSpec], sample: &Sample) {
+        let (path, line, id) = (self.source.path.clone(), Some(sample.line), &sample.id);
+        if let Some(error) = lint_scorers::bad_target(&self.scorers, checks, sample) {
+            let finding = Finding::from(&error);
+            let message = format!("the case `{id}`: {}", finding.message);
+            self.report(Rule::BadTarget, Finding { message, ..finding }.at(&path, line));
+        }
+        if let Some(language) = lint_scorers::unknown_language(self.suite, self.dataset, checks, sample) {
+            let message = format!("the case `{id}` looks like {language}, and `refusal` knows English");
+            let hint = "an answer in another language is an error of its case: let `regex` or `contains` look at it";
+            self.report(Rule::OtherLanguage, Finding::warning(message).with_hint(hint).at(&path, line));
+        }
     }
 
     fn input(&mut self, sample: &Sample) {

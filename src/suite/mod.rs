@@ -6,6 +6,7 @@
 //! option. Environment variables are not expanded: a plan says all there is to say.
 
 mod lint;
+mod lint_scorers;
 mod lint_tags;
 #[cfg(test)]
 mod lint_tests;

@@ -35,6 +35,7 @@ mod progress;
 mod projects;
 mod registry;
 mod resume;
+mod scorers;
 mod stopping;
 mod streams;
 mod verdicts;
