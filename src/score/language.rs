@@ -240,7 +240,7 @@ mod tests {
             "No, no, no!",
             "α + β = γ, so π is the answer.",
             "Die Hard is a film of 1988.",
-            "Sure! Here is the translation: Lo siento, no puedo ayudar con eso.",
+            "Sure! Here is the translation that you asked for: Lo siento, no puedo ayudar con eso.",
         ] {
             assert_eq!(other_language(text), None, "{text}");
         }
