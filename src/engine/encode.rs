@@ -313,6 +313,14 @@ impl Classifier {
         Ok(Self { encoder, labels, multi_label })
     }
 
+    /// The labels that a model folder's configuration names, without loading it.
+    ///
+    /// # Errors
+    /// A folder without a configuration, or one that names no labels.
+    pub fn labels_of(folder: &Path) -> Result<Vec<String>> {
+        labels(&arch::Config::read(folder)?)
+    }
+
     /// The labels in the model's order.
     pub fn labels(&self) -> &[String] {
         &self.labels

@@ -109,11 +109,9 @@ impl Problems<'_> {
         });
         // A run reads them next; who only looks wants to hear of them, too.
         let checked = checked.and_then(|path| match (path, role, self.purpose) {
-            (Some(path), Some(Role::Generator), Purpose::Lint) => {
-                Tokenizer::from_folder(&path)
-                    .and_then(|tokenizer| ChatTemplate::from_folder(&path, tokenizer.special_tokens()))
-                    .map(drop)
-            }
+            (Some(path), Some(Role::Generator), Purpose::Lint) => Tokenizer::from_folder(&path)
+                .and_then(|tokenizer| ChatTemplate::from_folder(&path, tokenizer.special_tokens()))
+                .map(drop),
             (Some(path), Some(_), Purpose::Lint) => Tokenizer::from_folder(&path).map(drop),
             _ => Ok(()),
         });
