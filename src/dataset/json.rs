@@ -233,7 +233,8 @@ fn parse<'a>(bytes: &'a [u8], fields: &FieldMap, path: &Path, start: Position) -
     let pairs = pairs.map_err(failed)?;
     // Most cases have no object in them, and no key below their own.
     if bytes.iter().filter(|byte| **byte == b'{').nth(1).is_some() {
-        distinct(text).map_err(failed)?;
+        // A number that no float holds ends this look, and is no mistake.
+        distinct(text).or_else(|error| if error.is_data() { Err(failed(error)) } else { Ok(()) })?;
     }
     Ok(Record { line: start.line, pairs, cells: false })
 }
