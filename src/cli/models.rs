@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::{Exit, model, terminal};
 use crate::engine::ModelRef;
+use crate::engine::identity::ModelFolder;
 use crate::engine::registry::{Found, Source, find, visible};
 use crate::error::{Error, Result};
 
@@ -49,7 +50,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Command::Show { entry } => show(&named(&entry)?),
         Command::Verify { entries } => verify(&entries),
         Command::Pull { model } => {
-            terminal::show(&format!("{}\n", model::from_argument(&model)?.display()))?;
+            terminal::show(&format!("{}\n", model::named(&model)?.path().display()))?;
             Ok(Exit::Passed)
         }
     }
@@ -164,7 +165,8 @@ fn verify(names: &[String]) -> Result<Exit> {
 /// Everything that is not as an entry says, without asking the hub.
 fn problems(found: &Found) -> Vec<Error> {
     let Some(folder) = found.local() else { return vec![found.lost()] };
-    let (_, mut problems) = found.check(&folder, None);
+    let folder = ModelFolder::new(folder);
+    let mut problems = found.check(&folder);
     if problems.is_empty() {
         problems.extend(found.check_claims(&folder).err());
     }

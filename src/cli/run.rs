@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::cache_args::{CacheArgs, CacheFolder};
+use super::cache_args::CacheArgs;
 use super::conclude::{Concluded, conclude};
 use super::engine_args::EngineArgs;
 use super::progress_args::{Form, ProgressArgs};
@@ -15,7 +15,6 @@ use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, model, terminal};
-use crate::engine::hash_memo::HashMemo;
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Result};
 use crate::history::Store;
@@ -144,9 +143,8 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
         return Ok(Concluded { exit: Exit::Passed, folder: None });
     }
     let cache = cache.folder();
-    let memo = cache.as_ref().map(CacheFolder::memo);
-    let generator = model::folder(&checked.suite.generator()?, memo.as_ref())?;
-    let models = ModelFolders { generator: Some(generator), ..encoders(&checked, memo.as_ref())? };
+    let generator = model::folder(&checked.suite.generator()?, model::memo().as_ref())?;
+    let models = ModelFolders { generator: Some(generator), ..encoders(&checked)? };
     let wanted = resume::Wanted {
         about: &about,
         models: &models,
@@ -178,18 +176,18 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
     conclude(finished, &baseline, how.reports, how.store)
 }
 
-/// The folders of the models that scorers need, checked or pulled where they are named so. Files that `memo` knows are not
-/// read again.
+/// The folders of the models that scorers need, checked or pulled where they are named so.
 ///
 /// # Errors
 /// A model that is not there.
-pub fn encoders(checked: &Checked, memo: Option<&HashMemo>) -> Result<ModelFolders> {
+pub fn encoders(checked: &Checked) -> Result<ModelFolders> {
+    let memo = model::memo();
     let mut folders = ModelFolders::default();
     if let Some(embedder) = checked.suite.embedder()?.filter(|_| checked.needs_embedder) {
-        folders.embedder = Some(model::folder(&embedder, memo)?);
+        folders.embedder = Some(model::folder(&embedder, memo.as_ref())?);
     }
     if let Some(toxicity) = checked.suite.toxicity()?.filter(|_| checked.needs_toxicity) {
-        folders.toxicity = Some(model::folder(&toxicity, memo)?);
+        folders.toxicity = Some(model::folder(&toxicity, memo.as_ref())?);
     }
     Ok(folders)
 }

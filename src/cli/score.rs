@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Result<Exit> {
         terminal::show(&plan(&checked)?)?;
         return Ok(Exit::Passed);
     }
-    let models = encoders(&checked, None)?;
+    let models = encoders(&checked)?;
     let about = checked.about(label, !args.no_outputs)?;
     let wanted = resume::Wanted {
         about: &about,

@@ -5,7 +5,6 @@
 //! transformers cuts them, and what was lost is counted.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use serde_json::Value;
 use super::backend::{Encoded, EncoderBackend};
 use super::candle::{self, EncoderSpec, Fingerprint, HeadKind, arch, unit_length};
 use super::guard::{caught, guarded};
+use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::request::{Classification, Embedding, Pooling, TextInput};
@@ -59,7 +59,7 @@ pub struct EncodeTotals {
 }
 
 impl Texts {
-    fn open(folder: &Path, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
+    fn open(folder: &ModelFolder, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let known = tokenizer.model_vocab_size();
         if known > spec.vocab {
@@ -121,7 +121,11 @@ impl Texts {
 type Outcome = std::result::Result<(Vec<f32>, usize), String>;
 
 impl TextEncoder {
-    fn open(folder: &Path, options: &EngineOptions, head: impl Fn(&arch::Config) -> Result<HeadKind>) -> Result<Self> {
+    fn open(
+        folder: &ModelFolder,
+        options: &EngineOptions,
+        head: impl Fn(&arch::Config) -> Result<HeadKind>,
+    ) -> Result<Self> {
         options.check()?;
         let config = arch::Config::read(folder)?;
         let spec = arch::encoder(&config)?;
@@ -231,11 +235,11 @@ fn batches<'a>(order: &'a [(usize, &'a Encoded)], budget: usize) -> impl Iterato
 }
 
 /// Most tokens of a text: what `sentence_bert_config.json` says, within the model's positions.
-fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
-    let told = read_json(&folder.join("sentence_bert_config.json"))?
+fn length_limit(folder: &ModelFolder, spec: &EncoderSpec) -> Result<usize> {
+    let told = read_json(folder, "sentence_bert_config.json")?
         .and_then(|config| config.get("max_seq_length").and_then(Value::as_u64))
         .map(|limit| limit as usize);
-    let config = read_json(&folder.join("tokenizer_config.json"))?;
+    let config = read_json(folder, "tokenizer_config.json")?;
     // Tokenizers without a limit carry an astronomic one.
     let tokenizer = config.and_then(|c| c.get("model_max_length").and_then(Value::as_f64)).map(|limit| limit as usize);
     Ok(told.or(tokenizer).unwrap_or(usize::MAX).min(spec.positions))
@@ -252,7 +256,12 @@ impl Embedder {
     ///
     /// # Errors
     /// Missing, broken or contradicting files; a device that is not there.
-    pub fn open(folder: &Path, pooling: Option<Pooling>, normalize: bool, options: &EngineOptions) -> Result<Self> {
+    pub fn open(
+        folder: &ModelFolder,
+        pooling: Option<Pooling>,
+        normalize: bool,
+        options: &EngineOptions,
+    ) -> Result<Self> {
         Self::prompted(folder, pooling, normalize, options, &PromptChoice::Default)
     }
 
@@ -261,7 +270,7 @@ impl Embedder {
     /// # Errors
     /// As there; a prompt that the folder does not have.
     pub fn prompted(
-        folder: &Path,
+        folder: &ModelFolder,
         pooling: Option<Pooling>,
         normalize: bool,
         options: &EngineOptions,
@@ -319,7 +328,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As for [`Embedder::open`]; a model without labels.
-    pub fn open(folder: &Path, options: &EngineOptions) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, options: &EngineOptions) -> Result<Self> {
         let config = arch::Config::read(folder)?;
         let labels = labels(&config)?;
         let multi_label = config.text_or("problem_type", "")? == "multi_label_classification";

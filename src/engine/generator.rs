@@ -5,7 +5,7 @@
 //! the first request comes whose answer it does not hold.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use super::candle::{self, DecoderSpec, Fingerprint, arch};
 use super::draft::Draft;
 use super::fleet;
 use super::guard::{caught, guarded};
+use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::options::EngineOptions;
 use super::render::Renderer;
@@ -37,7 +38,7 @@ const LOOK: u64 = 256;
 
 /// A generator ready to answer.
 pub struct Generator {
-    folder: PathBuf,
+    folder: ModelFolder,
     renderer: Arc<Renderer>,
     weights: Weights,
     eos: Vec<u32>,
@@ -93,7 +94,7 @@ impl Generator {
     ///
     /// # Errors
     /// Missing, broken or contradicting files; a device that is not there.
-    pub fn open(folder: &Path, renderer: Arc<Renderer>, options: &EngineOptions) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, renderer: Arc<Renderer>, options: &EngineOptions) -> Result<Self> {
         Self::with_cache(folder, renderer, options, None)
     }
 
@@ -103,7 +104,7 @@ impl Generator {
     /// # Errors
     /// Those of [`Generator::open`].
     pub fn with_cache(
-        folder: &Path,
+        folder: &ModelFolder,
         renderer: Arc<Renderer>,
         options: &EngineOptions,
         cache: Option<ResponseCache>,
@@ -115,7 +116,7 @@ impl Generator {
         let known = renderer.tokenizer().model_vocab_size();
         if known > spec.vocab {
             return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
-                .at(folder)
+                .at(folder.path())
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let eos = end_tokens(folder, &config, &renderer)?;
@@ -123,7 +124,7 @@ impl Generator {
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
-        let (folder, thought_starts) = (folder.into(), thought::known_starts());
+        let (folder, thought_starts) = (folder.clone(), thought::known_starts());
         Ok(Self { folder, renderer, weights, eos, options: *options, fingerprint, cache, thought_starts })
     }
 
@@ -135,7 +136,7 @@ impl Generator {
 
     /// The folder it was loaded from.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// Tokenizer and chat template.
@@ -248,7 +249,7 @@ impl Generator {
 
 impl Weights {
     /// The backends, loaded now if they are not yet.
-    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
+    fn load(&mut self, folder: &ModelFolder, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
         if let Self::Waiting(spec) = self {
             *self = Self::Loaded(candle::decoders(folder, spec, options)?);
         }
@@ -475,8 +476,8 @@ pub fn hash_ids(ids: &[u32]) -> String {
 }
 
 /// The tokens that end a turn: `generation_config.json`, else `config.json`, else the tokenizer's eos token.
-fn end_tokens(folder: &Path, config: &arch::Config, renderer: &Renderer) -> Result<Vec<u32>> {
-    let listed = read_json(&folder.join("generation_config.json"))?.and_then(|v| v.get("eos_token_id").cloned());
+fn end_tokens(folder: &ModelFolder, config: &arch::Config, renderer: &Renderer) -> Result<Vec<u32>> {
+    let listed = read_json(folder, "generation_config.json")?.and_then(|v| v.get("eos_token_id").cloned());
     let ids = |value: &serde_json::Value| -> Vec<u32> {
         let one = |v: &serde_json::Value| v.as_u64().map(|id| id as u32);
         value.as_array().map_or_else(|| one(value).into_iter().collect(), |list| list.iter().filter_map(one).collect())

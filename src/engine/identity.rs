@@ -1,14 +1,19 @@
-//! What a model is: the SHA-256 of every file that decides its answers.
+//! What a model is: the SHA-256 of every file that decides its answers, and the bytes that those hashes are of.
+//!
+//! A [`ModelFolder`] opens every file once. Parsers and weights get their bytes from it and from nowhere else, so that what a
+//! record or a cache names is what was computed with, whatever happens to the folder meanwhile: a file that is renamed over
+//! another is not seen, one that is written into is an error ([`HashedFile`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rayon::prelude::*;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::candle::weight_files;
 use super::hash_memo::HashMemo;
+use super::hashed_file::{Cost, HashedFile};
 use super::model_json::read_json;
 use super::sentence;
 use crate::error::{Error, Result};
@@ -36,109 +41,186 @@ pub fn hex(bytes: &[u8]) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// SHA-256 of a file in hex.
-///
-/// # Errors
-/// It cannot be read.
-pub fn hash_file(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(|e| Error::io("read", path, e))? {
-            0 => return Ok(hex(&hash.finalize())),
-            len => hash.update(&buffer[..len]),
-        }
-    }
+/// A model folder as it was when its files were first asked for. Cheap to clone; all clones share what was read.
+#[derive(Clone)]
+pub struct ModelFolder(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    memo: Option<HashMemo>,
+    /// Files by name; `None` where there was none.
+    files: Mutex<BTreeMap<String, Option<Arc<HashedFile>>>>,
+    /// What parsers read.
+    texts: Mutex<BTreeMap<String, Arc<[u8]>>>,
+    listing: OnceLock<Vec<String>>,
+    hashes: OnceLock<BTreeMap<String, String>>,
+    cost: Arc<Cost>,
 }
 
-/// A model folder, with what its files hash to where that is known already.
-#[derive(Clone, Debug)]
-pub struct ModelFolder {
-    /// The folder.
-    pub path: PathBuf,
-    /// What [`hash_model`] would give.
-    pub hashes: Option<BTreeMap<String, String>>,
-    /// Where hashes are remembered.
-    pub memo: Option<HashMemo>,
+impl std::fmt::Debug for ModelFolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ModelFolder").field(&self.0.path).finish()
+    }
 }
 
 impl ModelFolder {
+    /// The model in this folder. Nothing is read yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::remembering(path, None)
+    }
+
+    /// The model in this folder, whose hashes are remembered in a memo.
+    pub fn remembering(path: impl Into<PathBuf>, memo: Option<HashMemo>) -> Self {
+        Self(Arc::new(Inner {
+            path: path.into(),
+            memo,
+            files: Mutex::default(),
+            texts: Mutex::default(),
+            listing: OnceLock::new(),
+            hashes: OnceLock::new(),
+            cost: Arc::default(),
+        }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// A file by its name within the folder, opened when it is first asked for; `None` where there was none then.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn file(&self, name: &str) -> Result<Option<Arc<HashedFile>>> {
+        let mut files = self.0.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = files.get(name) {
+            return Ok(known.clone());
+        }
+        let opened = HashedFile::open(&self.0.path.join(name), self.0.cost.clone())?.map(Arc::new);
+        files.insert(name.to_owned(), opened.clone());
+        Ok(opened)
+    }
+
+    /// Whether there is a file of this name.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        Ok(self.file(name)?.is_some())
+    }
+
+    /// The bytes of a small file, read once; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<Arc<[u8]>>> {
+        let texts = || self.0.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = texts().get(name) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(file) = self.file(name)? else { return Ok(None) };
+        // Not under the lock: a thread that waits for the reading of others may be asked for another file meanwhile.
+        let bytes: Arc<[u8]> = file.read_all()?.into();
+        Ok(Some(texts().entry(name.to_owned()).or_insert(bytes).clone()))
+    }
+
+    /// Names of what lies directly in the folder, in order; listed once.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn names(&self) -> Result<&[String]> {
+        if let Some(known) = self.0.listing.get() {
+            return Ok(known);
+        }
+        let listing = std::fs::read_dir(&self.0.path);
+        let entries = listing.map_err(|e| Error::io("read the model folder", &self.0.path, e))?;
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        Ok(self.0.listing.get_or_init(|| names))
+    }
+
     /// Relative name and SHA-256 of every file that decides the model's answers. Nothing is hashed twice.
     ///
     /// # Errors
-    /// Those of [`hash_model`].
+    /// A file cannot be read or was changed since it was first read, or there are no weights.
     pub fn hashes(&self) -> Result<BTreeMap<String, String>> {
-        match &self.hashes {
-            Some(hashes) => Ok(hashes.clone()),
-            None => hash_model(&self.path, self.memo.as_ref()),
+        if let Some(known) = self.0.hashes.get() {
+            return Ok(known.clone());
         }
+        let hashes = self.hash(&model_files(self)?)?;
+        Ok(self.0.hashes.get_or_init(|| hashes).clone())
     }
 
-    /// Hashes now what is not hashed yet.
+    /// SHA-256 of files by their names within the folder.
     ///
     /// # Errors
-    /// Those of [`hash_model`].
-    pub fn hashed(self) -> Result<Self> {
-        Ok(Self { hashes: Some(self.hashes()?), ..self })
+    /// A file cannot be read or was changed since it was first read.
+    pub fn hash(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+        let opened = names.iter().map(|name| self.file(name)?.ok_or_else(|| self.lost(name)));
+        let files: Vec<Arc<HashedFile>> = opened.collect::<Result<_>>()?;
+        for (name, file) in names.iter().zip(&files) {
+            // What parsers got, whatever became of the file.
+            let text = self.0.texts.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+            if let Some(bytes) = text {
+                file.hash_held(&bytes);
+            }
+        }
+        let unknown: Vec<&HashedFile> =
+            files.iter().map(|file| &**file).filter(|file| file.known_sha256().is_none()).collect();
+        if let Some(memo) = &self.0.memo {
+            let roots: Vec<blake3::Hash> = unknown.iter().map(|file| file.blake3()).collect::<Result<_>>()?;
+            let recalled = memo.recall(&roots);
+            let (mut new, mut hashes) = (Vec::new(), Vec::new());
+            for ((file, root), recalled) in unknown.iter().zip(roots).zip(recalled) {
+                match recalled {
+                    Some(sha256) => file.set_sha256(sha256),
+                    None => {
+                        new.push(*file);
+                        hashes.push(root);
+                    }
+                }
+            }
+            let computed: Vec<String> = new.par_iter().map(|file| file.sha256()).collect::<Result<_>>()?;
+            memo.learn(hashes.into_iter().zip(computed));
+        }
+        let hashes = files.par_iter().map(|file| file.sha256()).collect::<Result<Vec<_>>>()?;
+        Ok(names.iter().cloned().zip(hashes).collect())
     }
-}
 
-/// Relative name and SHA-256 of every file of a model folder that decides its answers, by name.
-///
-/// # Errors
-/// A file cannot be read, or there are no weights.
-pub fn hash_model(folder: &Path, memo: Option<&HashMemo>) -> Result<BTreeMap<String, String>> {
-    hash_files(folder, &model_files(folder)?, memo)
+    /// What hashing has cost so far.
+    pub fn cost(&self) -> &Cost {
+        &self.0.cost
+    }
+
+    fn lost(&self, name: &str) -> Error {
+        Error::input(format!("find `{name}`")).at(&self.0.path)
+    }
 }
 
 /// Relative names of the files of a model folder that decide its answers: those that exist of all that may.
 ///
 /// # Errors
 /// There are no weights, or a file that names others is broken.
-pub fn model_files(folder: &Path) -> Result<BTreeSet<String>> {
-    let fixed = FILES.iter().map(|name| (*name).to_owned());
-    let mut files: BTreeSet<String> =
-        fixed.chain(module_files(folder)?).filter(|name| folder.join(name).is_file()).collect();
-    let relative = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
-    files.extend(weight_files(folder)?.iter().map(relative));
+pub fn model_files(folder: &ModelFolder) -> Result<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
+    for name in FILES.iter().map(|name| (*name).to_owned()).chain(module_files(folder)?) {
+        if folder.has(&name)? {
+            files.insert(name);
+        }
+    }
+    files.extend(weight_files(folder)?);
     Ok(files)
 }
 
 /// The files of the modules that a sentence-transformers folder names, and that of its prompts where one is always used.
-fn module_files(folder: &Path) -> Result<Vec<String>> {
-    let modules = read_json(&folder.join("modules.json"))?;
-    let paths = modules.iter().filter_map(Value::as_array).flatten().filter_map(|module| module.get("path")?.as_str());
-    let paths: Vec<&str> = paths.filter(|path| !path.is_empty()).collect();
-    let of = |name: &'static str| paths.iter().map(move |path| format!("{path}/{name}"));
-    let mut files: Vec<String> = of("config.json").chain(of("model.safetensors")).collect();
+fn module_files(folder: &ModelFolder) -> Result<Vec<String>> {
+    let modules = read_json(folder, "modules.json")?;
+    let paths = modules.iter().filter_map(Value::as_array).flatten().filter_map(sentence::module_path);
+    let mut files: Vec<String> =
+        paths.flat_map(|path| ["config.json", "model.safetensors"].map(|name| sentence::within(path, name))).collect();
     if sentence::prompts_by_default(folder)? {
         files.push(sentence::PROMPTS.to_owned());
     }
     Ok(files)
-}
-
-/// SHA-256 of files by their names within a folder; what the memo knows is not read.
-///
-/// # Errors
-/// A file cannot be read.
-pub fn hash_files(
-    folder: &Path,
-    names: &BTreeSet<String>,
-    memo: Option<&HashMemo>,
-) -> Result<BTreeMap<String, String>> {
-    let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
-    let hashes = match memo {
-        Some(memo) => memo.hashes(&files, hash_all)?,
-        None => hash_all(&files)?,
-    };
-    Ok(names.iter().cloned().zip(hashes).collect())
-}
-
-/// Shards hash side by side; a single file is bound by one core.
-fn hash_all(files: &[PathBuf]) -> Result<Vec<String>> {
-    std::thread::scope(|scope| {
-        let tasks: Vec<_> = files.iter().map(|file| scope.spawn(move || hash_file(file))).collect();
-        tasks.into_iter().map(|task| task.join().map_err(|_| Error::internal("hash a file"))?).collect()
-    })
 }

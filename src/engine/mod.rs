@@ -10,6 +10,7 @@ mod fleet;
 mod generator;
 pub mod guard;
 pub mod hash_memo;
+pub mod hashed_file;
 pub mod hub;
 pub mod identity;
 pub mod log;

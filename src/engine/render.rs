@@ -1,8 +1,7 @@
 //! From a prompt to the tokens that the model sees, without any weights.
 
-use std::path::Path;
-
 use super::chat::{ChatTemplate, Clock};
+use super::identity::ModelFolder;
 use super::request::{Prompt, Scored};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -37,7 +36,7 @@ impl Renderer {
     ///
     /// # Errors
     /// Missing or broken files.
-    pub fn open(folder: &Path, clock: Clock) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, clock: Clock) -> Result<Self> {
         Ok(Self { tokenizer: Tokenizer::from_folder(folder)?, chat: ChatTemplate::from_folder(folder)?, clock })
     }
 

@@ -4,11 +4,10 @@
 //! has neither, from the metadata of a GGUF file. Tokens are strings here; ids are the tokenizer's business. Defaults that transformers keeps in its Python classes are not known:
 //! a token that no file names is absent, and a template sees it as undefined, as transformers' templates do.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 
 use super::candle::gguf_metadata;
+use super::identity::ModelFolder;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
 
@@ -38,17 +37,17 @@ impl SpecialTokens {
     ///
     /// # Errors
     /// A file that cannot be read or is not a JSON object.
-    pub fn from_folder(dir: &Path) -> Result<Self> {
+    pub fn from_folder(folder: &ModelFolder) -> Result<Self> {
         let mut tokens = Self::default();
-        let config = object(&dir.join("tokenizer_config.json"))?;
+        let config = object(folder, "tokenizer_config.json")?;
         let map = match &config {
             Some(config) if config.contains_key("added_tokens_decoder") => None,
-            _ => object(&dir.join("special_tokens_map.json"))?,
+            _ => object(folder, "special_tokens_map.json")?,
         };
         if config.is_none()
             && map.is_none()
-            && dir.is_dir()
-            && let Some((_, metadata)) = gguf_metadata(dir)?
+            && folder.path().is_dir()
+            && let Some((_, metadata)) = gguf_metadata(folder)?
         {
             return Ok(Self::from_gguf(&metadata));
         }
@@ -136,11 +135,12 @@ fn content(value: &Value) -> Option<&str> {
     }
 }
 
-fn object(path: &Path) -> Result<Option<Map<String, Value>>> {
-    match read_json(path)? {
+fn object(folder: &ModelFolder, name: &str) -> Result<Option<Map<String, Value>>> {
+    match read_json(folder, name)? {
         None => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(Error::input("read a tokenizer setting: the file is not a JSON object").at_line(path, 1)),
+        Some(_) => Err(Error::input("read a tokenizer setting: the file is not a JSON object")
+            .at_line(folder.path().join(name), 1)),
     }
 }
 
@@ -152,20 +152,26 @@ mod tests {
     fn strings_objects_and_the_map_file() {
         let dir = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-        assert_eq!(SpecialTokens::from_folder(dir.path()).expect("none is fine"), SpecialTokens::default());
+        assert_eq!(
+            SpecialTokens::from_folder(&ModelFolder::new(dir.path())).expect("none is fine"),
+            SpecialTokens::default()
+        );
         write(
             "tokenizer_config.json",
             r#"{"bos_token":{"content":"<s>"},"eos_token":"</s>","pad_token":null,"add_bos_token":true}"#,
         );
         write("special_tokens_map.json", r#"{"eos_token":"<end>","unk_token":{"content":"<unk>"}}"#);
-        let tokens = SpecialTokens::from_folder(dir.path()).expect("read");
+        let tokens = SpecialTokens::from_folder(&ModelFolder::new(dir.path())).expect("read");
         assert_eq!(
             tokens.iter().collect::<Vec<_>>(),
             [("bos_token", "<s>"), ("eos_token", "<end>"), ("unk_token", "<unk>")]
         );
         write("tokenizer_config.json", r#"{"eos_token":"</s>","added_tokens_decoder":{}}"#);
-        assert_eq!(SpecialTokens::from_folder(dir.path()).expect("read").get("eos_token"), Some("</s>"));
+        assert_eq!(
+            SpecialTokens::from_folder(&ModelFolder::new(dir.path())).expect("read").get("eos_token"),
+            Some("</s>")
+        );
         write("tokenizer_config.json", "[]");
-        assert!(SpecialTokens::from_folder(dir.path()).is_err());
+        assert!(SpecialTokens::from_folder(&ModelFolder::new(dir.path())).is_err());
     }
 }

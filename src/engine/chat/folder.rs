@@ -6,18 +6,20 @@ use serde_json::{Map, Value};
 
 use super::Origin;
 use crate::engine::candle::gguf_metadata;
+use crate::engine::identity::ModelFolder;
 use crate::engine::model_json::{read_json, read_text};
 use crate::error::{Error, Result};
 
 /// The template's text and where it stands; `None` where the folder has none.
-pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
-    let path = dir.join("chat_template.jinja");
-    if let Some(text) = read_text(&path)? {
+pub(super) fn find(folder: &ModelFolder) -> Result<Option<(String, Origin)>> {
+    let name = "chat_template.jinja";
+    if let Some(text) = read_text(folder, name)? {
+        let path = folder.path().join(name);
         return Ok(Some((text, Origin { path: Some(path), in_json: false })));
     }
     for name in ["tokenizer_config.json", "chat_template.json"] {
-        let path = dir.join(name);
-        let Some(Value::Object(mut config)) = read_json(&path)? else { continue };
+        let path = folder.path().join(name);
+        let Some(Value::Object(mut config)) = read_json(folder, name)? else { continue };
         let source = match config.remove("chat_template") {
             None | Some(Value::Null) => continue,
             Some(Value::String(source)) => source,
@@ -30,7 +32,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<(String, Origin)>> {
         };
         return Ok(Some((source, Origin { path: Some(path), in_json: true })));
     }
-    let file = if dir.is_dir() { gguf_metadata(dir)? } else { None };
+    let file = if folder.path().is_dir() { gguf_metadata(folder)? } else { None };
     let Some((path, metadata)) = file else { return Ok(None) };
     let source = in_metadata(&metadata).map_err(|error| error.at(&path))?;
     Ok(source.map(|source| (source, Origin { path: Some(path), in_json: true })))

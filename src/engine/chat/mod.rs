@@ -17,13 +17,14 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::guard::{FUEL, guarded};
+use super::identity::ModelFolder;
 use super::request::Message;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -57,9 +58,9 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template with a syntax error.
-    pub fn from_folder(dir: &Path) -> Result<Option<Self>> {
-        let Some((source, origin)) = folder::find(dir)? else { return Ok(None) };
-        Self::compile(&source, SpecialTokens::from_folder(dir)?, origin).map(Some)
+    pub fn from_folder(folder: &ModelFolder) -> Result<Option<Self>> {
+        let Some((source, origin)) = folder::find(folder)? else { return Ok(None) };
+        Self::compile(&source, SpecialTokens::from_folder(folder)?, origin).map(Some)
     }
 
     /// A chat template from its text.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stderr)]
 
+use std::path::Path;
+
 use super::*;
 
 fn map(json: Json) -> Map<String, Json> {
@@ -96,7 +98,7 @@ fn messages_keep_order_numbers_and_reasoning() {
 fn a_folder_gives_file_and_line_of_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-    let load = || ChatTemplate::from_folder(dir.path());
+    let load = || ChatTemplate::from_folder(&ModelFolder::new(dir.path()));
     let now = Clock::default();
     assert!(load().expect("fine").is_none());
 

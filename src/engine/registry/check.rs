@@ -1,56 +1,58 @@
 //! A model folder held against its entry: every listed file is there and hashes to what is listed, no file that would
 //! change an answer is unlisted, and the weights are as many and of the type that the entry says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
 use super::entry::Source;
 use super::find::Found;
 use crate::engine::candle::count_weights;
-use crate::engine::hash_memo::HashMemo;
-use crate::engine::identity::{hash_files, model_files};
+use crate::engine::identity::{ModelFolder, model_files};
 use crate::error::{Error, Result};
 
 /// How a Git LFS pointer starts, which stands in the place of a file that was not fetched.
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 impl Found {
-    /// What the files that decide answers hash to, and everything that is not as the entry says. Without a memo, all are read.
-    pub fn check(&self, folder: &Path, memo: Option<&HashMemo>) -> (BTreeMap<String, String>, Vec<Error>) {
-        let listed = self.entry.files.keys().map(|name| name.as_str().to_owned());
-        let (listed, missing): (BTreeSet<String>, BTreeSet<String>) =
-            listed.partition(|name| folder.join(name).is_file());
-        let mut problems: Vec<Error> = missing.iter().map(|name| self.missing(folder, name)).collect();
+    /// Everything that is not as the entry says.
+    pub fn check(&self, folder: &ModelFolder) -> Vec<Error> {
+        let (mut listed, mut problems) = (BTreeSet::new(), Vec::new());
+        for name in self.entry.files.keys().map(|name| name.as_str()) {
+            match folder.has(name) {
+                Ok(true) => drop(listed.insert(name.to_owned())),
+                Ok(false) => problems.push(self.missing(folder.path(), name)),
+                Err(error) => problems.push(error),
+            }
+        }
         let read = match model_files(folder) {
             Ok(read) => read,
             // A missing file explains it.
-            Err(_) if !missing.is_empty() => return (BTreeMap::new(), problems),
-            Err(error) => return (BTreeMap::new(), vec![error]),
+            Err(_) if !problems.is_empty() => return problems,
+            Err(error) => return vec![error],
         };
-        problems.extend(read.difference(&listed).map(|name| self.unlisted(folder, name)));
-        let mut hashes = match hash_files(folder, &listed, memo) {
+        problems.extend(read.difference(&listed).map(|name| self.unlisted(folder.path(), name)));
+        let hashes = match folder.hash(&listed) {
             Ok(hashes) => hashes,
             Err(error) => {
                 problems.push(error);
-                return (BTreeMap::new(), problems);
+                return problems;
             }
         };
         for (name, found) in &hashes {
             let expected = self.entry.files.get(name.as_str()).map_or("", |hash| hash.as_str());
             if found != expected {
-                problems.push(self.changed(folder, name, (found, expected)));
+                problems.push(self.changed(folder.path(), name, (found, expected)));
             }
         }
-        hashes.retain(|name, _| read.contains(name));
-        (hashes, problems)
+        problems
     }
 
     /// Holds what the entry says beside its hashes against the folder: number and type of the weights, the model card.
     ///
     /// # Errors
     /// It is not so, or the weights cannot be read.
-    pub fn check_claims(&self, folder: &Path) -> Result<()> {
+    pub fn check_claims(&self, folder: &ModelFolder) -> Result<()> {
         let counts = count_weights(folder)?;
         let (entry, total) = (&self.entry, counts.values().sum::<u64>());
         let most = counts.iter().max_by_key(|(_, count)| **count).map_or("", |(dtype, _)| dtype.as_str());

@@ -20,6 +20,7 @@ use tokenizers::{AddedToken, EncodeInput, Model as _};
 
 use super::candle::gguf_metadata;
 use super::guard::guarded;
+use super::identity::ModelFolder;
 use super::model_json::{json_error, read_json};
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -45,11 +46,12 @@ impl Tokenizer {
     ///
     /// # Errors
     /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
-    pub fn from_folder(dir: &Path) -> Result<Self> {
-        let path = dir.join("tokenizer.json");
-        if !path.is_file() {
+    pub fn from_folder(folder: &ModelFolder) -> Result<Self> {
+        let (name, dir) = ("tokenizer.json", folder.path());
+        let path = dir.join(name);
+        let Some(bytes) = folder.read(name)? else {
             if dir.is_dir()
-                && let Some((file, metadata)) = gguf_metadata(dir)?
+                && let Some((file, metadata)) = gguf_metadata(folder)?
             {
                 let build = |(inner, special_tokens, config)| Self::assemble(inner, special_tokens, &config);
                 return gguf::build(&metadata).and_then(build).map_err(|error| error.at(&file));
@@ -61,11 +63,10 @@ impl Tokenizer {
                 }
                 false => "the model folder does not exist",
             }));
-        }
-        let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+        };
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
-        let special_tokens = SpecialTokens::from_folder(dir)?;
-        let config = read_json(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
+        let special_tokens = SpecialTokens::from_folder(folder)?;
+        let config = read_json(folder, "tokenizer_config.json")?.unwrap_or_default();
         Self::assemble(inner, special_tokens, &config).map_err(|error| match error.location() {
             Some(_) => error,
             None => error.at(&path),

@@ -127,7 +127,7 @@ fn stops_span_tokens_and_come_early() {
 fn a_folder_without_or_with_a_broken_tokenizer_says_so() {
     let dir = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-    let load = || Tokenizer::from_folder(dir.path()).err().expect("an error");
+    let load = || Tokenizer::from_folder(&ModelFolder::new(dir.path())).err().expect("an error");
     assert!(load().hint().is_some_and(|hint| hint.contains("save_pretrained")));
     write("tokenizer.json", "{\n\"version\": \"1.0\",");
     assert_eq!(load().location().and_then(|place| place.line), Some(2));
@@ -146,7 +146,7 @@ fn the_configuration_adds_begin_and_end() {
         "pad_type_id": 0, "pad_token": "<unk>"});
     write("tokenizer.json", file.to_string());
     let ids = || {
-        let tokenizer = Tokenizer::from_folder(dir.path()).expect("loads");
+        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(dir.path())).expect("loads");
         let ids = tokenizer.encode("a b", true).expect("encodes");
         assert_eq!(tokenizer.encode("a b", false).expect("encodes"), [1, 2]);
         (ids, tokenizer.encode_segments("a", Some("b")).expect("encodes").0)
@@ -159,7 +159,7 @@ fn the_configuration_adds_begin_and_end() {
     assert_eq!(ids(), (vec![3, 1, 2], vec![3, 1, 3, 2]));
     write("tokenizer_config.json", config(r#", "add_bos_token": true, "add_eos_token": true"#));
     assert_eq!(ids(), (vec![3, 1, 2, 4], vec![3, 1, 4, 3, 2, 4]));
-    let tokenizer = Tokenizer::from_folder(dir.path()).expect("loads");
+    let tokenizer = Tokenizer::from_folder(&ModelFolder::new(dir.path())).expect("loads");
     assert_eq!((tokenizer.vocab_size(), tokenizer.bos_id(), tokenizer.eos_id()), (5, Some(3), Some(4)));
     assert_eq!(tokenizer.decode(&[3, 1, 4], true).expect("decodes"), "a", "named tokens count as special");
     assert_eq!(tokenizer.encode("a</s> b", false).expect("encodes"), [1, 4, 2]);
@@ -185,7 +185,7 @@ fn published_tokenizers_stream_as_they_decode() {
         let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         folders.sort();
         for folder in folders.iter().filter(|folder| folder.join("tokenizer.json").is_file()) {
-            let tokenizer = Tokenizer::from_folder(folder).expect("loads");
+            let tokenizer = Tokenizer::from_folder(&ModelFolder::new(folder)).expect("loads");
             assert!(!tokenizer.stages_hold_everything(), "{}", folder.display());
             let mut state = 7_u64;
             for round in 0..40 {
@@ -218,7 +218,7 @@ fn published_vectors_and_references_agree() {
     for (vectors, folder) in [("gpt-2", "gpt2"), ("roberta-bpe", "roberta-base"), ("bert-bge", "all-MiniLM-L6-v2")] {
         let read = |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{vectors}.gguf.{end}")));
         let (Ok(texts), Ok(expected)) = (read("inp"), read("out")) else { continue };
-        let tokenizer = Tokenizer::from_folder(&data.join(folder)).expect("loads");
+        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(&data.join(folder))).expect("loads");
         for (text, line) in texts.split("\n__ggml_vocab_test__\n").zip(expected.lines()) {
             let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().expect("an id")).collect();
             assert_eq!(tokenizer.encode(text, false).expect("encodes"), ids, "{folder} {text:?}");
@@ -227,7 +227,7 @@ fn published_vectors_and_references_agree() {
     }
     let stories = dir.join("data/weights/stories260K");
     if stories.is_dir() {
-        let tokenizer = Tokenizer::from_folder(&stories).expect("loads");
+        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(&stories)).expect("loads");
         assert_eq!(tokenizer.encode("Once upon a time", true).expect("encodes"), [1, 403, 407, 261, 378]);
         checked += 1;
     }
