@@ -1,9 +1,8 @@
 //! From a prompt to the tokens that the model sees, without any weights.
 
-use std::path::Path;
-
 use super::chat::{ChatTemplate, Clock};
 use super::chat_notes::ChatNotes;
+use super::identity::ModelFolder;
 use super::request::{Prompt, Scored};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -39,7 +38,7 @@ impl Renderer {
     ///
     /// # Errors
     /// Missing or broken files.
-    pub fn open(folder: &Path, clock: Clock) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, clock: Clock) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let chat = ChatTemplate::from_folder(folder, tokenizer.special_tokens())?;
         Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default() })

@@ -45,4 +45,5 @@ mod registry;
 mod resume;
 mod stopping;
 mod streams;
+mod swapped;
 mod verdicts;
