@@ -18,6 +18,7 @@ use karat::engine::backend::{Backend, Encoded, EncoderBackend, Read, Segment, St
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::linear::{Kind, Linear, Quantized, Weights};
 use karat::engine::candle::{Decoder, Encoder, HeadKind, PAGE};
+use karat::engine::identity::ModelFolder;
 use karat::engine::options::DtypeChoice;
 use karat::engine::simd::{DotKernel, Dots, InstructionSet, WIDTH, dispatch_dots_on};
 use karat::engine::{Pooling, Sampling, sampler};
@@ -75,8 +76,9 @@ fn decoder() -> Decoder {
         }
     }
     write_model(folder.path(), &config, &shapes);
-    let spec = arch::decoder(&Config::read(folder.path()).unwrap()).unwrap();
-    Decoder::load(folder.path(), spec, DtypeChoice::Auto, 64 * 512 / PAGE).unwrap()
+    let folder = ModelFolder::new(folder.path());
+    let spec = arch::decoder(&Config::read(&folder).unwrap()).unwrap();
+    Decoder::load(&folder, spec, DtypeChoice::Auto, 64 * 512 / PAGE).unwrap()
 }
 
 /// FLOPs of the products of one row through the layers, and through the head.
@@ -237,9 +239,9 @@ fn embed(c: &mut Criterion) {
         }
     }
     write_model(folder.path(), &config, &shapes);
-    let spec = arch::encoder(&Config::read(folder.path()).unwrap()).unwrap();
-    let mut model =
-        Encoder::load(folder.path(), spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())).unwrap();
+    let folder = ModelFolder::new(folder.path());
+    let spec = arch::encoder(&Config::read(&folder).unwrap()).unwrap();
+    let mut model = Encoder::load(&folder, spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())).unwrap();
     let mut group = c.benchmark_group("embed");
     group.sample_size(20);
     let flops = 2 * layers * (4 * width * width + 2 * width * inner);

@@ -32,7 +32,6 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/candle/cuda/matmul.rs", "puts products on a stream with pointers into the card's memory"),
     ("engine/candle/linear/mod.rs", "kernel: tiles take pointers, outputs start uninitialised"),
     ("engine/candle/linear/tile.rs", "kernel: lanes are loaded and stored through pointers"),
-    ("engine/candle/weights.rs", "maps weight files into memory"),
 ];
 
 /// Files that may exceed [`LONGEST`], each a flat table.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use karat::engine::identity::ModelFolder;
 use karat::engine::registry::{Found, visible};
 
 fn repository() -> PathBuf {
@@ -36,7 +37,8 @@ fn every_entry_is_what_its_files_are() {
     assert!(!entries.is_empty());
     for found in entries {
         let Some(folder) = found.local() else { panic!("{:?}", found.lost()) };
-        let (_, problems) = found.check(&folder, None);
+        let folder = ModelFolder::new(folder);
+        let problems = found.check(&folder);
         assert!(problems.is_empty(), "{problems:?}");
         found.check_claims(&folder).unwrap_or_else(|error| panic!("{error:?}"));
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use karat::engine::hub::{MODEL_FILES, pull};
-use karat::engine::identity::hash_model;
+use karat::engine::identity::ModelFolder;
 use karat::engine::registry;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -232,7 +232,7 @@ fn pulling_caching_and_every_refusal() {
     // Through an entry of the registry, which pulls the same and checks it.
     let project = tempfile::tempdir().unwrap();
     std::fs::create_dir(project.path().join("models")).unwrap();
-    let hashes = hash_model(&snapshot, None).unwrap();
+    let hashes = ModelFolder::new(&snapshot).hashes().unwrap();
     assert_eq!(hashes.len(), 4);
     let files: String = hashes.iter().map(|(name, hash)| format!("  {name}: \"{hash}\"\n")).collect();
     let entry = format!(
@@ -247,8 +247,8 @@ fn pulling_caching_and_every_refusal() {
     assert!(error.hint().is_some_and(|hint| hint.contains("pull again")), "{error:?}");
     write(&entry);
     let opened = registry::open(project.path(), "far", "1", None).unwrap();
-    assert_eq!(opened.path, home.path().join("hub/models--org--entry/snapshots").join(COMMIT));
-    assert_eq!(opened.hashes.unwrap(), hashes);
+    assert_eq!(opened.path(), home.path().join("hub/models--org--entry/snapshots").join(COMMIT));
+    assert_eq!(opened.hashes().unwrap(), hashes);
 
     // From the cache: no request, by branch and by commit, also offline.
     let before = requests();

@@ -4,13 +4,14 @@
 use std::sync::LazyLock;
 
 use karat::engine::chat::{ChatTemplate, Clock};
+use karat::engine::identity::ModelFolder;
 use karat::engine::render::Renderer;
 use karat::engine::special_tokens::SpecialTokens;
 use karat::engine::{Message, Prompt};
 use libfuzzer_sys::fuzz_target;
 
 static RENDERERS: LazyLock<Vec<Renderer>> = LazyLock::new(|| {
-    let open = |name| Renderer::open(&karat_fuzz::fixture(name), Clock::default()).expect("a fixture");
+    let open = |name| Renderer::open(&ModelFolder::new(karat_fuzz::fixture(name)), Clock::default()).expect("a fixture");
     ["llama", "qwen3"].map(open).into()
 });
 

@@ -2,11 +2,12 @@
 #![no_main]
 
 use karat::engine::candle::arch::{self, Config};
+use karat::engine::identity::ModelFolder;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let (folder, _) = karat_fuzz::file("config.json", data);
-    let config = match Config::read(folder) {
+    let config = match Config::read(&ModelFolder::new(folder)) {
         Ok(config) => config,
         Err(error) => return karat_fuzz::shown(&error),
     };

@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
+use karat::engine::identity::ModelFolder;
 use karat::engine::tokenizer::{StopMatcher, Tokenizer};
 use libfuzzer_sys::fuzz_target;
 
 static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
-    let open = |name| Tokenizer::from_folder(&karat_fuzz::fixture(name)).expect("a fixture");
+    let open = |name| Tokenizer::from_folder(&ModelFolder::new(karat_fuzz::fixture(name))).expect("a fixture");
     ["qwen2", "bert", "llama"].map(open).into()
 });
 

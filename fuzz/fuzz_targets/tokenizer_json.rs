@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use karat::engine::identity::ModelFolder;
 use karat::engine::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -18,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let mut json = SOUND.clone();
     json["decoder"] = decoder;
     let (folder, _) = karat_fuzz::file("tokenizer.json", json.to_string());
-    let tokenizer = match Tokenizer::from_folder(folder) {
+    let tokenizer = match Tokenizer::from_folder(&ModelFolder::new(folder)) {
         Ok(tokenizer) => tokenizer,
         Err(error) => return karat_fuzz::shown(&error),
     };

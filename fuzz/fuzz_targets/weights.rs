@@ -7,11 +7,12 @@ use std::sync::LazyLock;
 use karat::engine::Pooling;
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::{Decoder, DecoderSpec, Encoder, EncoderSpec, HeadKind, weight_files};
+use karat::engine::identity::ModelFolder;
 use karat::engine::options::DtypeChoice;
 use libfuzzer_sys::fuzz_target;
 
 static SPECS: LazyLock<(DecoderSpec, EncoderSpec)> = LazyLock::new(|| {
-    let config = |name| Config::read(&karat_fuzz::fixture(name)).expect("a fixture");
+    let config = |name| Config::read(&ModelFolder::new(karat_fuzz::fixture(name))).expect("a fixture");
     let decoder = arch::decoder(&config("llama")).expect("a decoder");
     (decoder, arch::encoder(&config("bert")).expect("an encoder"))
 });
@@ -19,22 +20,22 @@ static SPECS: LazyLock<(DecoderSpec, EncoderSpec)> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let (folder, weights) = karat_fuzz::file("model.safetensors", data);
     let (decoder, encoder) = SPECS.clone();
-    if let Err(error) = Decoder::load(folder, decoder.clone(), DtypeChoice::Auto, 1) {
+    if let Err(error) = Decoder::load(&ModelFolder::new(folder), decoder.clone(), DtypeChoice::Auto, 1) {
         karat_fuzz::shown(&error);
     }
-    if let Err(error) = Encoder::load(folder, encoder, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())) {
+    if let Err(error) = Encoder::load(&ModelFolder::new(folder), encoder, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())) {
         karat_fuzz::shown(&error);
     }
     std::fs::remove_file(weights).expect("remove a file");
     let (_, index) = karat_fuzz::file("model.safetensors.index.json", data);
-    if let Err(error) = weight_files(folder) {
+    if let Err(error) = weight_files(&ModelFolder::new(folder)) {
         karat_fuzz::shown(&error);
     }
     std::fs::remove_file(index).expect("remove a file");
     let (_, weights) = karat_fuzz::file("model.gguf", data);
-    let own = Config::read(folder).and_then(|config| arch::decoder(&config));
+    let own = Config::read(&ModelFolder::new(folder)).and_then(|config| arch::decoder(&config));
     for spec in [own, Ok(decoder)] {
-        if let Err(error) = spec.and_then(|spec| Decoder::load(folder, spec, DtypeChoice::Auto, 1)) {
+        if let Err(error) = spec.and_then(|spec| Decoder::load(&ModelFolder::new(folder), spec, DtypeChoice::Auto, 1)) {
             karat_fuzz::shown(&error);
         }
     }

@@ -42,12 +42,12 @@ impl CacheFolder {
         self.0.join("responses")
     }
 
-    /// The file of remembered hashes.
+    /// The file of remembered hashes: SHA-256 by BLAKE3.
     pub fn hashes(&self) -> PathBuf {
         self.0.join("hashes.json")
     }
 
-    /// Hashes of files that were read before.
+    /// SHA-256 of contents that were hashed before.
     pub fn memo(&self) -> HashMemo {
         HashMemo::new(self.hashes())
     }

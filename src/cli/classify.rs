@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     let loading = Instant::now();
     let model = model::named(&args.model, Role::Classifier)?;
-    let mut classifier = Classifier::open(&model.path, &engine)?;
+    let mut classifier = Classifier::open(&model, &engine)?;
     answers.settle(&model, classifier.fingerprint())?;
     let loaded = loading.elapsed();
     let tally = Tally::default();

@@ -136,7 +136,7 @@ pub fn run(args: Args) -> Result<Exit> {
         (None, Some(text)) => PromptChoice::Text(text),
         (None, None) => PromptChoice::Default,
     };
-    let mut embedder = Embedder::prompted(&model.path, args.pooling.pooling(), args.normalize, &engine, &prompt)?;
+    let mut embedder = Embedder::prompted(&model, args.pooling.pooling(), args.normalize, &engine, &prompt)?;
     answers.settle(&model, embedder.fingerprint())?;
     let loaded = loading.elapsed();
     let tally = Tally::default();

@@ -1,6 +1,5 @@
 //! `karat generate`: answers for lines of prompts.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::answers::{AnswerArgs, Answers, Asking, Opened};
-use super::cache_args::{CacheArgs, CacheFolder};
+use super::cache_args::CacheArgs;
 use super::chat_args::{ChatArgs, ChatFlags, Continued, warn};
 use super::engine_args::{EngineArgs, LineArgs};
 use super::lines::{Identified, Lines};
@@ -18,7 +17,6 @@ use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
-use crate::engine::ModelRef;
 use crate::engine::chat::{Clock, check_names};
 use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
@@ -248,13 +246,16 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     let loading = Instant::now();
     let cache = args.cache.folder();
-    let memo = cache.as_ref().map(CacheFolder::memo);
-    let model = model::folder(&ModelRef::parse(&args.model, Path::new("."))?, Role::Generator, memo.as_ref())?;
-    let renderer = Arc::new(Renderer::open(&model.path, clock)?);
+    let model = model::named(&args.model, Role::Generator)?;
+    let renderer = Arc::new(Renderer::open(&model, clock)?);
+    if cache.is_some() {
+        // What answers are kept by; a folder that changes under karat is no reason to do without a cache.
+        model.hashes()?;
+    }
     let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &engine));
     let known = opened
         .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
-    let mut generator = Generator::with_cache(&model.path, renderer, &engine, known)?;
+    let mut generator = Generator::with_cache(&model, renderer, &engine, known)?;
     generator.notes().iter().for_each(|note| say!("warning: {note}"));
     answers.settle(&model, generator.fingerprint())?;
     generator.warnings(&options)?.iter().for_each(|note| say!("warning: {note}"));

@@ -97,8 +97,8 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     let loading = Instant::now();
     let model = model::named(&args.model, Role::Generator)?;
-    let renderer = Arc::new(Renderer::open(&model.path, Clock::parse(DEFAULT_NOW)?)?);
-    let mut generator = Generator::open(&model.path, renderer, &engine)?;
+    let renderer = Arc::new(Renderer::open(&model, Clock::parse(DEFAULT_NOW)?)?);
+    let mut generator = Generator::open(&model, renderer, &engine)?;
     generator.notes().iter().for_each(|note| say!("warning: {note}"));
     answers.settle(&model, generator.fingerprint())?;
     let loaded = loading.elapsed();

@@ -1,6 +1,6 @@
 //! From a model reference to a folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::cache_args::CacheFolder;
 use crate::engine::hash_memo::HashMemo;
@@ -10,8 +10,9 @@ use crate::engine::registry::Source;
 use crate::engine::{ModelRef, hub, registry};
 use crate::error::Result;
 
-/// The folder of a model, or the GGUF file that is named: as it is, pulled from the hub, or looked up in the registry with all
-/// of its files checked, and held against what karat can use in this role. Files that `memo` knows are not read again.
+/// A model's folder, or the GGUF file that is named: as it is, pulled from the hub, or looked up in the registry with all of its
+/// files checked, and held against what karat can use in this role. Of contents that `memo` knows, SHA-256 is not computed
+/// again.
 ///
 /// # Errors
 /// There is no such model, or it is of a kind that is not read; the registry has no such entry or other files; the hub does not
@@ -19,7 +20,8 @@ use crate::error::Result;
 pub fn folder(reference: &ModelRef, role: Role, memo: Option<&HashMemo>) -> Result<ModelFolder> {
     model_kind::check_reference(reference, role)?;
     let path = match reference {
-        ModelRef::Folder(path) | ModelRef::Gguf(path) => path.clone(),
+        ModelRef::Folder(path) => path.clone(),
+        ModelRef::Gguf(path) => return Ok(ModelFolder::gguf(path, memo.cloned())),
         ModelRef::Hub { repo, revision } => {
             let path = hub::pull(repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES)?;
             // What was fetched just now was not looked at yet.
@@ -28,7 +30,7 @@ pub fn folder(reference: &ModelRef, role: Role, memo: Option<&HashMemo>) -> Resu
         }
         ModelRef::Registry { name, version, base } => return registry::open(base, name, version, memo),
     };
-    Ok(ModelFolder { path, hashes: None, memo: memo.cloned() })
+    Ok(ModelFolder::remembering(path, memo.cloned()))
 }
 
 /// Whether [`folder`] would ask no hub for this model: it is here, or it never will be.
@@ -53,14 +55,10 @@ pub fn is_here(reference: &ModelRef) -> bool {
 /// # Errors
 /// As for [`folder`].
 pub fn named(text: &str, role: Role) -> Result<ModelFolder> {
-    let memo = CacheFolder::find().map(|cache| cache.memo());
-    folder(&ModelRef::parse(text, Path::new("."))?, role, memo.as_ref())
+    folder(&ModelRef::parse(text, Path::new("."))?, role, memo().as_ref())
 }
 
-/// The folder of a model named on the command line.
-///
-/// # Errors
-/// As for [`folder`].
-pub fn from_argument(text: &str, role: Role) -> Result<PathBuf> {
-    Ok(folder(&ModelRef::parse(text, Path::new("."))?, role, None)?.path)
+/// Where hashes are remembered, whether or not answers are: what is known by its contents alone is never stale.
+pub fn memo() -> Option<HashMemo> {
+    CacheFolder::find().map(|cache| cache.memo())
 }

@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::{Exit, model, terminal};
 use crate::engine::ModelRef;
+use crate::engine::identity::ModelFolder;
 use crate::engine::model_kind::Role;
 use crate::engine::registry::{Found, Source, find, visible};
 use crate::error::{Error, Result};
@@ -50,7 +51,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Command::Show { entry } => show(&named(&entry)?),
         Command::Verify { entries } => verify(&entries),
         Command::Pull { model } => {
-            terminal::show(&format!("{}\n", model::from_argument(&model, Role::Any)?.display()))?;
+            terminal::show(&format!("{}\n", model::named(&model, Role::Any)?.path().display()))?;
             Ok(Exit::Passed)
         }
     }
@@ -165,7 +166,8 @@ fn verify(names: &[String]) -> Result<Exit> {
 /// Everything that is not as an entry says, without asking the hub.
 fn problems(found: &Found) -> Vec<Error> {
     let Some(folder) = found.local() else { return vec![found.lost()] };
-    let (_, mut problems) = found.check(&folder, None);
+    let folder = ModelFolder::new(folder);
+    let mut problems = found.check(&folder);
     if problems.is_empty() {
         problems.extend(found.check_claims(&folder).err());
     }

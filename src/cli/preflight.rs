@@ -5,10 +5,8 @@
 
 use std::path::Path;
 
-use super::cache_args::CacheFolder;
 use super::model;
 use crate::engine::chat::Clock;
-use crate::engine::hash_memo::HashMemo;
 use crate::engine::identity::ModelFolder;
 use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
@@ -33,8 +31,6 @@ pub struct Ready {
 pub struct Readying<'a> {
     /// Whether models are pulled where they are not there.
     pub pulls: bool,
-    /// Hashes that are known.
-    pub memo: Option<&'a HashMemo>,
     /// Who watches.
     pub watch: Watch<'a>,
 }
@@ -47,13 +43,13 @@ pub struct Readying<'a> {
 pub fn ready(suite: Suite, answers: Option<Answers>, how: Readying<'_>) -> Result<Ready> {
     let asks = answers.is_none();
     let checked = check(suite, answers, how.watch)?;
-    let (suite, mut unpulled) = (&checked.suite, Vec::new());
+    let (suite, memo, mut unpulled) = (&checked.suite, model::memo(), Vec::new());
     let mut found = |model: ModelRef, role: Role| -> Result<Option<ModelFolder>> {
         if !how.pulls && !model::is_here(&model) {
             unpulled.push(model.to_string());
             return Ok(None);
         }
-        model::folder(&model, role, how.memo).map(Some)
+        model::folder(&model, role, memo.as_ref()).map(Some)
     };
     let mut models = ModelFolders::default();
     // A suite for recorded answers alone names none; one that is run was asked for it when it was loaded.
@@ -84,10 +80,8 @@ pub struct Named<'a> {
 pub fn findings(named: &Named<'_>, made: Option<&Ready>) -> Vec<Finding> {
     let Named { path, overrides, purpose } = *named;
     let own = made.is_none().then(|| {
-        let memo = CacheFolder::find().map(|cache| cache.memo());
         let watch = Watch { event: &|_| (), stop: &|| Ok(()) };
-        let how = Readying { pulls: false, memo: memo.as_ref(), watch };
-        ready(Suite::load(path, overrides, purpose)?, None, how)
+        ready(Suite::load(path, overrides, purpose)?, None, Readying { pulls: false, watch })
     });
     let (made, refused) = match &own {
         Some(Ok(own)) => (Some(own), None),
@@ -115,7 +109,7 @@ fn unpulled(name: &str) -> Finding {
 /// Tokenizer and chat template of the generator, where it is at hand.
 fn renderer(made: &Ready) -> Result<Option<Renderer>> {
     let Some(generator) = &made.models.generator else { return Ok(None) };
-    let open = || Renderer::open(&generator.path, Clock::parse(&made.checked.suite.plan.clock)?);
+    let open = || Renderer::open(generator, Clock::parse(&made.checked.suite.plan.clock)?);
     open().map(Some).map_err(|error| error.context("load the generator"))
 }
 

@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let signals = Signals::listen(&WallArgs::default())?;
     let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let mut output = Output::open(&args.lines.output)?;
-    let renderer = Renderer::open(&model::from_argument(&args.model, Role::Renderer)?, clock)?;
+    let renderer = Renderer::open(&model::named(&args.model, Role::Renderer)?, clock)?;
     let (mut answered, mut failed) = (0, 0);
     for line in input {
         signals.check()?;

@@ -136,7 +136,7 @@ fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
     let Wanted { about, models, store, engine, .. } = wanted;
     let mut now = Manifest::new("", RunId::parse("now")?, jiff::Timestamp::UNIX_EPOCH, serde_json::Value::Null);
     if let Some(generator) = &models.generator {
-        now.add_fingerprint("generator", &fingerprint(&generator.path, engine)?)?;
+        now.add_fingerprint("generator", &fingerprint(generator, engine)?)?;
     }
     let mut known = None;
     for entry in store.list_runs(Some(&about.manifest.suite))?.into_iter().rev() {
@@ -150,7 +150,7 @@ fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
         let numerics = now.fingerprint.iter().all(|(part, value)| manifest.fingerprint.get(part) == Some(value));
         let hashes = match known.take() {
             Some(hashes) => hashes,
-            None => models.hashing().join().map_err(|_| Error::internal("hash the models"))??,
+            None => models.hashes()?,
         };
         if numerics && *known.insert(hashes) == manifest.hashes.models {
             return RunReader::open(&entry.folder).map(Some);

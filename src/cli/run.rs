@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::cache_args::{CacheArgs, CacheFolder};
+use super::cache_args::CacheArgs;
 use super::chat_args::ChatArgs;
 use super::conclude::{Concluded, conclude};
 use super::engine_args::EngineArgs;
@@ -153,8 +153,7 @@ pub fn carry_out(what: Running<'_>, how: Showing<'_>) -> Result<Concluded> {
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());
     let watch = Watch { event: &event, stop: &stop };
     let cache = cache.folder();
-    let memo = cache.as_ref().map(CacheFolder::memo);
-    let made = ready(suite, None, Readying { pulls: !dry_run, memo: memo.as_ref(), watch })?;
+    let made = ready(suite, None, Readying { pulls: !dry_run, watch })?;
     let about = made.checked.about(label, keep_outputs)?;
     if let Some(named) = &how.only {
         return Ok(Concluded { exit: tell(&made, named, &baseline)?, folder: None });
@@ -221,7 +220,7 @@ fn plan(made: &Ready, baseline: &Chosen) -> Result<String> {
             json!({"name": name, "kind": kind, "cases": survey.cases, "sha256": sha256, "first_prompt": first})
         })
         .collect();
-    let folder = |model: &Option<ModelFolder>| model.as_ref().map(|model| model.path.to_string_lossy().into_owned());
+    let folder = |model: &Option<ModelFolder>| model.as_ref().map(|model| model.path().to_string_lossy().into_owned());
     let document = json!({
         "suite": checked.suite.path().to_string_lossy(),
         "cases": checked.cases(),

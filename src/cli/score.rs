@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Input::Stream(stream) => Recorded::of_stream((stream, &name), unknown, watch)?,
     };
     let answers = Answers { recorded, allow_extra: args.allow_extra };
-    let made = ready(suite, Some(answers), Readying { pulls: !args.dry_run, memo: None, watch })?;
+    let made = ready(suite, Some(answers), Readying { pulls: !args.dry_run, watch })?;
     if args.dry_run {
         return tell(&made, &Named { path: &path, overrides: &overrides, purpose: Purpose::Score }, &baseline);
     }

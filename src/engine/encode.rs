@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +15,7 @@ use serde_json::Value;
 use super::backend::{Encoded, EncoderBackend};
 use super::candle::{self, Fingerprint, HeadKind, arch, unit_length};
 use super::guard::{caught, guarded};
+use super::identity::ModelFolder;
 use super::options::EngineOptions;
 use super::reading::{Reading, Unread};
 use super::request::{Classification, Pooling, TextInput};
@@ -54,7 +54,11 @@ pub struct EncodeTotals {
 type Outcome = std::result::Result<Reading<Vec<f32>>, Unread>;
 
 impl TextEncoder {
-    fn open(folder: &Path, options: &EngineOptions, head: impl Fn(&arch::Config) -> Result<HeadKind>) -> Result<Self> {
+    fn open(
+        folder: &ModelFolder,
+        options: &EngineOptions,
+        head: impl Fn(&arch::Config) -> Result<HeadKind>,
+    ) -> Result<Self> {
         options.check()?;
         let config = arch::Config::read(folder)?;
         let spec = arch::encoder(&config)?;
@@ -234,7 +238,12 @@ impl Embedder {
     ///
     /// # Errors
     /// Missing, broken or contradicting files; a device that is not there.
-    pub fn open(folder: &Path, pooling: Option<Pooling>, normalize: bool, options: &EngineOptions) -> Result<Self> {
+    pub fn open(
+        folder: &ModelFolder,
+        pooling: Option<Pooling>,
+        normalize: bool,
+        options: &EngineOptions,
+    ) -> Result<Self> {
         Self::prompted(folder, pooling, normalize, options, &PromptChoice::Default)
     }
 
@@ -243,7 +252,7 @@ impl Embedder {
     /// # Errors
     /// As there; a prompt that the folder does not have.
     pub fn prompted(
-        folder: &Path,
+        folder: &ModelFolder,
         pooling: Option<Pooling>,
         normalize: bool,
         options: &EngineOptions,
@@ -303,7 +312,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As for [`Embedder::open`]; a model without labels.
-    pub fn open(folder: &Path, options: &EngineOptions) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, options: &EngineOptions) -> Result<Self> {
         let config = arch::Config::read(folder)?;
         let labels = labels(&config)?;
         let multi_label = config.text_or("problem_type", "")? == "multi_label_classification";
@@ -317,7 +326,7 @@ impl Classifier {
     ///
     /// # Errors
     /// A folder without a configuration, or one that names no labels.
-    pub fn labels_of(folder: &Path) -> Result<Vec<String>> {
+    pub fn labels_of(folder: &ModelFolder) -> Result<Vec<String>> {
         labels(&arch::Config::read(folder)?)
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::candle::arch;
 use super::guard::guarded;
+use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::processors::{ProcessorOptions, Processors};
 use super::request::GenerateOptions;
@@ -100,13 +101,13 @@ impl GenerationConfig {
     ///
     /// # Errors
     /// A file that cannot be read or is no JSON object; a value that cannot be what it should.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let own = folder.join(FILE);
-        let (source, value) = match read_json(&own)? {
+    pub fn read(folder: &ModelFolder) -> Result<Self> {
+        let own = folder.path().join(FILE);
+        let (source, value) = match read_json(folder, FILE)? {
             Some(value) => (own, value),
             None => {
-                let config = folder.join("config.json");
-                match read_json(&config)? {
+                let config = folder.path().join("config.json");
+                match read_json(folder, "config.json")? {
                     // End tokens of this file are read as its own.
                     Some(Value::Object(mut map)) => {
                         map.remove("eos_token_id");
@@ -240,7 +241,7 @@ impl GenerationConfig {
 ///
 /// # Errors
 /// What the folder says of generating that cannot be. What else is wrong with it is found when it loads.
-pub fn survey(folder: &Path, options: &GenerateOptions) -> Result<Vec<String>> {
+pub fn survey(folder: &ModelFolder, options: &GenerateOptions) -> Result<Vec<String>> {
     let file = GenerationConfig::read(folder)?;
     let mut notes = file.notes(options);
     let tokenizer = guarded("load the tokenizer", || Tokenizer::from_folder(folder)).and_then(|tokenizer| tokenizer);
@@ -350,7 +351,7 @@ mod tests {
     fn read(value: &Value) -> Result<GenerationConfig> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join(FILE), value.to_string()).expect("written");
-        GenerationConfig::read(folder.path())
+        GenerationConfig::read(&ModelFolder::new(folder.path()))
     }
 
     #[test]
@@ -425,14 +426,17 @@ mod tests {
             std::fs::write(folder.path().join(name), value.to_string()).expect("written");
         };
         write("config.json", json!({"repetition_penalty": 1.5, "num_beams": 3, "eos_token_id": 4}));
-        let file = GenerationConfig::read(folder.path()).expect("read");
+        let file = GenerationConfig::read(&ModelFolder::new(folder.path())).expect("read");
         assert_eq!(file.processors.repetition_penalty, Some(1.5));
         assert_eq!(
             file.notes(&GenerateOptions::default()),
             ["config.json sets `num_beams: 3`, which karat does not apply"]
         );
         write(FILE, json!({}));
-        assert_eq!(GenerationConfig::read(folder.path()).expect("read").processors, ProcessorOptions::default());
+        assert_eq!(
+            GenerationConfig::read(&ModelFolder::new(folder.path())).expect("read").processors,
+            ProcessorOptions::default()
+        );
     }
 
     #[test]
@@ -466,8 +470,11 @@ mod tests {
                 value => std::fs::write(path, value.to_string()).expect("written"),
             }
         }
-        let (file, config) = (GenerationConfig::read(folder.path())?, arch::Config::read(folder.path())?);
-        file.end_tokens(&config, &Tokenizer::from_folder(folder.path())?, 2048)
+        let (file, config) = (
+            GenerationConfig::read(&ModelFolder::new(folder.path()))?,
+            arch::Config::read(&ModelFolder::new(folder.path()))?,
+        );
+        file.end_tokens(&config, &Tokenizer::from_folder(&ModelFolder::new(folder.path()))?, 2048)
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the first request comes whose answer it does not hold.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use super::draft::Draft;
 use super::fleet;
 use super::generation_config::{EndTokens, GenerationConfig};
 use super::guard::{caught, guarded};
+use super::identity::ModelFolder;
 use super::options::EngineOptions;
 use super::render::Renderer;
 use super::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
@@ -37,7 +38,7 @@ const LOOK: u64 = 256;
 
 /// A generator ready to answer.
 pub struct Generator {
-    folder: PathBuf,
+    folder: ModelFolder,
     renderer: Arc<Renderer>,
     weights: Weights,
     defaults: Defaults,
@@ -102,7 +103,7 @@ impl Generator {
     ///
     /// # Errors
     /// Missing, broken or contradicting files; a device that is not there.
-    pub fn open(folder: &Path, renderer: Arc<Renderer>, options: &EngineOptions) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, renderer: Arc<Renderer>, options: &EngineOptions) -> Result<Self> {
         Self::with_cache(folder, renderer, options, None)
     }
 
@@ -112,7 +113,7 @@ impl Generator {
     /// # Errors
     /// Those of [`Generator::open`].
     pub fn with_cache(
-        folder: &Path,
+        folder: &ModelFolder,
         renderer: Arc<Renderer>,
         options: &EngineOptions,
         cache: Option<ResponseCache>,
@@ -128,7 +129,7 @@ impl Generator {
         let known = renderer.tokenizer().model_vocab_size();
         if known > spec.vocab {
             return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
-                .at(folder)
+                .at(folder.path())
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let file = GenerationConfig::read(folder)?;
@@ -140,7 +141,7 @@ impl Generator {
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
-        let (folder, thought_starts) = (folder.into(), thought::known_starts());
+        let (folder, thought_starts) = (folder.clone(), thought::known_starts());
         Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_starts, notes })
     }
 
@@ -152,7 +153,7 @@ impl Generator {
 
     /// The folder it was loaded from.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// What a user should know of the model that was loaded, a line each.
@@ -283,7 +284,7 @@ impl Generator {
 
 impl Weights {
     /// The backends, loaded now if they are not yet.
-    fn load(&mut self, folder: &Path, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
+    fn load(&mut self, folder: &ModelFolder, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
         if let Self::Waiting(spec) = self {
             *self = Self::Loaded(candle::decoders(folder, spec, options)?);
         }

@@ -20,6 +20,7 @@ pub const MODEL_FILES: &[&str] = &[
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
+    "additional_chat_templates/tool_use.jinja",
     "model.safetensors",
     "model-*-of-*.safetensors",
     "model.safetensors.index.json",
@@ -40,6 +41,7 @@ pub const TOKENIZER_FILES: &[&str] = &[
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
+    "additional_chat_templates/tool_use.jinja",
 ];
 
 /// The folder that holds a model of the hub at a revision (a branch, tag or commit).

@@ -12,6 +12,7 @@ pub mod generation_config;
 mod generator;
 pub mod guard;
 pub mod hash_memo;
+pub mod hashed_file;
 pub mod hub;
 pub mod identity;
 pub mod log;

@@ -2,33 +2,28 @@
 //!
 //! Does not know what the files mean; `chat`, `tokenizer` and `special_tokens` do.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::identity::ModelFolder;
 use crate::error::{Error, Result};
 
-/// Reads a text file, `None` when there is none.
-pub(crate) fn read_text(path: &Path) -> Result<Option<String>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        // Nothing lies below a GGUF file that is named as the model.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(Error::io("read", path, error)),
-    };
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(text)),
+/// The text of a file of a folder, `None` when there is none.
+pub(crate) fn read_text(folder: &ModelFolder, name: &str) -> Result<Option<String>> {
+    let Some(bytes) = folder.read(name)? else { return Ok(None) };
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Some(text.to_owned())),
         Err(error) => {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            Err(Error::input("read a text that is not UTF-8").at_line(path, line as u64))
+            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            Err(Error::input("read a text that is not UTF-8").at_line(folder.path().join(name), line as u64))
         }
     }
 }
 
-/// Reads a JSON file, `None` when there is none.
-pub(crate) fn read_json(path: &Path) -> Result<Option<Value>> {
-    read_text(path)?.map(|text| parse_json(&text, path)).transpose()
+/// What a JSON file of a folder holds, `None` when there is none.
+pub(crate) fn read_json(folder: &ModelFolder, name: &str) -> Result<Option<Value>> {
+    read_text(folder, name)?.map(|text| parse_json(&text, &folder.path().join(name))).transpose()
 }
 
 /// Parses JSON; `path` is for the message.
@@ -59,9 +54,9 @@ mod tests {
     #[test]
     fn absent_is_none_and_latin1_names_its_line() {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("t.json");
-        assert!(read_json(&path).expect("fine").is_none());
-        std::fs::write(&path, b"{\n\"\xe9\": 1}").expect("written");
-        assert_eq!(read_json(&path).expect_err("not UTF-8").location().and_then(|l| l.line), Some(2));
+        let read = || read_json(&ModelFolder::new(dir.path()), "t.json");
+        assert!(read().expect("fine").is_none());
+        std::fs::write(dir.path().join("t.json"), b"{\n\"\xe9\": 1}").expect("written");
+        assert_eq!(read().expect_err("not UTF-8").location().and_then(|l| l.line), Some(2));
     }
 }

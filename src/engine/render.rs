@@ -1,9 +1,8 @@
 //! From a prompt to the tokens that the model sees, without any weights.
 
-use std::path::Path;
-
 use super::chat::{ChatTemplate, Clock};
 use super::chat_notes::ChatNotes;
+use super::identity::ModelFolder;
 use super::request::{Prompt, Scored};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -39,7 +38,7 @@ impl Renderer {
     ///
     /// # Errors
     /// Missing or broken files.
-    pub fn open(folder: &Path, clock: Clock) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, clock: Clock) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let chat = ChatTemplate::from_folder(folder, tokenizer.special_tokens())?;
         Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default() })
@@ -53,6 +52,11 @@ impl Renderer {
     /// Whether messages can be rendered.
     pub fn has_chat_template(&self) -> bool {
         self.chat.is_some()
+    }
+
+    /// Whether the chat template holds any of these texts, the markers of thoughts say.
+    pub fn mentions(&self, texts: &[String]) -> bool {
+        self.chat.as_ref().is_some_and(|chat| texts.iter().any(|text| chat.source().contains(text)))
     }
 
     /// Text and ids of a prompt: text gets the tokenizer's special tokens, a rendered chat does not.

@@ -1,10 +1,9 @@
 //! What a sentence-transformers folder says beside the encoder: pooling, the modules after it, and prompts.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::Value;
 
 use super::candle::{Activation, StageSpec};
+use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::request::Pooling;
 use crate::error::{Error, Result, nearest};
@@ -44,12 +43,11 @@ impl PromptChoice {
     ///
     /// # Errors
     /// The folder has no prompt of that name, or its file is broken.
-    pub(super) fn text(&self, folder: &Path) -> Result<String> {
+    pub(super) fn text(&self, folder: &ModelFolder) -> Result<String> {
         if let Self::Text(text) = self {
             return Ok(text.clone());
         }
-        let path = folder.join(PROMPTS);
-        let config = read_json(&path)?.unwrap_or_default();
+        let config = read_json(folder, PROMPTS)?.unwrap_or_default();
         let name = match self {
             Self::Named(name) => name.as_str(),
             _ => match config.get("default_prompt_name").and_then(Value::as_str) {
@@ -66,7 +64,7 @@ impl PromptChoice {
             true => "the model has no prompts of its own; `--prompt TEXT` gives one".to_owned(),
             false => format!("known are {}", known.join(", ")),
         };
-        Err(Error::input(format!("find the prompt `{name}`")).at(path).with_hint(hint))
+        Err(Error::input(format!("find the prompt `{name}`")).at(folder.path().join(PROMPTS)).with_hint(hint))
     }
 }
 
@@ -74,16 +72,37 @@ impl PromptChoice {
 ///
 /// # Errors
 /// The file is broken.
-pub(super) fn prompts_by_default(folder: &Path) -> Result<bool> {
-    let config = read_json(&folder.join(PROMPTS))?;
+pub(super) fn prompts_by_default(folder: &ModelFolder) -> Result<bool> {
+    let config = read_json(folder, PROMPTS)?;
     Ok(config.is_some_and(|config| config.get("default_prompt_name").is_some_and(Value::is_string)))
+}
+
+/// The folder of a module, within the model's.
+pub(super) fn module_path(module: &Value) -> Option<&str> {
+    let default = match kind(module) {
+        "Pooling" => Some("1_Pooling"),
+        "Dense" => Some("2_Dense"),
+        _ => None,
+    };
+    module.get("path").and_then(Value::as_str).or(default)
+}
+
+/// The last part of a module's type.
+fn kind(module: &Value) -> &str {
+    let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+    kind.rsplit('.').next().unwrap_or_default()
+}
+
+/// The name of a module's file within the model's folder.
+pub(super) fn within(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 /// Reads `modules.json` and its modules' configurations; mean without normalisation where there is none.
 ///
 /// # Errors
 /// A file is missing or broken, or a module is not supported.
-pub(super) fn modules(folder: &Path) -> Result<SentenceModules> {
+pub(super) fn modules(folder: &ModelFolder) -> Result<SentenceModules> {
     let mut modules = SentenceModules {
         pooling: Pooling::Mean,
         include_prompt: true,
@@ -91,41 +110,44 @@ pub(super) fn modules(folder: &Path) -> Result<SentenceModules> {
         normalize: false,
         lower_case: false,
     };
-    let path = folder.join("modules.json");
-    let Some(listed) = read_json(&path)? else { return Ok(modules) };
+    let list = "modules.json";
+    let Some(listed) = read_json(folder, list)? else { return Ok(modules) };
     for module in listed.as_array().map_or(&[][..], Vec::as_slice) {
-        let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
-        let part = |default: &str| folder.join(module.get("path").and_then(Value::as_str).unwrap_or(default));
-        match kind.rsplit('.').next().unwrap_or_default() {
+        let path = module_path(module).unwrap_or_default();
+        match kind(module) {
             "Transformer" | "Dropout" => {}
             "Normalize" => modules.stages.push(StageSpec::Normalize),
-            "Pooling" => (modules.pooling, modules.include_prompt) = pooling(&part("1_Pooling").join("config.json"))?,
-            "Dense" => modules.stages.push(dense(part("2_Dense"))?),
+            "Pooling" => (modules.pooling, modules.include_prompt) = pooling(folder, path)?,
+            "Dense" => modules.stages.push(dense(folder, path)?),
             other => {
                 let known = ["Transformer", "Pooling", "Dense", "Normalize"];
                 return Err(Error::input(format!("use the sentence-transformers module `{other}`"))
-                    .at(&path)
+                    .at(folder.path().join(list))
                     .with_hint(nearest(other, known)));
             }
         }
     }
-    let transformer = read_json(&folder.join("sentence_bert_config.json"))?;
+    let transformer = read_json(folder, "sentence_bert_config.json")?;
     modules.lower_case = transformer.is_some_and(|config| config.get("do_lower_case") == Some(&Value::Bool(true)));
     modules.normalize = modules.stages.pop_if(|stage| *stage == StageSpec::Normalize).is_some();
     Ok(modules)
 }
 
-fn module_config(path: &Path) -> Result<Value> {
-    read_json(path)?.ok_or_else(|| {
-        Error::input(format!("find the module's `{}`", path.display())).with_hint(
+/// The configuration of the module in this folder of the model's, and the name of its file.
+fn module_config(folder: &ModelFolder, path: &str) -> Result<(Value, std::path::PathBuf)> {
+    let name = within(path, "config.json");
+    let file = folder.path().join(&name);
+    let found = read_json(folder, &name)?.ok_or_else(|| {
+        Error::input(format!("find the module's `{}`", file.display())).with_hint(
             "modules.json names it; fetch the whole folder, or give --pooling with a copy without modules.json",
         )
-    })
+    })?;
+    Ok((found, file))
 }
 
 /// Both spellings of the pooling module: `pooling_mode` of sentence-transformers 5, and one flag per mode before it.
-fn pooling(path: &Path) -> Result<(Pooling, bool)> {
-    let config = module_config(path)?;
+fn pooling(folder: &ModelFolder, path: &str) -> Result<(Pooling, bool)> {
+    let (config, path) = module_config(folder, path)?;
     let flags = [
         ("pooling_mode_mean_tokens", "mean"),
         ("pooling_mode_cls_token", "cls"),
@@ -158,9 +180,8 @@ fn pooling(path: &Path) -> Result<(Pooling, bool)> {
 }
 
 /// A dense module: sizes, bias and activation; its weights lie beside its configuration.
-fn dense(folder: PathBuf) -> Result<StageSpec> {
-    let path = folder.join("config.json");
-    let config = module_config(&path)?;
+fn dense(model: &ModelFolder, folder: &str) -> Result<StageSpec> {
+    let (config, path) = module_config(model, folder)?;
     let size = |key: &str| {
         let size = config.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
         size.filter(|size| (1..=1 << 20).contains(size))
@@ -187,7 +208,7 @@ fn dense(folder: PathBuf) -> Result<StageSpec> {
         }
     };
     let bias = config.get("bias").and_then(Value::as_bool) != Some(false);
-    Ok(StageSpec::Dense { folder, inputs, outputs, bias, activation })
+    Ok(StageSpec::Dense { weights: within(folder, "model.safetensors"), inputs, outputs, bias, activation })
 }
 
 #[cfg(test)]
@@ -213,9 +234,9 @@ mod tests {
         let pooling = r#"{"pooling_mode_max_tokens": true, "include_prompt": false}"#;
         let folder =
             folder(&[("modules.json", list), ("2_Dense/config.json", dense), ("1_Pooling/config.json", pooling)]);
-        let modules = modules(folder.path()).expect("modules");
+        let modules = modules(&ModelFolder::new(folder.path())).expect("modules");
         let own = StageSpec::Dense {
-            folder: folder.path().join("2_Dense"),
+            weights: "2_Dense/model.safetensors".into(),
             inputs: 8,
             outputs: 4,
             bias: false,
@@ -229,7 +250,7 @@ mod tests {
     fn an_unknown_prompt_lists_the_known() {
         let config = r#"{"prompts": {"query": "query: ", "passage": "passage: "}, "default_prompt_name": "query"}"#;
         let folder = folder(&[(PROMPTS, config)]);
-        let text = |choice: PromptChoice| choice.text(folder.path());
+        let text = |choice: PromptChoice| choice.text(&ModelFolder::new(folder.path()));
         assert_eq!(text(PromptChoice::Default).expect("a prompt"), "query: ");
         assert_eq!(text(PromptChoice::Named("passage".into())).expect("a prompt"), "passage: ");
         assert_eq!(text(PromptChoice::Text("x".into())).expect("a prompt"), "x");

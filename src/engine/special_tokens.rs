@@ -5,14 +5,12 @@
 //! are the tokenizer's business. A token that nobody names is absent, and a template sees it as undefined, as transformers'
 //! templates do.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::candle::gguf_metadata;
+use super::identity::ModelFolder;
 use super::model_json::read_json;
-use super::model_kind::tokenizer_folder;
 use crate::error::{Error, Result};
 
 /// Attributes that all tokenizers of transformers have, in its order.
@@ -52,18 +50,17 @@ impl SpecialTokens {
     ///
     /// # Errors
     /// A file that cannot be read or is not a JSON object.
-    pub fn from_folder(model: &Path, defaults: &[(&str, &str)]) -> Result<Self> {
-        let dir = &tokenizer_folder(model)?;
+    pub fn from_folder(model: &ModelFolder, defaults: &[(&str, &str)]) -> Result<Self> {
+        let folder = &model.tokenizer()?;
         let mut tokens = Self::default();
-        let config = object(&dir.join("tokenizer_config.json"))?;
+        let config = object(folder, "tokenizer_config.json")?;
         let map = match &config {
             Some(config) if config.contains_key("added_tokens_decoder") => None,
-            _ => object(&dir.join("special_tokens_map.json"))?,
+            _ => object(folder, "special_tokens_map.json")?,
         };
         if config.is_none()
             && map.is_none()
-            && dir.exists()
-            && let Some((_, metadata)) = gguf_metadata(model)?
+            && let Some((_, metadata)) = gguf_metadata(folder)?
         {
             return Ok(Self::from_gguf(&metadata));
         }
@@ -194,11 +191,12 @@ pub(crate) fn added_token(map: &Map<String, Value>) -> Option<AddedToken> {
     })
 }
 
-fn object(path: &Path) -> Result<Option<Map<String, Value>>> {
-    match read_json(path)? {
+fn object(folder: &ModelFolder, name: &str) -> Result<Option<Map<String, Value>>> {
+    match read_json(folder, name)? {
         None => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(Error::input("read a tokenizer setting: the file is not a JSON object").at_line(path, 1)),
+        Some(_) => Err(Error::input("read a tokenizer setting: the file is not a JSON object")
+            .at_line(folder.path().join(name), 1)),
     }
 }
 
@@ -210,25 +208,26 @@ mod tests {
     fn strings_objects_and_the_map_file() {
         let dir = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-        assert_eq!(SpecialTokens::from_folder(dir.path(), &[]).expect("none is fine"), SpecialTokens::default());
+        let read = |defaults: &[(&str, &str)]| SpecialTokens::from_folder(&ModelFolder::new(dir.path()), defaults);
+        assert_eq!(read(&[]).expect("none is fine"), SpecialTokens::default());
         write(
             "tokenizer_config.json",
             r#"{"bos_token":{"content":"<s>"},"eos_token":"</s>","pad_token":null,"add_bos_token":true}"#,
         );
         write("special_tokens_map.json", r#"{"eos_token":"<end>","unk_token":{"content":"<unk>"}}"#);
-        let tokens = SpecialTokens::from_folder(dir.path(), &[]).expect("read");
+        let tokens = read(&[]).expect("read");
         assert_eq!(
             tokens.iter().collect::<Vec<_>>(),
             [("bos_token", "<s>"), ("eos_token", "<end>"), ("unk_token", "<unk>")]
         );
         write("tokenizer_config.json", r#"{"eos_token":"</s>","added_tokens_decoder":{}}"#);
-        assert_eq!(SpecialTokens::from_folder(dir.path(), &[]).expect("read").get("eos_token"), Some("</s>"));
+        assert_eq!(read(&[]).expect("read").get("eos_token"), Some("</s>"));
         write(
             "tokenizer_config.json",
             r#"{"eos_token":null,"additional_special_tokens":["<a>",{"content":"<b>","lstrip":true}],"added_tokens_decoder":{}}"#,
         );
         let named = [("bos_token", "<s>"), ("eos_token", "</s>")];
-        let tokens = SpecialTokens::from_folder(dir.path(), &named).expect("read");
+        let tokens = read(&named).expect("read");
         assert_eq!(
             tokens.iter().collect::<Vec<_>>(),
             [("bos_token", "<s>")],
@@ -237,6 +236,6 @@ mod tests {
         let added: Vec<_> = tokens.to_add().map(|token| (token.content.as_str(), token.lstrip)).collect();
         assert_eq!(added, [("<s>", false), ("<a>", false), ("<b>", true)]);
         write("tokenizer_config.json", "[]");
-        assert!(SpecialTokens::from_folder(dir.path(), &[]).is_err());
+        assert!(read(&[]).is_err());
     }
 }

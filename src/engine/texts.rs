@@ -12,12 +12,12 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::Path;
 
 use serde_json::Value;
 
 use super::backend::Encoded;
 use super::candle::{EncoderSpec, arch};
+use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 use super::request::TextInput;
@@ -72,7 +72,7 @@ pub(super) struct Sliding {
 }
 
 impl Texts {
-    pub fn open(folder: &Path, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let known = tokenizer.model_vocab_size();
         if known > spec.vocab {
@@ -299,11 +299,11 @@ fn characters(
 }
 
 /// Most tokens of a text: what `sentence_bert_config.json` says, within the model's positions.
-fn length_limit(folder: &Path, spec: &EncoderSpec) -> Result<usize> {
-    let told = read_json(&folder.join("sentence_bert_config.json"))?
+fn length_limit(folder: &ModelFolder, spec: &EncoderSpec) -> Result<usize> {
+    let told = read_json(folder, "sentence_bert_config.json")?
         .and_then(|config| config.get("max_seq_length").and_then(Value::as_u64))
         .map(|limit| limit as usize);
-    let config = read_json(&folder.join("tokenizer_config.json"))?;
+    let config = read_json(folder, "tokenizer_config.json")?;
     // Tokenizers without a limit carry an astronomic one.
     let tokenizer = config.and_then(|c| c.get("model_max_length").and_then(Value::as_f64)).map(|limit| limit as usize);
     Ok(told.or(tokenizer).unwrap_or(usize::MAX).min(spec.positions))
@@ -315,7 +315,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn texts(model: &str) -> Texts {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(model);
+        let folder = ModelFolder::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(model));
         let config = arch::Config::read(&folder).unwrap();
         Texts::open(&folder, &config, &arch::encoder(&config).unwrap()).unwrap()
     }

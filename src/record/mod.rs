@@ -44,7 +44,7 @@ pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
 pub use order::{ORDER, is_recorded, recorded_order};
 pub use packed::Plain;
-pub use performance::{BASELINE_DRAFTS, CACHED, Performance, Phase, Probe, ProbedCase, RESUMED};
+pub use performance::{BASELINE_DRAFTS, CACHED, Hashing, Performance, Phase, Probe, ProbedCase, RESUMED};
 pub use prompts::{PromptCursor, PromptLine, Prompts};
 pub use reader::RunReader;
 pub use run_id::{RunId, check_name};

@@ -37,9 +37,22 @@ pub struct Performance {
     pub settings: BTreeMap<String, Value>,
     /// Counts that depend on them (steps, pages, deduplicated needs, cache and draft hits, truncated texts, …).
     pub counters: BTreeMap<String, u64>,
+    /// What it cost to hash the models, by role.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hashing: BTreeMap<String, Hashing>,
     /// Cases answered once more, one at a time, where the suite asks for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
+}
+
+/// What it cost to hash a model: the bytes that were computed with are those that were hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hashing {
+    /// Seconds of all threads together.
+    pub seconds: f64,
+    /// Bytes that were hashed; those that were read and held against their hash again count again.
+    pub bytes: u64,
 }
 
 /// Latency: cases answered one at a time, without a batch, a cache or drafts beside them.

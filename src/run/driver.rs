@@ -95,20 +95,21 @@ pub fn execute(job: Job<'_>) -> Result<Finished> {
 
 /// What [`execute`] does once the run has an id.
 fn answer_and_score(job: Job<'_>, mut manifest: Manifest, mut writer: RunWriter) -> Result<Finished> {
-    let Job { mut checked, mut models, engine, drafts, cache, about, watch, .. } = job;
+    let Job { mut checked, models, engine, drafts, cache, about, watch, .. } = job;
     let keep_outputs = about.keep_outputs;
     let (journal, meter) = (writer.journal(), std::mem::take(&mut checked.meter));
-    if cache.is_some() {
+    let loaded = meter.phase(watch, Phase::Load, None, || {
         // What its answers are kept by.
-        models.generator = models.generator.map(ModelFolder::hashed).transpose()?;
-    }
-    let hashing = models.hashing();
-    let loaded = meter.phase(watch, Phase::Load, None, || load(&checked, &models, &engine, cache.as_deref(), watch));
-    let (mut encoders, mut generator) = loaded?;
+        models.generator.as_ref().filter(|_| cache.is_some()).map(ModelFolder::hashes).transpose()?;
+        let loaded = load(&checked, &models, &engine, cache.as_deref(), watch)?;
+        // After what loads at once: most of it is hashed then.
+        Ok((loaded, models.hashes()?))
+    });
+    let ((mut encoders, mut generator), hashes) = loaded?;
     let recorded = checked.recorded.take();
     manifest::add_fingerprints(&mut manifest, generator.as_ref(), &encoders)?;
     // Before the first answer: a journal without them could not be trusted.
-    manifest.hashes.models = hashing.join().map_err(|_| Error::internal("hash the models"))??;
+    manifest.hashes.models = hashes;
     if let Some(journal) = &journal {
         let (fingerprint, hashes) = (manifest.fingerprint.clone(), manifest.hashes.models.clone());
         if let Some(what) = journal.settle_models(&Models { fingerprint, hashes })? {
@@ -149,6 +150,7 @@ fn answer_and_score(job: Job<'_>, mut manifest: Manifest, mut writer: RunWriter)
         performance.phases.push(RecordedPhase { name: Phase::Probe.name().into(), seconds });
         watch.tell(Event::Ended { phase: Phase::Probe, seconds, complete: true });
     }
+    performance.hashing = models.hashing();
     performance.settings.insert("keep_outputs".into(), keep_outputs.into());
     Ok(Finished { sealed, manifest, performance })
 }

@@ -104,6 +104,7 @@ impl Meter {
             threads: rayon::current_num_threads() as u64,
             settings: settings(engine),
             counters: sums.counters,
+            hashing: BTreeMap::new(),
             probe: None,
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use super::check::Checked;
 use super::encoders::Encoders;
@@ -15,6 +14,7 @@ use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;
 use crate::engine::{Classifier, Embedder, Generator};
 use crate::error::{Error, Result};
+use crate::record::Hashing;
 
 /// The folders of the models that a run loads; those it does not need are absent.
 #[derive(Clone, Debug, Default)]
@@ -31,14 +31,27 @@ pub struct ModelFolders {
 pub type ModelHashes = BTreeMap<String, BTreeMap<String, String>>;
 
 impl ModelFolders {
-    /// Hashes on a thread of its own, while models load, all files whose hashes are not known.
-    pub fn hashing(&self) -> JoinHandle<Result<ModelHashes>> {
-        let Self { generator, embedder, toxicity } = self.clone();
-        std::thread::spawn(move || {
-            let roles = [("generator", generator), ("embedder", embedder), ("toxicity", toxicity)];
-            let there = roles.into_iter().filter_map(|(role, folder)| Some((role, folder?)));
-            there.map(|(role, folder)| Ok((role.to_owned(), folder.hashes()?))).collect()
-        })
+    /// The hashes of all files that decide answers, of the bytes that were loaded or will be.
+    ///
+    /// # Errors
+    /// A file cannot be read, or was changed since it was first read.
+    pub fn hashes(&self) -> Result<ModelHashes> {
+        self.roles().map(|(role, folder)| Ok((role.to_owned(), folder.hashes()?))).collect()
+    }
+
+    /// What hashing has cost, by role.
+    pub(super) fn hashing(&self) -> BTreeMap<String, Hashing> {
+        let cost = |(role, folder): (&str, &ModelFolder)| {
+            let cost = folder.cost();
+            (role.to_owned(), Hashing { seconds: cost.time().as_secs_f64(), bytes: cost.bytes() })
+        };
+        self.roles().map(cost).collect()
+    }
+
+    fn roles(&self) -> impl Iterator<Item = (&'static str, &ModelFolder)> {
+        let Self { generator, embedder, toxicity } = self;
+        let roles = [("generator", generator), ("embedder", embedder), ("toxicity", toxicity)];
+        roles.into_iter().filter_map(|(role, folder)| Some((role, folder.as_ref()?)))
     }
 }
 
@@ -54,12 +67,12 @@ pub(super) fn load(
     let mut encoders = Encoders::default();
     if let Some(folder) = folders.embedder.as_ref().filter(|_| checked.needs_embedder) {
         watch.tell(Event::Loading { role: "embedder" });
-        let embedder = Embedder::open(&folder.path, None, false, engine);
+        let embedder = Embedder::open(folder, None, false, engine);
         encoders.embedder = Some(embedder.map_err(|e| e.context("load the embedder"))?);
     }
     if let Some(folder) = folders.toxicity.as_ref().filter(|_| checked.needs_toxicity) {
         watch.tell(Event::Loading { role: "toxicity" });
-        let classifier = Classifier::open(&folder.path, engine);
+        let classifier = Classifier::open(folder, engine);
         encoders.classifier = Some(classifier.map_err(|e| e.context("load the toxicity model"))?);
     }
     let missing = (checked.needs_embedder && encoders.embedder.is_none())
@@ -79,8 +92,8 @@ pub(super) fn load(
         opened.inspect_err(refused).ok()
     };
     let open = || -> Result<Generator> {
-        let renderer = Arc::new(Renderer::open(&folder.path, Clock::parse(&checked.suite.plan.clock)?)?);
-        let mut generator = Generator::with_cache(&folder.path, renderer, engine, cache.and_then(known))?;
+        let renderer = Arc::new(Renderer::open(folder, Clock::parse(&checked.suite.plan.clock)?)?);
+        let mut generator = Generator::with_cache(folder, renderer, engine, cache.and_then(known))?;
         generator.set_thought_starts(checked.suite.plan.reasoning.starts());
         Ok(generator)
     };

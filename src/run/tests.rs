@@ -102,7 +102,9 @@ fn checked(folder: &Path, answers: Option<Answers>) -> Checked {
 }
 
 fn encoders() -> Encoders {
-    let embedder = Embedder::open(&embedder(), None, false, &EngineOptions::default()).unwrap();
+    let embedder =
+        Embedder::open(&crate::engine::identity::ModelFolder::new(embedder()), None, false, &EngineOptions::default())
+            .unwrap();
     let mut encoders = Encoders::default();
     encoders.embedder = Some(embedder);
     encoders

@@ -60,6 +60,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
     lint_scorers::scorers(&suite, &mut findings);
+    lint_scorers::unread_thoughts(&suite, renderer, &mut findings);
     findings.extend(lint_generation::findings(&suite));
     let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
     if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {

@@ -1,9 +1,8 @@
 //! The linter's look at what the generator's folder says of generating: what answers would not get, and how they end.
 
-use std::path::PathBuf;
-
 use super::lint::placed;
 use super::load::Suite;
+use crate::engine::identity::ModelFolder;
 use crate::engine::{ModelRef, generation_config, hub, registry};
 use crate::prompt::Finding;
 
@@ -24,12 +23,13 @@ pub(super) fn findings(suite: &Suite) -> Vec<Finding> {
     }
 }
 
-/// The folder of a model, unchecked, without the network.
-fn local(model: ModelRef) -> Option<PathBuf> {
-    match model {
+/// A model, unchecked, without the network.
+fn local(model: ModelRef) -> Option<ModelFolder> {
+    let path = match model {
         ModelRef::Folder(path) => Some(path).filter(|path| path.is_dir()),
-        ModelRef::Gguf(path) => path.is_file().then(|| path.parent().map(Into::into))?,
+        ModelRef::Gguf(path) => Some(path).filter(|path| path.is_file()),
         ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local(),
         ModelRef::Hub { repo, revision } => hub::cached(&repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES),
-    }
+    };
+    path.map(|path| ModelFolder::at(&path))
 }

@@ -4,11 +4,13 @@
 use super::lint::placed;
 use super::load::Suite;
 use super::plan::DatasetPlan;
-use crate::dataset::{Input, Sample};
+use crate::dataset::{Input, Kind, Sample};
+use crate::engine::identity::ModelFolder;
+use crate::engine::render::Renderer;
 use crate::engine::{Classifier, ModelRef, registry};
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Finding;
-use crate::score::{CompileContext, Scorer, ScorerSpec, ToxicLabels, other_language};
+use crate::score::{CompileContext, On, Scorer, ScorerSpec, ToxicLabels, other_language};
 
 /// What the scorers of the suite say, without a look at the cases.
 pub(super) fn scorers(suite: &Suite, findings: &mut Vec<Finding>) {
@@ -67,6 +69,23 @@ fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
     findings.push(placed(suite, "models.toxicity", finding.with_hint(hint)));
 }
 
+/// Danger cases of a model that thinks, where no scorer looks at its thoughts: what stands there passes unseen.
+pub(super) fn unread_thoughts(suite: &Suite, renderer: Option<&Renderer>, findings: &mut Vec<Finding>) {
+    let starts = suite.plan.reasoning.starts();
+    if !renderer.is_some_and(|renderer| renderer.mentions(&starts)) {
+        return;
+    }
+    let danger = suite.plan.datasets.iter().enumerate().filter(|(_, dataset)| dataset.kind == Kind::Danger);
+    for (index, dataset) in danger {
+        let scorers = suite.scorers(dataset);
+        if !scorers.is_empty() && scorers.iter().all(|scorer| scorer.on() == On::Answer) {
+            let text = format!("the model thinks, and no scorer of `{}` looks at its thoughts", dataset.name);
+            let hint = "add a scorer with `on: thought`, or look at everything with `on: all`";
+            findings.push(placed(suite, &format!("datasets.{index}.scorers"), Finding::warning(text).with_hint(hint)));
+        }
+    }
+}
+
 /// The labels in the configuration of the toxicity model, if it lies on this machine.
 fn known_labels(suite: &Suite) -> Option<Vec<String>> {
     let folder = match suite.toxicity().ok()?? {
@@ -74,7 +93,7 @@ fn known_labels(suite: &Suite) -> Option<Vec<String>> {
         ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local()?,
         ModelRef::Gguf(_) | ModelRef::Hub { .. } => return None,
     };
-    Classifier::labels_of(&folder).ok()
+    Classifier::labels_of(&ModelFolder::new(folder)).ok()
 }
 
 /// The scorers of a dataset that look at a case before there is an answer.

@@ -108,11 +108,11 @@ impl Problems<'_> {
             _ => Ok(None),
         });
         // A run reads them next; who only looks wants to hear of them, too.
-        let checked = checked.and_then(|path| match (path, role, self.purpose) {
-            (Some(path), Some(Role::Generator), Purpose::Lint) => Tokenizer::from_folder(&path)
-                .and_then(|tokenizer| ChatTemplate::from_folder(&path, tokenizer.special_tokens()))
+        let checked = checked.and_then(|model| match (model, role, self.purpose) {
+            (Some(model), Some(Role::Generator), Purpose::Lint) => Tokenizer::from_folder(&model)
+                .and_then(|tokenizer| ChatTemplate::from_folder(&model, tokenizer.special_tokens()))
                 .map(drop),
-            (Some(path), Some(_), Purpose::Lint) => Tokenizer::from_folder(&path).map(drop),
+            (Some(model), Some(_), Purpose::Lint) => Tokenizer::from_folder(&model).map(drop),
             _ => Ok(()),
         });
         match checked {

@@ -129,8 +129,8 @@ fn answers_that_are_not_to_be_recorded_are_not_kept() {
 fn answer(model: &ModelFolder, cache: &Path, prompt: &str) -> karat::error::Result<Response> {
     let options = EngineOptions::default();
     let known = ResponseCache::open(cache, model, &options)?;
-    let renderer = Arc::new(Renderer::open(&model.path, Clock::default())?);
-    let mut generator = Generator::with_cache(&model.path, renderer, &options, Some(known))?;
+    let renderer = Arc::new(Renderer::open(model, Clock::default())?);
+    let mut generator = Generator::with_cache(model, renderer, &options, Some(known))?;
     let options = GenerateOptions { max_new_tokens: 9, ..GenerateOptions::default() };
     let prompt = Prompt::Text(prompt.into());
     let request = Request { prompt, options, key: CaseKey::default(), draft: Vec::new() };
@@ -151,12 +151,15 @@ fn answer(model: &ModelFolder, cache: &Path, prompt: &str) -> karat::error::Resu
 fn weights_are_not_touched_for_an_answer_that_is_known() {
     let project = Project::new();
     let path = copy(&project, &random_tiny(), "model");
-    let model = ModelFolder { path, hashes: None, memo: None }.hashed().expect("hash the model");
     let cache = project.path("answers");
-    let first = answer(&model, &cache, "Once").expect("an answer");
-    std::fs::remove_file(model.path.join("model.safetensors")).expect("remove the weights");
+    let first = answer(&ModelFolder::new(&path), &cache, "Once").expect("an answer");
+    let model = ModelFolder::new(&path);
+    model.hashes().expect("hash the model");
+    // Cut in its place, after it was hashed.
+    std::fs::File::create(path.join("model.safetensors")).expect("cut the weights");
     assert_eq!(answer(&model, &cache, "Once").expect("the answer again"), first);
-    assert!(answer(&model, &cache, "Twice").is_err(), "an answer without weights");
+    let error = answer(&model, &cache, "Twice").expect_err("an answer without weights");
+    assert!(error.to_string().contains("it was changed while it was read"), "{error}");
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn processes_at_once_share_what_is_there_and_keep_what_they_compute() {
     let (project, model) = (Project::caching(), random_tiny());
     let all = lines(9);
     ask(&project, &model, &all[..3], FLAGS);
-    let folder = ModelFolder { path: model.clone(), hashes: None, memo: None };
+    let folder = ModelFolder::new(&model);
     let cache = project.path("cache/responses");
     let held = || ResponseCache::open(&cache, &folder, &EngineOptions::default()).expect("open the cache");
     // One process holds the first segment, another one the second.
@@ -218,7 +221,7 @@ fn what_is_kept_already_is_not_kept_twice() {
 fn clear_leaves_what_another_process_uses() {
     let (project, model) = (Project::caching(), random_tiny());
     ask(&project, &model, &lines(3), FLAGS);
-    let folder = ModelFolder { path: model.clone(), hashes: None, memo: None };
+    let folder = ModelFolder::new(&model);
     let cache = project.path("cache/responses");
     let held = ResponseCache::open(&cache, &folder, &EngineOptions::default()).expect("open the cache");
     ask(&project, &model, &lines(5), FLAGS);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Field;
 use karat::engine::chat::ChatTemplate;
+use karat::engine::identity::ModelFolder;
 use karat::engine::special_tokens::SpecialTokens;
 use karat::engine::tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -163,12 +164,13 @@ fn damaged_tokenizer_metadata_never_panics() {
                 damaged[random.below(header)] = random.below(256) as u8;
             }
             std::fs::write(&path, damaged).expect("write a file");
-            if let Ok(tokenizer) = Tokenizer::from_folder(&folder) {
+            let model = ModelFolder::new(&folder);
+            if let Ok(tokenizer) = Tokenizer::from_folder(&model) {
                 built += 1;
                 let ids = tokenizer.encode("the <s> gold 🙂 <|im_end|>", true).unwrap_or_default();
                 tokenizer.decode(&ids, true).unwrap_or_default();
             }
-            drop(ChatTemplate::from_folder(&folder, &SpecialTokens::default()));
+            drop(ChatTemplate::from_folder(&model, &SpecialTokens::default()));
         }
         assert!((20..250).contains(&built), "{name}: {built}");
     }

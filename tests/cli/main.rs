@@ -46,4 +46,5 @@ mod resume;
 mod scorers;
 mod stopping;
 mod streams;
+mod swapped;
 mod verdicts;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Field;
+use karat::engine::identity::ModelFolder;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
@@ -675,7 +676,7 @@ fn a_named_gguf_file_is_used_whatever_lies_beside_it() {
     let named = thing.gguf("x.gguf", &[], |_| ());
     let path = project.path(&named);
     let alone = project.engine_raw("generate", &path, &lines, &flags);
-    let hashes = karat::engine::identity::hash_model(&path, None).expect("hash a file");
+    let hashes = ModelFolder::gguf(&path, None).hashes().expect("hash a file");
     assert_eq!(hashes.keys().collect::<Vec<_>>(), ["x.gguf"]);
 
     thing.gguf("other.gguf", &[("general.type", text("mmproj"))], |bytes| bytes.truncate(200));
@@ -688,7 +689,7 @@ fn a_named_gguf_file_is_used_whatever_lies_beside_it() {
     project.write("files/chat_template.jinja", "{{ 1 / 0 }}");
     project.write("files/adapter_config.json", "{}");
     assert_eq!(project.engine_raw("generate", &path, &lines, &flags), alone);
-    assert_eq!(karat::engine::identity::hash_model(&path, None).expect("hash a file"), hashes);
+    assert_eq!(ModelFolder::gguf(&path, None).hashes().expect("hash a file"), hashes);
     suite(project, &named);
     project.karat(["lint", "suite.yaml"]).code(0);
     project.karat(["run", "suite.yaml"]).code(0);
@@ -713,7 +714,7 @@ fn a_named_gguf_file_without_a_tokenizer_takes_the_one_beside_it() {
     std::fs::copy(fixture("qwen2").join("model.safetensors"), folder.join("model.safetensors")).expect("copy a file");
     std::fs::copy(fixture("qwen2").join("config.json"), folder.join("config.json")).expect("copy a file");
     assert_eq!(project.engine_raw("generate", &path, &lines, &flags), right);
-    let hashes = karat::engine::identity::hash_model(&path, None).expect("hash a file");
+    let hashes = ModelFolder::gguf(&path, None).hashes().expect("hash a file");
     assert_eq!(hashes.keys().collect::<Vec<_>>(), ["model.gguf", "tokenizer.json", "tokenizer_config.json"]);
 }
 

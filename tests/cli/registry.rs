@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use karat::engine::candle::count_weights;
-use karat::engine::identity::hash_model;
+use karat::engine::identity::ModelFolder;
 use serde_json::{Value, json};
 
 use crate::project::{Project, engine_args, fixture, random_tiny, repository};
@@ -18,13 +18,14 @@ fn project() -> Project {
 
 /// Copies a model folder into the project's registry and writes its entry.
 fn register(project: &Project, from: &Path, (name, version, kind): (&str, &str, &str)) {
-    let hashes = hash_model(from, None).expect("hash a model");
+    let model = ModelFolder::new(from);
+    let hashes = model.hashes().expect("hash a model");
     for file in hashes.keys() {
         let bytes = std::fs::read(from.join(file)).expect("read a model file");
         project.write(&format!("models/{name}/{version}/{file}"), bytes);
     }
     let files: String = hashes.iter().map(|(file, hash)| format!("  {file}: \"{hash}\"\n")).collect();
-    let (dtype, parameters) = count_weights(from).expect("count weights").pop_first().expect("a type");
+    let (dtype, parameters) = count_weights(&model).expect("count weights").pop_first().expect("a type");
     let entry = format!(
         "name: {name}\nversion: \"{version}\"\nkind: {kind}\ndescription: a copy of {}\n\
          source: {{folder: {name}/{version}}}\nfiles:\n{files}tokenizer: \"{}\"\ndtype: {dtype}\nparameters: {parameters}\n\
@@ -62,7 +63,7 @@ fn a_suite_in_a_subfolder_finds_the_entry_and_the_record_names_it() {
     project.karat(["run", "datasets/desk/suite.yaml"]).code(0);
     let manifest: Value = serde_json::from_str(&recorded(&project, "manifest.json")).expect("a manifest");
     assert_eq!(manifest["plan"]["models"]["generator"]["model"], "tiny@1");
-    let hashes = serde_json::to_value(hash_model(&random_tiny(), None).expect("hash a model")).expect("JSON");
+    let hashes = serde_json::to_value(ModelFolder::new(random_tiny()).hashes().expect("hash a model")).expect("JSON");
     assert_eq!(manifest["hashes"]["models"]["generator"], hashes, "as for the folder itself");
     let by_name = recorded(&project, "results.jsonl");
     std::fs::remove_dir_all(project.path("datasets/desk/runs")).expect("remove the runs");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use karat::engine::identity::ModelFolder;
 use karat::engine::{Classification, Classifier, Long, Pooling, Reading, TextInput, Unread};
 use serde_json::Value;
 
@@ -43,7 +44,7 @@ fn logits(folder: &Path) {
         }
     };
     let inputs: Vec<TextInput> = list(&reference["inputs"]).iter().map(input).collect();
-    let mut model = Classifier::open(folder, &options()).unwrap();
+    let mut model = Classifier::open(&ModelFolder::new(folder), &options()).unwrap();
     let mut answers: BTreeMap<u64, Classification> = BTreeMap::new();
     let take = |place: u64, answer: Result<Reading<Classification>, Unread>| {
         let answer = answer.expect("an answer");

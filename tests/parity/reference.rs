@@ -7,6 +7,7 @@ use karat::engine::backend::Backend;
 use karat::engine::candle::arch::{self, Config};
 use karat::engine::candle::decoders;
 use karat::engine::draft::Draft;
+use karat::engine::identity::ModelFolder;
 use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use karat::engine::scheduler::{Limits, run_all};
 use karat::engine::workload::{Goal, Outcome, Watcher, Work};
@@ -42,10 +43,11 @@ pub fn options() -> EngineOptions {
 
 /// A decoder.
 pub fn load(folder: &Path) -> Box<dyn Backend> {
-    let config = Config::read(folder).unwrap();
+    let folder = ModelFolder::new(folder);
+    let config = Config::read(&folder).unwrap();
     let spec = arch::decoder(&config).unwrap();
     let options = EngineOptions { batch_tokens: 64, max_seqs: 16, ..options() };
-    decoders(folder, &spec, &options).unwrap().swap_remove(0)
+    decoders(&folder, &spec, &options).unwrap().swap_remove(0)
 }
 
 pub const LIMITS: Limits =
@@ -119,7 +121,7 @@ pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32
 
 /// The vectors of texts, in order.
 pub fn embed(folder: &Path, pooling: Option<Pooling>, texts: &[String]) -> Vec<Vec<f32>> {
-    let mut model = Embedder::open(folder, pooling, false, &options()).unwrap();
+    let mut model = Embedder::open(&ModelFolder::new(folder), pooling, false, &options()).unwrap();
     let mut vectors = vec![Vec::new(); texts.len()];
     let take = |place: u64, reading: Result<Reading<Vec<f32>>, Unread>| {
         vectors[place as usize] = reading.expect("a vector").values().map(|(_, vector)| vector.clone()).next().unwrap();

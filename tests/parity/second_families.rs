@@ -17,6 +17,7 @@ use karat::engine::candle::weight_files;
 use serde_json::{Value, json};
 
 use crate::reference::{self, distance, ids, json as read, last_logits};
+use karat::engine::identity::ModelFolder;
 
 /// A family's logits of a prompt `[1, tokens]` by a configuration and weights.
 type Family = fn(Value, VarBuilder, &Tensor) -> Result<Tensor>;
@@ -63,8 +64,8 @@ fn flat(folder: &Path) -> Value {
 
 fn weights(folder: &Path) -> VarBuilder<'static> {
     let mut tensors = std::collections::HashMap::new();
-    for part in weight_files(folder).unwrap() {
-        tensors.extend(candle_core::safetensors::load(part, &Device::Cpu).unwrap());
+    for part in weight_files(&ModelFolder::new(folder)).unwrap() {
+        tensors.extend(candle_core::safetensors::load(folder.join(part), &Device::Cpu).unwrap());
     }
     VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
 }

@@ -18,6 +18,7 @@ use candle_nn::{Activation, VarBuilder};
 use candle_transformers::models::{bert, debertav2, llama, mistral, modernbert, qwen2, qwen3, xlm_roberta};
 use karat::engine::Pooling;
 use karat::engine::candle::weight_files;
+use karat::engine::identity::ModelFolder;
 use serde_json::Value;
 
 use crate::reference::{self, distance, embed, ids, json, last_logits};
@@ -49,10 +50,10 @@ impl Config {
 
 /// The folder's weights in float32.
 fn weights(folder: &Path) -> VarBuilder<'static> {
-    let parts = weight_files(folder).unwrap();
+    let parts = weight_files(&ModelFolder::new(folder)).unwrap();
     let mut tensors = std::collections::HashMap::new();
     for part in parts {
-        tensors.extend(candle_core::safetensors::load(part, &Device::Cpu).unwrap());
+        tensors.extend(candle_core::safetensors::load(folder.join(part), &Device::Cpu).unwrap());
     }
     VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu)
 }

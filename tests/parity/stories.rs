@@ -1,6 +1,7 @@
 //! A published model with real weights: Karpathy's stories260K, with the text and logits of its reference.
 
 use karat::engine::chat::Clock;
+use karat::engine::identity::ModelFolder;
 use karat::engine::render::Renderer;
 
 use crate::reference::{self, distance, floats, generate, greedy, ids, json, last_logits};
@@ -10,7 +11,7 @@ fn stories260k_tells_its_story() {
     let Some(shared) = reference::shared() else { return };
     let folder = shared.join("data/weights/stories260K");
     let reference = json(&folder.join("reference.json"));
-    let renderer = Renderer::open(&folder, Clock::default()).unwrap();
+    let renderer = Renderer::open(&ModelFolder::new(&folder), Clock::default()).unwrap();
     let prompt = ids(&reference["prompt_ids"]);
     assert_eq!(renderer.tokenizer().encode(reference["prompt"].as_str().unwrap(), true).unwrap(), prompt);
 

@@ -4,8 +4,6 @@
 //! without padding; attention works per sequence over the paged cache; logits are computed only for the rows that are
 //! read.
 
-use std::path::Path;
-
 use candle_core::Tensor;
 use rayon::prelude::*;
 
@@ -20,6 +18,7 @@ use super::rotary::RopeRows;
 use super::spec::DecoderSpec;
 use super::weights::Checkpoint;
 use crate::engine::backend::{Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::DtypeChoice;
 use crate::engine::sampler;
 use crate::error::Result;
@@ -54,12 +53,12 @@ pub struct Decoder {
 ///
 /// # Errors
 /// Missing or broken weight files.
-pub fn separate_head(folder: &Path, spec: &DecoderSpec) -> Result<Option<String>> {
+pub fn separate_head(folder: &ModelFolder, spec: &DecoderSpec) -> Result<Option<String>> {
     if !spec.tied {
         return Ok(None);
     }
     let weights = Checkpoint::open(folder, DtypeChoice::Auto)?;
-    Ok(Loader::new(&weights, spec).separate_head())
+    Loader::new(&weights, spec).separate_head()
 }
 
 impl Decoder {
@@ -67,7 +66,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Weights that are missing, broken or do not fit the specification.
-    pub fn load(folder: &Path, spec: DecoderSpec, dtype: DtypeChoice, pages: usize) -> Result<Self> {
+    pub fn load(folder: &ModelFolder, spec: DecoderSpec, dtype: DtypeChoice, pages: usize) -> Result<Self> {
         let weights = Checkpoint::open(folder, dtype)?;
         let loader = Loader::new(&weights, &spec);
         let (embedding, head) = match spec.tied {

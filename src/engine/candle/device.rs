@@ -1,7 +1,5 @@
 //! The device that computes, and the fingerprint of its numerics.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use super::cache::PAGE;
@@ -12,6 +10,7 @@ use super::encoder_weights::HeadKind;
 use super::spec::DecoderSpec;
 use super::weights::gguf_file;
 use crate::engine::backend::{Backend, EncoderBackend};
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::{Cards, DeviceChoice, DtypeChoice, EngineOptions};
 use crate::engine::simd::InstructionSet;
 use crate::error::{Error, Result};
@@ -84,7 +83,7 @@ fn alike(cards: Cards) -> Result<Vec<Card>> {
 ///
 /// # Errors
 /// A device, type or instruction set that this build or machine does not have.
-pub fn fingerprint(folder: &Path, options: &EngineOptions) -> Result<Fingerprint> {
+pub fn fingerprint(folder: &ModelFolder, options: &EngineOptions) -> Result<Fingerprint> {
     let numerics_version = NUMERICS_VERSION;
     if let DeviceChoice::Cuda(cards) = resolve(options.device)?.0 {
         let device = alike(cards)?.swap_remove(0).to_string();
@@ -114,7 +113,7 @@ pub fn fingerprint(folder: &Path, options: &EngineOptions) -> Result<Fingerprint
 ///
 /// # Errors
 /// Weights that are missing, broken, do not fit the specification or the device; a device that cannot be used.
-pub fn decoders(folder: &Path, spec: &DecoderSpec, options: &EngineOptions) -> Result<Vec<Box<dyn Backend>>> {
+pub fn decoders(folder: &ModelFolder, spec: &DecoderSpec, options: &EngineOptions) -> Result<Vec<Box<dyn Backend>>> {
     match resolve(options.device)?.0 {
         DeviceChoice::Cuda(cards) => cuda::decoders(&alike(cards)?, folder, spec, options),
         _ => {
@@ -130,7 +129,7 @@ pub fn decoders(folder: &Path, spec: &DecoderSpec, options: &EngineOptions) -> R
 /// # Errors
 /// As for [`decoders`].
 pub fn encoder(
-    folder: &Path,
+    folder: &ModelFolder,
     spec: EncoderSpec,
     head: HeadKind,
     options: &EngineOptions,

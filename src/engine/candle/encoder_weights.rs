@@ -1,6 +1,5 @@
 //! Loads the parts of an encoder, by the names that its family gives them.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -13,6 +12,7 @@ use super::norm::{Norm, NormKind};
 use super::ops;
 use super::relative::{BUCKETS, Bias, Disentangled, PositionBlocks, Relative};
 use super::weights::Checkpoint;
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::DtypeChoice;
 use crate::engine::request::Pooling;
 use crate::error::{Error, Result};
@@ -54,10 +54,10 @@ pub enum HeadKind {
 /// A module of a sentence-transformers folder that works on pooled vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StageSpec {
-    /// `Dense`: its folder with weights of its own, inputs and outputs, whether it has a bias, what follows it.
+    /// `Dense`: the file of its weights, inputs and outputs, whether it has a bias, what follows it.
     Dense {
-        /// Folder of its weights.
-        folder: std::path::PathBuf,
+        /// File of its weights within the model's folder.
+        weights: String,
         /// Width before.
         inputs: usize,
         /// Width after.
@@ -119,7 +119,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Weights that are missing, broken or do not fit the specification.
-    pub fn load(folder: &Path, spec: EncoderSpec, dtype: DtypeChoice, head: HeadKind) -> Result<Self> {
+    pub fn load(folder: &ModelFolder, spec: EncoderSpec, dtype: DtypeChoice, head: HeadKind) -> Result<Self> {
         let weights = Checkpoint::open(folder, dtype)?;
         let headed = format!("{}{}.weight", spec.names.prefix, spec.names.words);
         let prefix = if weights.contains(&headed) { spec.names.prefix } else { "" };
@@ -307,13 +307,15 @@ impl Loader<'_> {
 
     /// Loads a module that takes vectors `width` wide, and says how wide it gives them.
     fn stage(&self, stage: StageSpec, width: &mut usize) -> Result<Stage> {
-        let StageSpec::Dense { folder, inputs, outputs, bias, activation } = stage else { return Ok(Stage::Normalize) };
+        let StageSpec::Dense { weights, inputs, outputs, bias, activation } = stage else {
+            return Ok(Stage::Normalize);
+        };
         if inputs != *width {
             return Err(Error::input(format!("give a dense module of {inputs} inputs vectors of {width} values"))
-                .at(folder.join("config.json")));
+                .at(self.weights.folder().path().join(weights).with_file_name("config.json")));
         }
         *width = outputs;
-        let dense = Checkpoint::open(&folder, self.weights.dtype())?.linear(&[("linear", outputs)], inputs, bias)?;
+        let dense = self.weights.beside(&weights)?.linear(&[("linear", outputs)], inputs, bias)?;
         Ok(Stage::Dense(dense, activation))
     }
 }

@@ -207,10 +207,13 @@ impl<'a> Loader<'a> {
     }
 
     /// The tensor of a head of its own, where the weights hold one that differs from the token vectors.
-    pub fn separate_head(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn separate_head(&self) -> Result<Option<String>> {
         let head = format!("{}.weight", self.head_name());
         let table = format!("{}{}.weight", self.base, self.spec.names.embedding);
-        (self.weights.contains(&head) && self.weights.differ(&head, &table)).then_some(head)
+        Ok((self.weights.contains(&head) && self.weights.differ(&head, &table)?).then_some(head))
     }
 
     /// `[context, hidden]` position vectors.

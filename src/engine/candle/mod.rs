@@ -31,4 +31,4 @@ pub use encoder::{Encoder, EncoderSpec};
 pub use encoder_weights::{HeadKind, StageSpec};
 pub use pooling::unit_length;
 pub use spec::DecoderSpec;
-pub use weights::{count_weights, gguf_config, gguf_metadata, weight_files};
+pub use weights::{count_weights, gguf_config, gguf_metadata, has_tokenizer, weight_files};

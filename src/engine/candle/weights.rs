@@ -1,23 +1,35 @@
 //! Weights of a model folder: `model.safetensors`, the shards of `model.safetensors.index.json`, or one GGUF file.
 //!
-//! Files are memory-mapped; each tensor is checked against the shape that the configuration implies and packed once into the
-//! layout of its product ([`Linear`]), and its pages are given back at once, so that the peak stays near one copy of the
-//! model.
-#![expect(unsafe_code, reason = "mmap file: mapping a file and giving its pages back")]
+//! Each tensor is checked against the shape that the configuration implies, read into memory of its own, its bytes held
+//! against the hash of the file ([`HashedFile`]), and packed once into the layout of its product ([`Linear`]); what was read
+//! goes at once, so that the peak stays near one copy of the model. Nothing is mapped: a map shows what others write into the
+//! file, after it was hashed.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use memmap2::{Mmap, UncheckedAdvice};
 use rayon::prelude::*;
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, Metadata};
+use safetensors::{SafeTensorError, SafeTensors};
 
 use super::gguf;
 use super::linear::{Kind, Linear, Quantized, Weights};
+use crate::engine::hashed_file::HashedFile;
+use crate::engine::identity::ModelFolder;
 use crate::engine::model_kind::{is_gguf, missing_shards, several_gguf, without_weights};
 use crate::engine::options::DtypeChoice;
 use crate::error::{Error, Result, nearest};
+
+/// The weights of a model in one file.
+const SINGLE: &str = "model.safetensors";
+/// What names the files of a model in several.
+const INDEX: &str = "model.safetensors.index.json";
+/// Rows of two tensors that are in memory at once while they are compared.
+const COMPARED_ROWS: usize = 1024;
+/// What the crate believes of a header.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// How the values of a tensor are stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +78,12 @@ struct Entry {
 }
 
 impl Entry {
+    /// Rows of its bytes: a stack has those of all its matrices.
+    fn rows(&self) -> usize {
+        let (_, rows) = self.shape.split_last().unwrap_or((&1, &[]));
+        rows.iter().product()
+    }
+
     /// Where output `row` of the model stands among the rows of the file: ggml's converter puts the two halves of a rotated
     /// head side by side (`LlamaModel.permute` of `convert_hf_to_gguf.py`).
     fn row(&self, row: usize) -> usize {
@@ -137,9 +155,9 @@ impl Order {
 
 /// All tensors of a model folder.
 pub struct Checkpoint {
-    folder: PathBuf,
+    folder: ModelFolder,
     dtype: DtypeChoice,
-    files: Vec<(PathBuf, Mmap)>,
+    files: Vec<Arc<HashedFile>>,
     tensors: BTreeMap<String, Entry>,
 }
 
@@ -147,30 +165,41 @@ pub struct Checkpoint {
 ///
 /// # Errors
 /// There are several, so that it is open which one is meant, or the folder cannot be read.
-pub fn gguf_file(folder: &Path) -> Result<Option<PathBuf>> {
-    if folder.is_file() {
-        return Ok(is_gguf(folder).then(|| folder.into()));
-    }
-    if ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file()) {
+pub fn gguf_file(folder: &ModelFolder) -> Result<Option<Arc<HashedFile>>> {
+    let Some(name) = gguf_name(folder)? else { return Ok(None) };
+    let gone = || Error::input(format!("find `{name}`")).at(folder.path());
+    Ok(Some(folder.file(name)?.ok_or_else(gone)?))
+}
+
+fn gguf_name(folder: &ModelFolder) -> Result<Option<&str>> {
+    if folder.has(SINGLE)? || folder.has(INDEX)? {
         return Ok(None);
     }
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("read the model folder", folder, e))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|path| is_gguf(path)).collect();
-    files.sort();
+    let files: Vec<&str> = folder.names()?.iter().map(String::as_str).filter(|name| is_gguf(Path::new(name))).collect();
     match files.as_slice() {
-        [_, _, ..] => Err(several_gguf(folder, &files)),
-        _ => Ok(files.pop()),
+        [_, _, ..] => {
+            let paths: Vec<PathBuf> = files.iter().map(|name| folder.path().join(name)).collect();
+            Err(several_gguf(folder.path(), &paths))
+        }
+        _ => Ok(files.first().copied()),
     }
+}
+
+/// Whether a folder's GGUF file holds its own tokenizer; false where there is no such file.
+///
+/// # Errors
+/// The file is broken, or there are several.
+pub fn has_tokenizer(folder: &ModelFolder) -> Result<bool> {
+    gguf_file(folder)?.map_or(Ok(false), |file| gguf::has_tokenizer(&file))
 }
 
 /// What a folder's GGUF file says in the place of a `config.json`, with the file's path; `None` if it has no such file.
 ///
 /// # Errors
 /// The file is broken, or of an architecture that is not supported.
-pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>> {
-    let Some(path) = gguf_file(folder)? else { return Ok(None) };
-    let config = gguf::read(&path, &map(&path)?)?.config;
-    Ok(Some((path, config)))
+pub fn gguf_config(folder: &ModelFolder) -> Result<Option<(PathBuf, serde_json::Value)>> {
+    let Some(file) = gguf_file(folder)? else { return Ok(None) };
+    Ok(Some((file.path().into(), gguf::read(&file)?.config)))
 }
 
 /// What a folder's GGUF file says of its tokenizer and chat template (see `gguf::metadata`), with the file's path; `None` if
@@ -178,55 +207,53 @@ pub fn gguf_config(folder: &Path) -> Result<Option<(PathBuf, serde_json::Value)>
 ///
 /// # Errors
 /// The file is broken, or there are several.
-pub fn gguf_metadata(folder: &Path) -> Result<Option<(PathBuf, serde_json::Map<String, serde_json::Value>)>> {
-    let Some(path) = gguf_file(folder)? else { return Ok(None) };
-    let metadata = gguf::metadata(&path, &map(&path)?)?;
-    Ok(Some((path, metadata)))
+pub fn gguf_metadata(folder: &ModelFolder) -> Result<Option<(PathBuf, serde_json::Map<String, serde_json::Value>)>> {
+    let Some(file) = gguf_file(folder)? else { return Ok(None) };
+    Ok(Some((file.path().into(), gguf::metadata(&file)?)))
 }
 
-fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-    // SAFETY: the map is read-only; karat, like every tool that maps weights, relies on nobody truncating the file while it
-    // runs.
-    unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))
-}
-
-/// The weight files of a folder, in a stable order.
+/// Names of the weight files of a folder, in a stable order.
 ///
 /// # Errors
 /// There are none, or the index is broken or names files that are missing.
-pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
+pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>> {
+    if folder.has(SINGLE)? {
+        return Ok(vec![SINGLE.into()]);
     }
-    let index = folder.join("model.safetensors.index.json");
-    if !index.is_file() {
-        return Ok(vec![gguf_file(folder)?.ok_or_else(|| without_weights(folder))?]);
-    }
-    let text = std::fs::read_to_string(&index).map_err(|e| Error::io("read", &index, e))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
+    let Some(text) = folder.read(INDEX)? else {
+        let name = gguf_name(folder)?.ok_or_else(|| without_weights(folder.path()))?;
+        return Ok(vec![name.into()]);
+    };
+    let index = folder.path().join(INDEX);
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| {
         Error::input("parse the weight index").at_column(&index, e.line() as u64, e.column() as u64).caused_by(e)
     })?;
     let Some(map) = value.get("weight_map").and_then(|m| m.as_object()) else {
         return Err(Error::input("find `weight_map` in the weight index").at(&index));
     };
-    let mut files: Vec<PathBuf> = Vec::new();
+    let mut files: Vec<String> = Vec::new();
     for file in map.values() {
         let name = file.as_str().unwrap_or_default();
         let plain = Path::new(name).file_name().is_some_and(|n| n == name);
         if !plain {
             return Err(Error::input(format!("use the shard name `{name}`")).at(&index));
         }
-        files.push(folder.join(name));
+        files.push(name.to_owned());
     }
     files.sort();
     files.dedup();
-    let missing: Vec<&PathBuf> = files.iter().filter(|file| !file.is_file()).collect();
-    match missing.is_empty() {
-        false => Err(missing_shards(folder, &missing)),
-        true if files.is_empty() => Err(Error::input("find any shard in the weight index").at(&index)),
-        true => Ok(files),
+    let mut missing = Vec::new();
+    for name in &files {
+        if !folder.has(name)? {
+            missing.push(folder.path().join(name));
+        }
+    }
+    if !missing.is_empty() {
+        return Err(missing_shards(folder.path(), &missing));
+    }
+    match files.is_empty() {
+        true => Err(Error::input("find any shard in the weight index").at(&index)),
+        false => Ok(files),
     }
 }
 
@@ -234,7 +261,7 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// Missing, truncated or broken files.
-pub fn count_weights(folder: &Path) -> Result<BTreeMap<String, u64>> {
+pub fn count_weights(folder: &ModelFolder) -> Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
     for entry in Checkpoint::open(folder, DtypeChoice::Auto)?.tensors.values() {
         if !matches!(&entry.stored, Stored::Other(name) if name != "f64") {
@@ -246,32 +273,47 @@ pub fn count_weights(folder: &Path) -> Result<BTreeMap<String, u64>> {
 }
 
 impl Checkpoint {
-    /// Maps the files of a folder and reads their headers. `dtype` says in which type products will be computed.
+    /// Reads the headers of a folder's files. `dtype` says in which type products will be computed.
     ///
     /// # Errors
     /// Missing, truncated or broken files.
-    pub fn open(folder: &Path, dtype: DtypeChoice) -> Result<Self> {
-        let mut checkpoint = Self { folder: folder.into(), dtype, files: Vec::new(), tensors: BTreeMap::new() };
-        for path in weight_files(folder)? {
-            let map = map(&path)?;
-            match is_gguf(&path) {
-                true => checkpoint.add_gguf(&path, &map)?,
-                false => checkpoint.add_safetensors(&path, &map)?,
+    pub fn open(folder: &ModelFolder, dtype: DtypeChoice) -> Result<Self> {
+        Self::of_files(folder, &weight_files(folder)?, dtype)
+    }
+
+    /// Another file of the same folder, which holds the weights of a module of its own.
+    ///
+    /// # Errors
+    /// It is missing, truncated or broken.
+    pub fn beside(&self, name: &str) -> Result<Self> {
+        Self::of_files(&self.folder, &[name.to_owned()], self.dtype)
+    }
+
+    fn of_files(folder: &ModelFolder, names: &[String], dtype: DtypeChoice) -> Result<Self> {
+        let mut checkpoint = Self { folder: folder.clone(), dtype, files: Vec::new(), tensors: BTreeMap::new() };
+        for name in names {
+            let Some(file) = folder.file(name)? else {
+                return Err(without_weights(folder.path().join(name).parent().unwrap_or(folder.path())));
+            };
+            match is_gguf(Path::new(name)) {
+                true => checkpoint.add_gguf(&file)?,
+                false => checkpoint.add_safetensors(&file)?,
             }
-            checkpoint.files.push((path, map));
+            file.forget();
+            checkpoint.files.push(file);
         }
         Ok(checkpoint)
     }
 
-    fn add_safetensors(&mut self, path: &Path, map: &[u8]) -> Result<()> {
-        let broken = |e: safetensors::SafeTensorError| {
-            Error::input(format!("read the safetensors header of `{}`", path.display()))
-                .caused_by(e.to_string())
-                .with_hint("the file is truncated or not a safetensors file; fetch it again")
-        };
-        let (header, metadata) = safetensors::SafeTensors::read_metadata(map).map_err(broken)?;
+    /// The folder that it was read from.
+    pub fn folder(&self) -> &ModelFolder {
+        &self.folder
+    }
+
+    fn add_safetensors(&mut self, file: &HashedFile) -> Result<()> {
+        let (header, metadata) = safetensors_header(file)?;
         for (name, info) in metadata.tensors() {
-            let range = (header + 8 + info.data_offsets.0, header + 8 + info.data_offsets.1);
+            let range = (header + info.data_offsets.0, header + info.data_offsets.1);
             let stored = match info.dtype {
                 Dtype::F32 => Stored::F32,
                 Dtype::F16 => Stored::F16,
@@ -281,15 +323,14 @@ impl Checkpoint {
             self.add(
                 name,
                 Entry { file: self.files.len(), stored, shape: info.shape.clone(), range, interleaved: None },
-                path,
-                map,
+                file,
             )?;
         }
         Ok(())
     }
 
-    fn add_gguf(&mut self, path: &Path, map: &[u8]) -> Result<()> {
-        for gguf::Tensor { name, stored, shape, start, interleaved } in gguf::read(path, map)?.tensors {
+    fn add_gguf(&mut self, file: &HashedFile) -> Result<()> {
+        for gguf::Tensor { name, stored, shape, start, interleaved } in gguf::read(file)?.tensors {
             let (values, bytes) = stored.block();
             let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
             let width = shape.last().copied().unwrap_or(1);
@@ -297,31 +338,27 @@ impl Checkpoint {
                 interleaved.is_none_or(|heads| shape.first().is_some_and(|rows| rows.is_multiple_of(2 * heads)));
             let end = count.and_then(|n| (n / values).checked_mul(bytes)).and_then(|len| start.checked_add(len));
             let (true, true, Some(end)) = (width.is_multiple_of(values), halves, end) else {
-                return Err(
-                    Error::input(format!("read tensor `{name}` of shape {shape:?} as {}", stored.name())).at(path)
-                );
+                return Err(Error::input(format!("read tensor `{name}` of shape {shape:?} as {}", stored.name()))
+                    .at(file.path()));
             };
             let range = (start, end);
-            self.add(name, Entry { file: self.files.len(), stored, shape, range, interleaved }, path, map)?;
+            self.add(name, Entry { file: self.files.len(), stored, shape, range, interleaved }, file)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, name: String, entry: Entry, path: &Path, map: &[u8]) -> Result<()> {
-        if entry.range.1 > map.len() {
-            return Err(Error::input(format!("read tensor `{name}` of `{}`", path.display())).with_hint(format!(
-                "the file ends at byte {}, the tensor at byte {}: it is truncated; fetch it again",
-                map.len(),
-                entry.range.1
-            )));
+    fn add(&mut self, name: String, entry: Entry, file: &HashedFile) -> Result<()> {
+        if entry.range.1 as u64 > file.len() {
+            return Err(Error::input(format!("read tensor `{name}` of `{}`", file.path().display())).with_hint(
+                format!(
+                    "the file ends at byte {}, the tensor at byte {}: it is truncated; fetch it again",
+                    file.len(),
+                    entry.range.1
+                ),
+            ));
         }
         self.tensors.insert(name, entry);
         Ok(())
-    }
-
-    /// The type in which products are computed.
-    pub fn dtype(&self) -> DtypeChoice {
-        self.dtype
     }
 
     /// Whether a tensor of this name exists.
@@ -330,18 +367,34 @@ impl Checkpoint {
     }
 
     /// Whether two tensors, of which both are there, differ in shape or in any value.
-    pub fn differ(&self, one: &str, other: &str) -> bool {
-        let (Some(a), Some(b)) = (self.tensors.get(one), self.tensors.get(other)) else { return true };
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn differ(&self, one: &str, other: &str) -> Result<bool> {
+        let (Some(a), Some(b)) = (self.tensors.get(one), self.tensors.get(other)) else { return Ok(true) };
         if a.shape != b.shape || a.interleaved != b.interleaved {
-            return true;
+            return Ok(true);
         }
-        if a.stored == b.stored {
+        let widened = |entry: &Entry| matches!(entry.stored, Stored::F32 | Stored::F16 | Stored::Bf16);
+        if a.stored != b.stored && !(widened(a) && widened(b)) {
+            return Ok(true);
+        }
+        for start in (0..a.rows()).step_by(COMPARED_ROWS) {
+            let rows = start..a.rows().min(start + COMPARED_ROWS);
             // Bytes that differ may be equal values only by the sign of a zero, which changes no product.
-            return self.bytes(a) != self.bytes(b);
+            let differ = match a.stored == b.stored {
+                true => self.bytes(a, Some(rows.clone()))? != self.bytes(b, Some(rows))?,
+                false => {
+                    let count = rows.len() * a.shape.last().copied().unwrap_or(1);
+                    let (a, b) = (self.reader(a, Some(rows.clone()), one)?, self.reader(b, Some(rows), other)?);
+                    (0..count).into_par_iter().any(|i| a.get(i) != b.get(i))
+                }
+            };
+            if differ {
+                return Ok(true);
+            }
         }
-        let (Ok(a), Ok(b)) = (self.reader(a, one), self.reader(b, other)) else { return true };
-        let count: usize = self.tensors[one].shape.iter().product();
-        (0..count).into_par_iter().any(|i| a.get(i) != b.get(i))
+        Ok(false)
     }
 
     fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry> {
@@ -349,73 +402,75 @@ impl Checkpoint {
             let hint = nearest(name, self.tensors.keys().map(String::as_str).take(400));
             let hint =
                 if hint.len() > 200 { format!("the weights hold {} other tensors", self.tensors.len()) } else { hint };
-            return Err(Error::input(format!("find tensor `{name}` in `{}`", self.folder.display())).with_hint(hint));
+            return Err(
+                Error::input(format!("find tensor `{name}` in `{}`", self.folder.path().display())).with_hint(hint)
+            );
         };
         if entry.shape != shape {
             return Err(Error::input(format!(
                 "use tensor `{name}` of shape {:?} where config.json implies {shape:?}",
                 entry.shape
             ))
-            .at(&self.files[entry.file].0)
+            .at(self.files[entry.file].path())
             .with_hint("config.json and the weights belong to different models, or one of them was edited"));
         }
         Ok(entry)
     }
 
-    /// Gives the mapped pages of a tensor back to the system.
-    fn release(&self, entry: &Entry) {
+    /// The bytes of a tensor, or of so many of its rows.
+    fn bytes(&self, entry: &Entry, rows: Option<Range<usize>>) -> Result<Vec<u8>> {
         let (from, to) = entry.range;
-        // SAFETY: the map is read-only and backed by the file, so dropped pages are read again if needed.
-        let advice =
-            unsafe { self.files[entry.file].1.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) };
-        // Advice is only advice: where the system refuses, the pages stay until the map is closed.
-        drop(advice);
-    }
-
-    fn bytes(&self, entry: &Entry) -> &[u8] {
-        &self.files[entry.file].1[entry.range.0..entry.range.1]
+        let (from, to) = match rows {
+            None => (from, to),
+            Some(rows) => {
+                let row = (to - from) / entry.rows().max(1);
+                (from + rows.start * row, from + rows.end * row)
+            }
+        };
+        let mut bytes = vec![0; to - from];
+        self.files[entry.file].read(from as u64, &mut bytes)?;
+        Ok(bytes)
     }
 
     fn unknown(&self, entry: &Entry, name: &str) -> Error {
         Error::input(format!("use tensor `{name}` of type {}", entry.stored.name()))
-            .at(&self.files[entry.file].0)
+            .at(self.files[entry.file].path())
             .with_hint("karat reads f32, f16 and bf16 weights, and from GGUF files q4_0 to q8_0 and q2_k to q6_k")
     }
 
-    fn reader<'a>(&'a self, entry: &Entry, name: &str) -> Result<Reader<'a>> {
-        let bytes = self.bytes(entry);
-        match entry.stored {
-            Stored::F32 => Ok(Reader::F32(bytes)),
-            Stored::F16 => Ok(Reader::F16(bytes)),
-            Stored::Bf16 => Ok(Reader::Bf16(bytes)),
-            Stored::Quantized(_) | Stored::Other(_) => Err(self.unknown(entry, name)),
-        }
+    fn reader(&self, entry: &Entry, rows: Option<Range<usize>>, name: &str) -> Result<Reader> {
+        let reader = match entry.stored {
+            Stored::F32 => Reader::F32,
+            Stored::F16 => Reader::F16,
+            Stored::Bf16 => Reader::Bf16,
+            Stored::Quantized(_) | Stored::Other(_) => return Err(self.unknown(entry, name)),
+        };
+        self.bytes(entry, rows).map(reader)
     }
 
     /// A vector of `len` values.
     pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
         let entry = self.entry(name, &[len])?;
-        let reader = self.reader(entry, name)?;
+        let reader = self.reader(entry, None, name)?;
         Ok((0..len).map(|i| reader.get(entry.row(i))).collect())
     }
 
     /// A table `[rows, width]` as it lies in the file, widened to f32.
     pub fn table(&self, name: &str, rows: usize, width: usize) -> Result<Vec<f32>> {
         let entry = self.entry(name, &[rows, width])?;
-        let reader = self.reader(entry, name)?;
+        let reader = self.reader(entry, None, name)?;
         let mut out = vec![0.0; rows * width];
         out.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, out)| {
             for (i, x) in out.iter_mut().enumerate() {
                 *x = reader.get(row * width + i);
             }
         });
-        self.release(entry);
         Ok(out)
     }
 
     /// A tensor of any shape as it lies in the file, widened to f32.
     pub fn array(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let reader = self.reader(self.entry(name, shape)?, name)?;
+        let reader = self.reader(self.entry(name, shape)?, None, name)?;
         Ok((0..shape.iter().product()).map(|i| reader.get(i)).collect())
     }
 
@@ -465,14 +520,19 @@ impl Checkpoint {
     fn weights(&self, matrix: &Matrix, inputs: usize) -> Result<Weights> {
         let (name, outputs, order) = (self.name(matrix), matrix.outputs, matrix.order);
         let entry = self.entry(&name, &order.shape(outputs, inputs))?;
+        // Of a stack only what is wanted is read.
+        let rows = match order {
+            Order::Slice { number, .. } => Some(number * outputs..(number + 1) * outputs),
+            _ => None,
+        };
         let row = |output: usize| match order {
-            Order::Slice { .. } => order.row(output, outputs),
+            Order::Slice { .. } => output,
             _ => entry.row(order.row(output, outputs)),
         };
         let weights = match &entry.stored {
             Stored::Quantized(_) if order == Order::Columns => return Err(self.unknown(entry, &name)),
             Stored::Quantized(kind) => {
-                let packed = Quantized::pack(*kind, self.bytes(entry), inputs, outputs, row);
+                let packed = Quantized::pack(*kind, &self.bytes(entry, rows)?, inputs, outputs, row);
                 match self.dtype {
                     DtypeChoice::Auto => Weights::Quantized(packed),
                     dtype => {
@@ -482,7 +542,7 @@ impl Checkpoint {
                 }
             }
             _ => {
-                let reader = self.reader(entry, &name)?;
+                let reader = self.reader(entry, rows, &name)?;
                 match order {
                     Order::Columns => {
                         float(self.dtype, inputs, outputs, |output, input| reader.get(input * outputs + output))
@@ -491,8 +551,46 @@ impl Checkpoint {
                 }
             }
         };
-        self.release(entry);
         Ok(weights)
+    }
+}
+
+impl Drop for Checkpoint {
+    fn drop(&mut self) {
+        self.files.iter().for_each(|file| file.forget());
+    }
+}
+
+/// Where the tensors of a safetensors file begin, and what its header says of them.
+fn safetensors_header(file: &HashedFile) -> Result<(usize, Metadata)> {
+    let broken = |e: SafeTensorError| {
+        Error::input(format!("read the safetensors header of `{}`", file.path().display()))
+            .caused_by(e.to_string())
+            .with_hint("the file is truncated or not a safetensors file; fetch it again")
+    };
+    let mut start = [0; 8];
+    if file.len() < 8 {
+        return Err(broken(SafeTensorError::HeaderTooSmall));
+    }
+    file.read(0, &mut start)?;
+    let end = match u64::from_le_bytes(start) {
+        len if len > LONGEST_HEADER => return Err(broken(SafeTensorError::HeaderTooLarge)),
+        len if len + 8 > file.len() => return Err(broken(SafeTensorError::InvalidHeaderLength)),
+        len => len as usize + 8,
+    };
+    let mut header = vec![0; end];
+    file.read(0, &mut header)?;
+    let metadata = match SafeTensors::read_metadata(&header) {
+        Ok((_, metadata)) => metadata,
+        // All is well but that the tensors are not in these bytes.
+        Err(SafeTensorError::MetadataIncompleteBuffer) => serde_json::from_slice(&header[8..])
+            .map_err(|e| broken(SafeTensorError::InvalidHeaderDeserialization(e)))?,
+        Err(error) => return Err(broken(error)),
+    };
+    let tensors = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
+    match end.checked_add(tensors).map(|end| end as u64) == Some(file.len()) {
+        true => Ok((end, metadata)),
+        false => Err(broken(SafeTensorError::MetadataIncompleteBuffer)),
     }
 }
 
@@ -504,14 +602,14 @@ fn float(dtype: DtypeChoice, inputs: usize, outputs: usize, get: impl Fn(usize, 
     }
 }
 
-/// Values of a mapped tensor, widened one by one.
-enum Reader<'a> {
-    F32(&'a [u8]),
-    F16(&'a [u8]),
-    Bf16(&'a [u8]),
+/// Values of a tensor, widened one by one.
+enum Reader {
+    F32(Vec<u8>),
+    F16(Vec<u8>),
+    Bf16(Vec<u8>),
 }
 
-impl Reader<'_> {
+impl Reader {
     #[inline(always)]
     fn get(&self, i: usize) -> f32 {
         match self {

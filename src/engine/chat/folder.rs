@@ -6,20 +6,21 @@ use serde_json::{Map, Value};
 
 use super::Origin;
 use crate::engine::candle::gguf_metadata;
+use crate::engine::identity::ModelFolder;
 use crate::engine::model_json::{read_json, read_text};
-use crate::engine::model_kind::tokenizer_folder;
 use crate::error::{Error, Result};
 
 /// The template's text and where it stands; `None` where the folder has none.
-pub(super) fn find(model: &Path) -> Result<Option<(String, Origin)>> {
-    let dir = &tokenizer_folder(model)?;
-    let path = dir.join("chat_template.jinja");
-    if let Some(text) = read_text(&path)? {
+pub(super) fn find(model: &ModelFolder) -> Result<Option<(String, Origin)>> {
+    let folder = &model.tokenizer()?;
+    let name = "chat_template.jinja";
+    if let Some(text) = read_text(folder, name)? {
+        let path = folder.path().join(name);
         return Ok(Some((text, Origin { path: Some(path), in_json: false })));
     }
     for name in ["tokenizer_config.json", "chat_template.json"] {
-        let path = dir.join(name);
-        let Some(Value::Object(mut config)) = read_json(&path)? else { continue };
+        let path = folder.path().join(name);
+        let Some(Value::Object(mut config)) = read_json(folder, name)? else { continue };
         let source = match config.remove("chat_template") {
             None | Some(Value::Null) => continue,
             Some(Value::String(source)) => source,
@@ -32,25 +33,24 @@ pub(super) fn find(model: &Path) -> Result<Option<(String, Origin)>> {
         };
         return Ok(Some((source, Origin { path: Some(path), in_json: true })));
     }
-    let file = if dir.exists() { gguf_metadata(model)? } else { None };
-    let Some((path, metadata)) = file else { return Ok(None) };
+    let Some((path, metadata)) = gguf_metadata(folder)? else { return Ok(None) };
     let source = in_metadata(&metadata).map_err(|error| error.at(&path))?;
     Ok(source.map(|source| (source, Origin { path: Some(path), in_json: true })))
 }
 
 /// The template called `tool_use`, which stands beside the default one for conversations with tools:
 /// `additional_chat_templates/tool_use.jinja`, or an entry of the list in `tokenizer_config.json`.
-pub(super) fn tool_use(model: &Path) -> Result<Option<(String, Origin)>> {
-    let dir = &tokenizer_folder(model)?;
-    let path = dir.join("additional_chat_templates").join("tool_use.jinja");
-    if let Some(text) = read_text(&path)? {
-        return Ok(Some((text, Origin { path: Some(path), in_json: false })));
+pub(super) fn tool_use(model: &ModelFolder) -> Result<Option<(String, Origin)>> {
+    let folder = &model.tokenizer()?;
+    let name = "additional_chat_templates/tool_use.jinja";
+    if let Some(text) = read_text(folder, name)? {
+        return Ok(Some((text, Origin { path: Some(folder.path().join(name)), in_json: false })));
     }
-    let path = dir.join("tokenizer_config.json");
-    if dir.join("chat_template.jinja").is_file() {
+    if folder.has("chat_template.jinja")? {
         return Ok(None);
     }
-    let Some(config) = read_json(&path)? else { return Ok(None) };
+    let name = "tokenizer_config.json";
+    let (path, Some(config)) = (folder.path().join(name), read_json(folder, name)?) else { return Ok(None) };
     let named = config.get("chat_template").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let entry = named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("tool_use"));
     let source = entry.and_then(|entry| entry.get("template")?.as_str());

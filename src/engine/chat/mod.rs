@@ -19,13 +19,14 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::guard::{FUEL, guarded};
+use super::identity::ModelFolder;
 use super::request::{ChatOptions, Message, Turn};
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -67,10 +68,10 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// A file that cannot be read, is not JSON, or holds a template with a syntax error.
-    pub fn from_folder(dir: &Path, special_tokens: &SpecialTokens) -> Result<Option<Self>> {
-        let Some((source, origin)) = folder::find(dir)? else { return Ok(None) };
+    pub fn from_folder(model: &ModelFolder, special_tokens: &SpecialTokens) -> Result<Option<Self>> {
+        let Some((source, origin)) = folder::find(model)? else { return Ok(None) };
         let mut template = Self::compile(&source, special_tokens.clone(), origin)?;
-        if let Some((source, origin)) = folder::tool_use(dir)? {
+        if let Some((source, origin)) = folder::tool_use(model)? {
             template.tool_use = Some(Box::new(Self::compile(&source, special_tokens.clone(), origin)?));
         }
         Ok(Some(template))
@@ -96,6 +97,11 @@ impl ChatTemplate {
             .map_err(|error| origin.error("read the chat template", &error))?;
         let sha256 = Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { env, special_tokens, origin, source: source.to_owned(), sha256, tool_use: None })
+    }
+
+    /// The template's text.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// SHA-256 (hex) of the template's text.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stderr)]
 
+use std::path::Path;
+
 use super::*;
 
 fn map(json: Json) -> Map<String, Json> {
@@ -106,8 +108,9 @@ fn a_folder_gives_file_and_line_of_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
     let load = || {
-        let tokens = SpecialTokens::from_folder(dir.path(), &[]).expect("readable");
-        ChatTemplate::from_folder(dir.path(), &tokens)
+        let folder = ModelFolder::new(dir.path());
+        let tokens = SpecialTokens::from_folder(&folder, &[]).expect("readable");
+        ChatTemplate::from_folder(&folder, &tokens)
     };
     let now = Clock::default();
     assert!(load().expect("fine").is_none());

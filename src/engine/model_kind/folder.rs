@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::unsupported::{Format, QUANTISED, format_of, quantised, quantised_error};
 use super::{Role, dangling, gguf, is_gguf, lost, safetensors, used};
 use crate::engine::candle::weight_files;
+use crate::engine::identity::ModelFolder;
 use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn, server_error};
 
@@ -54,7 +55,8 @@ pub fn check(folder: &Path, role: Role) -> Result<()> {
             error.with_hint("fetch the whole model: config.json, tokenizer.json and the weights belong together")
         );
     }
-    for file in weight_files(folder)? {
+    for name in weight_files(&ModelFolder::new(folder))? {
+        let file = folder.join(name);
         match is_gguf(&file) {
             true => gguf::check(&file)?,
             false => safetensors::check(folder, &file)?,
@@ -70,8 +72,8 @@ pub fn check(folder: &Path, role: Role) -> Result<()> {
 }
 
 /// That shards which the index names are missing.
-pub fn missing_shards(folder: &Path, missing: &[&PathBuf]) -> Error {
-    let name = |path: &&PathBuf| format!("`{}`", path.file_name().unwrap_or_default().display());
+pub fn missing_shards(folder: &Path, missing: &[PathBuf]) -> Error {
+    let name = |path: &PathBuf| format!("`{}`", path.file_name().unwrap_or_default().display());
     let names: Vec<String> = missing.iter().take(NAMED).map(name).collect();
     let more = missing.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -102,14 +102,6 @@ impl Header {
     }
 }
 
-/// Whether a file holds its own tokenizer.
-///
-/// # Errors
-/// The header is broken.
-pub fn has_tokenizer(path: &Path) -> Result<bool> {
-    Ok(read(path)?.fields.contains_key("tokenizer.ggml.tokens"))
-}
-
 /// Holds the header of a file against what karat can use.
 ///
 /// # Errors

@@ -2,7 +2,8 @@
 //! one of the many things that look like one, each with its own error.
 //!
 //! `lint`, `run` and the engine's commands ask here, so that all say the same. Names, links, small JSON files and the headers of
-//! weight files are looked at; weights are not read, and whether tensors fit the configuration is the loader's to say.
+//! weight files are looked at; weights are not read, and whether tensors fit the configuration is the loader's to say. Nothing
+//! that is read here is used: what is, a [`ModelFolder`] opens anew.
 
 mod folder;
 mod gguf;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::ModelRef;
 use super::candle::arch::{self, Config};
 use super::hub;
+use super::identity::ModelFolder;
 use super::registry;
 use crate::error::{Error, Result, similar};
 use crate::stand_in::{Expected, StandIn};
@@ -41,11 +43,11 @@ fn used(path: &Path, what: impl std::fmt::Display) -> Error {
 }
 
 /// Holds what a reference names against what karat can use, as far as it is here: a repository of the hub that the cache does
-/// not hold is only held against the form of such names. Gives the place of what was looked at.
+/// not hold is only held against the form of such names. Gives what was looked at.
 ///
 /// # Errors
 /// The one thing that is wrong.
-pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<PathBuf>> {
+pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<ModelFolder>> {
     let path = match reference {
         ModelRef::Folder(path) | ModelRef::Gguf(path) => path.clone(),
         ModelRef::Registry { name, version, base } => {
@@ -53,7 +55,7 @@ pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<PathBu
             let Some(path) = found.local() else {
                 return if found.is_unpulled() { Ok(None) } else { Err(found.lost()) };
             };
-            if let Some(problem) = found.check_names(&path).into_iter().next() {
+            if let Some(problem) = found.check_names(&ModelFolder::new(&path)).into_iter().next() {
                 return Err(problem);
             }
             path
@@ -64,7 +66,7 @@ pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<PathBu
         },
     };
     check(&path, role)?;
-    Ok(Some(path))
+    Ok(Some(ModelFolder::at(&path)))
 }
 
 /// Holds what lies at a path against what karat can use.
@@ -83,34 +85,16 @@ pub fn check(path: &Path, role: Role) -> Result<()> {
     } else {
         return Err(other_file(path));
     }
+    let config = || Config::read(&ModelFolder::at(path));
     match role {
         Role::Any | Role::Renderer => Ok(()),
         Role::Generator => {
-            let config = Config::read(path)?;
+            let config = config()?;
             unsupported::generates(path, &config)?;
             arch::decoder(&config).map(drop)
         }
-        Role::Embedder | Role::Classifier => arch::encoder(&Config::read(path)?).map(drop),
+        Role::Embedder | Role::Classifier => arch::encoder(&config()?).map(drop),
     }
-}
-
-/// Where the tokenizer and chat template of a model are read: in its folder. A GGUF file that is named by its path says all
-/// itself, whatever lies beside it; only where it holds no tokenizer, that beside it is taken.
-///
-/// # Errors
-/// The header of a GGUF file is broken.
-pub fn tokenizer_folder(model: &Path) -> Result<PathBuf> {
-    if !model.is_file() || gguf::has_tokenizer(model)? {
-        return Ok(model.into());
-    }
-    let beside = folder_of(model);
-    Ok(if beside.join("tokenizer.json").is_file() { beside.into() } else { model.into() })
-}
-
-/// The folder that names of a model's files start from: itself, or that of a GGUF file.
-pub fn folder_of(model: &Path) -> &Path {
-    let parent = || model.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if model.is_file() { parent() } else { model }
 }
 
 /// Whether this is a GGUF file, by its name.
@@ -164,7 +148,7 @@ const GRAMMAR: &str = "a model is a folder, a .gguf file, name@version of the re
 
 /// That a file is given that is no GGUF file.
 fn other_file(path: &Path) -> Error {
-    let parent = folder_of(path);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(Some(StandIn::Format("a GGUF file"))) = StandIn::of_file(path, Expected::Text) {
         let hint = "rename it, or make a link to it whose name does";
         return used(path, "it is a GGUF file whose name does not end in `.gguf`").with_hint(hint);

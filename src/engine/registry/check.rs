@@ -1,70 +1,73 @@
 //! A model folder held against its entry: every listed file is there and hashes to what is listed, no file that would
 //! change an answer is unlisted, and the weights are as many and of the type that the entry says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::entry::Source;
 use super::find::Found;
 use crate::engine::candle::count_weights;
-use crate::engine::hash_memo::HashMemo;
-use crate::engine::identity::{hash_files, model_files};
+use crate::engine::identity::{ModelFolder, model_files};
 use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn};
 
 impl Found {
-    /// What the files that decide answers hash to, and everything that is not as the entry says. Without a memo, all are read.
-    pub fn check(&self, folder: &Path, memo: Option<&HashMemo>) -> (BTreeMap<String, String>, Vec<Error>) {
-        let (listed, missing) = self.listed(folder);
-        let mut problems: Vec<Error> = missing.iter().map(|name| self.missing(folder, name)).collect();
+    /// Everything that is not as the entry says.
+    pub fn check(&self, folder: &ModelFolder) -> Vec<Error> {
+        let (listed, mut problems) = self.listed(folder);
         let read = match model_files(folder) {
             Ok(read) => read,
             // A missing file explains it.
-            Err(_) if !missing.is_empty() => return (BTreeMap::new(), problems),
-            Err(error) => return (BTreeMap::new(), vec![error]),
+            Err(_) if !problems.is_empty() => return problems,
+            Err(error) => return vec![error],
         };
-        problems.extend(read.difference(&listed).map(|name| self.unlisted(folder, name)));
-        let mut hashes = match hash_files(folder, &listed, memo) {
+        problems.extend(read.difference(&listed).map(|name| self.unlisted(folder.path(), name)));
+        let hashes = match folder.hash(&listed) {
             Ok(hashes) => hashes,
             Err(error) => {
                 problems.push(error);
-                return (BTreeMap::new(), problems);
+                return problems;
             }
         };
         for (name, found) in &hashes {
             let expected = self.entry.files.get(name.as_str()).map_or("", |hash| hash.as_str());
             if found != expected {
-                problems.push(self.changed(folder, name, (found, expected)));
+                problems.push(self.changed(folder.path(), name, (found, expected)));
             }
         }
-        hashes.retain(|name, _| read.contains(name));
-        (hashes, problems)
+        problems
     }
 
     /// What is not as the entry says, as far as names tell: files that are missing, and unlisted ones that have a say.
-    pub fn check_names(&self, folder: &Path) -> Vec<Error> {
+    pub fn check_names(&self, folder: &ModelFolder) -> Vec<Error> {
         let (listed, missing) = self.listed(folder);
-        let missing: Vec<Error> = missing.iter().map(|name| self.missing(folder, name)).collect();
         match model_files(folder) {
             Ok(read) if missing.is_empty() => {
-                read.difference(&listed).map(|name| self.unlisted(folder, name)).collect()
+                read.difference(&listed).map(|name| self.unlisted(folder.path(), name)).collect()
             }
             // What is wrong with the folder itself, its own check says.
             _ => missing,
         }
     }
 
-    /// The files that the entry lists: those that are there, and the others.
-    fn listed(&self, folder: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
-        let listed = self.entry.files.keys().map(|name| name.as_str().to_owned());
-        listed.partition(|name| folder.join(name).is_file())
+    /// The files that the entry lists and that are there, and what is wrong with the others.
+    fn listed(&self, folder: &ModelFolder) -> (BTreeSet<String>, Vec<Error>) {
+        let (mut listed, mut missing) = (BTreeSet::new(), Vec::new());
+        for name in self.entry.files.keys().map(|name| name.as_str()) {
+            match folder.has(name) {
+                Ok(true) => drop(listed.insert(name.to_owned())),
+                Ok(false) => missing.push(self.missing(folder.path(), name)),
+                Err(error) => missing.push(error),
+            }
+        }
+        (listed, missing)
     }
 
     /// Holds what the entry says beside its hashes against the folder: number and type of the weights, the model card.
     ///
     /// # Errors
     /// It is not so, or the weights cannot be read.
-    pub fn check_claims(&self, folder: &Path) -> Result<()> {
+    pub fn check_claims(&self, folder: &ModelFolder) -> Result<()> {
         let counts = count_weights(folder)?;
         let (entry, total) = (&self.entry, counts.values().sum::<u64>());
         let most = counts.iter().max_by_key(|(_, count)| **count).map_or("", |(dtype, _)| dtype.as_str());

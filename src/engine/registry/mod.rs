@@ -22,17 +22,16 @@ use super::hash_memo::HashMemo;
 use super::identity::ModelFolder;
 use crate::error::Result;
 
-/// The folder of the entry `name@version`, all of its files checked; pulled from the hub where the entry says so. Files that
-/// `memo` knows are not read again.
+/// The folder of the entry `name@version`, all of its files checked; pulled from the hub where the entry says so. Of contents
+/// that `memo` knows, SHA-256 is not computed again.
 ///
 /// # Errors
 /// No such entry, a broken one, a pull that fails, or the first file that is not what the entry says.
 pub fn open(base: &Path, name: &str, version: &str, memo: Option<&HashMemo>) -> Result<ModelFolder> {
     let found = find(base, name, version)?;
-    let path = found.folder()?;
-    let (hashes, problems) = found.check(&path, memo);
-    match problems.into_iter().next() {
+    let folder = ModelFolder::remembering(found.folder()?, memo.cloned());
+    match found.check(&folder).into_iter().next() {
         Some(problem) => Err(problem),
-        None => Ok(ModelFolder { path, hashes: Some(hashes), memo: memo.cloned() }),
+        None => Ok(folder),
     }
 }

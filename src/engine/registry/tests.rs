@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::identity::{hash_file, hash_model};
+use crate::engine::identity::{ModelFolder, hex};
+
+fn sha256(bytes: &[u8]) -> String {
+    hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes))
+}
 
 /// A registry with one tiny model whose files only have to be there.
 struct Registry {
@@ -35,7 +39,7 @@ impl Registry {
     }
 
     fn entry(&self) -> String {
-        let hash = |name: &str| hash_file(&self.path(&format!("models/tiny/1/{name}"))).unwrap();
+        let hash = |name: &str| sha256(&std::fs::read(self.path(&format!("models/tiny/1/{name}"))).unwrap());
         let files: String = FILES.iter().map(|name| format!("  {name}: \"{}\"\n", hash(name))).collect();
         format!(
             "name: tiny\nversion: \"1\"\nkind: generator\ndescription: for tests\nsource: {{folder: tiny/1}}\n\
@@ -68,7 +72,7 @@ fn an_entry_is_found_from_folders_below_and_gives_the_hashes_of_its_folder() {
     registry.write("datasets/desk/suite.yaml", "");
     for base in ["", "datasets/desk", "datasets/desk/../desk"] {
         let opened = open(&registry.path(base), "tiny", "1", None).unwrap();
-        assert_eq!(opened.hashes().unwrap(), hash_model(&registry.path("models/tiny/1"), None).unwrap());
+        assert_eq!(opened.hashes().unwrap(), ModelFolder::new(registry.path("models/tiny/1")).hashes().unwrap());
     }
     // The nearest wins.
     registry.write("datasets/models/tiny@1.yaml", &registry.entry().replace("tiny/1", "other"));
@@ -92,7 +96,7 @@ fn files_that_are_not_as_listed_are_refused() {
     let weights = "models/tiny/1/model.safetensors";
     registry.write(weights, "other");
     let (error, hint) = registry.refusal("", "tiny@1");
-    let hash = |text: &str| crate::engine::identity::hex(&<sha2::Sha256 as sha2::Digest>::digest(text));
+    let hash = |text: &str| sha256(text.as_bytes());
     let expected = format!(
         "use `tiny@1`: `model.safetensors` has the SHA-256 {}, its entry says {} ({weights})",
         hash("other"),
@@ -128,13 +132,13 @@ fn nothing_unlisted_has_a_say() {
     registry.write("models/tiny/1/modules.json", r#"[{"path": "pool", "type": "x.Pooling"}]"#);
     registry.write("models/tiny/1/pool/config.json", "{}");
     let opened = find(&registry.path(""), "tiny", "1").unwrap();
-    assert_eq!(opened.check(&opened.folder().unwrap(), None).1.len(), 2);
+    assert_eq!(opened.check(&ModelFolder::new(opened.folder().unwrap())).len(), 2);
     let registry = Registry::new();
     std::fs::remove_file(registry.path("models/tiny/1/model.safetensors")).unwrap();
     registry.write("models/tiny/1/a.safetensors", "");
     registry.write("models/tiny/1/model.safetensors.index.json", r#"{"weight_map": {"a": "a.safetensors"}}"#);
     let opened = find(&registry.path(""), "tiny", "1").unwrap();
-    assert_eq!(opened.check(&opened.folder().unwrap(), None).1.len(), 2);
+    assert_eq!(opened.check(&ModelFolder::new(opened.folder().unwrap())).len(), 2);
     // What inference does not read may lie beside.
     let registry = Registry::new();
     registry.write("models/tiny/1/README.md", "card");

@@ -1,6 +1,6 @@
 //! Answers that were computed before, by everything that decides them.
 //!
-//! The key is a hash over the model's files (those of its chat template aside, whose doing is seen in the prompt's
+//! The key is a hash over the bytes of the model's files that are computed with (those of its chat template aside, whose doing is seen in the prompt's
 //! tokens), the numerics fingerprint, the prompt's token ids and every option that shapes an answer; sampled answers have
 //! their stream of random numbers in it. A name is nowhere in it, so that no model can be given the answer of another.
 //!
@@ -30,12 +30,13 @@ use super::processors::{ProcessorOptions, Processors};
 use super::request::{Finish, GenerateOptions, Sampling};
 use crate::error::{Error, Result};
 
-/// Raised when keys or answers change their form, or what tokenizers and stop strings make of the same folder and options.
+/// Raised when keys or answers change their form, or what tokenizers and stop strings make of the same folder and options. Answers
+/// of format 2 may be another model's, too: its files were hashed before they were loaded, and could be replaced in between.
 const FORMAT: u32 = 3;
 /// Answers and time between two writes.
 const WRITE: (usize, Duration) = (256, Duration::from_secs(2));
 /// Files of a model that show in the prompt's tokens already.
-const TEMPLATES: [&str; 2] = ["chat_template.jinja", "chat_template.json"];
+const TEMPLATES: [&str; 3] = ["chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja"];
 
 /// The answers of one model.
 pub struct ResponseCache {
@@ -99,13 +100,13 @@ impl ResponseCache {
     /// # Errors
     /// The folder cannot be read or written. The caller can do without a cache.
     pub fn open(folder: &Path, model: &ModelFolder, options: &EngineOptions) -> Result<Self> {
-        let fingerprint = candle::fingerprint(&model.path, options)?;
+        let fingerprint = candle::fingerprint(model, options)?;
         let mut files: BTreeMap<String, String> = model.hashes()?;
         files.retain(|name, _| !TEMPLATES.contains(&name.as_str()));
         let identity = blake3::hash(&json(&(FORMAT, &files))?);
         let base = blake3::hash(&json(&(identity.as_bytes(), fingerprint))?);
         std::fs::create_dir_all(folder).map_err(|e| Error::io("make the response cache", folder, e))?;
-        let place = model.path.canonicalize().unwrap_or_else(|_| model.path.clone());
+        let place = model.path().canonicalize().unwrap_or_else(|_| model.path().into());
         let about = About { format: FORMAT, model: place.to_string_lossy().into_owned() };
         let name = hex(&identity.as_bytes()[..16]);
         let Segments { readers, index, log, own } = Segments::open(folder, &name, &json(&about)?)?;

@@ -3,12 +3,12 @@
 //! are nowhere else.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::class::Class;
+use crate::engine::identity::ModelFolder;
 use crate::engine::model_json::read_json;
 use crate::engine::special_tokens::{SpecialTokens, added_token};
 use crate::error::{Error, Result};
@@ -19,14 +19,14 @@ pub(super) type Listed = BTreeMap<u32, AddedToken>;
 /// The tokens that a folder lists: `added_tokens_decoder`, or where the configuration has none, those of `added_tokens.json` and
 /// of the tokenizer's file.
 pub(super) fn listed(
-    dir: &Path,
+    folder: &ModelFolder,
     config: &Map<String, Value>,
     inner: &tokenizers::Tokenizer,
     special_tokens: &SpecialTokens,
 ) -> Result<Listed> {
     let mut listed = Listed::new();
     if let Some(told) = config.get("added_tokens_decoder") {
-        let path = dir.join("tokenizer_config.json");
+        let path = folder.path().join("tokenizer_config.json");
         let wrong = || Error::input("read `added_tokens_decoder`: it is not a map of ids to tokens").at(&path);
         for (id, token) in told.as_object().ok_or_else(wrong)? {
             let id = id.parse().map_err(|_| wrong())?;
@@ -35,7 +35,7 @@ pub(super) fn listed(
         }
         return Ok(listed);
     }
-    if let Some(Value::Object(file)) = read_json(&dir.join("added_tokens.json"))? {
+    if let Some(Value::Object(file)) = read_json(folder, "added_tokens.json")? {
         for (token, id) in &file {
             let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else { continue };
             let special = special_tokens.to_add().any(|named| named.content == *token);

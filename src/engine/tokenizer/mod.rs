@@ -24,8 +24,8 @@ use tokenizers::{EncodeInput, Model as _, ModelWrapper};
 
 use super::candle::gguf_metadata;
 use super::guard::guarded;
+use super::identity::ModelFolder;
 use super::model_json::{json_error, read_json};
-use super::model_kind::tokenizer_folder;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 use class::Class;
@@ -57,13 +57,12 @@ impl Tokenizer {
     ///
     /// # Errors
     /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
-    pub fn from_folder(model: &Path) -> Result<Self> {
-        let dir = &tokenizer_folder(model)?;
-        let path = dir.join("tokenizer.json");
-        if !path.is_file() {
-            if dir.exists()
-                && let Some((file, metadata)) = gguf_metadata(model)?
-            {
+    pub fn from_folder(model: &ModelFolder) -> Result<Self> {
+        let folder = &model.tokenizer()?;
+        let (name, dir) = ("tokenizer.json", folder.path());
+        let path = dir.join(name);
+        let Some(bytes) = folder.read(name)? else {
+            if let Some((file, metadata)) = gguf_metadata(folder)? {
                 return gguf::build(&metadata)
                     .and_then(|(inner, special_tokens)| Self::whole(inner, special_tokens))
                     .map_err(|error| error.at(&file));
@@ -75,14 +74,13 @@ impl Tokenizer {
                 }
                 false => "the model folder does not exist",
             }));
-        }
-        let bytes = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+        };
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
-        let config = match read_json(&dir.join("tokenizer_config.json"))? {
+        let config = match read_json(folder, "tokenizer_config.json")? {
             Some(Value::Object(config)) => config,
             _ => Map::new(),
         };
-        Self::assemble(model, (inner, &bytes), &config).map_err(|error| match error.location() {
+        Self::assemble(folder, (inner, &bytes), &config).map_err(|error| match error.location() {
             Some(_) => error,
             None => error.at(&path),
         })
@@ -90,12 +88,11 @@ impl Tokenizer {
 
     /// A tokenizer of a file as its folder has it; the bytes are those of the file.
     fn assemble(
-        folder: &Path,
+        folder: &ModelFolder,
         (mut inner, bytes): (tokenizers::Tokenizer, &[u8]),
         config: &Map<String, Value>,
     ) -> Result<Self> {
-        let dir = &tokenizer_folder(folder)?;
-        let model = read_json(&dir.join("config.json"))?.unwrap_or_default();
+        let model = read_json(folder, "config.json")?.unwrap_or_default();
         let byte_level = || bytes.windows(BYTE_LEVEL.len()).any(|window| window == BYTE_LEVEL);
         let class = Class::of(config, &model, byte_level).fitting(inner.get_model());
         let mut special_tokens = SpecialTokens::from_folder(folder, class.tokens())?;
@@ -103,7 +100,7 @@ impl Tokenizer {
             special_tokens.set_default("pad_token", &padding.pad_token);
         }
         class.extra_tokens().iter().for_each(|token| special_tokens.add_extra(token));
-        let listed = added::listed(dir, config, &inner, &special_tokens)?;
+        let listed = added::listed(folder, config, &inner, &special_tokens)?;
         let settings = Settings { config, special_tokens: &special_tokens };
         rebuild::rebuild(class, &mut inner, &settings)?;
         added::add(class, &mut inner, &listed, &special_tokens)?;

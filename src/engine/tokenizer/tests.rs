@@ -132,7 +132,7 @@ fn stops_span_tokens_and_come_early() {
 fn a_folder_without_or_with_a_broken_tokenizer_says_so() {
     let dir = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
-    let load = || Tokenizer::from_folder(dir.path()).err().expect("an error");
+    let load = || Tokenizer::from_folder(&ModelFolder::new(dir.path())).err().expect("an error");
     assert!(load().hint().is_some_and(|hint| hint.contains("save_pretrained")));
     write("tokenizer.json", "{\n\"version\": \"1.0\",");
     assert_eq!(load().location().and_then(|place| place.line), Some(2));
@@ -156,7 +156,7 @@ impl Folder {
 
     fn with(&self, config: Value) -> Tokenizer {
         self.write("tokenizer_config.json", &config);
-        Tokenizer::from_folder(self.0.path()).expect("loads")
+        Tokenizer::from_folder(&ModelFolder::new(self.0.path())).expect("loads")
     }
 }
 
@@ -214,7 +214,7 @@ fn tokens_of_the_configuration_win_over_those_of_the_file() {
     let tokenizer = folder.with(json!({"added_tokens_decoder": {}, "split_special_tokens": true}));
     assert_eq!(ids(&tokenizer, "a<x>"), [0], "special tokens in texts are texts");
     folder.write("tokenizer_config.json", &json!({"added_tokens_decoder": {"x": {"content": "a"}}}));
-    let error = Tokenizer::from_folder(folder.0.path()).err().expect("no id");
+    let error = Tokenizer::from_folder(&ModelFolder::new(folder.0.path())).err().expect("no id");
     assert!(error.fragment().contains("added_tokens_decoder") && error.location().is_some());
 }
 
@@ -355,7 +355,7 @@ fn published_tokenizers_stream_as_they_decode() {
         let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         folders.sort();
         for folder in folders.iter().filter(|folder| folder.join("tokenizer.json").is_file()) {
-            let tokenizer = Tokenizer::from_folder(folder).expect("loads");
+            let tokenizer = Tokenizer::from_folder(&ModelFolder::new(folder)).expect("loads");
             assert!(!tokenizer.stages_hold_everything(), "{}", folder.display());
             let mut state = 7_u64;
             for round in 0..40 {
@@ -388,7 +388,7 @@ fn published_vectors_and_references_agree() {
     for (vectors, folder) in [("gpt-2", "gpt2"), ("roberta-bpe", "roberta-base"), ("bert-bge", "all-MiniLM-L6-v2")] {
         let read = |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{vectors}.gguf.{end}")));
         let (Ok(texts), Ok(expected)) = (read("inp"), read("out")) else { continue };
-        let tokenizer = Tokenizer::from_folder(&data.join(folder)).expect("loads");
+        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(&data.join(folder))).expect("loads");
         for (text, line) in texts.split("\n__ggml_vocab_test__\n").zip(expected.lines()) {
             let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().expect("an id")).collect();
             assert_eq!(tokenizer.encode(text, false).expect("encodes"), ids, "{folder} {text:?}");
@@ -397,7 +397,7 @@ fn published_vectors_and_references_agree() {
     }
     let stories = dir.join("data/weights/stories260K");
     if stories.is_dir() {
-        let tokenizer = Tokenizer::from_folder(&stories).expect("loads");
+        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(&stories)).expect("loads");
         assert_eq!(tokenizer.encode("Once upon a time", true).expect("encodes"), [1, 403, 407, 261, 378]);
         checked += 1;
     }

@@ -1,10 +1,12 @@
 //! Typed access to a model's `config.json`, with errors that name file and key.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::engine::candle::gguf_config;
+use crate::engine::identity::ModelFolder;
 use crate::error::{Error, Result};
 
 /// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
@@ -27,18 +29,16 @@ impl Config {
     ///
     /// # Errors
     /// It is missing or not a JSON object.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("config.json");
-        if !path.is_file()
-            && let Some((path, value)) = gguf_config(folder)?
-        {
-            return Ok(Self { path, value });
-        }
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            Error::io("read", &path, e)
-                .with_hint("a model folder holds config.json, tokenizer.json and safetensors, or a GGUF file")
-        })?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| {
+    pub fn read(folder: &ModelFolder) -> Result<Self> {
+        let path = folder.path().join("config.json");
+        let Some(bytes) = folder.read("config.json")? else {
+            if let Some((path, value)) = gguf_config(folder)? {
+                return Ok(Self { path, value });
+            }
+            return Err(Error::io("read", &path, ErrorKind::NotFound.into())
+                .with_hint("a model folder holds config.json, tokenizer.json and safetensors, or a GGUF file"));
+        };
+        let value: Value = serde_json::from_slice(&bytes).map_err(|e| {
             Error::input("parse the model configuration")
                 .at_column(&path, e.line() as u64, e.column() as u64)
                 .caused_by(e)
@@ -161,7 +161,8 @@ mod tests {
         let names = ["llama3-rope", "qwen3", "bert", "modernbert", "mpnet-dense", "deberta-v2-conv"];
         for (name, key) in names.into_iter().flat_map(|name| keys.map(|key| (name, key))) {
             for count in [1 << 14, 1 << 20, 1 << 28, 1 << 40, 1 << 62, u64::MAX] {
-                let mut config = Config::read(&fixtures.join(name)).unwrap();
+                let folder = ModelFolder::new(fixtures.join(name));
+                let mut config = Config::read(&folder).unwrap();
                 if config.value[key].is_null() {
                     continue;
                 }
@@ -169,17 +170,12 @@ mod tests {
                 let loaded = match name {
                     "bert" | "modernbert" | "mpnet-dense" | "deberta-v2-conv" => arch::encoder(&config)
                         .and_then(|spec| {
-                            Encoder::load(
-                                &fixtures.join(name),
-                                spec,
-                                DtypeChoice::Auto,
-                                HeadKind::Pool(Pooling::Mean, Vec::new()),
-                            )
+                            Encoder::load(&folder, spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new()))
                         })
                         .err(),
-                    _ => arch::decoder(&config)
-                        .and_then(|spec| Decoder::load(&fixtures.join(name), spec, DtypeChoice::Auto, 1))
-                        .err(),
+                    _ => {
+                        arch::decoder(&config).and_then(|spec| Decoder::load(&folder, spec, DtypeChoice::Auto, 1)).err()
+                    }
                 };
                 assert!(loaded.is_some(), "{name}: {key} of {count} is taken");
             }

@@ -6,7 +6,6 @@
 #![expect(unsafe_code, reason = "captured work is sent to other threads; words of the stage are read as floats")]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
@@ -34,6 +33,7 @@ use crate::engine::candle::cuda::Card;
 use crate::engine::candle::decoder::answer;
 use crate::engine::candle::device;
 use crate::engine::candle::spec::DecoderSpec;
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
 
@@ -135,7 +135,7 @@ fn failed(what: &str) -> impl FnOnce(DriverError) -> Error {
 /// Weights that are missing or broken, or more than fits a card.
 pub fn load<T: Stored>(
     cards: &[Card],
-    folder: &Path,
+    folder: &ModelFolder,
     spec: &DecoderSpec,
     options: &EngineOptions,
 ) -> Result<Vec<Decoder<T>>> {

@@ -1,6 +1,5 @@
 //! The weights of a decoder in the memory of a card: what is loaded, how layers see, and whether it fits.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
@@ -14,6 +13,7 @@ use super::weight::{Products, Stored, To, Weight, matrix, upload};
 use crate::engine::candle::layer::Loader;
 use crate::engine::candle::spec::DecoderSpec;
 use crate::engine::candle::weights::{Checkpoint, count_weights};
+use crate::engine::identity::ModelFolder;
 use crate::error::{Error, Kind, Result};
 
 /// The weights of a decoder.
@@ -35,7 +35,7 @@ impl<T: Stored> Weights<T> {
     ///
     /// # Errors
     /// Weights that are missing or broken, or more than fits a card.
-    pub fn load(cards: &[Products], folder: &Path, spec: &DecoderSpec) -> Result<Vec<Self>> {
+    pub fn load(cards: &[Products], folder: &ModelFolder, spec: &DecoderSpec) -> Result<Vec<Self>> {
         let checkpoint = Checkpoint::open(folder, T::ON_HOST)?;
         let loader = Loader::new(&checkpoint, spec);
         let windows = windows(spec);
@@ -93,7 +93,7 @@ pub fn heads(spec: &DecoderSpec, window: Option<usize>) -> Heads {
 ///
 /// # Errors
 /// They do not, with the sizes.
-pub fn fits<T: Stored>(opened: &Opened, folder: &Path) -> Result<()> {
+pub fn fits<T: Stored>(opened: &Opened, folder: &ModelFolder) -> Result<()> {
     let needed = count_weights(folder)?.values().sum::<u64>().saturating_mul(size_of::<T>() as u64);
     let (free, total) = opened.memory()?;
     if needed <= free {
@@ -103,7 +103,7 @@ pub fn fits<T: Stored>(opened: &Opened, folder: &Path) -> Result<()> {
     let what = format!("put {} of weights in {kind} on cuda:{card}", size(needed));
     // What another process holds may be free later; a card that is too small stays so.
     let kind = if needed > total { Kind::Input } else { Kind::Environment };
-    Err(Error::new(kind, format!("{what}, where {}", free_of((free, total)))).at(folder).with_hint(
+    Err(Error::new(kind, format!("{what}, where {}", free_of((free, total)))).at(folder.path()).with_hint(
         "a model must fit one card: take a larger card, a smaller model, or `--dtype bf16` where it was f32",
     ))
 }

@@ -54,8 +54,6 @@ mod stage;
 #[cfg(feature = "cuda")]
 mod weight;
 
-use std::path::Path;
-
 pub use card::Card;
 #[cfg(feature = "cuda")]
 pub use driver::usable;
@@ -64,6 +62,7 @@ use super::encoder::{Encoder, EncoderSpec};
 use super::relative::Relative;
 use super::spec::DecoderSpec;
 use crate::engine::backend::{Backend, EncoderBackend};
+use crate::engine::identity::ModelFolder;
 use crate::engine::options::{DtypeChoice, EngineOptions};
 use crate::error::Result;
 
@@ -94,7 +93,7 @@ pub fn dtype(choice: DtypeChoice) -> DtypeChoice {
 #[cfg(feature = "cuda")]
 pub fn decoders(
     cards: &[Card],
-    folder: &Path,
+    folder: &ModelFolder,
     spec: &DecoderSpec,
     options: &EngineOptions,
 ) -> Result<Vec<Box<dyn Backend>>> {
@@ -115,7 +114,7 @@ pub fn decoders(
 #[cfg(not(feature = "cuda"))]
 pub fn decoders(
     _cards: &[Card],
-    _folder: &Path,
+    _folder: &ModelFolder,
     _spec: &DecoderSpec,
     _options: &EngineOptions,
 ) -> Result<Vec<Box<dyn Backend>>> {

@@ -6,6 +6,7 @@ use candle_core::quantized::gguf_file::Content;
 use serde_json::{Value, json};
 
 use super::Metadata;
+use crate::engine::hashed_file::HashedFile;
 use crate::error::{Error, Result, nearest};
 
 /// Architectures whose tensor names and metadata are known here.
@@ -59,7 +60,7 @@ impl Metadata<'_> {
     }
 
     /// What a `config.json` would say.
-    pub fn config(&self, family: &str, content: &Content, bytes: &[u8]) -> Result<Value> {
+    pub fn config(&self, family: &str, content: &Content, file: &HashedFile) -> Result<Value> {
         let tensors = &content.tensor_infos;
         let rows = |name: &str| tensors.get(name).and_then(|info| info.shape.dims().first().copied());
         let vocab = rows("token_embd.weight").ok_or_else(|| {
@@ -80,7 +81,7 @@ impl Metadata<'_> {
             "tie_word_embeddings": !tensors.contains_key("output.weight"),
             "attention_bias": tensors.contains_key("blk.0.attn_output.bias"),
         });
-        self.add_rotation(&mut config, content, bytes)?;
+        self.add_rotation(&mut config, content, file)?;
         match family {
             "gemma" | "gemma2" | "gemma3_text" => self.add_gemma(family, &mut config),
             "mixtral" => {
@@ -109,8 +110,8 @@ impl Metadata<'_> {
     }
 
     /// The kind of rotary embedding.
-    fn add_rotation(&self, config: &mut Value, content: &Content, bytes: &[u8]) -> Result<()> {
-        let factors = |name: &str| self.floats(content, bytes, name);
+    fn add_rotation(&self, config: &mut Value, content: &Content, file: &HashedFile) -> Result<()> {
+        let factors = |name: &str| self.floats(content, file, name);
         let original = self.own("rope.scaling.original_context_length");
         if let (Some(rotated), Some(size)) = (self.own_u64("rope.dimension_count"), self.head_size())
             && rotated < size

@@ -7,7 +7,7 @@ mod names;
 mod tests;
 
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::BufReader;
 use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
@@ -18,6 +18,7 @@ use super::linear::Kind;
 use super::ops;
 use super::weights::Stored;
 use crate::engine::guard;
+use crate::engine::hashed_file::HashedFile;
 use crate::error::{Error, Result};
 
 /// A tensor of a file.
@@ -48,22 +49,22 @@ fn broken(path: &Path, cause: String) -> Error {
         .with_hint("the file is truncated or not a GGUF file; fetch it again")
 }
 
-fn content(path: &Path, bytes: &[u8]) -> Result<Content> {
+fn content(file: &HashedFile) -> Result<Content> {
     // candle divides by an alignment of zero.
-    guard::guarded("read a GGUF header", || Content::read(&mut Cursor::new(bytes)))
-        .map_err(|e| broken(path, e.to_string()))?
-        .map_err(|e| broken(path, ops::plain(&e)))
+    guard::guarded("read a GGUF header", || Content::read(&mut BufReader::new(file.stream())))
+        .map_err(|e| broken(file.path(), e.to_string()))?
+        .map_err(|e| broken(file.path(), ops::plain(&e)))
 }
 
 /// Reads the header of a file.
 ///
 /// # Errors
 /// It is broken, or its architecture is not supported.
-pub fn read(path: &Path, bytes: &[u8]) -> Result<Header> {
-    let content = content(path, bytes)?;
+pub fn read(file: &HashedFile) -> Result<Header> {
+    let (content, path) = (content(file)?, file.path());
     let metadata = Metadata { values: &content.metadata, path };
     let family = metadata.family()?;
-    let config = metadata.config(family, &content, bytes)?;
+    let config = metadata.config(family, &content, file)?;
     // Only the converter of this architecture interleaves.
     let rotated = matches!(family, "llama" | "mixtral");
     let interleaved = |name: &str| match name {
@@ -98,12 +99,20 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Header> {
     Ok(Header { tensors, config })
 }
 
+/// Whether a file holds its own tokenizer.
+///
+/// # Errors
+/// The header is broken.
+pub fn has_tokenizer(file: &HashedFile) -> Result<bool> {
+    Ok(content(file)?.metadata.contains_key("tokenizer.ggml.tokens"))
+}
+
 /// What a file says of its tokenizer and chat template (keys below `tokenizer.`), with its `general.architecture`.
 ///
 /// # Errors
 /// The header is broken.
-pub fn metadata(path: &Path, bytes: &[u8]) -> Result<Map<String, serde_json::Value>> {
-    let content = content(path, bytes)?;
+pub fn metadata(file: &HashedFile) -> Result<Map<String, serde_json::Value>> {
+    let content = content(file)?;
     let wanted = |key: &str| key.starts_with("tokenizer.") || key == "general.architecture";
     Ok(content.metadata.iter().filter(|(key, _)| wanted(key)).map(|(key, value)| (key.clone(), plain(value))).collect())
 }
@@ -195,7 +204,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// The values of a vector of f32; `None` where there is no such tensor.
-    fn floats(&self, content: &Content, bytes: &[u8], name: &str) -> Result<Option<Vec<f32>>> {
+    fn floats(&self, content: &Content, file: &HashedFile, name: &str) -> Result<Option<Vec<f32>>> {
         let Some(info) = content.tensor_infos.get(name) else { return Ok(None) };
         let &[len] = info.shape.dims() else {
             return Err(Error::input(format!("read tensor `{name}` of shape {:?}", info.shape.dims())).at(self.path));
@@ -203,8 +212,12 @@ impl<'a> Metadata<'a> {
         if info.ggml_dtype != GgmlDType::F32 {
             return Err(Error::input(format!("read tensor `{name}` of type {:?}", info.ggml_dtype)).at(self.path));
         }
-        let range = start(content, info).and_then(|start| Some(start..start.checked_add(len.checked_mul(4)?)?));
-        let held = range.and_then(|range| bytes.get(range)).ok_or_else(|| outside(self.path, name))?;
+        let range = start(content, info).and_then(|start| Some((start as u64, len.checked_mul(4)?)));
+        let within =
+            |(start, bytes): &(u64, usize)| start.checked_add(*bytes as u64).is_some_and(|end| end <= file.len());
+        let (start, bytes) = range.filter(within).ok_or_else(|| outside(self.path, name))?;
+        let mut held = vec![0; bytes];
+        file.read(start, &mut held)?;
         Ok(Some(held.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()))
     }
 }

@@ -1,6 +1,6 @@
 //! Configurations of small files, one for each family.
 
-use std::path::Path;
+use std::io::{Cursor, Write};
 
 use candle_core::quantized::gguf_file::{self, Value as Field};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -36,8 +36,15 @@ fn file(
     bytes.into_inner()
 }
 
+/// A file of these bytes.
+fn on_disk(bytes: &[u8]) -> HashedFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(bytes).expect("written");
+    HashedFile::open(file.path(), Default::default()).expect("opened").expect("a file")
+}
+
 fn config(bytes: &[u8]) -> Value {
-    read(Path::new("x.gguf"), bytes).unwrap_or_else(|e| panic!("{}", e.chain())).config
+    read(&on_disk(bytes)).unwrap_or_else(|e| panic!("{}", e.chain())).config
 }
 
 fn strings(list: &[&str]) -> Field {
@@ -95,7 +102,7 @@ fn rotary_factors_come_from_tensors() {
     let yarn = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768});
     assert_eq!(config(&file("qwen2", &own, &[], &[]))["rope_scaling"], yarn);
     let cut = file("llama", &[], &[], &[("rope_freqs.weight", &[2, 4], 2.0)]);
-    assert!(read(Path::new("x.gguf"), &cut).is_err());
+    assert!(read(&on_disk(&cut)).is_err());
 }
 
 #[test]
@@ -107,7 +114,7 @@ fn experts_are_taken_apart() {
         ("blk.0.attn_q.weight", &[32, 32], 1.0),
     ];
     let bytes = file("llama", &own, &[("llama.attention.head_count_kv", Field::U32(2))], &mixed);
-    let header = read(Path::new("x.gguf"), &bytes).expect("reads");
+    let header = read(&on_disk(&bytes)).expect("reads");
     assert_eq!((&header.config["model_type"], &header.config["num_local_experts"]), (&json!("mixtral"), &json!(3)));
     assert_eq!(header.config["num_experts_per_tok"], json!(2));
     let tensor = |name: &str| header.tensors.iter().find(|tensor| tensor.name == name).expect("a tensor");
@@ -143,7 +150,7 @@ fn metadata_of_the_tokenizer_is_plain() {
         ("tokenizer.ggml.add_bos_token", Field::Bool(true)),
         ("general.name", Field::String("x".into())),
     ];
-    let found = metadata(Path::new("x.gguf"), &file("llama", &[], &other, &[])).expect("reads");
+    let found = metadata(&on_disk(&file("llama", &[], &other, &[]))).expect("reads");
     let expected = json!({
         "general.architecture": "llama",
         "tokenizer.ggml.tokens": ["a", "b"],

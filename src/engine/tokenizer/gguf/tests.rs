@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::Tokenizer;
 use super::{build, key};
+use crate::engine::identity::ModelFolder;
 
 /// What a converter writes for a `tokenizer.json`: texts by id, kinds, and merges or scores.
 fn metadata(file: &Path, pre: &str) -> Map<String, Value> {
@@ -143,7 +144,7 @@ fn fixture(name: &str) -> PathBuf {
 fn fixtures_give_the_ids_of_their_own_tokenizer() {
     for name in ["llama", "qwen2", "mistral-window", "bert", "random-tiny"] {
         let folder = fixture(name);
-        let expected = Tokenizer::from_folder(&folder).expect("loads");
+        let expected = Tokenizer::from_folder(&ModelFolder::new(&folder)).expect("loads");
         // The class of Qwen 2 cuts texts its own way, whatever the file says.
         let pre = if name == "qwen2" { "qwen2" } else { "gpt-2" };
         let mut metadata = metadata(&folder.join("tokenizer.json"), pre);
@@ -177,7 +178,7 @@ fn published_tokenizers_give_the_same_ids_through_metadata() {
         if !folder.is_dir() {
             continue;
         }
-        let expected = Tokenizer::from_folder(&folder).expect("loads");
+        let expected = Tokenizer::from_folder(&ModelFolder::new(&folder)).expect("loads");
         let mut metadata = metadata(&folder.join("tokenizer.json"), pre);
         if pre == "roberta-bpe" {
             metadata.insert(key("add_bos_token"), json!(true));
@@ -192,7 +193,7 @@ fn published_tokenizers_give_the_same_ids_through_metadata() {
 fn published_vectors_agree() {
     let Some(shared) = shared() else { return };
     let data = shared.join("data/tokenizers");
-    let mut tokenizers = vec![("gpt-2", Tokenizer::from_folder(&data).expect("the one GGUF file"))];
+    let mut tokenizers = vec![("gpt-2", Tokenizer::from_folder(&ModelFolder::new(&data)).expect("the one GGUF file"))];
     for (name, folder) in [("roberta-bpe", "roberta-base"), ("bert-bge", "all-MiniLM-L6-v2")] {
         tokenizers.push((name, assembled(&metadata(&data.join(folder).join("tokenizer.json"), name))));
     }
