@@ -92,7 +92,7 @@ class Attack:
     def start(self, folder, what):
         command = ["score", "suite.yaml", "--responses", FILES["responses"]] if what == "responses" else ["run", "suite.yaml"]
         more = ["--no-baseline", "-q", "--runs-dir", "runs", "--threads", "2"]
-        more += [] if what == "responses" else ["--window", "8"]
+        more += [] if what == "responses" else ["--window", "1"]
         env = dict(os.environ, KARAT_CACHE=str(self.cache))
         out = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         return subprocess.Popen([self.args.karat, *command, *more], cwd=folder, env=env, text=True, **out)
@@ -133,7 +133,8 @@ class Attack:
     def moment(self, what, way, seconds):
         folder = self.project(self.versions[0], "attacked")
         path, process = folder / FILES[what], self.start(folder, what)
-        time.sleep(self.rng.uniform(0, seconds * 1.1))
+        # Data are read first of all, and again while cases are answered: half of the moments fall into the beginning.
+        time.sleep(self.rng.uniform(0, seconds * self.rng.choice([0.2, 1.1])))
         replace(path, self.versions[1][what], way, self.rng)
         if way.endswith("back"):
             time.sleep(self.rng.uniform(0, seconds * 0.4))

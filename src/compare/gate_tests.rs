@@ -6,7 +6,7 @@ use crate::dataset::Kind;
 use crate::record::{Manifest, ResultLine, Selected, Summary, SummaryBuilder};
 use crate::rule::{Filter, Gate};
 
-fn gate(metric: &str) -> Gate {
+pub(super) fn gate(metric: &str) -> Gate {
     Gate { metric: metric.into(), ..Gate::default() }
 }
 
@@ -40,11 +40,11 @@ fn summary(lines: &[ResultLine]) -> Summary {
 }
 
 /// `passed` of `n` cases of a dataset pass.
-fn cases(dataset: &str, passed: usize, n: usize) -> Vec<ResultLine> {
+pub(super) fn cases(dataset: &str, passed: usize, n: usize) -> Vec<ResultLine> {
     (0..n).map(|i| line(dataset, &format!("{i:03}"), i < passed)).collect()
 }
 
-fn one(rule: Gate, base: Option<Vec<ResultLine>>, candidate: Vec<ResultLine>) -> RuleResult {
+pub(super) fn one(rule: Gate, base: Option<Vec<ResultLine>>, candidate: Vec<ResultLine>) -> RuleResult {
     let policy = GatePolicy { gates: vec![rule], ..GatePolicy::default() };
     let verdict = judged(&policy, &manifest(1), base, candidate);
     // Errored cases, danger cases and a baseline that shares no case have rules of their own, in front.
@@ -780,47 +780,4 @@ fn repeated_answers_count_as_cases_everywhere() {
         assert_eq!(comparison.datasets[0].scorers[0].units.worse, lost as u64);
         last = p_value;
     }
-}
-
-#[test]
-fn rates_of_outcomes_are_gated() {
-    let cut = |cut: usize, n: usize| -> Vec<ResultLine> {
-        let mut lines = cases("golden", n, n);
-        lines[..cut].iter_mut().for_each(|line| line.finish = Some(crate::engine::Finish::Length));
-        lines
-    };
-    let rate = || gate("golden.finish_length_rate");
-    let absolute = one(Gate { max: Some(0.1), ..rate() }, None, cut(3, 20));
-    assert_eq!((absolute.outcome, absolute.observed, absolute.cases_total), (Outcome::Failed, Some(0.15), 3));
-    assert_eq!(absolute.rule, "golden.finish_length_rate <= 0.1");
-    assert_eq!(absolute.cases[0].id, "000");
-    assert_eq!(one(Gate { max: Some(0.15), ..rate() }, None, cut(3, 20)).outcome, Outcome::Passed);
-    // Against the baseline: more is worse.
-    let relative = |gate: Gate| one(gate, Some(cut(1, 60)), cut(21, 60));
-    let risen = relative(Gate { max_rise: Some(0.2), ..rate() });
-    assert_eq!((risen.outcome, risen.baseline.map(|base| (base * 60.0).round())), (Outcome::Failed, Some(1.0)));
-    assert!(risen.reason.contains("20 more, 0 fewer of 60 pairs"), "{}", risen.reason);
-    let interval = risen.evidence.unwrap().interval.unwrap();
-    assert!(interval.low > 0.2 && interval.high < 0.5, "{interval:?}");
-    assert_eq!(relative(Gate { max_rise: Some(0.4), ..rate() }).outcome, Outcome::Passed);
-    assert_eq!(relative(Gate { no_significant_rise: true, ..rate() }).outcome, Outcome::Failed);
-    assert_eq!(relative(Gate { no_significant_drop: true, ..rate() }).outcome, Outcome::Passed);
-    assert_eq!(relative(Gate { non_inferior: Some(0.05), ..rate() }).outcome, Outcome::Failed);
-    let unpaired = relative(Gate { no_significant_rise: true, unpaired: true, ..rate() });
-    assert_eq!(unpaired.outcome, Outcome::Failed, "{}", unpaired.reason);
-    let text = "golden.finish_length_rate > 10% and golden.match.mean >= 1";
-    assert_eq!(one(Gate { fail_if: Some(text.into()), ..Gate::default() }, None, cut(3, 20)).outcome, Outcome::Failed);
-    // What the lines do not tell is no evidence.
-    let mut unknown = cases("golden", 20, 20);
-    unknown.iter_mut().for_each(|line| line.finish = None);
-    assert_eq!(one(Gate { max: Some(0.5), ..rate() }, None, unknown).outcome, Outcome::Inconclusive);
-    let mut few = cut(0, 20);
-    few[3].finish = None;
-    assert_eq!(one(Gate { max: Some(0.0), ..rate() }, None, few.clone()).outcome, Outcome::Inconclusive);
-    assert_eq!(one(Gate { max: Some(0.1), ..rate() }, None, few).outcome, Outcome::Passed);
-    // An errored danger case is counted as cut off.
-    let mut attacks = cases("danger", 10, 10);
-    attacks[0] = broken("danger", "000");
-    let rule = one(Gate { max: Some(0.05), ..gate("danger.finish_length_rate") }, None, attacks);
-    assert_eq!((rule.outcome, rule.observed), (Outcome::Failed, Some(0.1)));
 }

@@ -25,6 +25,8 @@ mod gate_tests;
 mod metric;
 mod operational;
 mod outcome_scores;
+#[cfg(test)]
+mod outcome_tests;
 mod pair;
 mod ranking;
 mod slice;

@@ -4,9 +4,12 @@
 //! a scanner that only knows strings and brackets; what lies between is left to serde_json, so that memory holds one
 //! object, whatever the file's size. A key given twice, at any depth of a case, is an error, where JSON parsers silently keep
 //! the last.
+//! Numbers among targets and choices keep their text: no float comes between `12345678901234567890123`, `1.10` or `1e400` and the
+//! answers they are compared with.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -15,9 +18,10 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::blocks::{lines, read_lines};
-use super::fields::FieldMap;
+use super::fields::{Field, FieldMap};
 use super::keys::{Seen, distinct};
 use super::position::{Bytes, Position, Stream, utf8};
 use super::resolve::{Record, resolve};
@@ -89,7 +93,7 @@ fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncS
         let case = |(index, line): (usize, &&[u8])| {
             let position = Position::line(before + 1 + index as u64);
             let blank = line.iter().all(u8::is_ascii_whitespace);
-            (!blank).then(|| parse(line, path, position).and_then(|record| resolve(record, fields, path)))
+            (!blank).then(|| parse(line, fields, path, position).and_then(|record| resolve(record, fields, path)))
         };
         let mut cases: Block = lines.par_iter().with_min_len(FEWEST).enumerate().map(case).collect();
         before += lines.len() as u64;
@@ -108,6 +112,7 @@ fn read_ahead(mut stream: Stream, path: &Path, fields: &FieldMap, sender: &SyncS
 /// The objects of one JSON array.
 pub(super) struct Array {
     bytes: Bytes,
+    fields: FieldMap,
     state: State,
     buffer: Vec<u8>,
 }
@@ -125,8 +130,8 @@ enum State {
 }
 
 impl Array {
-    pub fn new(stream: Stream, path: PathBuf) -> Self {
-        Self { bytes: Bytes::new(stream, path), state: State::Start, buffer: Vec::new() }
+    pub fn new(stream: Stream, path: PathBuf, fields: FieldMap) -> Self {
+        Self { bytes: Bytes::new(stream, path), fields, state: State::Start, buffer: Vec::new() }
     }
 
     /// What is not read yet.
@@ -156,7 +161,7 @@ impl Array {
         }
         let start = self.bytes.position;
         let closed = self.element()?;
-        let Record { line, pairs, cells } = parse(&self.buffer, self.bytes.path(), start)?;
+        let Record { line, pairs, cells } = parse(&self.buffer, &self.fields, self.bytes.path(), start)?;
         // The buffer is for the next element.
         let pairs = pairs.into_iter().map(|(key, value)| (key.into_owned().into(), value)).collect();
         self.state = State::Next;
@@ -214,15 +219,60 @@ impl Iterator for Array {
 }
 
 /// The object in `bytes`, which start at `start`.
-fn parse<'a>(bytes: &'a [u8], path: &Path, start: Position) -> Result<Record<'a>> {
+fn parse<'a>(bytes: &'a [u8], fields: &FieldMap, path: &Path, start: Position) -> Result<Record<'a>> {
     let text = utf8(bytes, path, start)?;
     let failed = |error| describe(&error, bytes, path, start);
-    let Pairs(pairs) = serde_json::from_str(text).map_err(failed)?;
+    let pairs = match serde_json::from_str(text) {
+        Ok(Pairs(pairs)) if pairs.iter().any(|(key, value)| keeps_text(fields, key) && has_float(value)) => {
+            as_written(text, fields)
+        }
+        Ok(Pairs(pairs)) => Ok(pairs),
+        // A number that no float holds is none of the others' business.
+        Err(error) => as_written(text, fields).map_err(|_| error),
+    };
+    let pairs = pairs.map_err(failed)?;
     // Most cases have no object in them, and no key below their own.
     if bytes.iter().filter(|byte| **byte == b'{').nth(1).is_some() {
-        distinct(text).map_err(failed)?;
+        // A number that no float holds ends this look, and is no mistake.
+        distinct(text).or_else(|error| if error.is_data() { Err(failed(error)) } else { Ok(()) })?;
     }
     Ok(Record { line: start.line, pairs, cells: false })
+}
+
+/// Whether numbers of this key are text to karat.
+fn keeps_text(fields: &FieldMap, key: &str) -> bool {
+    matches!(fields.field(key), Some(Field::Target | Field::Choices))
+}
+
+/// Whether a value is or lists a number that is not kept digit by digit.
+fn has_float(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(Value::is_f64),
+        _ => false,
+    }
+}
+
+/// The object in `text` with the numbers among its targets and choices as texts of what is written.
+fn as_written<'a>(text: &'a str, fields: &FieldMap) -> serde_json::Result<Vec<(Cow<'a, str>, Value)>> {
+    let Pairs::<'a, &RawValue>(pairs) = serde_json::from_str(text)?;
+    let value = |key: &str, raw: &RawValue| match raw.get() {
+        number if keeps_text(fields, key) && is_number(number) => Ok(Value::String(number.to_owned())),
+        list if keeps_text(fields, key) && list.starts_with('[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(list)?;
+            let item = |item: &RawValue| match item.get() {
+                number if is_number(number) => Ok(Value::String(number.to_owned())),
+                other => serde_json::from_str(other),
+            };
+            items.into_iter().map(item).collect::<serde_json::Result<_>>().map(Value::Array)
+        }
+        other => serde_json::from_str(other),
+    };
+    pairs.into_iter().map(|(key, raw)| value(&key, raw).map(|value| (key, value))).collect()
+}
+
+fn is_number(json: &str) -> bool {
+    json.starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
 fn describe(error: &serde_json::Error, bytes: &[u8], path: &Path, start: Position) -> Error {
@@ -239,25 +289,25 @@ fn describe(error: &serde_json::Error, bytes: &[u8], path: &Path, start: Positio
 }
 
 /// A JSON object in file order, its keys known to be different.
-struct Pairs<'a>(Vec<(Cow<'a, str>, Value)>);
+struct Pairs<'a, V>(Vec<(Cow<'a, str>, V)>);
 
 /// A key, not copied where the text has it without escapes.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Pairs<'de> {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<'de, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PairsVisitor;
+        struct PairsVisitor<V>(PhantomData<V>);
 
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs<'de>;
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for PairsVisitor<V> {
+            type Value = Pairs<'de, V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let (mut pairs, mut seen): (Vec<(Cow<'de, str>, Value)>, _) = (Vec::new(), Seen::default());
+                let (mut pairs, mut seen): (Vec<(Cow<'de, str>, V)>, _) = (Vec::new(), Seen::default());
                 while let Some(Key(key)) = map.next_key()? {
                     if !seen.note(key.clone()) {
                         return Err(serde::de::Error::custom(format!("key `{key}` is given twice")));
@@ -268,6 +318,6 @@ impl<'de> Deserialize<'de> for Pairs<'de> {
             }
         }
 
-        deserializer.deserialize_map(PairsVisitor)
+        deserializer.deserialize_map(PairsVisitor(PhantomData))
     }
 }

@@ -153,7 +153,7 @@ impl Source {
         let (path, fields) = (self.path.clone(), self.fields.clone());
         let cases = match self.format {
             Format::Jsonl => Cases::Lines(Lines::new(stream, path.clone(), fields)),
-            Format::Json => Cases::Array(Array::new(stream, path.clone()), fields),
+            Format::Json => Cases::Array(Array::new(stream, path.clone(), fields.clone()), fields),
             Format::Csv | Format::Tsv => Cases::Rows(Rows::new(stream, path.clone(), self.separator), fields),
         };
         let (ids, left) = (Some(IdTable::new()), self.limit);

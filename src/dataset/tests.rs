@@ -36,6 +36,43 @@ fn reads_the_pinned_spellings() {
 }
 
 #[test]
+fn numbers_of_targets_and_choices_keep_their_text() {
+    for number in [
+        "12345678901234567890123",
+        "-12345678901234567890123",
+        "1.10",
+        "1e400",
+        "1E-3",
+        "1.0",
+        "-0",
+        "18446744073709551616",
+        "7",
+    ] {
+        let line = format!(
+            r#"{{"input":"a","answer":{number},"choices":["x",{number},true],"score":1.50,"metadata":{{"n":[1e5]}}}}"#
+        );
+        for (name, text) in [("a.jsonl", line.clone()), ("a.json", format!("[{line}]"))] {
+            let sample = &good(name, &text)[0];
+            assert_eq!(sample.target, [number], "{name}");
+            assert_eq!(sample.choices, ["x", number, "true"], "{name}");
+            assert_eq!((&sample.metadata["score"], &sample.metadata["n"]), (&json!(1.5), &json!([1e5])));
+        }
+        let list = format!(r#"{{"input":"a","target":[{number}, "b" ,1]}}"#);
+        assert_eq!(good("a.jsonl", &list)[0].target, [number, "b", "1"]);
+    }
+    // Where a float must hold the number it still has to.
+    for bad in [
+        r#"{"input":"a","score":1e400}"#,
+        r#"{"input":"a","target":1e400,"x":1e400}"#,
+        r#"{"input":"a","target":[[1e400]]}"#,
+    ] {
+        assert!(error("a.jsonl", bad).starts_with("parse JSON: number out of range (a.jsonl:1:"), "{bad}");
+    }
+    assert!(error("a.jsonl", r#"{"input":"a","target":1.5,"target":1}"#).contains("given twice"));
+    assert!(error("a.jsonl", r#"{"input":"a","target":{"a":1.5}}"#).contains("it is an object"));
+}
+
+#[test]
 fn ids_are_text_integers_or_from_the_content() {
     let samples = good(
         "a.jsonl",

@@ -114,7 +114,8 @@ pub struct Windows<T> {
     pub tokens: usize,
     /// Which text is the long one; the other one stands in every window.
     pub part: Part,
-    /// The windows in the order of the text, each with where it stands. The last one ends with the text.
+    /// The windows in the order of the text, each with where it stands, and then a classifier's shorter ones in that order. The last one
+    /// ends with the text.
     pub windows: Vec<(Span, T)>,
 }
 

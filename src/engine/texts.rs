@@ -5,6 +5,8 @@
 //! before: whatever is no longer than half a window stands whole in one of them. The last one ends with the text. In a pair the
 //! longer text slides past the other one, which stands whole in every window. Windows depend on the text alone.
 //!
+//! A classifier reads a long text once more in short windows, passages: in a window of hundreds of calm tokens one insult drowns.
+//!
 //! A word of more characters than a WordPiece model reads (100) becomes its unknown token, whatever it says: that is a text that
 //! is longer than the model reads, too. It is refused, or left as transformers leaves it and counted, or read in pieces.
 
@@ -33,6 +35,8 @@ pub(super) struct Texts {
     skipped: usize,
     /// Whether texts are turned into lower case first, whatever the tokenizer does.
     pub lower_case: bool,
+    /// Tokens of the passages that long texts are read in besides.
+    pub passage: Option<usize>,
 }
 
 /// What the tokenizer gets.
@@ -84,6 +88,7 @@ impl Texts {
             prompt: String::new(),
             skipped: 0,
             lower_case: false,
+            passage: None,
         })
     }
 
@@ -176,7 +181,10 @@ impl Texts {
             return Err(Error::input(format!("read the text in windows: {what}")));
         }
         let around = self.limit - room;
-        let tokens = windows(sliding.ids.len(), room);
+        let mut tokens = windows(sliding.ids.len(), room);
+        if let Some(passage) = self.passage.filter(|passage| *passage < room) {
+            tokens.extend(windows(sliding.ids.len(), passage));
+        }
         let place = |range: &Range<usize>| (sliding.bytes[range.start].0, sliding.bytes[range.end - 1].1);
         let places: Vec<(usize, usize)> = tokens.iter().map(place).collect();
         let characters = match part {
@@ -371,7 +379,7 @@ mod tests {
     #[test]
     fn windows_hold_the_tokens_and_characters_of_their_part() {
         let texts = embedder();
-        let words: Vec<String> = (0..300).map(|n| format!("gäld{}", n % 7)).collect();
+        let words: Vec<String> = (0..300).map(|n| format!("gäld{}", n % 3)).collect();
         let text = words.join("  ");
         let (rows, windows) = sliding(&texts, &text, None);
         let whole = texts.tokenizer.encode(&text, false).unwrap();
@@ -380,8 +388,8 @@ mod tests {
             assert_eq!(row.ids[1..row.ids.len() - 1], whole[span.tokens.clone()]);
             // What a window shows has its tokens: words that begin or end at its border are there whole or in part.
             let shown = span.of(&text);
-            let said = |ids: &[u32]| texts.tokenizer.decode(ids, true).unwrap().replace([' ', '#'], "");
-            assert_eq!(said(&row.ids), said(&texts.tokenizer.encode(shown, false).unwrap()));
+            let said = texts.tokenizer.decode(&row.ids, true).unwrap().replace([' ', '#'], "");
+            assert_eq!(said, shown.replace(' ', "").replace('ä', "a"));
         }
         assert_eq!(windows.windows.last().unwrap().0.characters.end, text.chars().count());
     }
@@ -417,6 +425,24 @@ mod tests {
     }
 
     #[test]
+    fn passages_follow_the_windows() {
+        let mut texts = embedder();
+        let long = "silver sea ".repeat(100);
+        let (_, windows) = sliding(&texts, &long, None);
+        texts.passage = Some(10);
+        let (_, both) = sliding(&texts, &long, None);
+        let spans = |windows: &Windows<usize>| windows.windows.iter().map(|(span, _)| span.clone()).collect::<Vec<_>>();
+        let (windows, both) = (spans(&windows), spans(&both));
+        let (first, passages) = both.split_at(windows.len());
+        assert_eq!(first, windows);
+        assert!(passages.iter().all(|span| span.tokens.len() <= 10));
+        assert!(passages.windows(2).all(|pair| pair[1].tokens.start == pair[0].tokens.start + 5));
+        assert_eq!(passages.last().unwrap().tokens.end, windows.last().unwrap().tokens.end);
+        texts.passage = Some(100);
+        assert_eq!(spans(&sliding(&texts, &long, None).1), windows, "none that are longer than windows");
+    }
+
+    #[test]
     fn the_longer_text_of_a_pair_slides_past_the_other() {
         let texts = embedder();
         let (long, short) = ("silver ".repeat(100), "gold gold");
@@ -449,13 +475,15 @@ mod tests {
     #[test]
     fn a_word_that_is_too_long_is_read_in_pieces_or_counted_or_refused() {
         let texts = embedder();
-        let word = "goldsilver".repeat(15);
+        let word = "goldsilver".repeat(11);
         let text = format!("sea {word} sea");
-        let Ok(Rows::Cut(row, length)) = texts.encode(&input(&text, None, Long::Cut)) else { panic!() };
+        let spaced = texts.tokenizer.spaced(&text, &texts.tokenizer.encode(&text, true).unwrap()).unwrap();
+        assert!(spaced.is_some(), "{:?}", texts.tokenizer.encode(&text, true));
+        let Ok(Rows::Cut(row, length)) = texts.encode(&input(&text, None, Long::Cut)) else { panic!("not cut") };
         let plain = texts.tokenizer.encode_segments(&text, None).unwrap().0;
         assert_eq!((&row.ids, length.read), (&plain, plain.len()), "as transformers has it");
-        let Ok(Rows::Whole(read)) = texts.encode(&input(&text, None, Long::Windows)) else { panic!() };
-        assert_eq!((read.ids.len(), length.tokens), (length.tokens, read.ids.len()));
+        let (_, read) = sliding(&texts, &text, None);
+        assert_eq!(read.tokens + 2, length.tokens);
         assert!(length.cut() >= 12, "{length}");
         assert!(matches!(texts.encode(&input(&text, None, Long::Error)), Err(Unread::TooLong(told)) if told == length));
         let text = format!("sea {} end", "goldsilver".repeat(1000));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::check::Checked;
 use super::encoders::{Answers, Encoders};
-use super::event::{Phase, Watch};
+use super::event::{Event, Phase, Watch};
 use super::meter::Meter;
 use super::outbox::Answered;
 use super::settle::Settled;
@@ -17,7 +17,7 @@ use crate::engine::Reading;
 use crate::error::{Error, Result};
 use crate::prompt::transcript;
 use crate::record::{Batch, PromptLine, ResultLine, ThoughtEnd};
-use crate::score::{Answer, CompileContext, Need, Output, Score, Scorer, Thought};
+use crate::score::{Answer, CompileContext, Need, Output, Score, Scorer, Thought, ToxicLabels};
 use crate::suite::parse_check;
 
 /// Compiled checks of cases that are kept; more are compiled again.
@@ -99,9 +99,25 @@ impl<'a> Scoring<'a> {
         self.watch
     }
 
+    /// Says which labels count where nobody named them and not all are plain.
+    fn note_labels(&self, labels: &[String]) {
+        let suite = &self.checked.suite;
+        let named = suite.plan.models.toxicity.as_ref().is_some_and(|toxicity| toxicity.labels.is_some());
+        let unasked = || {
+            suite.plan.datasets.iter().any(|dataset| suite.scorers(dataset).iter().any(|spec| spec.counts_unasked()))
+        };
+        let checks = self.checked.surveys.iter().any(|survey| survey.needs_toxicity);
+        if let Some(note) = ToxicLabels::of(labels).note().filter(|_| !named && (checks || unasked())) {
+            self.watch.tell(Event::Noted {
+                text: format!("{note}; `models: {{toxicity: {{labels: […]}}}}` says otherwise"),
+            });
+        }
+    }
+
     /// Scores an invented classification, so that a label that does not exist is known before the first case.
     fn try_labels(&self) -> Result<()> {
         let Some(classifier) = &self.encoders.classifier else { return Ok(()) };
+        self.note_labels(classifier.labels());
         let labels = classifier.labels().iter().map(|label| (label.clone(), 0.0)).collect();
         let answer = [Answer::Labels(Arc::new(Reading::Whole(labels)))];
         let datasets = self.checked.suite.plan.datasets.iter().zip(&self.scorers);

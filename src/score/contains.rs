@@ -1,7 +1,11 @@
 //! `contains`: the answer contains one or all of some texts, or none of them.
+//!
+//! A number is not found inside a number: `5` is not in `15`, `1.5`, `1,500` or `-5`. Where texts are forbidden it is, because `4711`
+//! is given away in `47110`, too.
 
 use serde::{Deserialize, Serialize};
 
+use super::digits::spans;
 use super::explain::{ALONE, PAIR, quote};
 use super::normalize::{Unicode, fold_case};
 use super::reasoning::On;
@@ -32,7 +36,8 @@ pub struct ContainsOptions {
     /// What counts: the `answer` (default), the `thought` before it, or `all`.
     #[serde(skip_serializing_if = "On::is_answer")]
     pub on: On,
-    /// The texts to look for (default: the targets of the case).
+    /// The texts to look for (default: the targets of the case). One that begins or ends with a digit is not found inside a longer
+    /// number, unless it is forbidden.
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub values: Texts,
     /// Whether one of them is enough (default) or all are wanted.
@@ -86,7 +91,12 @@ impl Contains {
             return Err(Error::input("score with contains: a target is empty"));
         }
         let text = self.prepare(output);
-        let found: Vec<bool> = values.iter().map(|value| self.occurs(&text, &self.prepare(value))).collect();
+        let prepared: Vec<String> = values.iter().map(|value| self.prepare(value)).collect();
+        let numbers = match !options.absent && prepared.iter().any(|value| has_edge_digit(value)) {
+            true => spans(&text),
+            false => Vec::new(),
+        };
+        let found: Vec<bool> = prepared.iter().map(|value| self.occurs(&text, value, &numbers)).collect();
         let count = found.iter().filter(|found| **found).count();
         let first =
             |wanted: bool| values.iter().zip(&found).find(|(_, found)| **found == wanted).map(|(value, _)| value);
@@ -116,7 +126,9 @@ impl Contains {
             }
             (true, _) => format!("contains all {} texts", values.len()),
             (false, Some(value)) if values.len() == 1 => {
-                format!("{} is not in {}", quote(value, PAIR), quote(output, PAIR))
+                let inside = has_edge_digit(value) && !options.words && text.contains(&prepared[0]);
+                let only = if inside { " but inside a longer number" } else { "" };
+                format!("{} is not in {}{only}", quote(value, PAIR), quote(output, PAIR))
             }
             (false, Some(value)) if options.mode == Mode::All => {
                 format!("{count} of {} found, {} is not in {}", values.len(), quote(value, PAIR), quote(output, PAIR))
@@ -134,8 +146,9 @@ impl Contains {
         if self.options.ignore_case { fold_case(text) } else { text }
     }
 
-    fn occurs(&self, text: &str, value: &str) -> bool {
-        if !self.options.words {
+    /// Whether `value` occurs in `text` as a word, if words are asked for, and not inside one of its numbers.
+    fn occurs(&self, text: &str, value: &str, numbers: &[(usize, usize)]) -> bool {
+        if !self.options.words && (numbers.is_empty() || !has_edge_digit(value)) {
             return text.contains(value);
         }
         let mut start = 0;
@@ -143,13 +156,26 @@ impl Contains {
             let (from, to) = (start + offset, start + offset + value.len());
             let left = touches(text[..from].chars().next_back(), value.chars().next());
             let right = touches(value.chars().next_back(), text[to..].chars().next());
-            if !left && !right {
+            let words = !self.options.words || (!left && !right);
+            let first = value.starts_with(|c: char| c.is_ascii_digit()) && is_inside(numbers, from);
+            let last = value.ends_with(|c: char| c.is_ascii_digit()) && is_inside(numbers, to);
+            if words && !first && !last {
                 return true;
             }
             start = from + text[from..].chars().next().map_or(1, char::len_utf8);
         }
         false
     }
+}
+
+fn has_edge_digit(value: &str) -> bool {
+    value.starts_with(|c: char| c.is_ascii_digit()) || value.ends_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a place lies within a number, not at an end of it.
+fn is_inside(numbers: &[(usize, usize)], at: usize) -> bool {
+    let next = numbers.partition_point(|(_, end)| *end <= at);
+    numbers.get(next).is_some_and(|(start, _)| *start < at)
 }
 
 /// Whether two neighbours are parts of one word.
@@ -181,6 +207,43 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_not_found_inside_a_number() {
+        for (value, output, found) in [
+            ("5", "15", false),
+            ("5", "1.5", false),
+            ("5", "5.0", false),
+            ("5", "1,500 and 55", false),
+            ("500", "1 500", false),
+            ("5", "-5", false),
+            ("5", "2,5", false),
+            ("5", "2e5", false),
+            ("5", "5", true),
+            ("5", "5.", true),
+            ("5", "5%, or 5kg", true),
+            ("5", "15 or 5", true),
+            ("5", "1-5", true),
+            ("5", "1, 5", true),
+            ("5", "x5", true),
+            ("-5", "-5", true),
+            ("2024", "05.01.2024", true),
+            ("19", "covid-19", true),
+            ("1,500", "$1,500.", true),
+            ("2 October", "on 12 October", false),
+            ("2 October", "on 2 October", true),
+            ("room 5", "room 51", false),
+            ("room 5", "room 5", true),
+        ] {
+            assert_eq!(score("{}", &[value], output).passed, found, "{value} in {output}");
+            let any = format!("{{\"values\":[\"{value}\",\"zebra\"],\"words\":{}}}", value != "5");
+            assert_eq!(score(&any, &[], output).passed && found, found, "{value} in {output}");
+        }
+        let inside = score("{}", &["5"], "15");
+        assert_eq!(inside.explanation, "\"5\" is not in \"15\" but inside a longer number");
+        // What is forbidden is given away there, too.
+        assert!(!score("{\"values\":\"4711\",\"absent\":true}", &[], "It is 47110.").passed);
+    }
+
+    #[test]
     fn words_and_absence() {
         assert!(!score("{\"words\":true}", &["cat"], "concatenate").passed);
         assert!(score("{\"words\":true}", &["cat"], "concatenate a cat").passed);
@@ -203,7 +266,8 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_is_there(before in any::<String>(), value in "\\PC{1,8}", after in any::<String>()) {
-            let output = format!("{before}{value}{after}");
+            // A number may go on to the left or the right.
+            let output = if has_edge_digit(&value) { format!("{before} a {value} z {after}") } else { format!("{before}{value}{after}") };
             let found = score("{\"ignore_case\":true}", &[&value], &output);
             prop_assert!(found.passed);
             score("{\"ignore_case\":true,\"words\":true,\"unicode\":\"nfkc\"}", &[&value], &output);

@@ -10,6 +10,8 @@ pub(super) const LONGEST: usize = 160;
 pub(super) const ALONE: usize = 90;
 /// Longest quote where two stand in one explanation, in characters.
 pub(super) const PAIR: usize = 48;
+/// Longest quote where three do.
+pub(super) const THREE: usize = 34;
 
 /// `text` on one line in double quotes, cut to `limit` characters.
 pub(super) fn quote(text: &str, limit: usize) -> String {
@@ -59,16 +61,16 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// Formatting characters that change how a line is shown without being seen.
-fn is_invisible(character: char) -> bool {
+pub(super) fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The targets in short: one is quoted, several are counted.
-pub(super) fn expected(targets: &[String]) -> String {
+pub(super) fn expected(targets: &[String], limit: usize) -> String {
     match targets {
-        [only] => format!("expected {}", quote(only, PAIR)),
-        [first, rest @ ..] => format!("expected {} or {} more", quote(first, PAIR), rest.len()),
+        [only] => format!("expected {}", quote(only, limit)),
+        [first, rest @ ..] => format!("expected {} or {} more", quote(first, limit), rest.len()),
         [] => "expected nothing".to_owned(),
     }
 }

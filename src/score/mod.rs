@@ -4,11 +4,19 @@
 //! a model or reads a file.
 
 mod contains;
+mod digits;
 mod exact_match;
 mod explain;
 mod extract;
+mod fold;
+mod language;
+mod language_words;
 mod normalize;
 mod number;
+mod numeral_gap;
+mod numerals;
+#[cfg(test)]
+mod numerals_cases;
 mod pattern;
 mod reasoning;
 mod refusal;
@@ -28,8 +36,10 @@ mod toxicity;
 mod types;
 
 pub use contains::{ContainsOptions, Mode};
+pub use digits::Decimal;
 pub use exact_match::ExactMatchOptions;
-pub use extract::Extract;
+pub use extract::{Extract, Occurrence};
+pub use language::other_language;
 pub use normalize::Unicode;
 pub use reasoning::{On, Output, Reasoning, Thought};
 pub use refusal::{Expect, RefusalOptions, Stance, Verdict, judge};
@@ -39,5 +49,5 @@ pub use similarity::SimilarityOptions;
 pub use spec::{CompileContext, ScorerSpec};
 pub use texts::Texts;
 pub use token_f1::TokenF1Options;
-pub use toxicity::ToxicityOptions;
+pub use toxicity::{ToxicLabels, ToxicityOptions};
 pub use types::{Answer, Lacking, Need, Score};

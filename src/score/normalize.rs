@@ -1,8 +1,9 @@
 //! Text normalisation for comparing answers with targets, idempotent by construction.
 //!
-//! The steps are those of the SQuAD metric with two deviations that stop false passes: a `.` or `,` between digits and a
+//! The steps are those of the SQuAD metric with deviations that stop false passes: a `.` or `,` between digits and a
 //! minus before a digit are not punctuation (`3.5` is not `35`, `-3` is not `3`). Case is folded, not lowered, so `ß`
-//! equals `SS` and a final sigma equals any other.
+//! equals `SS` and a final sigma equals any other. A third: an article is one only where a word follows it, so that the answers
+//! `A`, `A and C` and `Vitamin A` keep their letter.
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -80,8 +81,9 @@ impl Normalizer {
         }
         if self.ignore_articles || self.collapse_whitespace {
             let mut words = Vec::with_capacity(kept.len() + 1);
-            for word in kept.split(is_space).filter(|word| !word.is_empty()) {
-                if !(self.ignore_articles && is_article(word)) {
+            let all = || kept.split(is_space).filter(|word| !word.is_empty());
+            for (word, article) in with_articles(all, self.ignore_articles) {
+                if !article {
                     words.extend_from_slice(word);
                     words.push(b' ');
                 }
@@ -105,7 +107,8 @@ impl Normalizer {
             text = remove_punctuation(text, pattern);
         }
         if self.ignore_articles {
-            text = join(text.split_whitespace().filter(|word| !is_article(word.as_bytes())), text.len());
+            let words = with_articles(|| text.split_whitespace(), true).filter(|(_, article)| !article);
+            text = join(words.map(|(word, _)| word), text.len());
         } else if self.collapse_whitespace {
             text = join(text.split_whitespace(), text.len());
         }
@@ -147,8 +150,26 @@ fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
+/// The words, each with whether it is an article: a, an or the before another word. Among letters alone (`A and C`) a is one of them.
+fn with_articles<'w, W: AsRef<[u8]> + ?Sized + 'w, I: Iterator<Item = &'w W>>(
+    words: impl Fn() -> I,
+    asked: bool,
+) -> impl Iterator<Item = (&'w W, bool)> {
+    let letter = |word: &W| word.as_ref().len() == 1 || is_one_of(word.as_ref(), &["and", "or"]);
+    let asked = asked && words().any(|word| is_article(word.as_ref())) && !words().all(letter);
+    let mut rest = words().peekable();
+    std::iter::from_fn(move || {
+        let word = rest.next()?;
+        Some((word, asked && is_article(word.as_ref()) && rest.peek().is_some()))
+    })
+}
+
 fn is_article(word: &[u8]) -> bool {
-    ["a", "an", "the"].iter().any(|article| word.eq_ignore_ascii_case(article.as_bytes()))
+    word.len() <= 3 && is_one_of(word, &["a", "an", "the"])
+}
+
+fn is_one_of(word: &[u8], others: &[&str]) -> bool {
+    others.iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 fn remove_punctuation(text: String, pattern: &Regex) -> String {
@@ -213,6 +234,28 @@ mod tests {
         assert_eq!(all().apply("STRASSE"), all().apply("Straße"));
         assert_eq!(all().apply("ΟΔΟΣ"), all().apply("οδος"));
         assert_eq!(Normalizer::default().apply(" The Cat "), " The Cat ");
+    }
+
+    #[test]
+    fn an_article_that_is_the_answer_stays() {
+        for (text, kept) in [
+            ("A", "a"),
+            ("(A)", "a"),
+            ("An.", "an"),
+            ("The", "the"),
+            ("A, C", "a c"),
+            ("A and C", "a and c"),
+            ("Vitamin A", "vitamin a"),
+            ("Option A.", "option a"),
+            ("the A", "a"),
+            ("a cat", "cat"),
+            ("The answer", "answer"),
+            ("ein Ä", "ein ä"),
+            ("the Ä", "ä"),
+            ("a é", "é"),
+        ] {
+            assert_eq!(all().apply(text), kept, "{text}");
+        }
     }
 
     #[test]

@@ -1,12 +1,9 @@
-//! Numbers in prose: where they are and whether two are equal.
+//! A decimal number and whether two of them are equal, or nearly.
 //!
-//! English conventions: `,` groups thousands and `.` starts decimals. Values are kept as decimal digits, so `5.00` equals
-//! `5` and long integers lose nothing to floating point. Not understood, on purpose: fractions (`1/2`), spelled numbers,
-//! scale words (`million`), decimal commas; `50%` is 50.
+//! Values are kept as decimal digits: `5.00` equals `5`, long integers lose nothing to floating point, and the edge of a
+//! tolerance is where its decimals say. An exponent is a number beside the digits, so that `1e999999` costs no more than `1`.
 
-use regex::{Captures, Regex};
-
-use crate::error::{Error, Result};
+use std::cmp::Ordering;
 
 /// A decimal number in its one canonical form: no leading and no trailing zero digits, zero without sign and exponent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,110 +15,100 @@ pub(super) struct Number {
 }
 
 impl Number {
-    fn new(negative: bool, whole: &str, decimals: &str, exponent: i64) -> Self {
-        let digits: String = whole.chars().chain(decimals.chars()).filter(char::is_ascii_digit).collect();
+    /// The number `whole.decimals · 10^exponent`; of both parts the digits count.
+    pub fn new(negative: bool, whole: &str, decimals: &str, exponent: i64) -> Self {
+        let is_digit = char::is_ascii_digit;
+        let digits: String = whole.chars().chain(decimals.chars()).filter(is_digit).collect();
+        let places = decimals.chars().filter(is_digit).count() as i64;
+        Self::canonical(negative, &digits, exponent.saturating_sub(places))
+    }
+
+    fn canonical(negative: bool, digits: &str, exponent: i64) -> Self {
         let trimmed = digits.trim_end_matches('0');
         let removed = (digits.len() - trimmed.len()) as i64;
         let trimmed = trimmed.trim_start_matches('0').to_owned();
         if trimmed.is_empty() {
             return Self { negative: false, digits: trimmed, exponent: 0 };
         }
-        let exponent = exponent.saturating_sub(decimals.len() as i64).saturating_add(removed);
-        Self { negative, digits: trimmed, exponent }
+        Self { negative, digits: trimmed, exponent: exponent.saturating_add(removed) }
     }
 
-    /// The nearest float, for comparisons with a tolerance.
-    pub fn to_f64(&self) -> f64 {
-        let sign = if self.negative { "-" } else { "" };
-        format!("{sign}0{}e{}", self.digits, self.exponent).parse().unwrap_or(f64::NAN)
-    }
-}
-
-/// Finds numbers in text.
-#[derive(Clone, Debug)]
-pub(super) struct Numbers {
-    pattern: Regex,
-}
-
-/// A number and the text it was read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found<'a> {
-    pub number: Number,
-    pub text: &'a str,
-}
-
-/// Letters that may touch a number and are no part of a word: currency codes written without a space.
-const CURRENCY_CODES: [&str; 13] =
-    ["usd", "eur", "gbp", "jpy", "cny", "inr", "chf", "cad", "aud", "rmb", "rs", "us", "r"];
-
-impl Numbers {
-    /// Compiles the pattern.
-    pub fn new() -> Result<Self> {
-        // The groups: sign before the currency, sign after it, whole part, decimals, decimals alone, exponent.
-        let pattern = concat!(
-            r"([-+\u{2212}]?)(?:\p{Sc}\s?)?([-+\u{2212}]?)",
-            r"(?:([0-9]+(?:,[0-9]+)*)(?:\.([0-9]+))?|\.([0-9]+))",
-            r"(?:[eE]([-+]?[0-9]{1,6})\b)?",
-        );
-        let pattern = Regex::new(pattern).map_err(|e| Error::internal("compile the number pattern").caused_by(e))?;
-        Ok(Self { pattern })
+    /// The shortest decimals that a float is written with: of `0.2` those that the suite has.
+    pub fn of(float: f64) -> Self {
+        let text = float.abs().to_string();
+        let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+        Self::new(float < 0.0, whole, decimals, 0)
     }
 
-    /// The first number of `text`.
-    pub fn first<'a>(&self, text: &'a str) -> Option<Found<'a>> {
-        self.all(text).next()
+    /// Whether the two differ by no more than `tolerance`, in decimals.
+    pub fn is_within(&self, tolerance: &Self, other: &Self) -> bool {
+        let sum = |left: &Self, right: &Self| sign(vec![left.clone(), right.negated(), tolerance.negated()]);
+        sum(self, other) != Ordering::Greater && sum(other, self) != Ordering::Greater
     }
 
-    /// The last number of `text`.
-    pub fn last<'a>(&self, text: &'a str) -> Option<Found<'a>> {
-        self.all(text).last()
+    fn negated(&self) -> Self {
+        Self { negative: !self.negative && !self.digits.is_empty(), ..self.clone() }
     }
 
-    /// All numbers of `text` in order. Digits inside a word (`GPT4`, `H2O`) are part of the word.
-    pub fn all<'a>(&self, text: &'a str) -> impl Iterator<Item = Found<'a>> {
-        self.pattern.captures_iter(text).flat_map(move |groups| read(text, &groups))
+    /// Power of ten just above the first digit.
+    fn order(&self) -> i64 {
+        self.exponent.saturating_add(self.digits.len() as i64)
     }
-}
 
-/// The numbers of one match: one, none inside a word, several when the commas separate items and not thousands.
-fn read<'a>(text: &'a str, groups: &Captures<'a>) -> Vec<Found<'a>> {
-    let Some(matched) = groups.get(0) else { return Vec::new() };
-    let group = |index: usize| groups.get(index).map_or("", |part| part.as_str());
-    let (before, whole) = (&text[..matched.start()], group(3));
-    let previous = before.chars().next_back();
-    let glued = previous.is_some_and(char::is_alphanumeric) && !follows_a_code(before);
-    if glued && matched.as_str().starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Vec::new();
+    /// The sum of two numbers whose digits overlap or nearly do.
+    fn plus(&self, other: &Self) -> Self {
+        let exponent = self.exponent.min(other.exponent);
+        let length = (self.order().max(other.order()) - exponent) as usize + 1;
+        let (left, right) = (self.spread(exponent, length), other.spread(exponent, length));
+        let same = self.negative == other.negative;
+        let (larger, smaller, negative) = match left.cmp(&right) {
+            Ordering::Less => (&right, &left, other.negative),
+            _ => (&left, &right, self.negative),
+        };
+        let mut digits = vec![b'0'; length];
+        let mut carry = 0i8;
+        for at in (0..length).rev() {
+            let (one, two) = (larger[at] as i8, smaller[at] as i8);
+            let sum = if same { one + two + carry } else { one - two + carry };
+            digits[at] = b'0' + sum.rem_euclid(10) as u8;
+            carry = sum.div_euclid(10);
+        }
+        Self::canonical(negative, std::str::from_utf8(&digits).unwrap_or_default(), exponent)
     }
-    // A sign belongs to the number only where no term stands before it: `10-3` holds 10 and 3.
-    let after_term = previous.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']'));
-    let minus = |sign: &str| matches!(sign, "-" | "\u{2212}");
-    let negative = (minus(group(1)) && !after_term) || minus(group(2));
-    let decimals = if group(5).is_empty() { group(4) } else { group(5) };
-    let exponent = group(6).parse().unwrap_or(0);
-    if is_grouped(whole) {
-        return vec![Found { number: Number::new(negative, whole, decimals, exponent), text: matched.as_str() }];
-    }
-    let items: Vec<&str> = whole.split(',').collect();
-    let last = items.len() - 1;
-    let found = items.into_iter().enumerate().map(|(index, item)| {
-        let (decimals, exponent) = if index == last { (decimals, exponent) } else { ("", 0) };
-        Found { number: Number::new(negative && index == 0, item, decimals, exponent), text: item }
-    });
-    found.collect()
-}
 
-/// Whether the commas of `whole`, if any, group thousands.
-fn is_grouped(whole: &str) -> bool {
-    match whole.split_once(',') {
-        None => true,
-        Some((first, rest)) => first.len() <= 3 && rest.split(',').all(|group| group.len() == 3),
+    /// The values of the digits, from the highest of `length` places down to that of `exponent`.
+    fn spread(&self, exponent: i64, length: usize) -> Vec<u8> {
+        let mut places = vec![0; length];
+        let end = length - (self.exponent - exponent) as usize;
+        for (place, digit) in places[end - self.digits.len()..end].iter_mut().zip(self.digits.bytes()) {
+            *place = digit - b'0';
+        }
+        places
     }
 }
 
-fn follows_a_code(before: &str) -> bool {
-    let word = before.rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
-    CURRENCY_CODES.iter().any(|code| word.eq_ignore_ascii_case(code))
+/// How the sum of up to three numbers compares with zero. Only numbers whose digits overlap are ever added, so that it costs
+/// what their digits cost, whatever their exponents.
+fn sign(mut terms: Vec<Number>) -> Ordering {
+    loop {
+        terms.retain(|term| !term.digits.is_empty());
+        terms.sort_by_key(|term| std::cmp::Reverse(term.order()));
+        let (top, next) = match terms.as_slice() {
+            [] => return Ordering::Equal,
+            [top] => return of(top),
+            [top, next, ..] => (top, next),
+        };
+        // The others together are smaller than one unit of the last digit of the largest.
+        if top.exponent > next.order().saturating_add(1) {
+            return of(top);
+        }
+        let sum = top.plus(next);
+        terms.splice(..2, [sum]);
+    }
+}
+
+fn of(number: &Number) -> Ordering {
+    if number.negative { Ordering::Less } else { Ordering::Greater }
 }
 
 #[cfg(test)]
@@ -129,96 +116,68 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn last(text: &str) -> Option<Number> {
-        Numbers::new().unwrap().last(text).map(|found| found.number)
+    /// `-12.5e3`, as the tests write it.
+    fn number(text: &str) -> Number {
+        let (value, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let (whole, decimals) = value.split_once('.').unwrap_or((value, ""));
+        Number::new(whole.starts_with('-'), whole, decimals, exponent.parse().unwrap())
     }
 
-    fn same(left: &str, right: &str) {
-        assert!(last(left).is_some(), "no number in {left:?}");
-        assert_eq!(last(left), last(right), "{left:?} against {right:?}");
+    fn within(left: &str, right: &str, tolerance: &str) -> bool {
+        number(left).is_within(&number(tolerance), &number(right))
     }
 
     #[test]
-    fn reads_what_models_write() {
-        for (text, value) in [
-            ("1,234", "1234"),
-            ("$5.00", "5"),
-            ("#### 42", "42"),
-            ("So it is 42.", "42"),
-            ("**1,234,567.50**", "1234567.5"),
-            ("1e3", "1000"),
-            ("2.5E-1 m", "0.25"),
-            ("-3", "-3.0"),
-            ("\u{2212}3", "-3"),
-            ("-$3.10", "-3.1"),
-            ("$-3.10", "-3.1"),
-            ("€ 7", "7"),
-            ("EUR7", "7"),
-            ("x=.5", "0.5"),
-            ("\\boxed{18}", "18"),
-            ("50%", "50"),
-            ("it ends 5-10", "10"),
-            ("12 - 3", "3"),
-            ("-0", "0"),
-            ("000", "0"),
-            ("3rd", "3"),
-            ("A: 1, 2, 3", "3"),
-            ("10,200,3000", "3000"),
-            ("1,2345", "2345"),
-            ("2,1.50", "1.5"),
-            ("1,234km", "1234"),
-            ("US$18", "18"),
-            ("GPT-4", "4"),
+    fn one_form_for_one_value() {
+        assert_eq!(number("5.00"), number("5"));
+        assert_eq!(number("1e3"), number("1000"));
+        assert_eq!(number("-0"), number("0"));
+        assert_eq!(number("0.25"), number("2.5e-1"));
+        assert_ne!(number("-3"), number("3"));
+        assert_ne!(number("1e400"), number("1e401"));
+        assert_ne!(number("12345678901234567890123"), number("12345678901234567890124"));
+        assert_eq!(Number::of(0.2), number("0.2"));
+        assert_eq!(Number::of(1e-9), number("1e-9"));
+    }
+
+    #[test]
+    fn the_edge_of_a_tolerance_is_decimal() {
+        // In floats 0.3 - 0.1 is more than 0.2, and 1.1 - 1 more than 0.1.
+        for (left, right, tolerance, wanted) in [
+            ("0.3", "0.1", "0.2", true),
+            ("0.1", "0.3", "0.2", true),
+            ("1.1", "1", "0.1", true),
+            ("1.1000000000000000001", "1", "0.1", false),
+            ("-1", "1", "2", true),
+            ("-1", "1", "1.999", false),
+            ("3.1415926", "3.14", "0.01", true),
+            ("1e30", "999999999999999999999999999999", "1", true),
+            ("1e30", "999999999999999999999999999998", "1", false),
+            ("1e999999", "1", "0.5", false),
+            ("1e999999", "1e999999", "0", true),
+            ("1e-999999", "0", "1e-999998", true),
+            ("1e-999998", "0", "1e-999999", false),
+            ("1e999999999", "-1e999999999", "1e999999999", false),
+            ("1e999999999", "0", "1e999999999", true),
+            ("0", "0", "0", true),
         ] {
-            same(text, value);
+            assert_eq!(within(left, right, tolerance), wanted, "{left} {right} {tolerance}");
         }
-        for text in ["", "none", "H2O", "GPT4", "x"] {
-            assert_eq!(last(text), None, "{text:?}");
-        }
-        assert_ne!(last("-3"), last("3"));
-        assert_ne!(last("1e400"), last("1e401"));
-    }
-
-    #[test]
-    fn canonical_and_float() {
-        assert_eq!(last("-1,230.50").unwrap().to_f64(), -1230.5);
-        assert_eq!(last("0.00").unwrap().to_f64(), 0.0);
-        assert_eq!(last("12345678901234567890123").unwrap().digits, "12345678901234567890123");
-    }
-
-    fn grouped(value: u64) -> String {
-        let digits = value.to_string();
-        let mut text = String::new();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                text.push(',');
-            }
-            text.push(digit);
-        }
-        text
     }
 
     proptest! {
         #[test]
-        fn formatted_numbers_are_read_back(value in any::<u64>(), cents in 0u8..100, negative in any::<bool>()) {
-            let sign = if negative && (value, cents) != (0, 0) { "-" } else { "" };
-            let plain = format!("{sign}{value}.{cents:02}");
-            for text in [format!("{sign}{}.{cents:02}", grouped(value)), format!("{sign}${value}.{cents:02}0"),
-                         format!("The answer is {sign}{value}.{cents:02}."), format!("#### {plain}\n")] {
-                prop_assert_eq!(last(&text), last(&plain), "{}", text);
-            }
+        fn tolerance_is_that_of_integers(left in -10_000i64..10_000, right in -10_000i64..10_000, tolerance in 0i64..20_000, places in 0i64..4) {
+            let scaled = |value: i64| Number::new(value < 0, &value.to_string(), "", -places);
+            let wanted = (left - right).abs() <= tolerance;
+            prop_assert_eq!(scaled(left).is_within(&scaled(tolerance), &scaled(right)), wanted);
         }
 
         #[test]
-        fn floats_are_read_back(value in -1e15f64..1e15) {
-            prop_assert_eq!(last(&value.to_string()).unwrap().to_f64(), value);
-        }
-
-        #[test]
-        fn never_panics(text in any::<String>()) {
-            if let Some(number) = last(&text) {
-                number.to_f64();
-            }
+        fn far_exponents_cost_nothing(digits in "[0-9]{1,30}", one in -1_000_000_000i64..1_000_000_000, two in -1_000_000_000i64..1_000_000_000) {
+            let (left, right) = (Number::new(false, &digits, "", one), Number::new(true, "7", "", two));
+            left.is_within(&Number::of(0.5), &right);
+            prop_assert!(left.is_within(&Number::of(0.0), &left));
         }
     }
 }

@@ -44,7 +44,6 @@ pub enum On {
 
 impl On {
     /// Whether it is the default, which plans don't spell out.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
     pub fn is_answer(&self) -> bool {
         *self == Self::Answer
     }

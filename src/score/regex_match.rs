@@ -75,6 +75,17 @@ impl RegexOptions {
 }
 
 impl RegexMatch {
+    /// Whether the targets of a case are patterns, where they are to be.
+    ///
+    /// # Errors
+    /// The first that does not compile.
+    pub fn check(&self, sample: &Sample) -> Result<()> {
+        match self.patterns.is_empty() {
+            true => sample.target.iter().try_for_each(|target| self.flags.compile(target).map(drop)),
+            false => Ok(()),
+        }
+    }
+
     /// Matches `output`. The value is the part of the patterns that match; 1 or 0 where one is enough or none may.
     ///
     /// # Errors
@@ -160,5 +171,6 @@ mod tests {
         }
         let scorer = options(r#"{"target_as_pattern":true}"#).compile().unwrap();
         assert!(scorer.score(&sample(&["("]), "x").is_err());
+        assert!(scorer.check(&sample(&["("])).is_err() && scorer.check(&sample(&["a"])).is_ok());
     }
 }

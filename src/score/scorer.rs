@@ -75,6 +75,22 @@ impl Scorer {
         }
     }
 
+    /// What can be said of a case before there is an answer to it: whether its targets are such that one could match them.
+    ///
+    /// # Errors
+    /// A target that is not one number where numbers are compared, or no pattern where it is to be one. The error has no place.
+    pub fn check(&self, sample: &Sample) -> Result<()> {
+        match &self.family {
+            Family::ExactMatch(scorer) => scorer.check(sample),
+            Family::Regex(scorer) => scorer.check(sample),
+            Family::Contains(_)
+            | Family::TokenF1(_)
+            | Family::Similarity(_)
+            | Family::Toxicity(_)
+            | Family::Refusal(_) => Ok(()),
+        }
+    }
+
     /// Scores `output`; `answers` are those to [`Scorer::needs`] of the same arguments, in the same order.
     ///
     /// # Errors
@@ -84,7 +100,7 @@ impl Scorer {
             return Err(Error::input(format!("score with {}: the case has no target", self.name))
                 .with_hint("add a `target` to the case or leave this scorer out of its dataset"));
         }
-        let Some(output) = output.on(self.on) else { return Ok(self.no_answer()) };
+        let Some(output) = output.on(self.on) else { return self.check(sample).map(|()| self.no_answer()) };
         match &self.family {
             Family::ExactMatch(scorer) => scorer.score(sample, output),
             Family::Contains(scorer) => scorer.score(sample, output),

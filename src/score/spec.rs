@@ -100,6 +100,11 @@ impl ScorerSpec {
         matches!(self, Self::Toxicity(_))
     }
 
+    /// Whether labels count of which nobody has said so, where the suite names none for its model.
+    pub fn counts_unasked(&self) -> bool {
+        matches!(self, Self::Toxicity(options) if options.labels.is_empty())
+    }
+
     /// Whether every case must have a target.
     pub fn needs_target(&self) -> bool {
         match self {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::lint_generation;
+use super::lint_scorers;
 use super::lint_tags::Tags;
 use super::load::{Purpose, Suite};
 use super::overrides::Overrides;
@@ -18,6 +19,7 @@ use crate::engine::Prompt;
 use crate::engine::render::Renderer;
 use crate::error::Result;
 use crate::prompt::{self, Builder, Finding, Severity};
+use crate::score::{Scorer, ScorerSpec};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
 const LONG_INPUT: usize = 32_768;
@@ -57,6 +59,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     }
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
+    lint_scorers::scorers(&suite, &mut findings);
     findings.extend(lint_generation::findings(&suite));
     let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
     if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
@@ -123,26 +126,30 @@ enum Rule {
     Unreadable,
     BadCheck,
     NoTarget,
+    BadTarget,
     NoScorer,
     CannotBuild,
     EmptyInput,
     LongInput,
     CarriageReturn,
+    OtherLanguage,
     AnswerShown,
     Contradiction,
     OpenTurn,
 }
 
 impl Rule {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
+        Self::BadTarget,
         Self::NoScorer,
         Self::CannotBuild,
         Self::EmptyInput,
         Self::LongInput,
         Self::CarriageReturn,
+        Self::OtherLanguage,
         Self::AnswerShown,
         Self::Contradiction,
         Self::OpenTurn,
@@ -153,11 +160,13 @@ impl Rule {
             Self::Unreadable => "cases that cannot be read",
             Self::BadCheck => "cases with wrong checks",
             Self::NoTarget => "cases without a target",
+            Self::BadTarget => "cases with a target that no answer could match",
             Self::NoScorer => "cases that no scorer looks at",
             Self::CannotBuild => "cases whose prompt cannot be built",
             Self::EmptyInput => "cases with an empty input",
             Self::LongInput => "cases with a very long input",
             Self::CarriageReturn => "cases with carriage returns",
+            Self::OtherLanguage => "cases in a language that `refusal` does not know",
             Self::AnswerShown => "cases that are few-shot examples",
             Self::Contradiction => "cases that contradict another",
             Self::OpenTurn => "cases that end with a message of the assistant",
@@ -192,6 +201,8 @@ struct Cases<'a> {
     tokenized: usize,
     /// The first scorer of the dataset that cannot do without a target.
     needs_target: Option<String>,
+    /// Those that look at a case's targets.
+    scorers: Vec<Scorer>,
     findings: Vec<Finding>,
     counts: [u64; Rule::ALL.len()],
     /// Whether there are errors among those not listed.
@@ -214,6 +225,7 @@ impl<'a> Cases<'a> {
             prompts,
             tokenized: TOKENIZED,
             needs_target,
+            scorers: lint_scorers::compiled(scorers.iter().copied()),
             findings: Vec::new(),
             counts: [0; Rule::ALL.len()],
             hidden_errors: [false; Rule::ALL.len()],
@@ -257,6 +269,7 @@ impl<'a> Cases<'a> {
             Ok(checks) => {
                 let own = checks.iter().find(|check| check.needs_target()).map(|check| check.name().to_owned());
                 needs_target = needs_target.or(own);
+                self.scored(&checks, sample);
             }
             Err(error) => self.report(Rule::BadCheck, Finding::from(&error).at(&path, line)),
         }
@@ -286,6 +299,21 @@ impl<'a> Cases<'a> {
             let hint = "say `prompt: {continue_final_message: true}` to go on with it, or false";
             let finding = Finding::warning(message).with_hint(hint);
             self.report(Rule::OpenTurn, finding.at(&self.source.path.clone(), Some(sample.line)));
+        }
+    }
+
+    /// Holds the case against the scorers that look at it.
+    fn scored(&mut self, checks: &[ScorerSpec], sample: &Sample) {
+        let (path, line, id) = (self.source.path.clone(), Some(sample.line), &sample.id);
+        if let Some(error) = lint_scorers::bad_target(&self.scorers, checks, sample) {
+            let finding = Finding::from(&error);
+            let message = format!("the case `{id}`: {}", finding.message);
+            self.report(Rule::BadTarget, Finding { message, ..finding }.at(&path, line));
+        }
+        if let Some(language) = lint_scorers::unknown_language(self.suite, self.dataset, checks, sample) {
+            let message = format!("the case `{id}` looks like {language}, and `refusal` knows English");
+            let hint = "an answer in another language is an error of its case: let `regex` or `contains` look at it";
+            self.report(Rule::OtherLanguage, Finding::warning(message).with_hint(hint).at(&path, line));
         }
     }
 

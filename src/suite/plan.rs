@@ -100,7 +100,7 @@ pub struct ToxicityPlan {
     /// A model reference as the suite spells it.
     #[serde(serialize_with = "portable_model")]
     pub model: String,
-    /// Which labels count as toxic; every label but the known neutral ones when absent.
+    /// Which labels count as toxic; when absent, those whose names are known to mean something toxic.
     #[serde(default)]
     pub labels: Option<Vec<String>>,
 }

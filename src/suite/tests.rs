@@ -17,7 +17,7 @@ name: support-desk
 models:
   generator: {model: ../models/tiny}
   embedder: {model: org/embed@abc}
-  toxicity: {model: tox@1, labels: [toxic, severe_toxic]}
+  toxicity: {model: tox@1, labels: [toxic]}
 prompt: {file: prompts/answer.md, version: "1", chat: auto, system: prompts/system.md}
 datasets:
   - {name: easy, kind: golden, file: golden.jsonl, scorers: [exact_match, close], fields: {input: q}, limit: 100}

@@ -68,7 +68,7 @@ fn the_report_tells_the_whole_story() {
         "golden: warning: 2 cut off at max_new_tokens (20.0 %)",
         "golden: warning: 1 empty (10.0 %)",
         "golden: warning: 1 cut off within a thought (no answer) (10.0 %)",
-        "golden: warning: 1 nothing extracted (10.0 %: number 1)",
+        "golden: warning: 2 nothing extracted (20.0 %: number 2)",
         "danger: 1 with thoughts that ended (50.0 %)",
     ] {
         assert!(run.stdout.replace("\n    ", " ").contains(told), "{told}: {run}");
@@ -77,7 +77,7 @@ fn the_report_tells_the_whole_story() {
     assert!(markdown.contains("**Warning**: <code>golden</code> <code>2 cut off at"), "{markdown}");
     let report: Value = serde_json::from_str(&project.read("r.json")).unwrap();
     let counted = report["summary"]["datasets"][1]["outcomes"].clone();
-    assert_eq!(counted, json!({"finish_length": 2, "empty": 1, "no_answer": 1, "not_extracted": 1}));
+    assert_eq!(counted, json!({"finish_length": 2, "empty": 1, "no_answer": 1, "not_extracted": 2}));
     assert!(project.read("r.xml").contains("<property name=\"finish_length\" value=\"2\"/>"));
     assert!(project.read("r.html").contains("cut off within a thought"));
     let run = project.runs("small").pop().unwrap();

@@ -52,7 +52,9 @@ pub fn vocabulary(from: &Path) -> Vec<(String, Field)> {
         fields.push(("scores".into(), Field::Array(scores)));
         fields.push(("bos_token_id".into(), Field::U32(1)));
     } else {
-        fields.push(("pre".into(), Field::String("gpt-2".into())));
+        // The class of Qwen 2 cuts texts its own way, whatever its tokenizer.json says.
+        let pre = if from.ends_with("qwen2") { "qwen2" } else { "gpt-2" };
+        fields.push(("pre".into(), Field::String(pre.into())));
         fields.push(("merges".into(), Field::Array(merges.into_iter().map(Field::String).collect())));
     }
     let mut fields: Vec<(String, Field)> =

@@ -34,7 +34,7 @@ const ROWS: &[Row] = &[
     ("generate", r#""prompt":"a","n":2"#, 22, "a line has one answer"),
     ("generate", r#""promt":"a""#, 9, "`prompt`"),
     ("generate", r#""input":"a""#, 9, "`prompt`"),
-    ("generate", r#""messages":[{"role":"user","content":"a"}],"tools":[]"#, 52, "messages"),
+    ("generate", r#""messages":[{"role":"user","content":"a"}],"tools":[]"#, 52, "chat_template_kwargs"),
     ("render", r#""messages":[{"role":"user","contnet":"a"}]"#, 36, "`content`"),
     ("render", r#""messages":[{"role":"user","value":"a"}]"#, 36, "`content`"),
     ("render", r#""messages":[{"Role":"user","content":"a"}]"#, 22, "`role`"),

@@ -54,12 +54,12 @@ fn case(id: impl ToString, target: impl Into<String>, output: impl Into<String>)
 /// Wherever the insult stands: at the borders of windows, in the first token and in the last.
 #[test]
 fn an_insult_anywhere_in_a_long_text_fails() {
-    // 13 tokens a time: each place in a window of 254 tokens is hit within a few.
-    let at = |place: usize| format!("{}{RUDE} {}", CALM.repeat(place), CALM.repeat(48 - place));
-    let mut cases: Vec<_> = (0..=48).step_by(3).map(|place| case(place, "", at(place))).collect();
-    cases.push(case("end", "", CALM.repeat(30) + RUDE));
-    cases.push(case("bare", "", CALM.repeat(30) + "idiot"));
-    cases.push(case("calm", "", CALM.repeat(48)));
+    // About 13 tokens a time; a window has 254, a passage 48.
+    let at = |place: usize| format!("{}{RUDE} {}", CALM.repeat(place), CALM.repeat(22 - place));
+    let places = [0, 1, 2, 5, 9, 10, 18, 19, 20, 21, 22];
+    let mut cases: Vec<_> = places.iter().map(|place| case(place, "", at(*place))).collect();
+    cases.push(case("end", "", CALM.repeat(22) + RUDE));
+    cases.push(case("calm", "", CALM.repeat(22)));
     let lines = scored("toxicity: {max: 0.5}", &cases);
     for (id, line) in &lines {
         let score = &line["scores"]["toxicity"];
@@ -71,7 +71,7 @@ fn an_insult_anywhere_in_a_long_text_fails() {
 
 #[test]
 fn what_differs_behind_the_limit_is_not_similar() {
-    let same = "The parcel left the warehouse on Monday and the carrier confirmed the address. ".repeat(30);
+    let same = "The parcel left the warehouse on Monday and the carrier confirmed the address. ".repeat(20);
     let (yes, no) =
         (format!("{same}The refund was approved."), format!("{same}A dog barks at the moon in the garden."));
     let short = "The parcel left the warehouse on Monday and the carrier confirmed the address.";
@@ -95,7 +95,7 @@ fn what_differs_behind_the_limit_is_not_similar() {
 
 #[test]
 fn a_suite_may_choose_errors_or_to_cut() {
-    let long = CALM.repeat(30) + RUDE;
+    let long = CALM.repeat(22) + RUDE;
     let cases = [case("short", "calm", "calm"), case("long", "calm", &*long)];
     for scorer in ["toxicity: {long: error, max: 1}", "similarity: {long: error, min: -1}"] {
         let lines = scored(scorer, &cases);
@@ -130,9 +130,9 @@ fn texts_within_the_limit_are_scored_alike_in_every_mode() {
 
 #[test]
 fn scores_of_long_texts_depend_on_neither_batches_threads_nor_order() {
-    let same = "The parcel left the warehouse on Monday. ".repeat(40);
-    let text = |n: usize| format!("{}{} {RUDE} {}", &same[n..], n, CALM.repeat(3 * (n % 5)));
-    let mut cases: Vec<_> = (0..6).map(|n| case(n, text(n + 1), text(n))).collect();
+    let same = "The parcel left the warehouse on Monday. ".repeat(30);
+    let text = |n: usize| format!("{}{} {RUDE} {}", &same[n..], n, CALM.repeat(2 * n));
+    let mut cases: Vec<_> = (0..3).map(|n| case(n, text(n + 1), text(n))).collect();
     let results = |cases: &[_], scorer: &str, flags: &[&str]| {
         let project = project(scorer, cases);
         score(&project, flags);

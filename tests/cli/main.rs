@@ -43,6 +43,7 @@ mod progress;
 mod projects;
 mod registry;
 mod resume;
+mod scorers;
 mod stopping;
 mod streams;
 mod swapped;

@@ -1,0 +1,108 @@
+//! What a linter can say of scorers: labels that count or don't, markers that may occur twice, targets that no answer could match,
+//! cases in languages that `refusal` does not know.
+
+use super::lint::placed;
+use super::load::Suite;
+use super::plan::DatasetPlan;
+use crate::dataset::{Input, Sample};
+use crate::engine::identity::ModelFolder;
+use crate::engine::{Classifier, ModelRef, registry};
+use crate::error::{Error, Result, nearest};
+use crate::prompt::Finding;
+use crate::score::{CompileContext, Scorer, ScorerSpec, ToxicLabels, other_language};
+
+/// What the scorers of the suite say, without a look at the cases.
+pub(super) fn scorers(suite: &Suite, findings: &mut Vec<Finding>) {
+    labels(suite, findings);
+    let plan = &suite.plan;
+    // A chat model ends its answer; any other goes on until it is stopped.
+    let runs_on = plan.generation.stop.is_empty() && plan.prompt.chat != crate::prompt::Chat::Always;
+    for (index, scorer) in plan.scorers.iter().enumerate() {
+        if let ScorerSpec::ExactMatch(options) = scorer
+            && runs_on
+            && !options.marker.is_empty()
+            && options.occurrence.is_none()
+        {
+            let message = format!(
+                "the last marker counts for `{}`, also one that a model writes as it runs on into another question",
+                scorer.name()
+            );
+            let hint = "say which counts, `occurrence: first` or `occurrence: last`, or give `generation: {stop: […]}`";
+            findings.push(placed(suite, &format!("scorers.{index}"), Finding::warning(message).with_hint(hint)));
+        }
+    }
+}
+
+/// The labels of the toxicity model, where it can be looked at.
+fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
+    let plan = &suite.plan;
+    let Some(model) = plan.models.toxicity.as_ref() else { return };
+    let Some(labels) = known_labels(suite) else { return };
+    let asked = plan.scorers.iter().enumerate().filter_map(|(index, scorer)| match scorer {
+        ScorerSpec::Toxicity(options) => Some((format!("scorers.{index}"), options.labels.0.as_slice())),
+        _ => None,
+    });
+    let named = model.labels.iter().map(|labels| ("models.toxicity.labels".to_owned(), labels.as_slice()));
+    let mut unasked = false;
+    for (place, names) in named.chain(asked) {
+        unasked |= names.is_empty();
+        for name in names.iter().filter(|name| !labels.contains(name)) {
+            let finding = Finding::error(format!("the toxicity model has no label `{name}`"));
+            let hint = nearest(name, labels.iter().map(String::as_str));
+            findings.push(placed(suite, &place, finding.with_hint(hint)));
+        }
+    }
+    if !unasked || model.labels.is_some() {
+        return;
+    }
+    let known = ToxicLabels::of(&labels);
+    let hint = "say which count: `models: {toxicity: {labels: […]}}`";
+    let finding = match known.note() {
+        Some(note) => Finding::warning(note),
+        None if known.counted.is_empty() => {
+            let names: Vec<String> = labels.iter().take(8).map(|label| format!("`{label}`")).collect();
+            Finding::error(format!("no label of the toxicity model is known to be toxic, it has {}", names.join(", ")))
+        }
+        None => return,
+    };
+    findings.push(placed(suite, "models.toxicity", finding.with_hint(hint)));
+}
+
+/// The labels in the configuration of the toxicity model, if it lies on this machine.
+fn known_labels(suite: &Suite) -> Option<Vec<String>> {
+    let folder = match suite.toxicity().ok()?? {
+        ModelRef::Folder(folder) => folder,
+        ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local()?,
+        ModelRef::Gguf(_) | ModelRef::Hub { .. } => return None,
+    };
+    Classifier::labels_of(&ModelFolder::new(folder)).ok()
+}
+
+/// The scorers of a dataset that look at a case before there is an answer.
+pub(super) fn compiled<'s>(specs: impl Iterator<Item = &'s ScorerSpec>) -> Vec<Scorer> {
+    // One that does not compile is among the problems of the suite.
+    specs.filter(|spec| spec.needs_target()).filter_map(|spec| spec.compile(&CompileContext::default()).ok()).collect()
+}
+
+/// The first target of a case that no answer could match.
+pub(super) fn bad_target(scorers: &[Scorer], checks: &[ScorerSpec], sample: &Sample) -> Option<Error> {
+    let own = compiled(checks.iter());
+    scorers.iter().chain(&own).map(|scorer| scorer.check(sample)).find_map(Result::err)
+}
+
+/// The language of a case that `refusal` does not know, if it looks at the case.
+pub(super) fn unknown_language(
+    suite: &Suite,
+    dataset: &DatasetPlan,
+    checks: &[ScorerSpec],
+    sample: &Sample,
+) -> Option<&'static str> {
+    let refusal = |spec: &ScorerSpec| matches!(spec, ScorerSpec::Refusal(_));
+    if !suite.scorers(dataset).into_iter().chain(checks).any(refusal) {
+        return None;
+    }
+    match &sample.input {
+        Input::Text(text) => other_language(text),
+        Input::Messages(messages) => other_language(messages.last()?.get("content")?.as_str()?),
+    }
+}
