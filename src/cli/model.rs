@@ -33,10 +33,9 @@ pub fn folder(reference: &ModelRef, role: Role, memo: Option<&HashMemo>) -> Resu
     Ok(ModelFolder::remembering(path, memo.cloned()))
 }
 
-/// Whether [`folder`] would ask no hub for this model: it is here, or it never will be.
+/// Whether [`folder`] would ask no hub for this model.
 pub fn is_here(reference: &ModelRef) -> bool {
-    let cached =
-        |repo: &str, revision: &str| hub::is_offline() || hub::cached(repo, revision, hub::MODEL_FILES).is_some();
+    let cached = |repo: &str, revision: &str| hub::cached(repo, revision, hub::MODEL_FILES).is_some();
     match reference {
         ModelRef::Folder(_) | ModelRef::Gguf(_) => true,
         ModelRef::Hub { repo, revision } => cached(repo, revision.as_deref().unwrap_or("main")),

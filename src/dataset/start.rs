@@ -53,7 +53,9 @@ pub(super) fn text(reader: Box<dyn Read + Send>, path: &Path) -> Result<Stream> 
 pub fn refuse(start: &[u8], path: &Path) -> Result<()> {
     let wide = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
     // Text of this kind begins with a character of ASCII.
-    let wide = wide || matches!(start, [0, next, ..] if *next != 0) || matches!(start, [first, 0, ..] if *first != 0);
+    let is_text = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let wide =
+        wide || matches!(start, [0, next, ..] if is_text(*next)) || matches!(start, [first, 0, ..] if is_text(*first));
     let packed = start.starts_with(GZIP).then_some(("packed with gzip", "unpack it: gunzip FILE"));
     let utf16 = wide.then_some(("text in UTF-16", "save the file as UTF-8: iconv -f UTF-16 -t UTF-8 FILE"));
     // A mark of letters could be the first name of a table.

@@ -323,3 +323,51 @@ fn module_files(folder: &ModelFolder) -> Result<Vec<String>> {
     }
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of a GGUF file without tensors, with or without a tokenizer.
+    fn gguf(tokenizer: bool) -> Vec<u8> {
+        let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+        let head = [&b"GGUF"[..], &3u32.to_le_bytes(), &0u64.to_le_bytes(), &u64::from(tokenizer).to_le_bytes()];
+        let list = [&9u32.to_le_bytes()[..], &8u32.to_le_bytes(), &1u64.to_le_bytes()];
+        let tokens = [text("tokenizer.ggml.tokens"), list.concat(), text("a")];
+        if tokenizer { [head.concat(), tokens.concat()].concat() } else { head.concat() }
+    }
+
+    #[test]
+    fn what_decides_is_hashed_and_beside_a_named_file_only_a_tokenizer_that_it_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        let others = ["config.json", "generation_config.json", "model.safetensors"];
+        others.iter().chain(&TOKENIZER_FILES).for_each(|name| write(name, b"{}"));
+        ["README.md", "tokenizer.model"].iter().for_each(|name| write(name, b""));
+        write("whole.gguf", &gguf(true));
+        write("bare.gguf", &gguf(false));
+        let files = |folder: &ModelFolder| {
+            let names = model_files(folder).unwrap();
+            assert_eq!(folder.hashes().unwrap().into_keys().collect::<BTreeSet<_>>(), names);
+            names
+        };
+        let expected = |names: &[&str]| names.iter().chain(&TOKENIZER_FILES).map(|name| (*name).to_owned()).collect();
+        assert_eq!(files(&ModelFolder::at(dir.path())), expected(&others));
+        let whole = ModelFolder::at(&dir.path().join("whole.gguf"));
+        assert_eq!(files(&whole), BTreeSet::from(["whole.gguf".to_owned()]));
+        assert_eq!(whole.tokenizer().unwrap().path(), whole.path());
+        let bare = ModelFolder::at(&dir.path().join("bare.gguf"));
+        assert_eq!(files(&bare), expected(&["bare.gguf"]));
+        let tokenizer = bare.tokenizer().unwrap();
+        assert_eq!(tokenizer.path(), dir.path());
+        // What the tokenizer has read, nobody else sees.
+        assert!(tokenizer.read("tokenizer.json").unwrap().is_some() && bare.read("tokenizer.json").unwrap().is_none());
+        for name in others {
+            assert!(!whole.has(name).unwrap() && !bare.has(name).unwrap() && !tokenizer.has(name).unwrap(), "{name}");
+        }
+    }
+}

@@ -61,7 +61,10 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     unguarded_danger(&suite, &mut findings);
     lint_scorers::scorers(&suite, &mut findings);
     lint_scorers::unread_thoughts(&suite, renderer, &mut findings);
-    findings.extend(lint_generation::findings(&suite));
+    // What is wrong with the model's files explains what cannot be read of them.
+    if !has_errors(&findings) {
+        findings.extend(lint_generation::findings(&suite));
+    }
     let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
     if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
         let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");

@@ -6,11 +6,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use candle_core::quantized::GgmlDType;
 use karat::engine::candle::count_weights;
 use karat::engine::identity::ModelFolder;
 use serde_json::{Value, json};
 
 use crate::project::{Project, Run, engine_args, fixture, random_tiny};
+use crate::to_gguf::convert;
 
 const FLAGS: &[&str] = &["--max-new-tokens", "12", "--quiet"];
 
@@ -148,6 +150,46 @@ fn texts_of_a_model_are_read_once() {
     assert_eq!(answers[KNOWN]["text"], right);
     there.iter().zip(before).for_each(|(path, bytes)| std::fs::write(path, bytes).expect("write a file"));
     assert_eq!(asked(&project, &model, "new"), right);
+}
+
+/// A GGUF file that is named by its path, and the tokenizer beside it that it lacks.
+#[test]
+fn a_named_gguf_file_is_opened_once() {
+    let make = |project: &Project| convert(project, &random_tiny(), |_| GgmlDType::F32);
+    let prepared = Project::new();
+    let folder = make(&prepared);
+    let file = folder.join("model.gguf");
+    let new = other(&std::fs::read(&file).expect("read a file"));
+    let right = asked(&prepared, &file, "new");
+    rename_over(&file, &new);
+    let wrong = asked(&prepared, &file, "new");
+    assert_ne!(right, wrong, "two models that can be told apart");
+
+    type Swap<'a> = &'a dyn Fn(&Path);
+    let swaps: [(&str, i32, Swap<'_>); 4] = [
+        ("renamed over", 0, &|folder| rename_over(&folder.join("model.gguf"), &new)),
+        ("removed", 0, &|folder| std::fs::remove_file(folder.join("model.gguf")).expect("remove a file")),
+        ("written into", 2, &|folder| overwrite(&folder.join("model.gguf"), &new)),
+        ("its tokenizer written into", 0, &|folder| overwrite(&folder.join("tokenizer.json"), b"[]")),
+    ];
+    for (how, code, swap) in swaps {
+        let project = Project::caching();
+        let folder = make(&project);
+        let file = folder.join("model.gguf");
+        asked(&project, &file, "known");
+        let (run, answers) = asked_over_a_swap(&project, &file, || swap(&folder));
+        let run = run.code(code);
+        match code {
+            0 => assert_eq!((answers.len(), &answers[KNOWN]["text"]), (KNOWN + 1, &right), "{how}"),
+            _ => {
+                assert!(answers.iter().all(|answer| answer["id"] != "new"), "{how}");
+                drop(run.complains(&["`model.gguf`: it was changed while it was read"]));
+            }
+        }
+        if code == 2 {
+            assert_eq!(asked(&project, &file, "new"), wrong, "{how}: the other model, the same cache");
+        }
+    }
 }
 
 #[test]
