@@ -110,20 +110,20 @@ mod x86 {
         }
         #[inline(always)]
         fn dot_bytes(sums: Self::Sums, signed: Self, unsigned: Self) -> Self::Sums {
-            std::array::from_fn(
-                #[inline(always)]
-                |half| {
-                    intrinsic!({
-                        // Even and odd bytes apart, as 16-bit numbers: their pairwise products fit into 32 bits.
-                        let (s, u) = (_mm256_castps_si256(signed.0[half]), _mm256_castps_si256(unsigned.0[half]));
-                        let even = _mm256_and_si256(u, _mm256_set1_epi16(0xff));
-                        let odd = _mm256_srli_epi16::<8>(u);
-                        let even = _mm256_madd_epi16(_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(s)), even);
-                        let odd = _mm256_madd_epi16(_mm256_srai_epi16::<8>(s), odd);
-                        _mm256_add_epi32(sums[half], _mm256_add_epi32(even, odd))
-                    })
-                },
-            )
+            // Not `array::from_fn`: it is not compiled for the instruction set, so that each intrinsic in it would be a call.
+            #[inline(always)]
+            fn dot(sum: __m256i, signed: __m256, unsigned: __m256) -> __m256i {
+                intrinsic!({
+                    // Even and odd bytes apart, as 16-bit numbers: their pairwise products fit into 32 bits.
+                    let (s, u) = (_mm256_castps_si256(signed), _mm256_castps_si256(unsigned));
+                    let even = _mm256_and_si256(u, _mm256_set1_epi16(0xff));
+                    let odd = _mm256_srli_epi16::<8>(u);
+                    let even = _mm256_madd_epi16(_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(s)), even);
+                    let odd = _mm256_madd_epi16(_mm256_srai_epi16::<8>(s), odd);
+                    _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+                })
+            }
+            [dot(sums[0], signed.0[0], unsigned.0[0]), dot(sums[1], signed.0[1], unsigned.0[1])]
         }
         #[inline(always)]
         fn from_sums(sums: Self::Sums) -> Self {
