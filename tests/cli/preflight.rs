@@ -32,11 +32,10 @@ fn refused(project: &Project, told: &str) {
 fn what_a_run_refuses_before_it_loads_lint_and_a_dry_run_refuse() {
     let model = random_tiny().to_string_lossy().into_owned();
     type Broken<'a> = (&'a str, &'a dyn Fn(&Project), &'a str);
-    let table: [Broken<'_>; 12] = [
+    let table: [Broken<'_>; 11] = [
         ("no folder", &|p| change(p, "suite.yaml", &model, "no/such/folder"), "no/such/folder"),
         ("no file", &|p| change(p, "suite.yaml", &model, "no/such.gguf"), "no/such.gguf"),
         ("no entry", &|p| change(p, "suite.yaml", &model, "tiny@1"), "tiny@1"),
-        ("not pulled, and no way to", &|p| change(p, "suite.yaml", &model, "org/none@main"), "org/none"),
         ("no generator's tokenizer", &|p| change(p, "suite.yaml", &model, "prompts"), "tokenizer"),
         ("no embedder", &|p| change(p, "suite.yaml", "bert-mean", "bert-none"), "bert-none"),
         ("no classifier", &|p| change(p, "suite.yaml", "bert-multilabel", "bert-none"), "bert-none"),
@@ -55,6 +54,11 @@ fn what_a_run_refuses_before_it_loads_lint_and_a_dry_run_refuse() {
         breaks(&project);
         refused(&project, told);
     }
+    // What only the hub knows is said not to have been looked at; without the network a run cannot begin.
+    let project = suite();
+    change(&project, "suite.yaml", &model, "org/none@main");
+    project.karat(["run", "suite.yaml"]).code(2).complains(&["org/none"]);
+    project.karat(["lint", "suite.yaml"]).code(0).complains(&["`org/none@main` is not pulled yet"]);
 }
 
 #[test]
