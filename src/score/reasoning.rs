@@ -120,38 +120,29 @@ impl<'a> Output<'a> {
             return whole;
         }
         let (mut answer, mut thoughts) = (String::new(), Vec::new());
-        let mut rest = all;
-        // The end that an open thought waits for; any, where the prompt opened it.
+        // Where the text behind the last marker begins.
+        let mut from = 0;
+        // The pair whose end an open thought waits for; any, where the prompt opened it.
         let mut open = opened.then_some(None);
-        loop {
-            let found = match open {
-                Some(end) => {
-                    first(rest, markers.iter().filter(|(_, e)| end.is_none_or(|end| *e == end)), |(_, end)| end)
-                        .map(|(at, (_, end))| (at, end.len(), None))
-                }
-                None => {
-                    let start = first(rest, markers.iter(), |(start, _)| start);
-                    let end = first(rest, markers.iter(), |(_, end)| end);
-                    match (start, end) {
-                        (Some((at, (start, end))), other) if other.is_none_or(|(before, _)| at < before) => {
-                            Some((at, start.len(), Some(*end)))
-                        }
-                        (_, Some((at, (_, end)))) => Some((at, end.len(), None)),
-                        (_, None) => None,
-                    }
-                }
+        for Marker { at, len, pair, is_start } in marks(all, &markers) {
+            let counts = match open {
+                Some(waiting) => !is_start && waiting.is_none_or(|waiting| waiting == pair),
+                None => true,
             };
-            let Some((at, len, begins)) = found else { break };
-            let before = &rest[..at];
-            match (open, begins) {
-                (None, Some(_)) => answer.push_str(before),
+            if at < from || !counts {
+                continue;
+            }
+            let before = &all[from..at];
+            match (open, is_start) {
+                (None, true) => answer.push_str(before),
                 // An end without a start: all that stands before it was thought.
-                (None, None) => thoughts.push(std::mem::take(&mut answer) + before),
+                (None, false) => thoughts.push(std::mem::take(&mut answer) + before),
                 (Some(_), _) => thoughts.push(before.to_owned()),
             }
-            open = begins.map(Some);
-            rest = &rest[at + len..];
+            open = is_start.then_some(Some(pair));
+            from = at + len;
         }
+        let rest = &all[from..];
         let state = match (open, thoughts.is_empty()) {
             (Some(_), _) => Thought::Cut,
             (None, true) => return whole,
@@ -175,18 +166,26 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Where the first of some markers stands, the longest of those at one place, leaving out what is quoted.
-fn first<'m, M: 'm>(
-    text: &str,
-    markers: impl Iterator<Item = &'m M>,
-    part: impl Fn(&'m M) -> &'m &'m str,
-) -> Option<(usize, &'m M)> {
-    let place = |marker: &'m M| {
-        let spelled: &str = part(marker);
-        let at = text.match_indices(spelled).map(|(at, _)| at).find(|at| !is_quoted(text, *at, spelled.len()))?;
-        Some((at, std::cmp::Reverse(spelled.len()), marker))
-    };
-    markers.filter_map(place).min_by_key(|(at, len, _)| (*at, *len)).map(|(at, _, marker)| (at, marker))
+/// A marker in a text.
+struct Marker {
+    at: usize,
+    len: usize,
+    pair: usize,
+    is_start: bool,
+}
+
+/// The markers of a text in its order, the longest first of those at one place, without those that are quoted.
+fn marks(text: &str, markers: &[(&str, &str)]) -> Vec<Marker> {
+    let mut found = Vec::new();
+    for (pair, (start, end)) in markers.iter().enumerate() {
+        for (spelled, is_start) in [(start, true), (end, false)] {
+            let len = spelled.len();
+            let places = text.match_indices(spelled).filter(|(at, _)| !is_quoted(text, *at, len));
+            found.extend(places.map(|(at, _)| Marker { at, len, pair, is_start }));
+        }
+    }
+    found.sort_by_key(|mark| (mark.at, std::cmp::Reverse(mark.len)));
+    found
 }
 
 /// Whether a marker stands in quotation marks or backticks of its own: it is spoken of, not used.
@@ -308,6 +307,14 @@ mod tests {
         let error = serde_json::from_str::<Reasoning>("\"nine\"").unwrap_err().to_string();
         assert!(error.contains("unknown variant `nine`"), "{error}");
         assert!(Reasoning::Markers { start: " ".into(), end: "x".into() }.check().is_err());
+    }
+
+    #[test]
+    fn many_markers_take_no_time_of_their_square() {
+        let (ends, starts) = ("</think>".repeat(200_000), "<think>".repeat(200_000));
+        assert_eq!(read(&ends).2, Thought::Closed);
+        assert_eq!(read(&starts).2, Thought::Cut);
+        assert_eq!(read(&(starts + &ends)).2, Thought::Closed);
     }
 
     proptest! {
