@@ -115,7 +115,7 @@ impl StandIn {
         let bare = text.trim_start_matches('\u{feff}').trim_start();
         let begins = |words: &[&str]| {
             let begin = |word: &&str| bare.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-            words.iter().any(|word| begin(&word))
+            words.iter().any(begin)
         };
         if begins(&["version https://git-lfs.github.com/spec/", "version https://hawser.github.com/spec/"]) {
             Some(Self::GitLfs)

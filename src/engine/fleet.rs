@@ -166,7 +166,9 @@ impl Fleet {
             self.unanswered.insert(self.read);
             self.read += 1;
             // A lane that has failed no longer listens; what it failed of is among the reports.
-            lane.sender.as_ref().map(|sender| sender.send(asked));
+            if let Some(sender) = &lane.sender {
+                let _ = sender.send(asked);
+            }
         }
         Ok(())
     }

@@ -24,7 +24,6 @@ pub enum Long {
 
 impl Long {
     /// Whether it is the default, which plans don't spell out.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
     pub fn is_windows(&self) -> bool {
         *self == Self::Windows
     }

@@ -20,7 +20,6 @@ pub enum Decimal {
 
 impl Decimal {
     /// Whether it is the default, which plans don't spell out.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
     pub fn is_point(&self) -> bool {
         *self == Self::Point
     }

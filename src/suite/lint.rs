@@ -302,7 +302,7 @@ impl<'a> Cases<'a> {
             );
             let hint = "say `prompt: {continue_final_message: true}` to go on with it, or false";
             let finding = Finding::warning(message).with_hint(hint);
-            self.report(Rule::OpenTurn, finding.at(&self.source.path.clone(), Some(sample.line)));
+            self.report(Rule::OpenTurn, finding.at(self.source.path.clone(), Some(sample.line)));
         }
     }
 

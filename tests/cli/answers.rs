@@ -27,7 +27,7 @@ fn score(project: &Project, golden: &[Value], danger: [&str; 2], args: &[&str]) 
     let mut lines: Vec<Value> = Vec::new();
     for (i, answer) in golden.iter().enumerate() {
         let mut line = json!({"dataset": "golden", "id": format!("g{i}"), "finish": "eos"});
-        line.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
+        line.as_object_mut().expect("an object").extend(answer.as_object().expect("an object").clone());
         lines.push(line);
     }
     for (i, output) in danger.iter().enumerate() {
@@ -54,8 +54,8 @@ fn mixed() -> Vec<Value> {
 #[track_caller]
 fn lines(project: &Project) -> Vec<Value> {
     let run = project.runs("small").pop().expect("a run");
-    let text = std::fs::read_to_string(run.join("results.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let text = std::fs::read_to_string(run.join("results.jsonl")).expect("read the results");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
 #[test]

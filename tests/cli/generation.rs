@@ -31,7 +31,7 @@ fn mini(project: &Project, name: &str, fields: &Value) -> PathBuf {
 
 #[track_caller]
 fn ask(project: &Project, model: &Path, line: &Value, flags: &[&str]) -> (Value, Run) {
-    project.write_lines("in.jsonl", &[line.clone()]);
+    project.write_lines("in.jsonl", std::slice::from_ref(line));
     let run = project.karat(engine_args("generate", model, flags)).code(0);
     (serde_json::from_str(&project.read("out.jsonl")).expect("an answer"), run)
 }
@@ -119,7 +119,7 @@ fn processed_answers_depend_on_nothing_else() {
     let asked = |n: usize, draft: &Value| {
         let text = ["How can I pay?", "Where is my order?", "Who are you?", "Can I send it back?"][n % 4];
         let mut line = json!({"id": n, "prompt": format!("{text} {}", "Please help me. ".repeat(n / 2)), "seed": n});
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             line["repetition_penalty"] = json!(1.0 + n as f64 / 10.0);
         }
         if !draft.is_null() {

@@ -199,7 +199,7 @@ fn windows_depend_on_neither_batches_threads_nor_company() {
     assert_eq!(classify(&inputs, &["--batch-tokens", "2", "--threads", "1"]), plain);
     assert_eq!(classify(&inputs, &["--batch-tokens", "3000", "--threads", "2"]), plain);
     assert_eq!(classify(&inputs, &["--window", "2"]), plain);
-    let mut alone: Vec<String> = inputs.iter().flat_map(|input| classify(&[input.clone()], &[])).collect();
+    let mut alone: Vec<String> = inputs.iter().flat_map(|input| classify(std::slice::from_ref(input), &[])).collect();
     alone.sort();
     assert_eq!(alone, plain);
     inputs.reverse();

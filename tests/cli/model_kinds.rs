@@ -721,7 +721,8 @@ fn a_named_gguf_file_without_a_tokenizer_takes_the_one_beside_it() {
 /// What looks odd and is a model all the same.
 #[test]
 fn what_is_a_model_is_taken() {
-    let rows: &[(&str, fn(&Thing) -> String)] = &[
+    type Row = (&'static str, fn(&Thing) -> String);
+    let rows: &[Row] = &[
         ("as it is", |_| "./model".into()),
         ("a version in the hub's cache", |t| {
             t.hub();

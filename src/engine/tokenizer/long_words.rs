@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn spaces_stand_in_long_words_alone() {
         let text = "aü bcdefgh i";
-        let spaced = spaced(text, &[4..11], 3);
+        let word = 4..11;
+        let spaced = spaced(text, std::slice::from_ref(&word), 3);
         assert_eq!(spaced.text, "aü bcd efg h i");
         assert_eq!(spaced.spaces, [7, 11]);
         for (byte, character) in spaced.text.char_indices().filter(|(byte, _)| !spaced.spaces.contains(byte)) {

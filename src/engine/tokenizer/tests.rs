@@ -388,7 +388,7 @@ fn published_vectors_and_references_agree() {
     for (vectors, folder) in [("gpt-2", "gpt2"), ("roberta-bpe", "roberta-base"), ("bert-bge", "all-MiniLM-L6-v2")] {
         let read = |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{vectors}.gguf.{end}")));
         let (Ok(texts), Ok(expected)) = (read("inp"), read("out")) else { continue };
-        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(&data.join(folder))).expect("loads");
+        let tokenizer = Tokenizer::from_folder(&ModelFolder::new(data.join(folder))).expect("loads");
         for (text, line) in texts.split("\n__ggml_vocab_test__\n").zip(expected.lines()) {
             let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().expect("an id")).collect();
             assert_eq!(tokenizer.encode(text, false).expect("encodes"), ids, "{folder} {text:?}");
