@@ -101,7 +101,7 @@ pub(super) fn portable_path(path: &Path) -> String {
     shown.to_string_lossy().replace('\\', "/")
 }
 
-/// [`portable_path`] for serde.
+/// A path as records hold it, for serde.
 ///
 /// # Errors
 /// Those of the serializer.
