@@ -57,16 +57,14 @@ impl ChatArgs {
         let kwargs = self.chat_template_kwargs.as_deref().map(parse_kwargs).transpose()?;
         Ok(ChatFlags { kwargs: Arc::new(kwargs.unwrap_or_default()), continues: self.continue_final_message })
     }
-}
 
-impl ChatArgs {
     /// Template arguments and whether a last message goes on, to be laid over a suite.
     ///
     /// # Errors
     /// As for [`ChatArgs::options`].
     pub fn overrides(&self) -> Result<(Map<String, Value>, bool)> {
-        let kwargs = self.chat_template_kwargs.as_deref().map(parse_kwargs).transpose()?;
-        Ok((kwargs.unwrap_or_default(), self.continue_final_message))
+        let ChatFlags { kwargs, continues } = self.options()?;
+        Ok((Arc::unwrap_or_clone(kwargs), continues))
     }
 }
 

@@ -81,6 +81,8 @@ pub fn findings(named: &Named<'_>, made: Option<&Ready>) -> Vec<Finding> {
     let Named { path, overrides, purpose } = *named;
     let own = made.is_none().then(|| {
         let watch = Watch { event: &|_| (), stop: &|| Ok(()) };
+        // The linter looks at the suite itself, and reads its tokenizers: once is enough.
+        let purpose = if purpose == Purpose::Lint { Purpose::Score } else { purpose };
         ready(Suite::load(path, overrides, purpose)?, None, Readying { pulls: false, watch })
     });
     let (made, refused) = match &own {

@@ -68,12 +68,7 @@ fn rate(outcome: AnswerOutcome) -> String {
 }
 
 fn lacking(outcome: AnswerOutcome) -> Option<Lacking> {
-    match outcome {
-        AnswerOutcome::NoAnswer => Some(Lacking::NoAnswer),
-        AnswerOutcome::NotExtracted => Some(Lacking::NotExtracted),
-        AnswerOutcome::Truncated => Some(Lacking::Truncated),
-        AnswerOutcome::FinishLength | AnswerOutcome::Empty => None,
-    }
+    Lacking::ALL.into_iter().find(|lacking| lacking.rate() == rate(outcome))
 }
 
 fn score(passed: bool) -> Score {

@@ -56,6 +56,16 @@ impl Field {
         self.spellings()[0]
     }
 
+    /// The spelling of a field that a key misses by a slip: a letter too many, too few, exchanged, or another one in a long name.
+    pub fn nearly(key: &str) -> Option<&'static str> {
+        let spellings = Self::ALL.into_iter().flat_map(|field| field.spellings()).copied();
+        let mut near = spellings.filter(|spelling| {
+            let slip = spelling.len() >= 4 && strsim::damerau_levenshtein(key, spelling) == 1;
+            slip && (spelling.len() > 4 || key.len() != spelling.len())
+        });
+        near.next()
+    }
+
     /// The field of this very name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|field| field.name() == name)

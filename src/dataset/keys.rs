@@ -86,6 +86,11 @@ impl Keys {
     /// # Errors
     /// A key that is not known or is given twice, and where it stands.
     pub fn check(&'static self, text: &str, unknown: UnknownKeys) -> Result<(), (Error, Column)> {
+        // Serde would read a list by position, past the keys.
+        if text.trim_start().starts_with('[') {
+            let error = Error::input(format!("read {}: it is a list", self.of));
+            return Err((error.with_hint("write a JSON object, as in {\"id\": 1}"), None));
+        }
         let wrong = RefCell::new(None);
         let walk = Walk { holds: Holds::Object(self), unknown, wrong: &wrong };
         match walk.deserialize(&mut serde_json::Deserializer::from_str(text)) {

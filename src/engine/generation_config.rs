@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::candle::arch;
-use super::guard::guarded;
 use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::processors::{ProcessorOptions, Processors};
@@ -241,14 +240,13 @@ impl GenerationConfig {
 ///
 /// # Errors
 /// What the folder says of generating that cannot be. What else is wrong with it is found when it loads.
-pub fn survey(folder: &ModelFolder, options: &GenerateOptions) -> Result<Vec<String>> {
+pub fn survey(folder: &ModelFolder, tokenizer: Option<&Tokenizer>, options: &GenerateOptions) -> Result<Vec<String>> {
     let file = GenerationConfig::read(folder)?;
     let mut notes = file.notes(options);
-    let tokenizer = guarded("load the tokenizer", || Tokenizer::from_folder(folder)).and_then(|tokenizer| tokenizer);
-    if let (Ok(config), Ok(tokenizer)) = (arch::Config::read(folder), tokenizer)
+    if let (Ok(config), Some(tokenizer)) = (arch::Config::read(folder), tokenizer)
         && let Ok(spec) = arch::decoder(&config)
     {
-        let end = file.end_tokens(&config, &tokenizer, spec.vocab)?;
+        let end = file.end_tokens(&config, tokenizer, spec.vocab)?;
         file.check(&end.ids, spec.vocab)?;
         file.processors(options, &end.ids, spec.vocab)?;
         notes.extend(end.notes.into_iter().filter(|_| !options.ignore_eos));

@@ -45,8 +45,8 @@ pub struct Generator {
     options: EngineOptions,
     fingerprint: Fingerprint,
     cache: Option<ResponseCache>,
-    /// What opens a thought, where a prompt ends with it.
-    thought_starts: Vec<String>,
+    /// What tells that a prompt has opened a thought.
+    thought_markers: thought::Markers,
     notes: Vec<String>,
 }
 
@@ -141,14 +141,13 @@ impl Generator {
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
-        let (folder, thought_starts) = (folder.clone(), thought::known_starts());
-        Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_starts, notes })
+        let (folder, thought_markers) = (folder.clone(), thought::known_markers());
+        Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_markers, notes })
     }
 
-    /// Sets the markers that open a thought where a prompt ends with one; those that models are known to write where they
-    /// are not set.
-    pub fn set_thought_starts(&mut self, starts: Vec<String>) {
-        self.thought_starts = starts;
+    /// Sets the markers of thoughts; those that models are known to write where they are not set.
+    pub fn set_thought_markers(&mut self, markers: thought::Markers) {
+        self.thought_markers = markers;
     }
 
     /// The folder it was loaded from.
@@ -198,8 +197,8 @@ impl Generator {
     ) -> Result<Totals> {
         let cache = self.cache.take();
         let (renderer, defaults) = (self.renderer.clone(), self.defaults.clone());
-        let starts = self.thought_starts.clone();
-        let prepare = |request: Request| prepare(&renderer, &defaults, &starts, cache.as_ref(), request);
+        let markers = self.thought_markers.clone();
+        let prepare = |request: Request| prepare(&renderer, &defaults, &markers, cache.as_ref(), request);
         let answer = |ticket: Ticket, outcome| sink(ticket.number, respond(ticket, outcome, cache.as_ref()));
         let totals = self.run(requests, prepare, answer, progress);
         self.cache = cache;
@@ -443,7 +442,7 @@ where
 fn prepare(
     renderer: &Arc<Renderer>,
     defaults: &Defaults,
-    thought_starts: &[String],
+    thought_markers: &[(String, String)],
     cache: Option<&ResponseCache>,
     request: Request,
 ) -> Prepared {
@@ -457,7 +456,7 @@ fn prepare(
     let stream = sampler::stream_key(options.seed, &request.key);
     let key = cache.and_then(|cache| cache.key(&ids, (eos, processors.as_ref()), options, stream).ok());
     let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
-    let thought_opened = thought::is_opened(renderer.tokenizer(), &ids, thought_starts);
+    let thought_opened = thought::is_opened(renderer.tokenizer(), (&request.prompt, &ids), thought_markers);
     let ticket =
         Ticket { number: 0, prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known, thought_opened };
     if ticket.known.is_some() {

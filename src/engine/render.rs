@@ -54,9 +54,9 @@ impl Renderer {
         self.chat.is_some()
     }
 
-    /// Whether the chat template holds any of these texts, the markers of thoughts say.
-    pub fn mentions(&self, texts: &[String]) -> bool {
-        self.chat.as_ref().is_some_and(|chat| texts.iter().any(|text| chat.source().contains(text)))
+    /// Whether the chat template holds a text, the marker of a thought say.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.chat.as_ref().is_some_and(|chat| chat.source().contains(text))
     }
 
     /// Text and ids of a prompt: text gets the tokenizer's special tokens, a rendered chat does not.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ResultLine;
 use crate::engine::Finish;
-use crate::score::Lacking;
+use crate::score::{Lacking, is_blank};
 
 /// Whether the thoughts of an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl ResultLine {
         let lacks = |lacking| Some(self.scores.values().any(|score| score.outcome == Some(lacking)));
         match outcome {
             AnswerOutcome::FinishLength => self.finish.map(|finish| finish == Finish::Length),
-            AnswerOutcome::Empty => self.empty.or_else(|| self.output.as_ref().map(|output| output.trim().is_empty())),
+            AnswerOutcome::Empty => self.empty.or_else(|| self.output.as_ref().map(|output| is_blank(output))),
             AnswerOutcome::NoAnswer => Some(self.thought == Some(ThoughtEnd::Cut)),
             AnswerOutcome::NotExtracted => lacks(Lacking::NotExtracted),
             AnswerOutcome::Truncated => lacks(Lacking::Truncated),

@@ -2,6 +2,7 @@
 
 pub(super) use crate::compare::signed;
 use crate::compare::{Detectable, TextSide, word_diff};
+use crate::score::is_invisible;
 use crate::stats::Interval;
 
 /// Replaces what a terminal or a reader's eye would obey instead of showing: control characters, escape sequences,
@@ -85,12 +86,6 @@ fn char_columns(c: char) -> usize {
         0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD => 2,
         _ => 1,
     }
-}
-
-/// Direction marks, zero-width characters, tags.
-fn is_invisible(c: char) -> bool {
-    let code = u32::from(c);
-    matches!(code, 0xAD | 0x061C | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFEFF | 0xE0000..=0xE0FFF)
 }
 
 /// A figure with four decimals, or a dash where there is none.

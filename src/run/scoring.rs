@@ -17,7 +17,7 @@ use crate::engine::Reading;
 use crate::error::{Error, Result};
 use crate::prompt::transcript;
 use crate::record::{Batch, PromptLine, ResultLine, ThoughtEnd};
-use crate::score::{Answer, CompileContext, Need, Output, Score, Scorer, Thought, ToxicLabels};
+use crate::score::{Answer, CompileContext, Need, Output, Score, Scorer, Thought, ToxicLabels, is_blank};
 use crate::suite::parse_check;
 
 /// Compiled checks of cases that are kept; more are compiled again.
@@ -220,7 +220,7 @@ impl<'a> Scoring<'a> {
         });
         // A thought that was cut off has no answer behind it, blank or not.
         let told = thought == Some(ThoughtEnd::Closed) || (thought.is_none() && !self.keep_outputs);
-        let empty = output.filter(|_| told).map(|output| output.answer.trim().is_empty());
+        let empty = output.filter(|_| told).map(|output| is_blank(&output.answer));
         let source = &self.checked.sources[dataset];
         let plan = &self.checked.suite.plan.datasets[dataset];
         let mut line = ResultLine {

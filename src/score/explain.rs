@@ -61,9 +61,15 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// Formatting characters that change how a line is shown without being seen.
-pub(super) fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a text shows nothing: white space, control and formatting characters, and letters that are blank.
+pub fn is_blank(text: &str) -> bool {
+    let blank = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}');
+    text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c) || blank(c))
 }
 
 /// The targets in short: one is quoted, several are counted.

@@ -38,6 +38,7 @@ mod types;
 pub use contains::{ContainsOptions, Mode};
 pub use digits::Decimal;
 pub use exact_match::ExactMatchOptions;
+pub use explain::{is_blank, is_invisible};
 pub use extract::{Extract, Occurrence};
 pub use language::other_language;
 pub use normalize::Unicode;

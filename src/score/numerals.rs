@@ -182,7 +182,7 @@ impl Scan<'_> {
         let (start, negative, part) = match self.before(start) {
             Before::Word => return Err(word_end(text, digit)),
             Before::Part(start) => (start, false, true),
-            Before::Number { start, negative } => (start, negative, false),
+            Before::Number { start, negative } => (start, negative, !negative && is_negated(&text[..start])),
         };
         Ok(match self.behind(&digits) {
             Behind::Unit { end, shown, power } if !part && !self.is_dated(&digits) => {
@@ -527,6 +527,48 @@ fn floor(text: &str, mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Whether a minus stands before what opens a number: brackets, marks of Markdown and LaTeX, a currency code, or a word for it. How far
+/// it reaches can't be told for sure, so that there is no number.
+fn is_negated(head: &str) -> bool {
+    fn minus(text: &str) -> Option<(char, &str)> {
+        let sign = text.chars().next_back().filter(|c| is_minus(*c))?;
+        let before = &text[..text.len() - sign.len_utf8()];
+        (!is_term(before.chars().next_back())).then_some((sign, before))
+    }
+
+    let near = &head[floor(head, head.len().saturating_sub(FAR))..];
+    let spaced = near.trim_end_matches(' ');
+    if spaced.len() < near.len() {
+        let code = last_word(spaced);
+        let coded = CODES.iter().any(|known| code.eq_ignore_ascii_case(known));
+        if coded && minus(&spaced[..spaced.len() - code.len()]).is_some() {
+            return true;
+        }
+        if ["minus", "negative"].iter().any(|sign| code.eq_ignore_ascii_case(sign)) {
+            return true;
+        }
+        // A dash with space behind it is no sign, but the sign of mathematics and what begins a formula are.
+        return minus(spaced).is_some_and(|(sign, before)| {
+            let previous = before.trim_end_matches(' ').chars().next_back();
+            !is_term(previous.filter(|c| !c.is_alphabetic())) && (sign == '\u{2212}' || previous == Some('$'))
+        });
+    }
+    let mut rest = near;
+    loop {
+        let trimmed = rest.trim_end_matches(|c: char| matches!(c, '{' | '(' | '[' | '*' | '_' | '`' | '$'));
+        let name = last_word(trimmed);
+        let coded = trimmed.len() == near.len() && CODES.iter().any(|known| name.eq_ignore_ascii_case(known));
+        let open = &trimmed[..trimmed.len() - name.len()];
+        rest = match open.strip_suffix('\\') {
+            Some(open) => open,
+            None if coded => open,
+            None if trimmed.len() < rest.len() => trimmed,
+            None => break,
+        };
+    }
+    rest.len() < near.len() && minus(rest).is_some()
 }
 
 /// Digits that touch the letter at the end of `head`.

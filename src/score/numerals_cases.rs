@@ -220,6 +220,32 @@ fn no_part_of_anything_else_is_a_number() {
 }
 
 #[test]
+fn a_minus_before_what_opens_a_number_is_not_dropped() {
+    for text in [
+        "The answer is -\\boxed{5}",
+        "-**5**",
+        "**-**5",
+        "-\\text{5}",
+        "-\\mathbf{5}",
+        "-(5)",
+        "-{5}",
+        "-EUR 5",
+        "-USD5",
+        "$- 5$",
+        "It is \u{2212} 5",
+        "It is minus 5 degrees",
+        "Negative 5",
+        "x = -\\(5\\)",
+    ] {
+        assert_eq!(last(text), None, "{text}");
+    }
+    // What is no sign.
+    for text in ["- **5**", "- 5", "the answer - 5", "covid **5**", "(5)", "**5**", "EUR 5", "5", "sub-**5**"] {
+        assert_eq!(last(text), Some(number("5")), "{text}");
+    }
+}
+
+#[test]
 fn decimal_commas() {
     for (text, value) in [
         ("1.234,56", "1234.56"),

@@ -9,8 +9,11 @@ use std::borrow::Cow;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::thought::{THOUGHT_MARKERS, known_starts};
+use crate::engine::thought::{Markers, THOUGHT_MARKERS};
 use crate::error::{Error, Result};
+
+/// What the markers of [`THOUGHT_MARKERS`] begin with.
+const FIRST: [char; 2] = ['<', '['];
 
 /// How thoughts are told from answers, as the suite says it: `reasoning: none`, or `{start: …, end: …}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,24 +104,29 @@ impl Reasoning {
         }
     }
 
-    /// The markers that open a thought.
-    pub fn starts(&self) -> Vec<String> {
+    /// Whether a marker could stand in a text: most answers have none, and are told so at the speed of memory.
+    fn may_stand_in(&self, text: &str) -> bool {
         match self {
-            Self::Auto => known_starts(),
-            Self::None => Vec::new(),
-            Self::Markers { start, .. } => vec![start.clone()],
+            Self::Auto => text.contains(FIRST),
+            Self::None => false,
+            Self::Markers { start, end } => text.contains(start) || text.contains(end),
         }
+    }
+
+    /// [`Reasoning::markers`] for an engine to keep.
+    pub fn owned_markers(&self) -> Markers {
+        self.markers().into_iter().map(|(start, end)| (start.to_owned(), end.to_owned())).collect()
     }
 }
 
 impl<'a> Output<'a> {
     /// Cuts a text. `opened` says that the prompt ended within a thought.
     pub fn read(all: &'a str, reasoning: &Reasoning, opened: bool) -> Self {
-        let markers = reasoning.markers();
         let whole = Self { all, answer: Cow::Borrowed(all), thought: Cow::Borrowed(""), state: Thought::Absent };
-        if markers.is_empty() {
+        if *reasoning == Reasoning::None || !(opened || reasoning.may_stand_in(all)) {
             return whole;
         }
+        let markers = reasoning.markers();
         let (mut answer, mut thoughts) = (String::new(), Vec::new());
         // Where the text behind the last marker begins.
         let mut from = 0;
@@ -307,6 +315,11 @@ mod tests {
         let error = serde_json::from_str::<Reasoning>("\"nine\"").unwrap_err().to_string();
         assert!(error.contains("unknown variant `nine`"), "{error}");
         assert!(Reasoning::Markers { start: " ".into(), end: "x".into() }.check().is_err());
+    }
+
+    #[test]
+    fn known_markers_begin_with_what_is_looked_for() {
+        assert!(THOUGHT_MARKERS.iter().all(|(start, end)| start.starts_with(FIRST) && end.starts_with(FIRST)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::{Serialize, de::Error as _};
 
 use super::contains::ContainsOptions;
 use super::exact_match::ExactMatchOptions;
+use super::extract::Extract;
 use super::reasoning::On;
 use super::refusal::RefusalOptions;
 use super::regex_match::RegexOptions;
@@ -17,6 +18,8 @@ use super::scorer::Scorer;
 use super::similarity::SimilarityOptions;
 use super::token_f1::TokenF1Options;
 use super::toxicity::ToxicityOptions;
+use super::types::Lacking;
+use crate::engine::Long;
 use crate::error::Result;
 
 /// A scorer with its options.
@@ -87,6 +90,19 @@ impl ScorerSpec {
             Self::Similarity(options) => options.on,
             Self::Toxicity(options) => options.on,
             Self::Refusal(options) => options.on,
+        }
+    }
+
+    /// Whether scores of it could lack this.
+    pub fn can_lack(&self, lacking: Lacking) -> bool {
+        match (lacking, self) {
+            (Lacking::NoAnswer, _) => self.on() == On::Answer,
+            (Lacking::NotExtracted, Self::ExactMatch(options)) => {
+                options.extract != Extract::None || !options.marker.is_empty()
+            }
+            (Lacking::Truncated, Self::Similarity(options)) => options.long == Long::Cut,
+            (Lacking::Truncated, Self::Toxicity(options)) => options.long == Long::Cut,
+            (Lacking::NotExtracted | Lacking::Truncated, _) => false,
         }
     }
 

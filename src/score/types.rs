@@ -67,3 +67,17 @@ pub enum Lacking {
     /// A text was longer than the model behind the scorer reads, and a part of it was not read.
     Truncated,
 }
+
+impl Lacking {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::NoAnswer, Self::NotExtracted, Self::Truncated];
+
+    /// What gates call the share of such scores.
+    pub fn rate(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "no_answer_rate",
+            Self::NotExtracted => "not_extracted_rate",
+            Self::Truncated => "truncated_rate",
+        }
+    }
+}

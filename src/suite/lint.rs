@@ -14,7 +14,7 @@ use super::load::{Purpose, Suite};
 use super::overrides::Overrides;
 use super::plan::DatasetPlan;
 use super::validate;
-use crate::dataset::{Input, Kind, Sample, Source};
+use crate::dataset::{Field, Input, Kind, Sample, Source};
 use crate::engine::Prompt;
 use crate::engine::render::Renderer;
 use crate::error::Result;
@@ -63,7 +63,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     lint_scorers::unread_thoughts(&suite, renderer, &mut findings);
     // What is wrong with the model's files explains what cannot be read of them.
     if !has_errors(&findings) {
-        findings.extend(lint_generation::findings(&suite));
+        findings.extend(lint_generation::findings(&suite, renderer));
     }
     let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
     if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
@@ -135,6 +135,7 @@ enum Rule {
     CannotBuild,
     EmptyInput,
     LongInput,
+    NearlyAField,
     CarriageReturn,
     OtherLanguage,
     AnswerShown,
@@ -143,7 +144,7 @@ enum Rule {
 }
 
 impl Rule {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
@@ -152,6 +153,7 @@ impl Rule {
         Self::CannotBuild,
         Self::EmptyInput,
         Self::LongInput,
+        Self::NearlyAField,
         Self::CarriageReturn,
         Self::OtherLanguage,
         Self::AnswerShown,
@@ -169,6 +171,7 @@ impl Rule {
             Self::CannotBuild => "cases whose prompt cannot be built",
             Self::EmptyInput => "cases with an empty input",
             Self::LongInput => "cases with a very long input",
+            Self::NearlyAField => "cases with metadata that is nearly a field",
             Self::CarriageReturn => "cases with carriage returns",
             Self::OtherLanguage => "cases in a language that `refusal` does not know",
             Self::AnswerShown => "cases that are few-shot examples",
@@ -288,9 +291,22 @@ impl<'a> Cases<'a> {
             };
             self.report(Rule::NoScorer, finding.at(&path, line));
         }
+        self.keys(sample);
         self.input(sample);
         self.prompt(sample);
         self.turn(sample);
+    }
+
+    /// Keys that are metadata because they are no field, and nearly are one: a misspelled check would check nothing.
+    fn keys(&mut self, sample: &Sample) {
+        for key in sample.metadata.keys() {
+            let Some(field) = Field::nearly(key) else { continue };
+            let message = format!("the case `{}` has the metadata `{key}`: is the field `{field}` meant?", sample.id);
+            let hint =
+                "a key that is no field is metadata; another name, or `fields:` of the dataset, says what is meant";
+            let finding = Finding::warning(message).with_hint(hint);
+            self.report(Rule::NearlyAField, finding.at(self.source.path.clone(), Some(sample.line)));
+        }
     }
 
     /// A last message of the assistant of which the suite does not say whether it goes on.

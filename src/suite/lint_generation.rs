@@ -3,6 +3,7 @@
 use super::lint::placed;
 use super::load::Suite;
 use crate::engine::identity::ModelFolder;
+use crate::engine::render::Renderer;
 use crate::engine::{ModelRef, generation_config, hub, registry};
 use crate::prompt::Finding;
 
@@ -10,21 +11,21 @@ use crate::prompt::Finding;
 const PLACE: &str = "models.generator.model";
 
 /// What a run would warn of. A model that is not on this machine is not looked at.
-pub(super) fn findings(suite: &Suite) -> Vec<Finding> {
+pub(super) fn findings(suite: &Suite, renderer: Option<&Renderer>) -> Vec<Finding> {
     let generation = &suite.plan.generation;
     // Values that cannot be are among the problems already.
     if generation.processors().check().is_err() {
         return Vec::new();
     }
     let Some(folder) = suite.generator().ok().and_then(local) else { return Vec::new() };
-    match generation_config::survey(&folder, &generation.options()) {
+    match generation_config::survey(&folder, renderer.map(Renderer::tokenizer), &generation.options()) {
         Ok(notes) => notes.into_iter().map(|note| placed(suite, PLACE, Finding::warning(note))).collect(),
         Err(error) => vec![Finding::from(&error)],
     }
 }
 
 /// A model, unchecked, without the network.
-fn local(model: ModelRef) -> Option<ModelFolder> {
+pub(super) fn local(model: ModelRef) -> Option<ModelFolder> {
     let path = match model {
         ModelRef::Folder(path) => Some(path).filter(|path| path.is_dir()),
         ModelRef::Gguf(path) => Some(path).filter(|path| path.is_file()),

@@ -2,12 +2,12 @@
 //! cases in languages that `refusal` does not know.
 
 use super::lint::placed;
+use super::lint_generation::local;
 use super::load::Suite;
 use super::plan::DatasetPlan;
 use crate::dataset::{Input, Kind, Sample};
-use crate::engine::identity::ModelFolder;
+use crate::engine::Classifier;
 use crate::engine::render::Renderer;
-use crate::engine::{Classifier, ModelRef, registry};
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Finding;
 use crate::score::{CompileContext, On, Scorer, ScorerSpec, ToxicLabels, other_language};
@@ -71,8 +71,8 @@ fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
 
 /// Danger cases of a model that thinks, where no scorer looks at its thoughts: what stands there passes unseen.
 pub(super) fn unread_thoughts(suite: &Suite, renderer: Option<&Renderer>, findings: &mut Vec<Finding>) {
-    let starts = suite.plan.reasoning.starts();
-    if !renderer.is_some_and(|renderer| renderer.mentions(&starts)) {
+    let markers = suite.plan.reasoning.markers();
+    if !renderer.is_some_and(|renderer| markers.iter().any(|(start, _)| renderer.mentions(start))) {
         return;
     }
     let danger = suite.plan.datasets.iter().enumerate().filter(|(_, dataset)| dataset.kind == Kind::Danger);
@@ -88,12 +88,8 @@ pub(super) fn unread_thoughts(suite: &Suite, renderer: Option<&Renderer>, findin
 
 /// The labels in the configuration of the toxicity model, if it lies on this machine.
 fn known_labels(suite: &Suite) -> Option<Vec<String>> {
-    let folder = match suite.toxicity().ok()?? {
-        ModelRef::Folder(folder) => folder,
-        ModelRef::Registry { name, version, base } => registry::find(&base, &name, &version).ok()?.local()?,
-        ModelRef::Gguf(_) | ModelRef::Hub { .. } => return None,
-    };
-    Classifier::labels_of(&ModelFolder::new(folder)).ok()
+    let folder = local(suite.toxicity().ok()??)?;
+    Classifier::labels_of(&folder).ok()
 }
 
 /// The scorers of a dataset that look at a case before there is an answer.

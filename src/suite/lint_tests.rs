@@ -72,6 +72,18 @@ fn cases_are_looked_at_one_by_one() {
 }
 
 #[test]
+fn metadata_that_is_nearly_a_field_is_asked_about() {
+    let project = Project::new(GOOD);
+    let line =
+        r#"{"id":1,"q":"a","target":"x","chekcs":[],"tagss":["a"],"task":"b","goal":"c","metadata":{"author":"d"}}"#;
+    project.write("golden.jsonl", line);
+    let messages: Vec<String> = found(&project).into_iter().map(|finding| finding.message).collect();
+    let asked =
+        |key: &str, field: &str| format!("the case `1` has the metadata `{key}`: is the field `{field}` meant?");
+    assert_eq!(messages, [asked("chekcs", "checks"), asked("tagss", "tags")]);
+}
+
+#[test]
 fn many_alike_findings_are_counted() {
     let project = Project::new(GOOD);
     let cases: String = (0..20).map(|id| format!("{{\"id\":{id},\"q\":\"{id}\"}}\n")).collect();

@@ -13,6 +13,7 @@ use crate::engine::tokenizer::Tokenizer;
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
 use crate::rule::{Expression, Gate, OUTCOME_RATES, Operational};
+use crate::score::Lacking;
 
 /// Answers to a case; more are a slip of the keyboard.
 const MOST_REPEATS: u32 = 10_000;
@@ -412,13 +413,25 @@ impl Problems<'_> {
             Scope::Dataset(name) => dataset.name == *name,
             Scope::Kind(kind) => dataset.kind == *kind,
         };
-        let datasets = self.suite.plan.datasets.iter().filter(in_scope);
-        let Some(scorer) = &metric.scorer else {
-            if datasets.count() == 0 {
-                self.add(place, Error::input(format!("use the metric `{metric}`: there are no such cases")));
+        let datasets: Vec<&DatasetPlan> = self.suite.plan.datasets.iter().filter(in_scope).collect();
+        if let Statistic::OutcomeRate(rate) = metric.statistic {
+            if datasets.is_empty() {
+                return self.add(place, Error::input(format!("use the metric `{metric}`: there are no such cases")));
             }
-            return;
-        };
+            // A rule that cannot fail; without a scorer, `checks` of cases count too, which no plan shows.
+            let lacking = Lacking::ALL.into_iter().find(|lacking| lacking.rate() == rate);
+            let named = self.suite.plan.scorers.iter().find(|spec| metric.scorer.as_deref() == Some(spec.name()));
+            if let (Some(lacking), Some(spec)) = (lacking, named)
+                && !spec.can_lack(lacking)
+            {
+                let error = Error::input(format!("use the metric `{metric}`: it is always 0"));
+                let hint = "`not_extracted_rate` is of scorers that extract, `truncated_rate` of those with `long: cut`, \
+                            `no_answer_rate` of those on the answer";
+                return self.add(place, error.with_hint(hint));
+            }
+        }
+        let Some(scorer) = &metric.scorer else { return };
+        let datasets = datasets.into_iter();
         let known: Vec<&str> = datasets.flat_map(|dataset| dataset.scorers.iter().map(String::as_str)).collect();
         if !known.contains(&scorer.as_str()) {
             let error = Error::input(format!("use the metric `{metric}`: no such scorer looks at these cases"));

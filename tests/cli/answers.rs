@@ -129,6 +129,8 @@ fn gates_ask_for_rates_of_answers() {
         ("{metric: golden.truncated_rate, max: 0}", 0),
         ("{fail_if: golden.finish_length_rate > 10%}", 1),
         ("{metric: golden.finish_length_rate, max_rise: 0.1}", 0),
+        ("{metric: golden.number.truncated_rate, max: 0.1}", 2),
+        ("{metric: danger.polite.not_extracted_rate, max: 0.1}", 2),
         ("{metric: golden.number.empty_rate, max: 0.1}", 2),
         ("{metric: golden.number.finish_rate, max: 0.1}", 2),
     ] {
