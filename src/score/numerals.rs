@@ -557,7 +557,7 @@ fn is_negated(head: &str) -> bool {
     }
     let mut rest = near;
     loop {
-        let trimmed = rest.trim_end_matches(|c: char| matches!(c, '{' | '(' | '[' | '*' | '_' | '`' | '$'));
+        let trimmed = rest.trim_end_matches(['{', '(', '[', '*', '_', '`', '$']);
         let name = last_word(trimmed);
         let coded = trimmed.len() == near.len() && CODES.iter().any(|known| name.eq_ignore_ascii_case(known));
         let open = &trimmed[..trimmed.len() - name.len()];
