@@ -31,6 +31,8 @@ pub enum Expected {
 /// What it holds instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StandIn {
+    /// Something else than a file, by its kind with an article.
+    NoFile(&'static str),
     /// No bytes.
     Empty,
     /// A pointer of Git LFS.
@@ -77,11 +79,15 @@ const FORMATS: [(&[u8], &str); 19] = [
 ];
 
 impl StandIn {
-    /// What a file holds in the place of what it should; `None` where nothing speaks against it.
+    /// What a file holds in the place of what it should; `None` where nothing speaks against it. What is no file at all is not
+    /// opened: that could take for ever.
     ///
     /// # Errors
     /// It cannot be opened or read.
     pub fn of_file(path: &Path, expected: Expected) -> Result<Option<Self>> {
+        if let Some(what) = no_file(path) {
+            return Ok(Some(Self::NoFile(what)));
+        }
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let mut start = Vec::with_capacity(LOOKED_AT);
         file.take(LOOKED_AT as u64).read_to_end(&mut start).map_err(|e| Error::io("read", path, e))?;
@@ -142,6 +148,7 @@ impl StandIn {
     /// What it is, to stand behind the file's name and "is".
     pub fn what(&self) -> String {
         match self {
+            Self::NoFile(kind) => format!("{kind}, not a file"),
             Self::Empty => "empty".into(),
             Self::GitLfs => "a Git LFS pointer, not the file".into(),
             Self::GitAnnex => "a git-annex pointer, not the file".into(),
@@ -168,9 +175,34 @@ impl StandIn {
             Self::Format(name) if name.contains("archive (") => "unpack or convert it, or take a model in safetensors",
             Self::Format(name) if name.ends_with("archive") => "unpack it",
             Self::Format("a GGUF file") => "name it `….gguf`, and give the file's path as the model",
-            Self::Format(_) | Self::Binary => "put the right file in its place",
+            Self::Format(_) | Self::Binary | Self::NoFile(_) => "put the right file in its place",
         }
     }
+}
+
+/// What is at a path where it is neither a file nor nothing: a folder, a pipe, a device. To open a pipe is to wait for its other
+/// end, and a device may have no last byte.
+pub fn no_file(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    if kind.is_file() {
+        return None;
+    }
+    if kind.is_dir() {
+        return Some("a folder");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kinds = [
+            (kind.is_fifo(), "a named pipe"),
+            (kind.is_socket(), "a socket"),
+            (kind.is_char_device() || kind.is_block_device(), "a device"),
+        ];
+        if let Some((_, name)) = kinds.into_iter().find(|(is, _)| *is) {
+            return Some(name);
+        }
+    }
+    Some("something else")
 }
 
 /// The bytes as text, but for a character that is cut at the end; `None` where they are none.

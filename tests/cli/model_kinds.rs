@@ -2,8 +2,9 @@
 //!
 //! The table of docs/models.md, each kind made of a real model; and the files that stand in the place of data.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Field;
@@ -11,7 +12,7 @@ use karat::engine::identity::ModelFolder;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::checkpoint::{Checkpoint, Tensor};
+use crate::checkpoint::{Checkpoint, Tensor, save};
 use crate::gguf_alone::vocabulary;
 use crate::project::{Project, Run, fixture, repository};
 use crate::to_gguf::convert_alone;
@@ -77,6 +78,54 @@ impl Thing {
         "./model".into()
     }
 
+    /// Changes the header of the weights, and nothing behind it.
+    fn header(&self, edit: impl FnOnce(&mut Value)) -> String {
+        self.model.edit_file("model.safetensors", |bytes| {
+            let size = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+            let mut header = serde_json::from_slice(&bytes[8..8 + size]).expect("parse JSON");
+            edit(&mut header);
+            let header = header.to_string();
+            let len = (header.len() as u64).to_le_bytes();
+            *bytes = [&len[..], header.as_bytes(), &bytes[8 + size..]].concat();
+        });
+        "./model".into()
+    }
+
+    /// Puts something else in the place of a file.
+    fn instead(&self, name: &str, make: impl FnOnce(&Path)) -> String {
+        if self.model.file(name).exists() {
+            self.model.remove(name);
+        }
+        make(&self.model.file(name));
+        "./model".into()
+    }
+
+    /// Two shards with their index, in the place of the weights; `edit` changes their tensors.
+    fn shards(&self, edit: impl FnOnce(&mut [BTreeMap<String, Tensor>; 2])) -> String {
+        let mut tensors = BTreeMap::new();
+        self.model.edit_tensors(|all| tensors = all.clone());
+        let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
+        for (at, (name, tensor)) in tensors.into_iter().enumerate() {
+            (if at % 2 == 0 { &mut first } else { &mut second }).insert(name, tensor);
+        }
+        let mut shards = [first, second];
+        let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+        let named = shards.iter().zip(names).flat_map(|(shard, file)| shard.keys().map(move |name| (name.clone(), file)));
+        let map: BTreeMap<String, &str> = named.collect();
+        edit(&mut shards);
+        self.write("model.safetensors.index.json", json!({ "weight_map": map }).to_string());
+        for (shard, name) in shards.iter().zip(names) {
+            save(&self.model.file(name), shard);
+        }
+        self.remove("model.safetensors")
+    }
+
+    /// A template in the tokenizer's settings, in the place of the file's.
+    fn template(&self, value: Value) -> String {
+        self.model.edit_json("tokenizer_config.json", |config| config["chat_template"] = value);
+        self.remove("chat_template.jinja")
+    }
+
     /// A whole GGUF file under a name, with more metadata, changed afterwards.
     fn gguf(&self, name: &str, further: &[(&str, Field)], edit: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut fields = vocabulary(&fixture("qwen2"));
@@ -104,6 +153,16 @@ impl Thing {
         }
         root
     }
+}
+
+/// Makes a named pipe, to which nobody writes.
+fn pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status().expect("start mkfifo");
+    assert!(made.success(), "mkfifo");
+}
+
+fn folder(path: &Path) {
+    std::fs::create_dir(path).expect("make a folder");
 }
 
 const LFS: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 6957328\n";
@@ -142,6 +201,21 @@ const ADAPTERS: &[Row] = &[
         "another adapter",
         |t| t.write("adapter_config.json", r#"{"peft_type": "IA3"}"#),
         &["an adapter (IA3)", "adapter_config.json"],
+    ),
+    (
+        "weights of an adapter beside a base",
+        |t| t.write("adapter_model.safetensors", "x"),
+        &["LoRA adapter", "adapter_model.safetensors", "not apply"],
+    ),
+    (
+        "tensors of an adapter",
+        |t| {
+            let tensor = Tensor::filled(&[4, 256], 0.0);
+            let name = "model.layers.0.mlp.up_proj.lora_A.default.weight";
+            t.model.edit_tensors(|tensors| drop(tensors.insert(name.into(), tensor)));
+            "./model".into()
+        },
+        &["up_proj.lora_A.default.weight", "adapter", "not apply"],
     ),
 ];
 
@@ -234,6 +308,21 @@ const FORMATS: &[Row] = &[
         &["`model-00002-of-00002.safetensors`", "does not hold"],
     ),
     (
+        "a tensor in two shards",
+        |t| {
+            t.shards(|[first, second]| {
+                let (name, tensor) = first.first_key_value().expect("a tensor");
+                second.insert(name.clone(), tensor.clone());
+            })
+        },
+        &["is in `model-00001-of-00002.safetensors` and in `model-00002-of-00002.safetensors`"],
+    ),
+    (
+        "a tensor that no shard holds",
+        |t| t.shards(|[first, _]| drop(first.pop_first())),
+        &["model.safetensors.index.json names tensor", "no shard holds it"],
+    ),
+    (
         "an unfinished download",
         |t| t.rename("model.safetensors", "model.safetensors.incomplete"),
         &["model.safetensors.incomplete", "not finished"],
@@ -293,6 +382,63 @@ const STAND_INS: &[Row] = &[
     ("gzip as weights", |t| t.write("model.safetensors", b"\x1f\x8b\x08\0\0\0\0\0\0\x03"), &["gzip archive"]),
     ("pickle as weights", |t| t.write("model.safetensors", b"PK\x03\x04\x14\0\0\0\0\0"), &["zip archive"]),
     ("cut weights", |t| t.cut(1_000_000), &["`model.safetensors`", "truncated"]),
+    (
+        "bytes behind the weights",
+        |t| {
+            t.model.edit_file("model.safetensors", |bytes| bytes.extend([0; 3]));
+            "./model".into()
+        },
+        &["`model.safetensors` goes on for 3 bytes behind its last tensor"],
+    ),
+    (
+        "a shape beyond all numbers",
+        |t| t.header(|h| h["model.norm.weight"]["shape"] = json!([1_u64 << 40, 1_u64 << 40])),
+        &["`model.norm.weight`", "asks for more than any file has"],
+    ),
+    (
+        "a shape of other bytes",
+        |t| t.header(|h| h["model.norm.weight"]["shape"] = json!([255])),
+        &["`model.norm.weight`", "shape [255] asks for 510 bytes"],
+    ),
+    (
+        "tensors that overlap",
+        |t| {
+            t.header(|header| {
+                let offsets = header["model.norm.weight"]["data_offsets"].clone();
+                header["model.layers.0.input_layernorm.weight"]["data_offsets"] = offsets;
+            })
+        },
+        &["is no whole safetensors file: tensor"],
+    ),
+    (
+        "a gap between tensors",
+        |t| t.header(|header| drop(header.as_object_mut().expect("an object").remove("model.norm.weight"))),
+        &["is no whole safetensors file"],
+    ),
+    ("no tensors", |t| t.write("model.safetensors", b"\x02\0\0\0\0\0\0\0{}"), &["`model.safetensors` holds no tensors"]),
+    (
+        "a header beyond the file",
+        |t| t.write("model.safetensors", b"\xff\0\0\0\0\0\0\0{}"),
+        &["its 10 bytes ask for a header of 255"],
+    ),
+    ("nothing as a template", |t| t.write("chat_template.jinja", ""), &["`chat_template.jinja` is empty"]),
+    ("a pipe as weights", |t| t.instead("model.safetensors", pipe), &["`model.safetensors` is a named pipe"]),
+    ("a folder as weights", |t| t.instead("model.safetensors", folder), &["`model.safetensors` is a folder"]),
+    ("a pipe as options", |t| t.instead("generation_config.json", pipe), &["`generation_config.json` is a named pipe"]),
+    ("a folder as options", |t| t.instead("generation_config.json", folder), &["`generation_config.json` is a folder"]),
+    ("a folder as a configuration", |t| t.instead("config.json", folder), &["`config.json` is a folder"]),
+    ("a folder as a tokenizer", |t| t.instead("tokenizer.json", folder), &["`tokenizer.json` is a folder"]),
+    ("a pipe as its settings", |t| t.instead("tokenizer_config.json", pipe), &["`tokenizer_config.json` is a named pipe"]),
+    ("a folder as a template", |t| t.instead("chat_template.jinja", folder), &["`chat_template.jinja` is a folder"]),
+    (
+        "a dangling link of a tool template",
+        |t| {
+            folder(&t.model.file("additional_chat_templates"));
+            symlink("gone", t.model.file("additional_chat_templates/tool_use.jinja")).expect("make a link");
+            "./model".into()
+        },
+        &["tool_use.jinja", "link to `gone`"],
+    ),
     ("a few bytes of weights", |t| t.cut(5), &["`model.safetensors`", "5 bytes"]),
     (
         "a dangling link of weights",
@@ -326,6 +472,23 @@ const PLACES: &[Row] = &[
         },
         &["`./link`", "`gone`", "does not exist"],
     ),
+    (
+        "a pipe",
+        |t| {
+            pipe(&t.project.path("pipe"));
+            "./pipe".into()
+        },
+        &["./pipe", "it is a named pipe"],
+    ),
+    (
+        "a pipe called GGUF",
+        |t| {
+            pipe(&t.project.path("pipe.gguf"));
+            "./pipe.gguf".into()
+        },
+        &["./pipe.gguf", "it is a named pipe"],
+    ),
+    ("a device", |_| "/dev/zero".into(), &["/dev/zero", "it is a device"]),
     ("a file of the model", |_| "model/model.safetensors".into(), &["one file of a model", "`model`"]),
     ("a configuration", |_| "./model/config.json".into(), &["one file of a model"]),
     (
@@ -476,6 +639,24 @@ const GGUF: &[Row] = &[
     ),
 ];
 
+/// What matters only to those that render conversations.
+const TEMPLATES: &[Row] = &[
+    ("blanks as a template", |t| t.write("chat_template.jinja", " \n"), &["chat_template.jinja", "it is empty"]),
+    ("an empty text as a template", |t| t.template(json!("")), &["tokenizer_config.json", "it is empty"]),
+    ("a number as a template", |t| t.template(json!(1)), &["tokenizer_config.json", "neither a text nor a list"]),
+    ("no template in a list", |t| t.template(json!([])), &["tokenizer_config.json", "names none"]),
+    (
+        "null in a list of templates",
+        |t| t.template(json!([{"name": "default", "template": null}])),
+        &["tokenizer_config.json", "called `default` is not a text"],
+    ),
+    (
+        "null as a template for tools",
+        |t| t.template(json!([{"name": "default", "template": "{{ 1 }}"}, {"name": "tool_use", "template": null}])),
+        &["tokenizer_config.json", "called `tool_use` is not a text"],
+    ),
+];
+
 const ROLES: &[Row] = &[
     (
         "an embedder that generates",
@@ -549,7 +730,9 @@ fn refused((kind, make, words): &Row) {
     assert_eq!(error(kind, sibling, words), generate, "{kind}: logprob");
     project.write_lines("texts.jsonl", &[json!({"id": 1, "text": "Hi"})]);
     if !ROLES.iter().any(|(name, ..)| name == kind) && !words.iter().any(|word| word.contains("architecture")) {
-        for command in ["render", "embed", "classify"] {
+        let renders = TEMPLATES.iter().any(|(name, ..)| name == kind);
+        for command in if renders { &["render"][..] } else { &["render", "embed", "classify"] } {
+            let command = *command;
             // A tokenizer is enough to render.
             if command == "render" && *kind == "configuration alone" {
                 continue;
@@ -599,6 +782,11 @@ fn gguf_files_that_are_not_read_are_refused_in_every_command() {
 }
 
 #[test]
+fn templates_that_are_none_are_refused_where_conversations_are_rendered() {
+    all(TEMPLATES);
+}
+
+#[test]
 fn models_of_another_purpose_are_refused_by_name() {
     all(ROLES);
 }
@@ -608,7 +796,7 @@ fn models_of_another_purpose_are_refused_by_name() {
 fn the_table_of_the_documentation_is_this_one() {
     let docs = std::fs::read_to_string(repository("docs/models.md")).expect("read the documentation");
     let rows: Vec<&Row> =
-        [ADAPTERS, QUANTISED, FORMATS, STAND_INS, PLACES, GGUF, ROLES].into_iter().flatten().collect();
+        [ADAPTERS, QUANTISED, FORMATS, STAND_INS, PLACES, GGUF, TEMPLATES, ROLES].into_iter().flatten().collect();
     let listed: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
     for (kind, ..) in &rows {
         assert_eq!(listed.iter().filter(|name| *name == kind).count(), 1, "{kind} in docs/models.md");

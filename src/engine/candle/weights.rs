@@ -18,7 +18,7 @@ use super::gguf;
 use super::linear::{Kind, Linear, Quantized, Weights};
 use crate::engine::hashed_file::HashedFile;
 use crate::engine::identity::ModelFolder;
-use crate::engine::model_kind::{is_gguf, missing_shards, several_gguf, without_weights};
+use crate::engine::model_kind::{in_two_shards, is_gguf, missing_shards, several_gguf, without_weights};
 use crate::engine::options::DtypeChoice;
 use crate::error::{Error, Result, nearest};
 
@@ -356,6 +356,11 @@ impl Checkpoint {
                     entry.range.1
                 ),
             ));
+        }
+        if let Some(first) = self.tensors.get(&name).filter(|first| first.file != entry.file) {
+            let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (one, other) = (name_of(self.files[first.file].path()), name_of(file.path()));
+            return Err(in_two_shards(self.folder.path(), &name, (&one, &other)));
         }
         self.tensors.insert(name, entry);
         Ok(())

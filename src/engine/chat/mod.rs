@@ -67,7 +67,7 @@ impl ChatTemplate {
     /// named ones of which `default` is taken, and `tool_use` where the arguments have `tools`), else `chat_template` of `chat_template.json`; else what a GGUF file says.
     ///
     /// # Errors
-    /// A file that cannot be read, is not JSON, or holds a template with a syntax error.
+    /// A file that cannot be read, is not JSON, or holds a template that is empty or has a syntax error.
     pub fn from_folder(model: &ModelFolder, special_tokens: &SpecialTokens) -> Result<Option<Self>> {
         let Some((source, origin)) = folder::find(model)? else { return Ok(None) };
         let mut template = Self::compile(&source, special_tokens.clone(), origin)?;
@@ -167,6 +167,14 @@ impl ChatTemplate {
             .map_err(panicked)?
             .map_err(fail)
     }
+}
+
+/// Holds the chat templates of a model folder against what can be rendered.
+///
+/// # Errors
+/// As for [`ChatTemplate::from_folder`].
+pub fn check(model: &ModelFolder) -> Result<()> {
+    ChatTemplate::from_folder(model, &SpecialTokens::default()).map(drop)
 }
 
 /// Refuses template arguments that the engine sets itself.

@@ -1,18 +1,20 @@
 //! A folder that is given as a model: whether it is one, and if not, what else it is.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::unsupported::{Format, QUANTISED, format_of, quantised, quantised_error};
-use super::{Role, dangling, gguf, is_gguf, lost, safetensors, used};
+use super::{MERGE, Role, dangling, gguf, is_gguf, lost, safetensors, used};
 use crate::engine::candle::weight_files;
 use crate::engine::identity::ModelFolder;
+use crate::engine::model_json::read_json;
 use crate::error::{Error, Result};
-use crate::stand_in::{Expected, StandIn, server_error};
+use crate::stand_in::{Expected, StandIn, no_file, server_error};
 
 /// JSON files that karat reads of a model.
-const JSON: [&str; 10] = [
+const JSON: [&str; 11] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -22,9 +24,12 @@ const JSON: [&str; 10] = [
     "chat_template.json",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     INDEX,
 ];
 const TEMPLATE: &str = "chat_template.jinja";
+/// Another, for conversations with tools.
+const TOOL_TEMPLATE: &str = "additional_chat_templates/tool_use.jinja";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -55,13 +60,21 @@ pub fn check(folder: &Path, role: Role) -> Result<()> {
             error.with_hint("fetch the whole model: config.json, tokenizer.json and the weights belong together")
         );
     }
-    for name in weight_files(&ModelFolder::new(folder))? {
-        let file = folder.join(name);
-        match is_gguf(&file) {
-            true => gguf::check(&file)?,
-            false => safetensors::check(folder, &file)?,
+    let model = ModelFolder::new(folder);
+    let mut tensors = BTreeMap::new();
+    for name in weight_files(&model)? {
+        let file = folder.join(&name);
+        if is_gguf(&file) {
+            gguf::check(&file)?;
+            continue;
+        }
+        for tensor in safetensors::check(folder, &file)? {
+            if let Some(first) = tensors.insert(tensor.clone(), name.clone()) {
+                return Err(in_two_shards(folder, &tensor, (&first, &name)));
+            }
         }
     }
+    whole_index(&model, &tensors)?;
     for module in listed.modules() {
         let file = folder.join(module).join(SINGLE);
         if file.is_file() {
@@ -69,6 +82,27 @@ pub fn check(folder: &Path, role: Role) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// That a tensor is in two shards: which of them counts, nobody says.
+pub fn in_two_shards(folder: &Path, tensor: &str, (one, other): (&str, &str)) -> Error {
+    used(folder, format!("tensor `{tensor}` is in `{one}` and in `{other}`"))
+        .with_hint("the shards are of different models, or were written twice; fetch all of them again")
+}
+
+/// That the index names tensors which no shard holds; `tensors` are those of the shards.
+fn whole_index(model: &ModelFolder, tensors: &BTreeMap<String, String>) -> Result<()> {
+    let index = if model.has(SINGLE)? { None } else { read_json(model, INDEX)? };
+    let map = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
+    let lost = |(name, _): &(&String, &Value)| !tensors.contains_key(*name);
+    match map.into_iter().flatten().find(lost) {
+        Some((name, shard)) => {
+            let shard = shard.as_str().unwrap_or_default();
+            let what = format!("{INDEX} names tensor `{name}` in `{shard}`, and no shard holds it");
+            Err(used(model.path(), what).with_hint("index and shards are of different models; fetch all of them again"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// That shards which the index names are missing.
@@ -215,15 +249,22 @@ impl<'a> Listed<'a> {
         }
     }
 
-    /// That a file of the model is a link that leads nowhere. It would count as absent.
+    /// That what is called as a file of the model is none: a link that leads nowhere, a folder, a pipe. It would count as absent.
     fn links(&self) -> Result<()> {
         let counts = |name: &str| {
             JSON.contains(&name) || name == TEMPLATE || name == SINGLE || is_shard(name) || is_gguf(Path::new(name))
         };
-        for name in self.names.iter().filter(|name| counts(name)) {
-            let path = self.folder.join(name);
+        let below = self.modules().flat_map(|module| ["config.json", SINGLE].map(|name| format!("{module}/{name}")));
+        let named = self.names.iter().filter(|name| counts(name)).cloned();
+        for name in named.chain(below).chain([TOOL_TEMPLATE.to_owned()]) {
+            let path = self.folder.join(&name);
             if let Some(target) = dangling(&path) {
                 return Err(lost(&path, &target));
+            }
+            // Beside safetensors, GGUF files have no say.
+            let counts = !is_gguf(&path) || !(self.has(SINGLE) || self.has(INDEX));
+            if let Some(what) = no_file(&path).filter(|_| counts) {
+                return Err(self.instead(&name, &StandIn::NoFile(what)));
             }
         }
         let small = JSON.iter().chain(&[TEMPLATE, SINGLE]).filter(|name| !self.has(name));
@@ -241,11 +282,12 @@ impl<'a> Listed<'a> {
     fn adapter(&self) -> Result<()> {
         let config = "adapter_config.json";
         let weights = ["adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors"];
-        let alone = || weights.iter().any(|name| self.has(name)) && !self.weights();
-        if !self.names.iter().any(|name| name == config) && !alone() {
-            return Ok(());
-        }
-        let text = std::fs::read_to_string(self.folder.join(config)).unwrap_or_default();
+        let found = self.names.iter().find(|name| *name == config || weights.contains(&name.as_str()));
+        let Some(file) = found else { return Ok(()) };
+        let text = match no_file(&self.folder.join(config)) {
+            None => std::fs::read_to_string(self.folder.join(config)).unwrap_or_default(),
+            Some(_) => String::new(),
+        };
         let options: Value = serde_json::from_str(&text).unwrap_or_default();
         let named = |key: &str| options.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
         let kind = match named("peft_type").or(named("fine_tune_type")).unwrap_or("lora") {
@@ -253,18 +295,16 @@ impl<'a> Listed<'a> {
             other => format!("an adapter ({other})"),
         };
         if self.weights() {
-            let what = format!("it holds {kind} ({config}) beside a model, which karat does not apply");
+            let what = format!("it holds {kind} ({file}) beside a model, which karat does not apply");
             return Err(used(self.folder, what).with_hint(format!(
-                "merge it into the model first (peft: merge_and_unload, then save_pretrained), or remove {config} to measure the \
+                "merge it into the model first (peft: merge_and_unload, then save_pretrained), or remove {file} to measure the \
                  model alone"
             )));
         }
         let base = named("base_model_name_or_path").or(named("model"));
         let base = base.map_or("its base model".to_owned(), |base| format!("its base `{base}`"));
         let what = format!("it is {kind} without {base}");
-        Err(used(self.folder, what).with_hint(format!(
-            "merge it into {base} first: peft's merge_and_unload, then save_pretrained, writes a model that karat reads"
-        )))
+        Err(used(self.folder, what).with_hint(MERGE))
     }
 
     /// Looks at the small files, those of sentence-transformers' modules among them; gives `config.json`.
@@ -274,12 +314,8 @@ impl<'a> Listed<'a> {
         for name in files.iter().filter(|name| self.has(name)) {
             self.stands(name, Expected::Json)?;
         }
-        if self.has(TEMPLATE) {
-            let path = self.folder.join(TEMPLATE);
-            // An empty template is one.
-            if let Some(stand_in) = StandIn::of_file(&path, Expected::Text)?.filter(|found| *found != StandIn::Empty) {
-                return Err(self.instead(TEMPLATE, &stand_in));
-            }
+        for name in [TEMPLATE, TOOL_TEMPLATE].into_iter().filter(|name| self.has(name)) {
+            self.stands(name, Expected::Text)?;
         }
         let mut config = None;
         for name in ["config.json", "tokenizer.json"].into_iter().filter(|name| self.has(name)) {

@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 
 use super::ModelRef;
 use super::candle::arch::{self, Config};
+use super::chat;
 use super::hub;
 use super::identity::ModelFolder;
 use super::registry;
 use crate::error::{Error, Result, similar};
-use crate::stand_in::{Expected, StandIn};
+use crate::stand_in::{Expected, StandIn, no_file};
 
-pub use folder::{missing_shards, several_gguf, without_weights};
+pub use folder::{in_two_shards, missing_shards, several_gguf, without_weights};
 
 /// What a model is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum Role {
     /// Whatever it does.
     Any,
 }
+
+/// How an adapter becomes a model.
+const MERGE: &str =
+    "merge it into its base first: peft's merge_and_unload, then save_pretrained, writes a model that karat reads";
 
 /// An error about a path: "use `PATH`: WHAT".
 fn used(path: &Path, what: impl std::fmt::Display) -> Error {
@@ -80,18 +85,23 @@ pub fn check(path: &Path, role: Role) -> Result<()> {
         return Err(lost(path, &target));
     } else if !path.try_exists().map_err(|e| Error::io("look at", path, e))? {
         return Err(nothing(path));
+    } else if let Some(what) = no_file(path) {
+        return Err(used(path, format!("it is {what}, and neither a model folder nor a .gguf file")).with_hint(GRAMMAR));
     } else if is_gguf(path) {
         gguf::check(path)?;
     } else {
         return Err(other_file(path));
     }
-    let config = || Config::read(&ModelFolder::at(path));
+    let model = ModelFolder::at(path);
+    let config = || Config::read(&model);
     match role {
-        Role::Any | Role::Renderer => Ok(()),
+        Role::Any => Ok(()),
+        Role::Renderer => chat::check(&model),
         Role::Generator => {
             let config = config()?;
             unsupported::generates(path, &config)?;
-            arch::decoder(&config).map(drop)
+            arch::decoder(&config)?;
+            chat::check(&model)
         }
         Role::Embedder | Role::Classifier => arch::encoder(&config()?).map(drop),
     }
