@@ -165,7 +165,7 @@ impl GenerationConfig {
     /// As [`Processors::new`].
     pub fn processors(&self, options: &GenerateOptions, eos: &[u32], vocab: usize) -> Result<Option<Processors>> {
         let asked = match options.generation_config {
-            FileUse::Apply => options.processors.over(&self.processors),
+            FileUse::Apply => options.processors.over(&self.processors.without_suppressed_beyond(vocab)),
             FileUse::Ignore => options.processors.clone(),
         };
         Processors::new(asked, eos, options.ignore_eos, vocab)
@@ -176,19 +176,23 @@ impl GenerationConfig {
     /// # Errors
     /// As [`Processors::new`].
     pub fn check(&self, eos: &[u32], vocab: usize) -> Result<()> {
-        let processors = Processors::new(self.processors.clone(), eos, false, vocab);
+        let processors = Processors::new(self.processors.without_suppressed_beyond(vocab), eos, false, vocab);
         processors.map(drop).map_err(|error| error.at(&self.source))
     }
 
-    /// What the file asks for and answers with these options do not get, a sentence for each field.
-    pub fn notes(&self, options: &GenerateOptions) -> Vec<String> {
+    /// What the file asks for and answers with these options do not get, a sentence for each field and for each token that a
+    /// vocabulary of `vocab` does not have.
+    pub fn notes(&self, options: &GenerateOptions, vocab: usize) -> Vec<String> {
         if options.generation_config == FileUse::Ignore {
             return Vec::new();
         }
         let file = self.source.file_name().unwrap_or_default().to_string_lossy();
         let sampled = self.sampled.iter().filter(|_| options.sampling.temperature > 0.0);
         let note = |(name, value): &(&str, Value)| format!("{file} sets `{name}: {value}`, which karat does not apply");
-        self.greedy.iter().chain(sampled).map(note).collect()
+        let beyond = self.processors.suppressed_beyond(vocab).map(|(name, id)| {
+            format!("`{name}` {id} of {file} is not in the vocabulary of {vocab}: nothing is suppressed by it")
+        });
+        self.greedy.iter().chain(sampled).map(note).chain(beyond).collect()
     }
 
     /// The tokens that end a turn: those of `generation_config.json`, else those of `config.json` or of the language model in it,
@@ -242,13 +246,14 @@ impl GenerationConfig {
 /// What the folder says of generating that cannot be. What else is wrong with it is found when it loads.
 pub fn survey(folder: &ModelFolder, tokenizer: Option<&Tokenizer>, options: &GenerateOptions) -> Result<Vec<String>> {
     let file = GenerationConfig::read(folder)?;
-    let mut notes = file.notes(options);
+    let mut notes = file.notes(options, usize::MAX);
     if let (Ok(config), Some(tokenizer)) = (arch::Config::read(folder), tokenizer)
         && let Ok(spec) = arch::decoder(&config)
     {
         let end = file.end_tokens(&config, tokenizer, spec.vocab)?;
         file.check(&end.ids, spec.vocab)?;
         file.processors(options, &end.ids, spec.vocab)?;
+        notes = file.notes(options, spec.vocab);
         notes.extend(end.notes.into_iter().filter(|_| !options.ignore_eos));
     }
     Ok(notes)
@@ -372,7 +377,7 @@ mod tests {
         };
         let file = file.expect("read");
         assert_eq!(file.processors, right);
-        assert!(file.notes(&GenerateOptions::default()).is_empty(), "sampling is the call's own");
+        assert!(file.notes(&GenerateOptions::default(), 9).is_empty(), "sampling is the call's own");
     }
 
     #[test]
@@ -410,11 +415,33 @@ mod tests {
         let (file, greedy) = (file.expect("read"), GenerateOptions::default());
         let told = |field: &str| format!("generation_config.json sets `{field}`, which karat does not apply");
         let always = [told("encoder_repetition_penalty: 1.2"), told("num_beams: 4"), told("stop_strings: [\"a\"]")];
-        assert_eq!(file.notes(&greedy), always);
+        assert_eq!(file.notes(&greedy, 9), always);
         let sampled = Sampling { temperature: 1.0, ..Sampling::default() };
-        let notes = file.notes(&GenerateOptions { sampling: sampled, ..greedy.clone() });
+        let notes = file.notes(&GenerateOptions { sampling: sampled, ..greedy.clone() }, 9);
         assert_eq!(notes, [&always[..], &[told("min_p: 0.1")]].concat());
-        assert!(file.notes(&GenerateOptions { generation_config: FileUse::Ignore, ..greedy }).is_empty());
+        assert!(file.notes(&GenerateOptions { generation_config: FileUse::Ignore, ..greedy }, 9).is_empty());
+    }
+
+    /// As transformers has it: who suppresses a token that there is not suppresses nothing; who forces one fails.
+    #[test]
+    fn tokens_beyond_the_vocabulary_are_told_or_refused() {
+        let file = read(&json!({"suppress_tokens": [4, -1, 9], "begin_suppress_tokens": [12]})).expect("read");
+        let options = GenerateOptions::default();
+        let notes = file.notes(&options, 9);
+        assert!(notes[0].starts_with("`suppress_tokens` 9 of generation_config.json is not in the vocabulary of 9"), "{notes:?}");
+        assert!(notes[1].starts_with("`begin_suppress_tokens` 12"), "{notes:?}");
+        assert!(notes.len() == 2 && file.notes(&options, 13).is_empty());
+        file.check(&[1], 9).expect("as in transformers");
+        let processors = file.processors(&options, &[1], 9).expect("possible").expect("some");
+        assert_eq!(*processors.options(), ProcessorOptions { suppress_tokens: Some(vec![4]), ..Default::default() });
+        for name in ["forced_bos_token_id", "forced_eos_token_id"] {
+            let error = read(&json!({ name: 9 })).expect("read").check(&[1], 9).expect_err("beyond");
+            assert!(error.chain().contains(name) && error.location().is_some(), "{}", error.chain());
+        }
+        // What the call asks for is a mistake of the call.
+        let mut asked = GenerateOptions::default();
+        asked.processors.suppress_tokens = Some(vec![9]);
+        assert!(file.processors(&asked, &[1], 9).is_err() && file.processors(&asked, &[1], 10).is_ok());
     }
 
     #[test]
@@ -427,7 +454,7 @@ mod tests {
         let file = GenerationConfig::read(&ModelFolder::new(folder.path())).expect("read");
         assert_eq!(file.processors.repetition_penalty, Some(1.5));
         assert_eq!(
-            file.notes(&GenerateOptions::default()),
+            file.notes(&GenerateOptions::default(), 9),
             ["config.json sets `num_beams: 3`, which karat does not apply"]
         );
         write(FILE, json!({}));

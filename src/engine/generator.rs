@@ -179,7 +179,7 @@ impl Generator {
         let Defaults { file, end, vocab } = &self.defaults;
         file.processors(options, &end.ids, *vocab)?;
         let ends = end.notes.iter().filter(|_| !options.ignore_eos).cloned();
-        Ok(file.notes(options).into_iter().chain(ends).collect())
+        Ok(file.notes(options, *vocab).into_iter().chain(ends).collect())
     }
 
     /// Answers a stream of requests; `sink` gets the responses as they end, each with the place of its request in the stream

@@ -121,12 +121,36 @@ impl ProcessorOptions {
         self
     }
 
-    /// The first of the runs that names a token beyond a vocabulary, as transformers refuses it.
+    /// The first of the options that names a token beyond a vocabulary. transformers fails on all of them but those that are
+    /// suppressed, which suppress nothing there; who asks for that has made a mistake.
     fn beyond(&self, vocab: usize) -> Option<(&'static str, u32)> {
-        let bad = self.bad_words_ids.iter().flatten().map(|ids| ("bad_words_ids", ids));
-        let biased = self.sequence_bias.iter().flatten().map(|(ids, _)| ("sequence_bias", ids));
-        let mut all = bad.chain(biased).flat_map(|(name, ids)| ids.iter().map(move |id| (name, *id)));
-        all.find(|(_, id)| *id as usize >= vocab)
+        let bad = self.bad_words_ids.iter().flatten().map(|ids| ("bad_words_ids", ids.as_slice()));
+        let biased = self.sequence_bias.iter().flatten().map(|(ids, _)| ("sequence_bias", ids.as_slice()));
+        let first = self.forced_bos_token_id.as_ref().map(|id| ("forced_bos_token_id", std::slice::from_ref(id)));
+        let last = self.forced_eos_token_id.as_ref().map(|ids| ("forced_eos_token_id", ids.as_slice()));
+        let suppressed = self.suppressed().map(|(name, ids)| (name, ids.as_slice()));
+        let mut all = bad.chain(biased).chain(first).chain(last).chain(suppressed);
+        all.find_map(|(name, ids)| Some((name, *ids.iter().find(|id| **id as usize >= vocab)?)))
+    }
+
+    fn suppressed(&self) -> impl Iterator<Item = (&'static str, &Vec<u32>)> {
+        let all = self.suppress_tokens.iter().map(|ids| ("suppress_tokens", ids));
+        all.chain(self.begin_suppress_tokens.iter().map(|ids| ("begin_suppress_tokens", ids)))
+    }
+
+    /// Tokens beyond a vocabulary that are to be suppressed, by the name of the option.
+    pub fn suppressed_beyond(&self, vocab: usize) -> impl Iterator<Item = (&'static str, u32)> {
+        let beyond = move |id: &&u32| **id as usize >= vocab;
+        self.suppressed().flat_map(move |(name, ids)| ids.iter().filter(beyond).map(move |id| (name, *id)))
+    }
+
+    /// The same without them, as transformers has it.
+    pub fn without_suppressed_beyond(&self, vocab: usize) -> Self {
+        let within = |ids: &Option<Vec<u32>>| {
+            ids.as_ref().map(|ids| ids.iter().copied().filter(|id| (*id as usize) < vocab).collect())
+        };
+        let (suppress_tokens, begin_suppress_tokens) = (within(&self.suppress_tokens), within(&self.begin_suppress_tokens));
+        Self { suppress_tokens, begin_suppress_tokens, ..self.clone() }
     }
 }
 
@@ -153,12 +177,13 @@ impl Processors {
     /// they are ignored.
     ///
     /// # Errors
-    /// Runs of tokens that a vocabulary of `vocab` does not have.
+    /// Tokens that a vocabulary of `vocab` does not have.
     pub fn new(options: ProcessorOptions, eos: &[u32], ignore_eos: bool, vocab: usize) -> Result<Option<Self>> {
         options.check()?;
         let options = options.active(eos, ignore_eos);
         if let Some((name, id)) = options.beyond(vocab) {
-            return Err(Error::input(format!("use token {id} of `{name}` in a vocabulary of {vocab}")));
+            return Err(Error::input(format!("use token {id} of `{name}` in a vocabulary of {vocab}"))
+                .with_hint("ids of tokens are below the size of the vocabulary; those of another model mean other tokens"));
         }
         Ok((!options.is_empty()).then(|| Self { options, eos: eos.to_vec() }))
     }
@@ -313,7 +338,7 @@ mod tests {
             forced_bos_token_id: Some(4),
             forced_eos_token_id: Some(vec![1, 5]),
             begin_suppress_tokens: Some(vec![3]),
-            suppress_tokens: Some(vec![0, 77]),
+            suppress_tokens: Some(vec![0]),
             ..Default::default()
         };
         assert_eq!(row(forced.clone(), &[2], 1), [NONE, NONE, NONE, NONE, 0.0, NONE]);
@@ -349,6 +374,16 @@ mod tests {
         }
         let bad = ProcessorOptions { bad_words_ids: Some(vec![vec![5, 6]]), ..Default::default() };
         assert_eq!(refused(bad), "use token 6 of `bad_words_ids` in a vocabulary of 6");
+        let (none, six) = (ProcessorOptions::default(), || Some(vec![5, 6]));
+        for (name, options) in [
+            ("suppress_tokens", ProcessorOptions { suppress_tokens: six(), ..none.clone() }),
+            ("begin_suppress_tokens", ProcessorOptions { begin_suppress_tokens: six(), ..none.clone() }),
+            ("forced_bos_token_id", ProcessorOptions { forced_bos_token_id: Some(6), ..none.clone() }),
+            ("forced_eos_token_id", ProcessorOptions { forced_eos_token_id: six(), ..none.clone() }),
+            ("sequence_bias", ProcessorOptions { sequence_bias: Some(vec![(vec![5, 6], 1.0)]), ..none }),
+        ] {
+            assert_eq!(refused(options), format!("use token 6 of `{name}` in a vocabulary of 6"));
+        }
     }
 
     #[test]

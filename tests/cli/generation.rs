@@ -254,6 +254,37 @@ fn what_is_not_applied_is_said_by_generate_run_and_lint() {
 }
 
 #[test]
+fn tokens_beyond_the_vocabulary_are_errors_or_said() {
+    let project = Project::new();
+    suite(&project, "");
+    project.write_lines("in.jsonl", &[question()]);
+    for name in ["forced_bos_token_id", "forced_eos_token_id"] {
+        let model = mini(&project, "m", &json!({ name: 99_999 }));
+        for args in [engine_args("generate", &model, &[]), vec!["lint".into(), "suite.yaml".into()]] {
+            project.karat(args).code(2).complains(&["generation_config.json"]).complains(&[name]).complains(&["99999"]);
+        }
+        project.karat(["run", "suite.yaml"]).code(2).complains(&[name]).complains(&["generation_config.json"]);
+    }
+    // transformers suppresses nothing there.
+    let said = "warning: `suppress_tokens` 99999 of generation_config.json is not in the vocabulary of 2048";
+    let model = mini(&project, "m", &json!({"suppress_tokens": [99_999]}));
+    let (answer, run) = ask(&project, &model, &question(), &["-q"]);
+    assert!(run.stderr.contains(said), "{run}");
+    assert_eq!(ids(&answer), reference()[0].2);
+    project.karat(["lint", "suite.yaml"]).code(0).complains(&[said]);
+    // What suite, flag or line ask for is a mistake.
+    let told = "use token 99999 of `suppress_tokens` in a vocabulary of 2048";
+    project.karat(engine_args("generate", &model, &["--suppress-tokens", "99999"])).code(2).complains(&[told]);
+    project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "Why?", "suppress_tokens": [99_999]})]);
+    project.karat(engine_args("generate", &model, &[])).code(3);
+    assert!(project.read("out.jsonl").contains(told));
+    suite(&project, ", suppress_tokens: [99999]");
+    for command in [&["lint", "suite.yaml"][..], &["run", "suite.yaml", "--dry-run"], &["run", "suite.yaml"]] {
+        project.karat(command).code(2).complains(&[told]);
+    }
+}
+
+#[test]
 fn end_tokens_that_name_none_are_errors_or_said() {
     let project = Project::new();
     suite(&project, "");
