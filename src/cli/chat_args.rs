@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::dataset::keys_once;
 use crate::engine::chat::check_names;
 use crate::engine::render::Renderer;
 use crate::engine::{ChatOptions, Turn};
@@ -75,6 +76,7 @@ impl ChatArgs {
 fn parse_kwargs(text: &str) -> Result<Map<String, Value>> {
     let hint = r#"write a JSON object, as in --chat-template-kwargs '{"enable_thinking": false}'"#;
     let wrong = || Error::input(format!("read --chat-template-kwargs `{text}`")).with_hint(hint);
+    keys_once(text).map_err(|error| error.context("read --chat-template-kwargs"))?;
     match serde_json::from_str(text).map_err(|error| wrong().caused_by(error))? {
         Value::Object(kwargs) => check_names(&kwargs).map(|()| kwargs),
         _ => Err(wrong()),
@@ -163,6 +165,9 @@ mod tests {
         assert!(parse_kwargs(r#"{"enable_thinking": false}"#).is_ok());
         for wrong in ["[1]", "x", r#"{"messages": []}"#, r#"{"add_generation_prompt": true}"#] {
             assert!(parse_kwargs(wrong).is_err(), "{wrong}");
+        }
+        for twice in [r#"{"k": 1, "k": 2}"#, r#"{"tools": [{"k": 1, "k": 2}]}"#] {
+            assert!(parse_kwargs(twice).unwrap_err().chain().contains("key `k` is given twice"), "{twice}");
         }
     }
 }

@@ -16,7 +16,7 @@ use super::progress::{self, Done, Progress, Tally};
 use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
-use crate::dataset::Keys;
+use crate::dataset::{Keys, fault};
 use crate::engine::chat::{Clock, check_names};
 use crate::engine::model_kind::Role;
 use crate::engine::render::Renderer;
@@ -131,15 +131,20 @@ impl Identified for Line {
         if given.iter().filter(|g| **g).count() != 1 {
             return Err(Error::input("find exactly one of `prompt`, `prompt_ids` and `messages`"));
         }
-        for message in self.messages.iter().flatten() {
-            if !message.get("role").is_some_and(Value::is_string) {
-                return Err(Error::input("find the `role` of a message"));
+        for (index, message) in self.messages.iter().flatten().enumerate() {
+            if let Some(fault) = fault(message) {
+                let error = Error::input(format!("read the messages: message {} {fault}", index + 1));
+                return Err(error.with_hint("a message is {\"role\": \"user\", \"content\": \"…\"}"));
             }
         }
-        let about_chat = self.continue_final_message.is_some() || self.chat_template_kwargs.is_some();
-        if self.messages.is_none() && about_chat {
-            let error = Error::input("use `continue_final_message` or `chat_template_kwargs` without `messages`");
-            return Err(error.with_hint("they say how the chat template renders messages"));
+        let about_chat = [
+            ("add_generation_prompt", self.add_generation_prompt.is_some()),
+            ("continue_final_message", self.continue_final_message.is_some()),
+            ("chat_template_kwargs", self.chat_template_kwargs.is_some()),
+        ];
+        if let Some((key, _)) = about_chat.iter().find(|(_, given)| *given && self.messages.is_none()) {
+            let error = Error::input(format!("use `{key}` without `messages`"));
+            return Err(error.with_hint("it says how the chat template renders messages; a plain prompt is taken as it is"));
         }
         ChatFlags::check_line(self.add_generation_prompt, self.continue_final_message.as_ref())?;
         self.chat_template_kwargs.as_ref().map_or(Ok(()), check_names)?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fields::Field;
+use super::keys::keys_once;
 use crate::error::{Error, Result, nearest};
 
 /// How a cell that begins with a bracket is read; any other is text.
@@ -69,6 +70,8 @@ impl Cells {
         if !json {
             return Ok(Value::String(text));
         }
+        // Among objects that are parsed already, of two keys that are one only the last is left.
+        keys_once(&text).map_err(|error| error.context(format!("read a case: the cell `{key}`")))?;
         serde_json::from_str(&text).map_err(|error| {
             let hint = match is_python(&text) {
                 true => "this is a list as Python prints it; write JSON, with json.dumps",
@@ -164,6 +167,21 @@ mod tests {
                 .unwrap()
                 .contains("Python")
         );
+    }
+
+    #[test]
+    fn a_key_of_a_cell_stands_once() {
+        let both = cells(&[("input", CellForm::Json), ("target", CellForm::Json)]);
+        for (field, text) in [
+            (Field::Metadata, r#"{"a":1,"b":{"k":1,"k":2}}"#),
+            (Field::Checks, r#"[{"contains":{"k":1,"k":2}}]"#),
+            (Field::Input, r#"[{"role":"user","content":"hi","k":"a","k":"b"}]"#),
+            (Field::Input, r#"[{"role":"assistant","tool_calls":[{"function":{"arguments":{"k":1,"k":2}}}]}]"#),
+        ] {
+            let error = both.value(field, text.into(), "c").unwrap_err();
+            assert!(error.chain().contains("key `k` is given twice") && error.chain().contains("cell `c`"), "{error:?}");
+        }
+        assert!(both.value(Field::Metadata, r#"{"a":{"k":1},"k":1}"#.into(), "c").is_ok());
     }
 
     #[test]

@@ -147,6 +147,20 @@ pub(super) fn distinct(text: &str) -> serde_json::Result<()> {
     walk.deserialize(&mut serde_json::Deserializer::from_str(text))
 }
 
+/// Holds that no key of an object in the JSON of `text` stands twice: parsers silently keep the last. What is no JSON passes:
+/// whoever reads the values says so.
+///
+/// # Errors
+/// The key.
+pub fn keys_once(text: &str) -> Result<()> {
+    let wrong = RefCell::new(None);
+    let walk = Walk { holds: Holds::Anything, unknown: UnknownKeys::Allow, wrong: &wrong };
+    match (walk.deserialize(&mut serde_json::Deserializer::from_str(text)), wrong.into_inner()) {
+        (Err(_), Some(wrong)) => Err(wrong.into_error()),
+        _ => Ok(()),
+    }
+}
+
 /// A key without what styles differ in: `maxNewTokens`, `max-new-tokens` and `max_new_tokens` are one.
 fn plain(key: &str) -> String {
     key.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -371,7 +385,9 @@ mod tests {
             let (error, _) = OUTER.check(text, UnknownKeys::Allow).unwrap_err();
             assert!(error.fragment().ends_with("key `id` is given twice"), "{text}: {error}");
             assert!(distinct(text).unwrap_err().to_string().contains("key `id` is given twice"), "{text}");
+            assert_eq!(keys_once(text).unwrap_err().fragment(), "read an object: key `id` is given twice", "{text}");
         }
+        assert!(keys_once("{\"a\":1,").is_ok() && keys_once("[{\"a\":1},{\"a\":1e400}]").is_ok());
         let many: Vec<String> = (0..200_000).map(|key| format!("\"{key}\":0")).collect();
         let text = format!("{{{},\"7\":1}}", many.join(","));
         assert!(OUTER.check(&text, UnknownKeys::Allow).is_err());

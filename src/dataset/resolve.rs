@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::content::content_id;
 use super::fields::{Field, FieldMap};
 use super::keys::UnknownKeys;
-use super::message::MESSAGE;
+use super::message::{MESSAGE, fault_of_case};
 use super::sample::{Input, Sample};
 use crate::error::{Error, Result};
 
@@ -190,19 +190,13 @@ fn to_input(value: Value, key: &str, unknown: UnknownKeys) -> Result<Input> {
     }
 }
 
-/// One message: `role` is text; `content` is text, a list of parts, or null where the message calls tools.
+/// One message.
 fn message(value: Value, key: &str, number: usize) -> Result<Map<String, Value>> {
     let Value::Object(map) = value else {
         return Err(wrong(&format!("message {number} of {key}"), "an object", &value));
     };
-    let problem = match (map.get("role"), map.get("content")) {
-        (None, _) => "has no `role`",
-        (Some(Value::String(role)), _) if role.is_empty() => "has an empty `role`",
-        (Some(Value::String(_)), Some(Value::String(_) | Value::Array(_))) => return Ok(map),
-        (Some(Value::String(_)), None | Some(Value::Null)) if map.contains_key("tool_calls") => return Ok(map),
-        (Some(Value::String(_)), None) => "has no `content`",
-        (Some(Value::String(_)), Some(_)) => "has a `content` that is not text",
-        (Some(_), _) => "has a `role` that is not text",
-    };
-    Err(Error::input(format!("read a case: message {number} of `{key}` {problem}")))
+    match fault_of_case(&map) {
+        None => Ok(map),
+        Some(fault) => Err(Error::input(format!("read a case: message {number} of `{key}` {fault}"))),
+    }
 }

@@ -121,7 +121,7 @@ fn broken_cases_say_where_and_what() {
         (
             "a.jsonl",
             b"{\"input\":[{\"role\":\"user\"}]}",
-            "read a case: message 1 of `input` has no `content` (a.jsonl:1)",
+            "read a case: message 1 of `input` has no `content`, and nothing else that a model could see (a.jsonl:1)",
         ),
         ("a.jsonl", b"{\"input\":[]}", "read a case: `input` is a conversation without messages (a.jsonl:1)"),
         (

@@ -1,10 +1,12 @@
 //! What is odd about rendered prompts and fails nothing: counted while they are rendered, told once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::chat::{ChatTemplate, Listing};
+use serde_json::Value;
+
+use super::chat::{ChatTemplate, Listing, odd_role};
 use super::request::{ChatOptions, Message};
 
 /// Counts of odd prompts.
@@ -15,7 +17,15 @@ pub(super) struct ChatNotes {
     left_out: AtomicU64,
     /// Template arguments that the template never looks at.
     unread: Mutex<BTreeSet<String>>,
+    /// Roles that the template does not know, and what to do about each.
+    roles: Mutex<BTreeMap<String, String>>,
+    /// Roles of messages whose text the template leaves out.
+    dropped: Mutex<BTreeMap<String, u64>>,
+    silent: AtomicU64,
 }
+
+/// Roles whose messages templates rewrite: thoughts are cut out of the assistant's, results of tools are made into JSON.
+const REWRITTEN: [&str; 6] = ["user", "assistant", "tool", "function", "ipython", "model"];
 
 impl ChatNotes {
     /// Takes note of a prompt's ids, in which a begin token should stand once.
@@ -35,6 +45,7 @@ impl ChatNotes {
             Some(Listing::LeftOut) => _ = self.left_out.fetch_add(1, Relaxed),
             None => {}
         }
+        self.see_roles(template, messages, rendered);
         for name in options.kwargs.keys() {
             let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
             if !unread.contains(name) && !template.mentions(name) {
@@ -43,13 +54,43 @@ impl ChatNotes {
         }
     }
 
+    fn see_roles(&self, template: &ChatTemplate, messages: &[Message], rendered: &str) {
+        if messages.iter().any(says_nothing) {
+            self.silent.fetch_add(1, Relaxed);
+        }
+        let mut dropped = BTreeSet::new();
+        for message in messages {
+            let text = |name: &str| message.get(name).and_then(Value::as_str);
+            let Some(role) = text("role") else { continue };
+            if let Some(odd) = odd_role(role, Some(&|role| template.names_role(role))) {
+                let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+                roles.entry(role.to_owned()).or_insert_with(|| format!("the role `{role}` {}: {}", odd.what, odd.hint));
+            }
+            let content = text("content").unwrap_or_default().trim();
+            if !REWRITTEN.contains(&role) && !rendered.contains(content) {
+                dropped.insert(role);
+            }
+        }
+        if dropped.is_empty() {
+            return;
+        }
+        let mut all = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.into_iter().for_each(|role| *all.entry(role.to_owned()).or_default() += 1);
+    }
+
+    /// One line for each role that the template does not know.
+    pub fn role_lines(&self) -> Vec<String> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// One line for each kind of oddity; `begin` is the begin token as it is spelled.
     pub fn lines(&self, begin: &str) -> Vec<String> {
-        let prompts = |count: &AtomicU64| match count.load(Relaxed) {
+        let counted = |count: u64| match count {
             0 => None,
             1 => Some("1 prompt".to_owned()),
             many => Some(format!("{many} prompts")),
         };
+        let prompts = |count: &AtomicU64| counted(count.load(Relaxed));
         let mut lines = Vec::new();
         if let Some(prompts) = prompts(&self.doubled) {
             lines.push(format!(
@@ -69,9 +110,25 @@ impl ChatNotes {
                  a text"
             ));
         }
+        if let Some(prompts) = prompts(&self.silent) {
+            lines.push(format!(
+                "{prompts} with a message that says nothing: its `content` is null, and it has neither `tool_calls` nor a thought"
+            ));
+        }
+        for (role, count) in self.dropped.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let prompts = counted(*count).unwrap_or_default();
+            lines.push(format!("{prompts} without the text of a message of the role `{role}`: this chat template leaves it out"));
+        }
         for name in self.unread.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             lines.push(format!("the chat template never looks at `{name}` of chat_template_kwargs"));
         }
         lines
     }
+}
+
+/// Whether a message has a role and names, and nothing else.
+fn says_nothing(message: &Message) -> bool {
+    let labels = ["role", "name", "tool_call_id"];
+    let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    message.iter().all(|(key, value)| labels.contains(&key.as_str()) || empty(value))
 }

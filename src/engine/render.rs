@@ -1,6 +1,6 @@
 //! From a prompt to the tokens that the model sees, without any weights.
 
-use super::chat::{ChatTemplate, Clock};
+use super::chat::{ChatTemplate, Clock, OddRole, odd_role};
 use super::chat_notes::ChatNotes;
 use super::identity::ModelFolder;
 use super::request::{Prompt, Scored};
@@ -102,9 +102,20 @@ impl Renderer {
     }
 
     /// What is odd about the prompts rendered so far, in sentences for an operator: two begin tokens, contents that the chat
-    /// template cannot take, template arguments that it never looks at.
+    /// template cannot take, template arguments that it never looks at, roles that it does not know.
     pub fn warnings(&self) -> Vec<String> {
+        [self.warnings_but_roles(), self.notes.role_lines()].concat()
+    }
+
+    /// The same without the roles, for who looks at each message himself.
+    pub fn warnings_but_roles(&self) -> Vec<String> {
         self.notes.lines(self.tokenizer.special_tokens().get("bos_token").unwrap_or_default())
+    }
+
+    /// What is odd about a role under the chat template; nothing where there is none.
+    pub fn odd_role(&self, role: &str) -> Option<OddRole> {
+        let chat = self.chat.as_ref()?;
+        odd_role(role, Some(&|role| chat.names_role(role)))
     }
 
     /// The ids of a prompt alone; ids are not decoded.

@@ -16,6 +16,7 @@ use super::plan::DatasetPlan;
 use super::validate;
 use crate::dataset::{Field, Input, Kind, Sample, Source};
 use crate::engine::Prompt;
+use crate::engine::chat::odd_role;
 use crate::engine::render::Renderer;
 use crate::error::Result;
 use crate::prompt::{self, Builder, Finding, Severity};
@@ -88,7 +89,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
         }
     }
     findings.append(&mut tags.findings());
-    let odd = renderer.into_iter().flat_map(Renderer::warnings);
+    let odd = renderer.into_iter().flat_map(Renderer::warnings_but_roles);
     findings.extend(odd.map(|line| placed(&suite, "prompt", Finding::warning(line))));
     findings
 }
@@ -141,10 +142,11 @@ enum Rule {
     AnswerShown,
     Contradiction,
     OpenTurn,
+    OddRole,
 }
 
 impl Rule {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
@@ -159,6 +161,7 @@ impl Rule {
         Self::AnswerShown,
         Self::Contradiction,
         Self::OpenTurn,
+        Self::OddRole,
     ];
 
     fn about(self) -> &'static str {
@@ -177,6 +180,7 @@ impl Rule {
             Self::AnswerShown => "cases that are few-shot examples",
             Self::Contradiction => "cases that contradict another",
             Self::OpenTurn => "cases that end with a message of the assistant",
+            Self::OddRole => "cases with a role that chat templates do not know",
         }
     }
 }
@@ -295,6 +299,7 @@ impl<'a> Cases<'a> {
         self.input(sample);
         self.prompt(sample);
         self.turn(sample);
+        self.roles(sample);
     }
 
     /// Keys that are metadata because they are no field, and nearly are one: a misspelled check would check nothing.
@@ -319,6 +324,22 @@ impl<'a> Cases<'a> {
             let hint = "say `prompt: {continue_final_message: true}` to go on with it, or false";
             let finding = Finding::warning(message).with_hint(hint);
             self.report(Rule::OpenTurn, finding.at(self.source.path.clone(), Some(sample.line)));
+        }
+    }
+
+    /// Roles that no template knows: their messages may be left out, or printed under a name that the model never saw.
+    fn roles(&mut self, sample: &Sample) {
+        let Input::Messages(messages) = &sample.input else { return };
+        let renderer = self.prompts.and_then(|prompts| prompts.renderer);
+        let odd = |role: &str| match renderer {
+            Some(renderer) => renderer.odd_role(role),
+            None => odd_role(role, None),
+        };
+        let mut roles = messages.iter().filter_map(|message| message.get("role")?.as_str());
+        if let Some((role, odd)) = roles.find_map(|role| Some((role, odd(role)?))) {
+            let message = format!("the case `{}` has a message whose role `{role}` {}", sample.id, odd.what);
+            let finding = Finding::warning(message).with_hint(odd.hint);
+            self.report(Rule::OddRole, finding.at(self.source.path.clone(), Some(sample.line)));
         }
     }
 

@@ -128,8 +128,12 @@ fn a_last_message_of_the_assistant_goes_on() {
     render(&project, &mini(), &[both], &[])
         .code(2)
         .complains(&["`continue_final_message` and `add_generation_prompt` together"]);
-    let text = json!({"id": 1, "prompt": "x", "continue_final_message": true});
-    render(&project, &mini(), &[text], &[]).code(2).complains(&["without `messages`"]);
+    for (key, value) in
+        [("continue_final_message", json!(true)), ("add_generation_prompt", json!(false)), ("chat_template_kwargs", json!({}))]
+    {
+        let told = format!("use `{key}` without `messages`");
+        render(&project, &mini(), &[json!({"id": 1, "prompt": "x", key: value})], &[]).code(2).complains(&[&told]);
+    }
     let silent = json!({"id": 1, "messages": [{"role": "assistant", "content": null}], "continue_final_message": true});
     let run = render(&project, &mini(), &[silent], &[]).code(3);
     assert!(run.stdout.contains("it has no `content`"), "{}", run.stdout);
@@ -298,4 +302,64 @@ fn a_suite_says_whether_a_turn_goes_on_and_lint_sees_odd_prompts() {
     assert!(lint.stderr.contains("never looks at `enable_thinkin`"), "{}", lint.stderr);
     project.write("s.yaml", suite("prompt: {chat_template_kwargs: {messages: []}}\n"));
     project.karat(["lint", "s.yaml"]).code(2).complains(&["`messages` as an argument"]);
+}
+
+#[test]
+fn a_message_says_something() {
+    let project = Project::new();
+    for (message, told) in [
+        (json!({"role": "user"}), "message 2 has no `content`"),
+        (json!({"role": "assistant", "tool_calls": []}), "message 2 has no `content`"),
+        (json!({"role": "user", "content": 5}), "message 2 has a `content` that is not text"),
+        (json!({"content": "a"}), "message 2 has no `role`"),
+        (json!({"role": 1, "content": "a"}), "message 2 has a `role` that is not text"),
+    ] {
+        let line = json!({"id": 1, "messages": [{"role": "user", "content": "a"}, message]});
+        render(&project, &mini(), &[line], &[]).code(2).complains(&[told]).complains(&["in.jsonl:1"]);
+        project.write_lines("golden.jsonl", &[json!({"id": 1, "input": [{"role": "user", "content": "a"}, message], "target": "x"})]);
+        project.write("s.yaml", ROLES);
+        let told = told.replace("message 2", "message 2 of `input`");
+        project.karat(["lint", "s.yaml"]).code(2).complains(&[&told]).complains(&["golden.jsonl:1"]);
+    }
+    // As in transformers: the key goes, and the template decides. It is said.
+    let model = changed(&project, "m", &[("chat_template.jinja", Some(json!("{% for m in messages %}<{{ m.content }}>{% endfor %}")))]);
+    let null = json!({"id": 1, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]});
+    let run = render(&project, &model, &[null], &[]).code(0);
+    assert_eq!(texts(&run), ["<a><>"]);
+    run.complains(&["1 prompt with a message that says nothing"]);
+    let calls = json!([{"type": "function", "function": {"name": "f", "arguments": {}}}]);
+    let null = json!({"id": 1, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "tool_calls": calls}]});
+    let run = render(&project, &model, &[null], &[]).code(0);
+    assert!(!run.stderr.contains("says nothing"), "{run}");
+}
+
+const ROLES: &str = "version: 1\nname: s\nmodels: {generator: {model: ./m}}\ndatasets: [{name: golden, kind: golden, file: golden.jsonl, \
+                     scorers: [exact_match]}]\nscorers: [exact_match]\n";
+
+#[test]
+fn roles_that_no_template_knows_are_warned_of() {
+    let project = Project::new();
+    let template = "{% for m in messages %}{% if m.role in ['user', 'narrator'] %}{{ m.content }}{% endif %}{% endfor %}|";
+    let model = changed(&project, "m", &[("chat_template.jinja", Some(json!(template)))]);
+    let messages = |role: &str| json!([{"role": role, "content": "b"}, {"role": "user", "content": "a"}]);
+    let told = |role: &str| {
+        let run = render(&project, &model, &[json!({"id": 1, "messages": messages(role)})], &[]).code(0);
+        project.write("s.yaml", ROLES);
+        project.write_lines("golden.jsonl", &[json!({"id": 1, "input": messages(role), "target": "x"})]);
+        (run.stderr, project.karat(["lint", "s.yaml"]).code(0).stderr)
+    };
+    let (render, lint) = told("assisstant");
+    assert!(render.contains("the role `assisstant` is none that the chat template knows: did you mean `assistant`?"), "{render}");
+    assert!(lint.contains("warning: the case `1` has a message whose role `assisstant` is none that the chat template knows"), "{lint}");
+    assert!(lint.contains("golden.jsonl:1") && lint.contains("hint: did you mean `assistant`?"), "{lint}");
+    let (render, lint) = told("human");
+    assert!(render.contains("did you mean `user`?") && lint.contains("did you mean `user`?"), "{render}{lint}");
+    for role in ["user", "narrator", "assistant"] {
+        let (render, lint) = told(role);
+        assert!(!render.contains("role") && !lint.contains("role"), "{render}{lint}");
+    }
+    // A role that is usual, and that this template leaves out.
+    let (render, lint) = told("developer");
+    let dropped = "1 prompt without the text of a message of the role `developer`";
+    assert!(render.contains(dropped) && lint.contains(dropped), "{render}{lint}");
 }

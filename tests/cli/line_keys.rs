@@ -181,3 +181,21 @@ fn messages_of_a_dataset_have_known_keys_alone() {
     lint(wrong).code(0);
     lint(twice).code(2).complains(&["key `content` is given twice"]);
 }
+
+#[test]
+fn a_key_stands_once_in_cells_and_flags_too() {
+    let project = Project::new();
+    project.write("suite.yaml", SUITE.replace("d.jsonl", "d.csv").replace("file: d.csv", "file: d.csv, cells: {input: json}"));
+    for table in [
+        "id,input,target,metadata\n1,a,x,\"{\"\"k\"\":1,\"\"k\"\":2}\"\n",
+        "id,input,target,checks\n1,a,x,\"[{\"\"contains\"\":{\"\"k\"\":1,\"\"k\"\":2}}]\"\n",
+        "id,input,target\n1,\"[{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"a\"\",\"\"k\"\":1,\"\"k\"\":2}]\",x\n",
+    ] {
+        project.write("d.csv", table);
+        let run = project.karat(["lint", "suite.yaml"]).code(2).complains(&["key `k` is given twice"]);
+        run.complains(&["d.csv:2"]);
+    }
+    project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "a"})]);
+    let kwargs = ["--chat-template-kwargs", r#"{"tools": [{"k": 1, "k": 2}]}"#];
+    project.karat(engine_args("render", &random_tiny(), &kwargs)).code(2).complains(&["key `k` is given twice"]);
+}

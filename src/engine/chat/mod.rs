@@ -15,6 +15,7 @@ mod json;
 mod listed;
 mod python;
 mod repr;
+mod roles;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::error::{Error, Result};
 pub use clock::Clock;
 pub use json::tojson;
 pub use listed::Listing;
+pub use roles::{OddRole, odd_role};
 
 /// Variables that the engine sets itself.
 const OWN: [&str; 3] = ["messages", "add_generation_prompt", "continue_final_message"];
@@ -143,6 +145,12 @@ impl ChatTemplate {
             Some(ending) => continued::cut(text, &ending),
             None => Ok(text),
         }
+    }
+
+    /// Whether the template has a role by its name.
+    pub fn names_role(&self, role: &str) -> bool {
+        let quoted = |quote: char| self.source.contains(&format!("{quote}{role}{quote}"));
+        quoted('\'') || quoted('"') || self.tool_use.as_ref().is_some_and(|other| other.names_role(role))
     }
 
     fn fill(&self, messages: Vec<Message>, options: &ChatOptions, now: &Clock) -> Result<String> {
