@@ -5,9 +5,9 @@
 //! endless line.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::position::Stream;
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
 pub(super) fn text(reader: Box<dyn Read + Send>, path: &Path) -> Result<Stream> {
     let mut stream = BufReader::with_capacity(BUFFER, reader);
     if first_bytes(&mut stream, path)?.starts_with(GZIP) {
-        stream = BufReader::with_capacity(BUFFER, Box::new(MultiGzDecoder::new(stream)));
+        stream = BufReader::with_capacity(BUFFER, Box::new(Members::new(stream, path)));
     }
     let start = first_bytes(&mut stream, path)?;
     refuse(start, path)?;
@@ -84,6 +84,74 @@ fn first_bytes<'a>(stream: &'a mut Stream, path: &Path) -> Result<&'a [u8]> {
     Ok(stream.buffer())
 }
 
+/// What the members of a gzip file hold, one behind the other; zeros behind the last are padding, as for gzip.
+struct Members {
+    member: Option<GzDecoder<Stream>>,
+    path: PathBuf,
+}
+
+impl Members {
+    fn new(stream: Stream, path: &Path) -> Self {
+        Self { member: Some(GzDecoder::new(stream)), path: path.into() }
+    }
+
+    fn told(&self, what: &str, hint: &str) -> std::io::Error {
+        std::io::Error::other(Error::input(format!("unpack the gzip file: {what}")).at(&self.path).with_hint(hint))
+    }
+
+    /// An error of the unpacking, in words; those of reading stay what they are.
+    fn unpacking(&self, error: std::io::Error) -> std::io::Error {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => self.told("it is cut off", "the download or copy was not finished; fetch it again"),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+                self.told(&format!("it is damaged ({error})"), "`gzip -t FILE` checks it; fetch the file again")
+            }
+            _ => error,
+        }
+    }
+
+    /// What comes behind a member that has ended.
+    fn go_on(&mut self, mut rest: Stream) -> std::io::Result<()> {
+        loop {
+            let (zeros, next) = {
+                let bytes = rest.fill_buf()?;
+                let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                (zeros, bytes.get(zeros).copied())
+            };
+            rest.consume(zeros);
+            match (zeros, next) {
+                (0, None) => return Ok(()),
+                (_, None) => {}
+                (_, Some(first)) if first == GZIP[0] => {
+                    self.member = Some(GzDecoder::new(rest));
+                    return Ok(());
+                }
+                (_, Some(_)) => {
+                    let what = "behind the end of what is packed stands something that is not";
+                    return Err(self.told(what, "pack all of it anew: `cat FILES | gzip`; or cut off what does not belong to it"));
+                }
+            }
+        }
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            match member.read(buffer) {
+                Ok(0) if !buffer.is_empty() => {
+                    if let Some(ended) = self.member.take() {
+                        self.go_on(ended.into_inner())?;
+                    }
+                }
+                Ok(count) => return Ok(count),
+                Err(error) => return Err(self.unpacking(error)),
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// Line feeds in place of carriage returns.
 struct Lines(Stream);
 
@@ -127,6 +195,7 @@ mod tests {
             (packed("a\nb"), "a\nb"),
             (packed("\u{feff}a\rb"), "a\nb"),
             ([packed("a\n"), packed("b")].concat(), "a\nb"),
+            ([packed("a\n"), packed(""), packed("b"), vec![0; 700]].concat(), "a\nb"),
         ] {
             assert_eq!(read(&bytes).as_deref(), Ok(expected), "{bytes:?}");
         }
@@ -147,7 +216,19 @@ mod tests {
             assert!(read(bytes).unwrap_err().contains(told), "{told}: {:?}", read(bytes));
         }
         assert_eq!(read(b"PAR1,PAR2\n").as_deref(), Ok("PAR1,PAR2\n"));
-        let cut = packed(&"x".repeat(10_000));
-        assert!(read(&cut[..cut.len() - 4]).is_err(), "a packed file that was cut off");
+        let whole = packed(&"x".repeat(10_000));
+        let told = |bytes: &[u8]| read(bytes).unwrap_err();
+        for end in [3, 11, whole.len() / 2, whole.len() - 4] {
+            assert!(told(&whole[..end]).contains("gzip file: it is cut off"), "{end}: {}", told(&whole[..end]));
+        }
+        let twice = [whole.clone(), whole.clone()].concat();
+        assert!(told(&twice[..whole.len() + 5]).contains("it is cut off"));
+        for behind in [&b"{\"id\":1}\n"[..], b"x", b"\0\0x"] {
+            let told = told(&[&whole, behind].concat());
+            assert!(told.contains("behind the end of what is packed"), "{told}");
+        }
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        assert!(told(&damaged).contains("gzip file: it is damaged"), "{}", told(&damaged));
     }
 }
