@@ -17,7 +17,7 @@ use super::position::Stream;
 use super::resolve::resolve;
 use super::sample::{Kind, Sample};
 use super::start::text;
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn};
 
 /// How a dataset file is written.
@@ -260,8 +260,9 @@ impl Iterator for Samples {
         }
         let Some(case) = self.cases.next(&self.path) else {
             self.finished = true;
-            let empty = || Error::new(ErrorKind::Empty, "read the cases: empty dataset").at(&self.path);
-            return (!self.any).then(|| Err(empty()));
+            let empty = || Error::input("read the cases: empty dataset").at(&self.path);
+            let hint = "give it cases, or take it out of the suite";
+            return (!self.any).then(|| Err(empty().with_hint(hint)));
         };
         self.any = true;
         let sample = case.and_then(|sample| self.accept(sample));

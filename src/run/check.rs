@@ -5,7 +5,7 @@ use super::meter::Meter;
 use super::recorded::{Known, Recorded};
 use crate::dataset::{Sample, Source};
 use crate::engine::Prompt;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::prompt::Builder;
 use crate::suite::{Suite, Survey};
 
@@ -60,7 +60,7 @@ impl Checked {
 /// Reads all datasets once and, where there are recorded answers, holds them against the cases.
 ///
 /// # Errors
-/// The first thing that is wrong; [`Kind::Empty`] where no dataset has any case.
+/// The first thing that is wrong.
 pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result<Checked> {
     let (prompt, sources, meter) = (suite.prompt()?, suite.sources()?, Meter::default());
     let (mut recorded, allow_extra) = match answers {
@@ -88,7 +88,7 @@ fn survey(
 ) -> Result<Vec<Survey>> {
     // Recorded answers were asked for by somebody else.
     let asked = recorded.is_none();
-    let (mut surveys, mut empty, mut read) = (Vec::new(), Vec::new(), 0u64);
+    let (mut surveys, mut read) = (Vec::new(), 0u64);
     let repeats = suite.plan.generation.repeat;
     let mut open = 0;
     for dataset in &suite.plan.datasets {
@@ -105,11 +105,7 @@ fn survey(
                 None => Ok(()),
             }
         };
-        match suite.survey_one(dataset, visit) {
-            Ok(survey) => surveys.push(survey),
-            Err(error) if error.kind() == Kind::Empty => empty.push(error),
-            Err(error) => return Err(error),
-        }
+        surveys.push(suite.survey_one(dataset, visit)?);
     }
     if open > 0 {
         let text = format!(
@@ -119,17 +115,7 @@ fn survey(
         );
         watch.tell(Event::Noted { text });
     }
-    match (empty.into_iter().next(), surveys.is_empty()) {
-        (None, _) => Ok(surveys),
-        (Some(error), true) => Err(error),
-        // Some datasets have cases: an empty one among them is a mistake, not an empty selection.
-        (Some(error), false) => {
-            let place = error.location().map(|at| at.path.clone()).unwrap_or_default();
-            Err(Error::input(error.fragment())
-                .at(place)
-                .with_hint("take the dataset out of the suite, or give it cases"))
-        }
-    }
+    Ok(surveys)
 }
 
 fn refuse_unknown(suite: &Suite, recorded: &mut Recorded, allow: bool, watch: Watch<'_>) -> Result<()> {

@@ -275,7 +275,7 @@ fn code_1_wins_over_3() {
     suite.run().code(1);
 }
 
-/// A suite cannot select nothing yet: an empty dataset and a limit of 0 are bad input.
+/// A suite cannot select nothing yet: a dataset without cases and a limit of 0 are bad input.
 #[test]
 fn code_4_when_nothing_is_selected() {
     let project = Project::new();

@@ -988,7 +988,7 @@ fn what_lies_in_the_place_of_data_is_named() {
     suite(&thing.project, "./model");
     thing.project.write("golden.jsonl", "");
     thing.project.karat(["lint", "suite.yaml"]).code(2).complains(&["empty dataset"]);
-    thing.project.karat(["run", "suite.yaml"]).code(4).complains(&["empty dataset"]);
+    thing.project.karat(["run", "suite.yaml"]).code(2).complains(&["empty dataset"]);
     std::fs::rename(thing.project.path("golden.jsonl"), thing.project.path("golden.jsonl.dvc")).expect("rename");
     let lint = error("dvc", thing.project.karat(["lint", "suite.yaml"]), &["golden.jsonl", "dvc pull"]);
     assert_eq!(lint, error("dvc", thing.project.karat(["run", "suite.yaml"]), &["golden.jsonl", "dvc pull"]));

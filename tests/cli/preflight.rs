@@ -138,7 +138,20 @@ fn a_dry_run_tells_models_cases_and_first_prompts() {
     assert!(!project.path("runs").exists());
     project.write("golden.jsonl", "\n");
     project.write("danger.jsonl", "\n");
-    project.karat(["run", "suite.yaml", "--dry-run"]).code(4);
+    project.write("answers.jsonl", "{\"dataset\":\"golden\",\"id\":\"g000\",\"output\":\"gold\"}\n");
+    // A dataset without cases is a mistake in the data, whoever meets it.
+    for empty in ["\n", ""] {
+        project.write("danger.jsonl", empty);
+        for args in [
+            &["lint", "suite.yaml"][..],
+            &["run", "suite.yaml", "--dry-run"],
+            &["run", "suite.yaml"],
+            &["score", "suite.yaml", "--responses", "answers.jsonl"],
+            &["score", "suite.yaml", "--responses", "answers.jsonl", "--dry-run"],
+        ] {
+            project.karat(args).code(2).complains(&["empty dataset"]).complains(&["golden.jsonl"]);
+        }
+    }
 }
 
 #[test]
