@@ -144,7 +144,9 @@ impl Identified for Line {
         ];
         if let Some((key, _)) = about_chat.iter().find(|(_, given)| *given && self.messages.is_none()) {
             let error = Error::input(format!("use `{key}` without `messages`"));
-            return Err(error.with_hint("it says how the chat template renders messages; a plain prompt is taken as it is"));
+            return Err(
+                error.with_hint("it says how the chat template renders messages; a plain prompt is taken as it is")
+            );
         }
         ChatFlags::check_line(self.add_generation_prompt, self.continue_final_message.as_ref())?;
         self.chat_template_kwargs.as_ref().map_or(Ok(()), check_names)?;

@@ -87,7 +87,7 @@ impl Asked<'_> {
         let (cases, cases_total) = if culprits { (seen.failed, seen.failed_total) } else { (vec![], 0) };
         let mut reason = format!("{} over {}{interval}", number(seen.value), seen.told);
         if outcome == Outcome::Inconclusive {
-            reason.push_str(&turned(seen.errored));
+            reason.push_str(&turned(&metric.name(), seen.errored));
         }
         RuleResult {
             outcome,
@@ -150,7 +150,7 @@ impl Asked<'_> {
         }
         match (outcome, held.errored) {
             (Outcome::Inconclusive, 0) => reason.push_str("; too few pairs to say"),
-            (Outcome::Inconclusive, errored) => reason.push_str(&turned(errored)),
+            (Outcome::Inconclusive, errored) => reason.push_str(&turned(&metric.name(), errored)),
             _ => {}
         }
         let result = RuleResult {

@@ -15,7 +15,7 @@ use super::view::{Cases, View};
 use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational, outcome_scores};
 use crate::error::Result;
 use crate::record::{AnswerOutcome, Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
-use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier};
+use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier, outcome_rate};
 use crate::stats::{ALPHA, holm};
 
 /// How many cases a rule lists; the total is always exact.
@@ -238,10 +238,25 @@ pub(super) fn outcome(low: bool, high: bool) -> Outcome {
     }
 }
 
-/// What errored cases leave open, for the reason of a rule.
-pub(super) fn turned(errored: u64) -> String {
-    let cases = if errored == 1 { "1 errored case".to_owned() } else { format!("{errored} errored cases") };
+/// What errored cases leave open, for the reason of a rule on a metric. Those whose answer does not tell what the metric asks for
+/// count as errored there, and have not erred.
+pub(super) fn turned(metric: &str, errored: u64) -> String {
+    let cases = match (untold(metric), errored) {
+        (None, 1) => "1 errored case".to_owned(),
+        (None, _) => format!("{errored} errored cases"),
+        (Some(what), 1) => format!("1 case that erred or does not tell {what}"),
+        (Some(what), _) => format!("{errored} cases that erred or do not tell {what}"),
+    };
     format!("; {cases} could turn it")
+}
+
+/// What a line may not tell of its answer, where a metric asks for it.
+pub(super) fn untold(metric: &str) -> Option<&'static str> {
+    match outcome_rate(metric)? {
+        "finish_length_rate" => Some("how the answer ended"),
+        "empty_rate" => Some("whether the answer was empty"),
+        _ => None,
+    }
 }
 
 /// A rule that failed.

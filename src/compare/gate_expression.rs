@@ -3,7 +3,7 @@
 //! A term without data is neither true nor false, nor is one that errored cases could turn. `fail_if` fails where its expression
 //! holds; it is inconclusive where missing data leave that open, and not judged where only the missing baseline does.
 
-use super::gate::{Subject, failed, number, open, unjudged};
+use super::gate::{Subject, failed, number, open, unjudged, untold};
 use super::metric::Statistic;
 use super::view::{Errors, Said, said};
 use super::{Metric, operational};
@@ -123,7 +123,11 @@ impl Evaluation<'_> {
             Ok(Seen { value, range: (low, high), note }) => {
                 let (low, high) = (term.sign.holds(low, term.limit), term.sign.holds(high, term.limit));
                 let truth = if low == high { Truth::of(low) } else { Truth::Unknown };
-                let errors = if low == high { "" } else { ", errored cases could turn it" };
+                let errors = match (low == high, untold(&term.metric)) {
+                    (true, _) => String::new(),
+                    (false, None) => ", errored cases could turn it".to_owned(),
+                    (false, Some(what)) => format!(", cases that erred or do not tell {what} could turn it"),
+                };
                 self.told.push(format!("{name} is {}{note}: {}{errors}", number(value), truth.word()));
                 if truth == Truth::Holds || self.observed.is_none() {
                     self.observed = Some(value);

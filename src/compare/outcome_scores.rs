@@ -1,8 +1,8 @@
 //! What became of answers as scores, so that gates on `golden.finish_length_rate` and its like go the way of all metrics: pairs,
 //! tests, intervals, filters.
 //!
-//! A score of the rate's name passes where the answer did not become that. A line that does not tell counts as errored: what is
-//! not known can't pass.
+//! A score of the rate's name passes where the answer did not become that. A line that does not tell counts among the errored: what
+//! is not known can't pass. Reasons of rules call it what it is ([`super::gate`]).
 
 use std::collections::BTreeSet;
 

@@ -39,7 +39,15 @@ fn rates_of_outcomes_are_gated() {
     assert_eq!(one(Gate { max: Some(0.5), ..rate() }, None, unknown).outcome, Outcome::Inconclusive);
     let mut few = cut(0, 20);
     few[3].finish = None;
-    assert_eq!(one(Gate { max: Some(0.0), ..rate() }, None, few.clone()).outcome, Outcome::Inconclusive);
+    let open = one(Gate { max: Some(0.0), ..rate() }, None, few.clone());
+    assert_eq!(open.outcome, Outcome::Inconclusive);
+    // It has not erred.
+    let told = "1 case that erred or does not tell how the answer ended could turn it";
+    assert!(open.reason.ends_with(told), "{}", open.reason);
+    let text = Gate { fail_if: Some("golden.finish_length_rate > 0".into()), ..Gate::default() };
+    let told = "cases that erred or do not tell how the answer ended could turn it";
+    let open = one(text, None, few.clone());
+    assert!(open.outcome == Outcome::Inconclusive && open.reason.ends_with(told), "{}", open.reason);
     assert_eq!(one(Gate { max: Some(0.1), ..rate() }, None, few).outcome, Outcome::Passed);
     // An errored danger case is counted as cut off.
     let mut attacks = cases("danger", 10, 10);

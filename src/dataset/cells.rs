@@ -179,7 +179,10 @@ mod tests {
             (Field::Input, r#"[{"role":"assistant","tool_calls":[{"function":{"arguments":{"k":1,"k":2}}}]}]"#),
         ] {
             let error = both.value(field, text.into(), "c").unwrap_err();
-            assert!(error.chain().contains("key `k` is given twice") && error.chain().contains("cell `c`"), "{error:?}");
+            assert!(
+                error.chain().contains("key `k` is given twice") && error.chain().contains("cell `c`"),
+                "{error:?}"
+            );
         }
         assert!(both.value(Field::Metadata, r#"{"a":{"k":1},"k":1}"#.into(), "c").is_ok());
     }

@@ -77,7 +77,9 @@ pub(super) fn fault_of_case(message: &Map<String, Value>) -> Option<&'static str
     };
     match message.get("content") {
         Some(Value::Object(_)) => fault(message).or(Some("has a `content` that is not text")),
-        Some(Value::Null) => bare().map(|fault| if fault.contains("content") { "has a `content` of null" } else { fault }),
+        Some(Value::Null) => {
+            bare().map(|fault| if fault.contains("content") { "has a `content` of null" } else { fault })
+        }
         _ => fault(message),
     }
 }

@@ -102,7 +102,9 @@ impl Members {
     /// An error of the unpacking, in words; those of reading stay what they are.
     fn unpacking(&self, error: std::io::Error) -> std::io::Error {
         match error.kind() {
-            ErrorKind::UnexpectedEof => self.told("it is cut off", "the download or copy was not finished; fetch it again"),
+            ErrorKind::UnexpectedEof => {
+                self.told("it is cut off", "the download or copy was not finished; fetch it again")
+            }
             ErrorKind::InvalidInput | ErrorKind::InvalidData => {
                 self.told(&format!("it is damaged ({error})"), "`gzip -t FILE` checks it; fetch the file again")
             }
@@ -128,7 +130,8 @@ impl Members {
                 }
                 (_, Some(_)) => {
                     let what = "behind the end of what is packed stands something that is not";
-                    return Err(self.told(what, "pack all of it anew: `cat FILES | gzip`; or cut off what does not belong to it"));
+                    return Err(self
+                        .told(what, "pack all of it anew: `cat FILES | gzip`; or cut off what does not belong to it"));
                 }
             }
         }

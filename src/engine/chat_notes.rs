@@ -117,7 +117,9 @@ impl ChatNotes {
         }
         for (role, count) in self.dropped.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let prompts = counted(*count).unwrap_or_default();
-            lines.push(format!("{prompts} without the text of a message of the role `{role}`: this chat template leaves it out"));
+            lines.push(format!(
+                "{prompts} without the text of a message of the role `{role}`: this chat template leaves it out"
+            ));
         }
         for name in self.unread.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             lines.push(format!("the chat template never looks at `{name}` of chat_template_kwargs"));

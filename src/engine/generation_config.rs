@@ -428,7 +428,10 @@ mod tests {
         let file = read(&json!({"suppress_tokens": [4, -1, 9], "begin_suppress_tokens": [12]})).expect("read");
         let options = GenerateOptions::default();
         let notes = file.notes(&options, 9);
-        assert!(notes[0].starts_with("`suppress_tokens` 9 of generation_config.json is not in the vocabulary of 9"), "{notes:?}");
+        assert!(
+            notes[0].starts_with("`suppress_tokens` 9 of generation_config.json is not in the vocabulary of 9"),
+            "{notes:?}"
+        );
         assert!(notes[1].starts_with("`begin_suppress_tokens` 12"), "{notes:?}");
         assert!(notes.len() == 2 && file.notes(&options, 13).is_empty());
         file.check(&[1], 9).expect("as in transformers");

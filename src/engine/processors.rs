@@ -149,7 +149,8 @@ impl ProcessorOptions {
         let within = |ids: &Option<Vec<u32>>| {
             ids.as_ref().map(|ids| ids.iter().copied().filter(|id| (*id as usize) < vocab).collect())
         };
-        let (suppress_tokens, begin_suppress_tokens) = (within(&self.suppress_tokens), within(&self.begin_suppress_tokens));
+        let (suppress_tokens, begin_suppress_tokens) =
+            (within(&self.suppress_tokens), within(&self.begin_suppress_tokens));
         Self { suppress_tokens, begin_suppress_tokens, ..self.clone() }
     }
 }
@@ -182,8 +183,9 @@ impl Processors {
         options.check()?;
         let options = options.active(eos, ignore_eos);
         if let Some((name, id)) = options.beyond(vocab) {
-            return Err(Error::input(format!("use token {id} of `{name}` in a vocabulary of {vocab}"))
-                .with_hint("ids of tokens are below the size of the vocabulary; those of another model mean other tokens"));
+            return Err(Error::input(format!("use token {id} of `{name}` in a vocabulary of {vocab}")).with_hint(
+                "ids of tokens are below the size of the vocabulary; those of another model mean other tokens",
+            ));
         }
         Ok((!options.is_empty()).then(|| Self { options, eos: eos.to_vec() }))
     }

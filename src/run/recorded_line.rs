@@ -46,7 +46,8 @@ struct Keys<'a> {
     text: Option<Text<'a>>,
     output_ids: Option<Vec<u32>>,
     ids: Option<Vec<u32>>,
-    finish: Option<Finish>,
+    #[serde(borrow)]
+    finish: Option<Text<'a>>,
     prompt_tokens: Option<u64>,
     timestamp: Option<String>,
     #[serde(default)]
@@ -93,7 +94,9 @@ impl<'a> RecordedLine<'a> {
         let output = keys.output.or(keys.text).map(|Text(output)| output);
         let output_ids = keys.output_ids.or(keys.ids);
         let mut error = keys.error;
-        if error.is_none() && keys.finish == Some(Finish::Error) {
+        let finish = keys.finish.as_ref().map(|Text(finish)| finish_of(finish));
+        let finish = finish.transpose().map_err(|error| (error, None))?;
+        if error.is_none() && finish == Some(Finish::Error) {
             error = Some("the recorded answer ended in an error".into());
         }
         if output.is_none() && error.is_none() {
@@ -104,10 +107,36 @@ impl<'a> RecordedLine<'a> {
             ));
         }
         let timestamp = keys.timestamp.map(|text| timestamp(&text)).transpose().map_err(|error| (error, None))?;
-        let Keys { dataset, repeat, finish, prompt_tokens, thought_opened, .. } = keys;
+        let Keys { dataset, repeat, prompt_tokens, thought_opened, .. } = keys;
         let (dataset, repeat) = (dataset.map(|Text(dataset)| dataset), repeat.unwrap_or_default());
         Ok(Self { dataset, id, repeat, output, output_ids, finish, prompt_tokens, timestamp, thought_opened, error })
     }
+}
+
+/// How an answer ended: karat's words, and those of servers that mean the same (OpenAI, vLLM, TGI, Anthropic, Gemini, Mistral).
+fn finish_of(text: &str) -> Result<Finish> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "stop" | "stop_sequence" | "stop_string" => Finish::Stop,
+        "eos" | "eos_token" | "end_turn" => Finish::Eos,
+        "length" | "max_tokens" | "max_new_tokens" | "max_output_tokens" | "model_length" => Finish::Length,
+        "error" => Finish::Error,
+        other => {
+            let error =
+                Error::input(format!("read the `finish` of a recorded answer: `{}` is not known", text.escape_debug()));
+            return Err(error.with_hint(match other {
+                "content_filter" | "safety" | "recitation" | "refusal" | "abort" => {
+                    "an answer that its server kept back or broke off is none: write `\"finish\": \"error\"` and why under `error`"
+                }
+                "tool_calls" | "tool_use" | "function_call" => {
+                    "an answer that calls tools has ended: write `stop`, and the call as text into `output`"
+                }
+                _ => {
+                    "known are `stop` (`stop_sequence`), `eos` (`eos_token`, `end_turn`), `length` (`max_tokens`, `max_new_tokens`, \
+                     `max_output_tokens`, `model_length`) and `error`; leave it out where it is not known"
+                }
+            }));
+        }
+    })
 }
 
 /// A time as records hold it.
@@ -164,6 +193,39 @@ mod tests {
             assert!(parse(&format!("{{\"id\":\"b\",{both}}}")).unwrap_err().contains("it has `output"), "{both}");
         }
         assert!(parse(r#"{"id":"b","finish":"error"}"#).unwrap().error.is_some());
+    }
+
+    #[test]
+    fn how_an_answer_ended_is_told_in_the_words_of_servers_too() {
+        let finish = |text: &str| {
+            let line = format!("{{\"id\":1,\"output\":\"a\",\"finish\":\"{text}\"}}");
+            RecordedLine::parse(&line).map(|line| line.finish).map_err(|(error, _)| error.told())
+        };
+        for (text, is) in [
+            ("stop", Finish::Stop),
+            ("stop_sequence", Finish::Stop),
+            ("eos", Finish::Eos),
+            ("end_turn", Finish::Eos),
+            ("eos_token", Finish::Eos),
+            ("length", Finish::Length),
+            ("max_tokens", Finish::Length),
+            ("MAX_TOKENS", Finish::Length),
+            ("model_length", Finish::Length),
+            ("error", Finish::Error),
+        ] {
+            assert_eq!(finish(text), Ok(Some(is)), "{text}");
+        }
+        for (text, hint) in [
+            ("content_filter", "\"error\""),
+            ("tool_calls", "calls tools"),
+            ("tool_use", "calls tools"),
+            ("cancelled", "known are `stop` (`stop_sequence`)"),
+            ("", "known are `stop`"),
+        ] {
+            let told = finish(text).unwrap_err();
+            assert!(told.contains(&format!("`{text}` is not known")) && told.contains(hint), "{told}");
+        }
+        assert_eq!(parse(r#"{"id":1,"output":"a","finish":null}"#).unwrap().finish, None);
     }
 
     #[test]

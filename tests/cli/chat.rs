@@ -128,9 +128,11 @@ fn a_last_message_of_the_assistant_goes_on() {
     render(&project, &mini(), &[both], &[])
         .code(2)
         .complains(&["`continue_final_message` and `add_generation_prompt` together"]);
-    for (key, value) in
-        [("continue_final_message", json!(true)), ("add_generation_prompt", json!(false)), ("chat_template_kwargs", json!({}))]
-    {
+    for (key, value) in [
+        ("continue_final_message", json!(true)),
+        ("add_generation_prompt", json!(false)),
+        ("chat_template_kwargs", json!({})),
+    ] {
         let told = format!("use `{key}` without `messages`");
         render(&project, &mini(), &[json!({"id": 1, "prompt": "x", key: value})], &[]).code(2).complains(&[&told]);
     }
@@ -316,13 +318,20 @@ fn a_message_says_something() {
     ] {
         let line = json!({"id": 1, "messages": [{"role": "user", "content": "a"}, message]});
         render(&project, &mini(), &[line], &[]).code(2).complains(&[told]).complains(&["in.jsonl:1"]);
-        project.write_lines("golden.jsonl", &[json!({"id": 1, "input": [{"role": "user", "content": "a"}, message], "target": "x"})]);
+        project.write_lines(
+            "golden.jsonl",
+            &[json!({"id": 1, "input": [{"role": "user", "content": "a"}, message], "target": "x"})],
+        );
         project.write("s.yaml", ROLES);
         let told = told.replace("message 2", "message 2 of `input`");
         project.karat(["lint", "s.yaml"]).code(2).complains(&[&told]).complains(&["golden.jsonl:1"]);
     }
     // As in transformers: the key goes, and the template decides. It is said.
-    let model = changed(&project, "m", &[("chat_template.jinja", Some(json!("{% for m in messages %}<{{ m.content }}>{% endfor %}")))]);
+    let model = changed(
+        &project,
+        "m",
+        &[("chat_template.jinja", Some(json!("{% for m in messages %}<{{ m.content }}>{% endfor %}")))],
+    );
     let null = json!({"id": 1, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]});
     let run = render(&project, &model, &[null], &[]).code(0);
     assert_eq!(texts(&run), ["<a><>"]);
@@ -339,7 +348,8 @@ const ROLES: &str = "version: 1\nname: s\nmodels: {generator: {model: ./m}}\ndat
 #[test]
 fn roles_that_no_template_knows_are_warned_of() {
     let project = Project::new();
-    let template = "{% for m in messages %}{% if m.role in ['user', 'narrator'] %}{{ m.content }}{% endif %}{% endfor %}|";
+    let template =
+        "{% for m in messages %}{% if m.role in ['user', 'narrator'] %}{{ m.content }}{% endif %}{% endfor %}|";
     let model = changed(&project, "m", &[("chat_template.jinja", Some(json!(template)))]);
     let messages = |role: &str| json!([{"role": role, "content": "b"}, {"role": "user", "content": "a"}]);
     let told = |role: &str| {
@@ -349,8 +359,16 @@ fn roles_that_no_template_knows_are_warned_of() {
         (run.stderr, project.karat(["lint", "s.yaml"]).code(0).stderr)
     };
     let (render, lint) = told("assisstant");
-    assert!(render.contains("the role `assisstant` is none that the chat template knows: did you mean `assistant`?"), "{render}");
-    assert!(lint.contains("warning: the case `1` has a message whose role `assisstant` is none that the chat template knows"), "{lint}");
+    assert!(
+        render.contains("the role `assisstant` is none that the chat template knows: did you mean `assistant`?"),
+        "{render}"
+    );
+    assert!(
+        lint.contains(
+            "warning: the case `1` has a message whose role `assisstant` is none that the chat template knows"
+        ),
+        "{lint}"
+    );
     assert!(lint.contains("golden.jsonl:1") && lint.contains("hint: did you mean `assistant`?"), "{lint}");
     let (render, lint) = told("human");
     assert!(render.contains("did you mean `user`?") && lint.contains("did you mean `user`?"), "{render}{lint}");

@@ -185,7 +185,10 @@ fn messages_of_a_dataset_have_known_keys_alone() {
 #[test]
 fn a_key_stands_once_in_cells_and_flags_too() {
     let project = Project::new();
-    project.write("suite.yaml", SUITE.replace("d.jsonl", "d.csv").replace("file: d.csv", "file: d.csv, cells: {input: json}"));
+    project.write(
+        "suite.yaml",
+        SUITE.replace("d.jsonl", "d.csv").replace("file: d.csv", "file: d.csv, cells: {input: json}"),
+    );
     for table in [
         "id,input,target,metadata\n1,a,x,\"{\"\"k\"\":1,\"\"k\"\":2}\"\n",
         "id,input,target,checks\n1,a,x,\"[{\"\"contains\"\":{\"\"k\"\":1,\"\"k\"\":2}}]\"\n",

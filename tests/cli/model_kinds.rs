@@ -110,7 +110,8 @@ impl Thing {
         }
         let mut shards = [first, second];
         let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
-        let named = shards.iter().zip(names).flat_map(|(shard, file)| shard.keys().map(move |name| (name.clone(), file)));
+        let named =
+            shards.iter().zip(names).flat_map(|(shard, file)| shard.keys().map(move |name| (name.clone(), file)));
         let map: BTreeMap<String, &str> = named.collect();
         edit(&mut shards);
         self.write("model.safetensors.index.json", json!({ "weight_map": map }).to_string());
@@ -415,7 +416,11 @@ const STAND_INS: &[Row] = &[
         |t| t.header(|header| drop(header.as_object_mut().expect("an object").remove("model.norm.weight"))),
         &["is no whole safetensors file"],
     ),
-    ("no tensors", |t| t.write("model.safetensors", b"\x02\0\0\0\0\0\0\0{}"), &["`model.safetensors` holds no tensors"]),
+    (
+        "no tensors",
+        |t| t.write("model.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
+        &["`model.safetensors` holds no tensors"],
+    ),
     (
         "a header beyond the file",
         |t| t.write("model.safetensors", b"\xff\0\0\0\0\0\0\0{}"),
@@ -428,7 +433,11 @@ const STAND_INS: &[Row] = &[
     ("a folder as options", |t| t.instead("generation_config.json", folder), &["`generation_config.json` is a folder"]),
     ("a folder as a configuration", |t| t.instead("config.json", folder), &["`config.json` is a folder"]),
     ("a folder as a tokenizer", |t| t.instead("tokenizer.json", folder), &["`tokenizer.json` is a folder"]),
-    ("a pipe as its settings", |t| t.instead("tokenizer_config.json", pipe), &["`tokenizer_config.json` is a named pipe"]),
+    (
+        "a pipe as its settings",
+        |t| t.instead("tokenizer_config.json", pipe),
+        &["`tokenizer_config.json` is a named pipe"],
+    ),
     ("a folder as a template", |t| t.instead("chat_template.jinja", folder), &["`chat_template.jinja` is a folder"]),
     (
         "a dangling link of a tool template",

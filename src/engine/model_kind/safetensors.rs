@@ -123,7 +123,8 @@ fn adapter(folder: &Path, file: &str, header: &Header) -> Result<()> {
     let adapts = |part: &str| ["lora_", "ia3_", "vera_", "oft_"].iter().any(|start| part.starts_with(start));
     match header.tensors.keys().find(|name| name.split('.').any(adapts)) {
         Some(name) => {
-            let what = format!("tensor `{name}` of `{file}` is of an adapter (LoRA or its like), which karat does not apply");
+            let what =
+                format!("tensor `{name}` of `{file}` is of an adapter (LoRA or its like), which karat does not apply");
             Err(used(folder, what).with_hint(MERGE))
         }
         None => Ok(()),
