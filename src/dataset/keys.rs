@@ -348,11 +348,11 @@ mod tests {
             // Another kind of value is the reader's business, and so is what is no JSON.
             r#"{"one":[{"x":1}],"parts":{"x":1}}"#,
             r#"{"one":"#,
-            "[1]",
             "7",
         ] {
             assert!(OUTER.check(text, REFUSE).is_ok(), "{text}");
         }
+        assert!(OUTER.check("[1]", REFUSE).is_err_and(|(error, _)| error.fragment() == "read a line: it is a list"));
     }
 
     #[test]

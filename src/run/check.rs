@@ -5,7 +5,7 @@ use super::meter::Meter;
 use super::recorded::{Known, Recorded};
 use crate::dataset::{Sample, Source};
 use crate::engine::Prompt;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::prompt::Builder;
 use crate::suite::{Suite, Survey};
 

@@ -60,7 +60,7 @@ impl Project {
         std::fs::write(self.folder.path().join("s").join(name), text).unwrap();
     }
 
-    /// A model's small files, with weights that hold no tensors.
+    /// A model's small files, with weights that hold next to nothing.
     fn model(&self, name: &str, fixture: &str) {
         let folder = self.folder.path().join("models").join(name);
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(fixture);
@@ -68,7 +68,9 @@ impl Project {
         for file in ["config.json", "tokenizer.json"] {
             std::fs::copy(from.join(file), folder.join(file)).unwrap();
         }
-        std::fs::write(folder.join("model.safetensors"), b"\x02\0\0\0\0\0\0\0{}").unwrap();
+        let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+        let weights = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+        std::fs::write(folder.join("model.safetensors"), weights).unwrap();
     }
 
     pub fn path(&self) -> PathBuf {
