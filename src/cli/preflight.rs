@@ -8,7 +8,7 @@ use std::path::Path;
 use super::model;
 use crate::engine::chat::Clock;
 use crate::engine::identity::ModelFolder;
-use crate::engine::model_kind::Role;
+use crate::engine::model_kind::{Role, check_reference};
 use crate::engine::render::Renderer;
 use crate::engine::{ModelRef, Prompt};
 use crate::error::Result;
@@ -46,6 +46,8 @@ pub fn ready(suite: Suite, answers: Option<Answers>, how: Readying<'_>) -> Resul
     let (suite, memo, mut unpulled) = (&checked.suite, model::memo(), Vec::new());
     let mut found = |model: ModelRef, role: Role| -> Result<Option<ModelFolder>> {
         if !how.pulls && !model::is_here(&model) {
+            // What is there of it may be broken already.
+            check_reference(&model, role)?;
             unpulled.push(model.to_string());
             return Ok(None);
         }

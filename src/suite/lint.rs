@@ -193,11 +193,16 @@ struct Prompts<'a> {
 }
 
 impl Prompts<'_> {
-    /// The prompt of a case. Without a renderer it is built as for a model with a chat template, where every case must have one.
-    fn build(&self, sample: &Sample) -> Result<Prompt> {
+    /// The prompt of a case, rendered once, so that the renderer counts it once. Without a renderer it is built as for a model with
+    /// a chat template, where every case must have one.
+    fn build(&self, sample: &Sample, tokenized: bool) -> Result<Prompt> {
         let Some(renderer) = self.renderer else { return self.builder.build(sample, true) };
         let prompt = self.builder.build(sample, renderer.has_chat_template())?;
-        renderer.text(&prompt)?;
+        // What is odd about its tokens is among the renderer's warnings.
+        match tokenized {
+            true => drop(renderer.render(&prompt)?),
+            false => drop(renderer.text(&prompt)?),
+        }
         Ok(prompt)
     }
 }
@@ -383,7 +388,9 @@ impl<'a> Cases<'a> {
     fn prompt(&mut self, sample: &Sample) {
         let Some(prompts) = self.prompts else { return };
         let path = self.source.path.clone();
-        let prompt = match prompts.build(sample) {
+        let tokenized = self.tokenized > 0;
+        self.tokenized = self.tokenized.saturating_sub(1);
+        let prompt = match prompts.build(sample, tokenized) {
             Ok(prompt) => prompt,
             Err(error) => {
                 let finding = Finding::from(&error);
@@ -391,11 +398,6 @@ impl<'a> Cases<'a> {
                 return self.report(Rule::CannotBuild, Finding { message, ..finding }.at(&path, Some(sample.line)));
             }
         };
-        if let (Some(renderer), 1..) = (prompts.renderer, self.tokenized) {
-            self.tokenized -= 1;
-            // What is odd about its tokens is among the renderer's warnings.
-            let _ = renderer.ids(&prompt);
-        }
         let (key, targets) = (prompt_hash(&prompt), short_hash(sample.target.join("\u{1f}").as_bytes()));
         match self.asked.get(&key) {
             None => {

@@ -413,8 +413,12 @@ const STAND_INS: &[Row] = &[
     ),
     (
         "a gap between tensors",
-        |t| t.header(|header| drop(header.as_object_mut().expect("an object").remove("model.norm.weight"))),
-        &["is no whole safetensors file"],
+        |t| {
+            t.header(|header| {
+                drop(header.as_object_mut().expect("an object").remove("model.layers.0.input_layernorm.weight"))
+            })
+        },
+        &["is no whole safetensors file", "leaves a gap before it"],
     ),
     (
         "no tensors",
