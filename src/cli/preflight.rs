@@ -95,7 +95,10 @@ pub fn findings(named: &Named<'_>, made: Option<&Ready>) -> Vec<Finding> {
     let renderer = made.map(renderer).transpose();
     let at_hand = renderer.as_ref().ok().and_then(|renderer| renderer.as_ref()?.as_ref());
     let mut findings = lint(&Linted { path, overrides, purpose, renderer: at_hand });
-    findings.extend(renderer.as_ref().err().map(Finding::from));
+    // The linter has read the tokenizer, too.
+    let told = |error: &Finding| findings.iter().any(|other| error.message.ends_with(&other.message));
+    let broken: Option<Finding> = renderer.as_ref().err().map(Finding::from).filter(|error| !told(error));
+    findings.extend(broken);
     findings.extend(made.into_iter().flat_map(|made| &made.unpulled).map(|name| unpulled(name)));
     // What the linter has not found itself.
     if !has_errors(&findings) {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::candle::arch;
+use super::generator::check_vocabulary;
 use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::processors::{ProcessorOptions, Processors};
@@ -243,13 +244,14 @@ impl GenerationConfig {
 /// What a run with the model of a folder would warn of.
 ///
 /// # Errors
-/// What the folder says of generating that cannot be. What else is wrong with it is found when it loads.
+/// What the folder says of generating that cannot be; a tokenizer of another model. What else is wrong with it is found when it loads.
 pub fn survey(folder: &ModelFolder, tokenizer: Option<&Tokenizer>, options: &GenerateOptions) -> Result<Vec<String>> {
     let file = GenerationConfig::read(folder)?;
     let mut notes = file.notes(options, usize::MAX);
     if let (Ok(config), Some(tokenizer)) = (arch::Config::read(folder), tokenizer)
         && let Ok(spec) = arch::decoder(&config)
     {
+        check_vocabulary(folder, tokenizer, spec.vocab)?;
         let end = file.end_tokens(&config, tokenizer, spec.vocab)?;
         file.check(&end.ids, spec.vocab)?;
         file.processors(options, &end.ids, spec.vocab)?;

@@ -27,6 +27,7 @@ use super::response_cache::{Key, ResponseCache};
 use super::sampler;
 use super::scheduler::Limits;
 use super::thought;
+use super::tokenizer::Tokenizer;
 use super::workload::{Exchange, Goal, Outcome, Totals, Work};
 use crate::error::{Error, Result};
 
@@ -83,6 +84,20 @@ struct Prepared {
     ticket: Ticket,
 }
 
+/// Holds a tokenizer against the token vectors of its model.
+///
+/// # Errors
+/// It has more tokens.
+pub(super) fn check_vocabulary(folder: &ModelFolder, tokenizer: &Tokenizer, vocab: usize) -> Result<()> {
+    let known = tokenizer.model_vocab_size();
+    if known <= vocab {
+        return Ok(());
+    }
+    Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {vocab}"))
+        .at(folder.path())
+        .with_hint("tokenizer.json and config.json belong to different models"))
+}
+
 /// What the answer needs to know of its request.
 #[derive(Default)]
 struct Ticket {
@@ -126,12 +141,7 @@ impl Generator {
             spec.tied = false;
             notes.push(format!("{head} differs from the tied embedding: the separate head is used"));
         }
-        let known = renderer.tokenizer().model_vocab_size();
-        if known > spec.vocab {
-            return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
-                .at(folder.path())
-                .with_hint("tokenizer.json and config.json belong to different models"));
-        }
+        check_vocabulary(folder, renderer.tokenizer(), spec.vocab)?;
         let file = GenerationConfig::read(folder)?;
         let end = file.end_tokens(&config, renderer.tokenizer(), spec.vocab)?;
         let defaults = Defaults { file, end, vocab: spec.vocab };

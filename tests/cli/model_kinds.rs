@@ -689,6 +689,31 @@ const ROLES: &[Row] = &[
         |t| t.write("modules.json", "[]"),
         &["sentence-transformers", "modules.json"],
     ),
+    (
+        "a tensor that is missing",
+        |t| {
+            t.model.edit_tensors(|tensors| drop(tensors.remove("model.layers.0.mlp.up_proj.weight")));
+            "./model".into()
+        },
+        &["find tensor `model.layers.0.mlp.up_proj.weight` in `./model`"],
+    ),
+    (
+        "a tensor of another shape",
+        |t| {
+            t.model.replace("model.norm.weight", Tensor::filled(&[255], 1.0));
+            "./model".into()
+        },
+        &["use tensor `model.norm.weight` of shape [255] where config.json implies [256]"],
+    ),
+    (
+        "a spare head of another shape",
+        |t| {
+            let head = Tensor::filled(&[2048, 8], 1.0);
+            t.model.edit_tensors(|tensors| drop(tensors.insert("lm_head.weight".into(), head)));
+            "./model".into()
+        },
+        &["use tensor `lm_head.weight` of shape [2048, 8]"],
+    ),
     ("an unknown family", |t| t.config("model_type", json!("mamba9")), &["`mamba9`"]),
 ];
 
@@ -733,6 +758,8 @@ fn refused((kind, make, words): &Row) {
     };
     let generate = error(kind, karat(&["generate", &model, "--in", "in.jsonl", "--out", "out.jsonl"]), words);
     let lint = error(kind, karat(&["lint", "suite.yaml"]), words);
+    let dry = error(kind, karat(&["run", "suite.yaml", "--dry-run"]), words);
+    assert_eq!(dry, generate, "{kind}: run --dry-run and generate");
     let run = error(kind, karat(&["run", "suite.yaml"]), words);
     assert_eq!(lint, generate, "{kind}: lint and generate");
     assert_eq!(run, generate, "{kind}: run and generate");
@@ -813,6 +840,35 @@ fn the_table_of_the_documentation_is_this_one() {
     let listed: Vec<&str> = docs.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
     for (kind, ..) in &rows {
         assert_eq!(listed.iter().filter(|name| *name == kind).count(), 1, "{kind} in docs/models.md");
+    }
+}
+
+/// What shows only where tokenizer and weights are held together, lint finds too, once.
+#[test]
+fn a_tokenizer_that_is_broken_or_of_another_model_is_one_error() {
+    let rows: [(&str, fn(&Thing), &str); 4] = [
+        (
+            "of another model",
+            |t| {
+                let small = Tensor::filled(&[1000, 256], 0.5);
+                t.model.replace("model.embed_tokens.weight", small);
+                t.model.set("vocab_size", json!(1000));
+            },
+            "use a tokenizer of 2048 tokens with an embedding of 1000",
+        ),
+        ("broken", |t| drop(t.write("tokenizer.json", "{}")), "read the tokenizer"),
+        ("broken settings", |t| drop(t.write("tokenizer_config.json", "[]")), "read a tokenizer setting"),
+        ("a broken template", |t| drop(t.write("chat_template.jinja", "{% if %}")), "read the chat template"),
+    ];
+    for (kind, make, told) in rows {
+        let thing = Thing::new();
+        make(&thing);
+        suite(&thing.project, "./model");
+        for command in [&["lint", "suite.yaml"][..], &["run", "suite.yaml", "--dry-run"], &["run", "suite.yaml"]] {
+            let run = thing.project.karat(command).code(2);
+            assert!(run.stderr.contains(told), "{kind}{run}");
+            assert_eq!(run.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{kind}{run}");
+        }
     }
 }
 

@@ -61,6 +61,26 @@ pub fn separate_head(folder: &ModelFolder, spec: &DecoderSpec) -> Result<Option<
     Loader::new(&weights, spec).separate_head()
 }
 
+/// Holds the headers of a folder's weights against a specification: whether every tensor is there, of its shape and of a type
+/// that is read. No values are.
+///
+/// # Errors
+/// The first that does not fit, as [`Decoder::load`] says it.
+pub fn check_weights(folder: &ModelFolder, spec: &DecoderSpec) -> Result<()> {
+    let weights = Checkpoint::headers(folder)?;
+    let loader = Loader::new(&weights, spec);
+    loader.table()?;
+    match spec.tied {
+        true => loader.check_spare_head()?,
+        false => drop(loader.head()?),
+    }
+    if spec.positions {
+        loader.positions()?;
+    }
+    (0..spec.layers.len()).try_for_each(|index| loader.layer(index).map(drop))?;
+    loader.last_norm().map(drop)
+}
+
 impl Decoder {
     /// Loads the weights of a folder and reserves `pages` KV pages.
     ///

@@ -216,6 +216,20 @@ impl<'a> Loader<'a> {
         Ok((self.weights.contains(&head) && self.weights.differ(&head, &table)?).then_some(head))
     }
 
+    /// Holds a head that is tied to the token vectors, and lies in the weights all the same, against what can be used.
+    ///
+    /// # Errors
+    /// Its shape or type is another: it would differ from the token vectors, and be the one that counts.
+    pub fn check_spare_head(&self) -> Result<()> {
+        match self.weights.contains(&format!("{}.weight", self.head_name())) {
+            true => {
+                let head = Matrix::new(self.head_name(), self.spec.vocab);
+                self.weights.matrices(&[head], self.spec.hidden, false).map(drop)
+            }
+            false => Ok(()),
+        }
+    }
+
     /// `[context, hidden]` position vectors.
     pub fn positions(&self) -> Result<Vec<f32>> {
         let name = format!("{}{}.weight", self.base, self.spec.names.positions);

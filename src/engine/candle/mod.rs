@@ -25,7 +25,7 @@ mod weights;
 
 pub use activation::Activation;
 pub use cache::{CacheShape, PAGE};
-pub use decoder::{Decoder, separate_head};
+pub use decoder::{Decoder, check_weights, separate_head};
 pub use device::{Fingerprint, NUMERICS_VERSION, decoders, encoder, encoder_options, fingerprint, resolve};
 pub use encoder::{Encoder, EncoderSpec};
 pub use encoder_weights::{HeadKind, StageSpec};

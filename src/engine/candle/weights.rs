@@ -157,6 +157,8 @@ impl Order {
 pub struct Checkpoint {
     folder: ModelFolder,
     dtype: DtypeChoice,
+    /// Tensors are held against what is asked of them, and not read: what is given has no values.
+    headers_only: bool,
     files: Vec<Arc<HashedFile>>,
     tensors: BTreeMap<String, Entry>,
 }
@@ -281,6 +283,17 @@ impl Checkpoint {
         Self::of_files(folder, &weight_files(folder)?, dtype)
     }
 
+    /// The same for who asks only whether the weights fit: names, shapes and types are looked at, and no values. What it gives for
+    /// a decoder is not to be computed with.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`].
+    pub fn headers(folder: &ModelFolder) -> Result<Self> {
+        let mut checkpoint = Self::open(folder, DtypeChoice::Auto)?;
+        checkpoint.headers_only = true;
+        Ok(checkpoint)
+    }
+
     /// Another file of the same folder, which holds the weights of a module of its own.
     ///
     /// # Errors
@@ -290,8 +303,10 @@ impl Checkpoint {
     }
 
     fn of_files(folder: &ModelFolder, names: &[String], dtype: DtypeChoice) -> Result<Self> {
-        let mut checkpoint = Self { folder: folder.clone(), dtype, files: Vec::new(), tensors: BTreeMap::new() };
+        let (folder, headers_only, files, tensors) = (folder.clone(), false, Vec::new(), BTreeMap::new());
+        let mut checkpoint = Self { folder, dtype, headers_only, files, tensors };
         for name in names {
+            let folder = &checkpoint.folder;
             let Some(file) = folder.file(name)? else {
                 return Err(without_weights(folder.path().join(name).parent().unwrap_or(folder.path())));
             };
@@ -456,6 +471,9 @@ impl Checkpoint {
     /// A vector of `len` values.
     pub fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
         let entry = self.entry(name, &[len])?;
+        if self.headers_only {
+            return self.float(entry, name).map(|()| Vec::new());
+        }
         let reader = self.reader(entry, None, name)?;
         Ok((0..len).map(|i| reader.get(entry.row(i))).collect())
     }
@@ -463,6 +481,9 @@ impl Checkpoint {
     /// A table `[rows, width]` as it lies in the file, widened to f32.
     pub fn table(&self, name: &str, rows: usize, width: usize) -> Result<Vec<f32>> {
         let entry = self.entry(name, &[rows, width])?;
+        if self.headers_only {
+            return self.float(entry, name).map(|()| Vec::new());
+        }
         let reader = self.reader(entry, None, name)?;
         let mut out = vec![0.0; rows * width];
         out.par_chunks_mut(width.max(1)).enumerate().for_each(|(row, out)| {
@@ -501,6 +522,9 @@ impl Checkpoint {
         for part in parts {
             self.entry(&self.name(part), &part.order.shape(part.outputs, inputs))?;
         }
+        if self.headers_only {
+            return self.fits(parts, inputs, bias);
+        }
         let packed = parts.iter().map(|part| Ok((part.outputs, self.weights(part, inputs)?)));
         let packed = packed.collect::<Result<_>>()?;
         let mut biases = bias.then(Vec::new);
@@ -511,6 +535,30 @@ impl Checkpoint {
             }
         }
         Ok(Linear::new(packed, inputs, biases))
+    }
+
+    /// Holds matrices of the right shapes against what can be computed with; gives a layer without weights.
+    fn fits(&self, parts: &[Matrix], inputs: usize, bias: bool) -> Result<Linear> {
+        for part in parts {
+            let name = self.name(part);
+            let entry = self.entry(&name, &part.order.shape(part.outputs, inputs))?;
+            match entry.stored {
+                Stored::Quantized(_) if part.order != Order::Columns => {}
+                _ => self.float(entry, &name)?,
+            }
+            if bias {
+                self.vector(&format!("{}.bias", part.name), part.outputs)?;
+            }
+        }
+        Ok(Linear::new(Vec::new(), inputs, None))
+    }
+
+    /// Holds the type of a tensor against those that are widened.
+    fn float(&self, entry: &Entry, name: &str) -> Result<()> {
+        match entry.stored {
+            Stored::F32 | Stored::F16 | Stored::Bf16 => Ok(()),
+            Stored::Quantized(_) | Stored::Other(_) => Err(self.unknown(entry, name)),
+        }
     }
 
     /// The name of a matrix in the file: stacks of experts may be parameters of their own.

@@ -2,7 +2,7 @@
 //! one of the many things that look like one, each with its own error.
 //!
 //! `lint`, `run` and the engine's commands ask here, so that all say the same. Names, links, small JSON files and the headers of
-//! weight files are looked at; weights are not read, and whether tensors fit the configuration is the loader's to say. Nothing
+//! weight files are looked at, those of a generator for whether its tensors fit the configuration; weights are not read. Nothing
 //! that is read here is used: what is, a [`ModelFolder`] opens anew.
 
 mod folder;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::ModelRef;
 use super::candle::arch::{self, Config};
+use super::candle::check_weights;
 use super::chat;
 use super::hub;
 use super::identity::ModelFolder;
@@ -100,7 +101,7 @@ pub fn check(path: &Path, role: Role) -> Result<()> {
         Role::Generator => {
             let config = config()?;
             unsupported::generates(path, &config)?;
-            arch::decoder(&config)?;
+            check_weights(&model, &arch::decoder(&config)?)?;
             chat::check(&model)
         }
         Role::Embedder | Role::Classifier => arch::encoder(&config()?).map(drop),
