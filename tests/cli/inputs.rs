@@ -198,7 +198,7 @@ fn cases_may_stand_in_any_kind_of_file() {
     let lines = project.read("golden.jsonl");
     let table: String = (0..6).map(|n| format!("g{n},Is g{n} gold?,yes\n")).collect();
     let table = format!("id,input,target\n{table}");
-    let files: [(&str, Vec<u8>); 8] = [
+    let files: [(&str, Vec<u8>); 9] = [
         ("mac.jsonl", lines.replace('\n', "\r").into_bytes()),
         ("windows.jsonl", format!("\u{feff}{}", lines.replace('\n', "\r\n")).into_bytes()),
         ("mac.csv", table.replace('\n', "\r").into_bytes()),
@@ -206,6 +206,7 @@ fn cases_may_stand_in_any_kind_of_file() {
         ("g.tsv", table.replace(',', "\t").into_bytes()),
         ("g.jsonl.gz", packed(&lines)),
         ("g.csv.gz", packed(&table)),
+        ("parts.csv.gz", [packed(&table[..40]), packed(&table[40..])].concat()),
         ("packed.csv", packed(&table)),
     ];
     for (name, bytes) in files {
@@ -223,7 +224,7 @@ fn cases_may_stand_in_any_kind_of_file() {
 fn files_that_are_not_what_they_are_called_are_named_by_lint_and_run_alike() {
     let table = "id,input,target\ng1,Is it?,yes\n";
     let utf16: Vec<u8> = "\u{feff}id,input\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let files: [(&str, Vec<u8>, &str); 8] = [
+    let files: [(&str, Vec<u8>, &str); 10] = [
         ("g.csv", table.replace(',', ";").into_bytes(), "separator: \";\""),
         ("g.csv", table.replace(',', "\t").into_bytes(), "separator: \"\\t\""),
         ("g.tsv", table.into(), "apart by commas"),
@@ -231,7 +232,9 @@ fn files_that_are_not_what_they_are_called_are_named_by_lint_and_run_alike() {
         ("g.jsonl", utf16, "UTF-16"),
         ("g.csv", b"PK\x03\x04\x14\0".to_vec(), "spreadsheet"),
         ("g.jsonl", b"\x28\xb5\x2f\xfd\x04\0".to_vec(), "zstd"),
-        ("g.jsonl", packed(table)[..20].to_vec(), "g.jsonl"),
+        ("g.jsonl", packed(table)[..20].to_vec(), "unpack the gzip file: it is cut off"),
+        ("g.csv.gz", [packed(table), b"g2,Was it?,no\n".to_vec()].concat(), "behind the end of what is packed"),
+        ("g.csv.gz", packed(table)[..20].to_vec(), "hint: the download or copy was not finished"),
     ];
     for (name, bytes, told) in files {
         let project = suite("");

@@ -846,7 +846,8 @@ fn the_table_of_the_documentation_is_this_one() {
 /// What shows only where tokenizer and weights are held together, lint finds too, once.
 #[test]
 fn a_tokenizer_that_is_broken_or_of_another_model_is_one_error() {
-    let rows: [(&str, fn(&Thing), &str); 4] = [
+    type Broken = (&'static str, fn(&Thing), &'static str);
+    let rows: [Broken; 4] = [
         (
             "of another model",
             |t| {
