@@ -31,6 +31,7 @@ mod lines;
 mod lint;
 mod logprob;
 mod long_args;
+mod memory;
 mod model;
 mod models;
 mod preflight;
@@ -61,6 +62,7 @@ use crate::engine::guard::caught;
 use crate::error::{Error, Result};
 
 pub use exit::Exit;
+pub use memory::out_of_memory;
 
 /// Batch evaluation of language models with local inference and diffs that can be trusted.
 #[derive(Parser)]
