@@ -22,6 +22,8 @@ mod engine_args;
 mod exit;
 mod figures;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod generate;
 mod init;
