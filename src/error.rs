@@ -96,7 +96,10 @@ impl Error {
         match source.downcast::<Self>() {
             Ok(error) => error,
             Err(source) => {
-                Self::new(kind_of(&source), format!("{verb} `{}`", path.as_ref().display())).caused_by(source)
+                let (kind, hint) = (kind_of(&source), way_out(&source));
+                let mut error = Self::new(kind, format!("{verb} `{}`", path.as_ref().display())).caused_by(source);
+                error.inner.hint = hint.map(str::to_owned);
+                error
             }
         }
     }
@@ -234,6 +237,24 @@ fn kind_of(error: &std::io::Error) -> Kind {
     }
 }
 
+/// What helps against what a system refuses, where that is not plain from its own words.
+fn way_out(source: &std::io::Error) -> Option<&'static str> {
+    use std::io::ErrorKind;
+    // "Too many open files", of the process or the system, have no kind in std.
+    #[cfg(unix)]
+    if matches!(source.raw_os_error(), Some(23 | 24)) {
+        return Some("raise the limit on open files (ulimit -n)");
+    }
+    Some(match source.kind() {
+        ErrorKind::PermissionDenied => "karat's user needs the right to it, and to the folders above (ls -ld)",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space there, or name another folder",
+        ErrorKind::FileTooLarge => "a limit on file sizes stops karat: raise it (ulimit -f)",
+        ErrorKind::ReadOnlyFilesystem => "name a folder that can be written",
+        ErrorKind::OutOfMemory => "free memory or raise the limit (ulimit -v)",
+        _ => return None,
+    })
+}
+
 /// The hint "did you mean `x`?" for the known name nearest to `name`, or a list of what is known.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
@@ -281,6 +302,9 @@ mod tests {
         ] {
             assert_eq!(kind(environment), Kind::Environment, "{environment:?}");
         }
+        let hint = |kind: std::io::ErrorKind| Error::io("open", "x", kind.into()).hint().map(str::to_owned);
+        assert!(hint(std::io::ErrorKind::FileTooLarge).is_some_and(|hint| hint.contains("ulimit -f")));
+        assert_eq!(hint(std::io::ErrorKind::NotFound), None);
         // EIO has no kind of its own in std.
         assert_eq!(Error::io("read", "x", std::io::Error::from_raw_os_error(5)).kind(), Kind::Environment);
     }

@@ -7,7 +7,7 @@ use karat::engine::chat::{ChatTemplate, Clock};
 use karat::engine::identity::ModelFolder;
 use karat::engine::render::Renderer;
 use karat::engine::special_tokens::SpecialTokens;
-use karat::engine::{Message, Prompt};
+use karat::engine::{ChatOptions, Message, Prompt, Turn};
 use libfuzzer_sys::fuzz_target;
 
 static RENDERERS: LazyLock<Vec<Renderer>> = LazyLock::new(|| {
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
             Err(error) => karat_fuzz::shown(&error),
         }
     }
-    if let Err(error) = CURIOUS.render(&messages, true, &Clock::default()) {
+    if let Err(error) = CURIOUS.render(&messages, &ChatOptions::default(), &Clock::default()) {
         karat_fuzz::shown(&error);
     }
 });

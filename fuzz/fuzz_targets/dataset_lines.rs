@@ -6,15 +6,10 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else { return };
-    let format = [Format::Jsonl, Format::Json, Format::Csv][usize::from(choice % 3)];
-    let source = Source {
-        name: "fuzz".into(),
-        kind: Kind::Golden,
-        path: "fuzz".into(),
-        format,
-        fields: FieldMap::default(),
-        limit: None,
-    };
+    let format = [Format::Jsonl, Format::Json, Format::Csv, Format::Tsv][usize::from(choice % 4)];
+    let separator = format.separator(None).expect("its own");
+    let (name, kind, path, fields) = ("fuzz".into(), Kind::Golden, "fuzz".into(), FieldMap::default());
+    let source = Source { name, kind, path, format, separator, fields, limit: None };
     let samples = match source.read(Box::new(std::io::Cursor::new(bytes.to_vec()))) {
         Ok(samples) => samples,
         Err(error) => return karat_fuzz::shown(&error),

@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 #[derive(Deserialize)]
-struct Line {
+pub struct Line {
     #[serde(default)]
     id: Value,
     text: String,

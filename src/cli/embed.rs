@@ -77,7 +77,7 @@ impl PoolingChoice {
 }
 
 #[derive(Deserialize)]
-struct Line {
+pub struct Line {
     #[serde(default)]
     id: Value,
     text: String,

@@ -50,9 +50,14 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
     /// # Errors
     /// It cannot be opened.
     pub fn open(args: &LineArgs, signals: &Signals) -> Result<Self> {
-        let reader = BufReader::with_capacity(1 << 16, Input::open(&args.input, signals)?.reader());
-        let (path, unknown, kind) = (Input::name(&args.input), args.unknown_keys(), std::marker::PhantomData);
-        Ok(Self { reader, path, line: 0, buffer: Vec::new(), unknown, kind })
+        let reader = Input::open(&args.input, signals)?.reader();
+        Ok(Self::over(reader, Input::name(&args.input), args.unknown_keys()))
+    }
+
+    /// Lines of what is open already, under a name for messages.
+    pub fn over(reader: Box<dyn Read + Send>, path: PathBuf, unknown: UnknownKeys) -> Self {
+        let reader = BufReader::with_capacity(1 << 16, reader);
+        Self { reader, path, line: 0, buffer: Vec::new(), unknown, kind: std::marker::PhantomData }
     }
 
     /// A hash of the last line as it was read.

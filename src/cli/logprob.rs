@@ -41,7 +41,7 @@ pub struct Args {
 }
 
 #[derive(Deserialize)]
-struct Line {
+pub struct Line {
     #[serde(default)]
     id: Value,
     ids: Option<Vec<u32>>,

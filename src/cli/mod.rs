@@ -22,6 +22,8 @@ mod engine_args;
 mod exit;
 mod figures;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod generate;
 mod init;
@@ -31,6 +33,7 @@ mod lines;
 mod lint;
 mod logprob;
 mod long_args;
+mod memory;
 mod model;
 mod models;
 mod preflight;
@@ -61,6 +64,7 @@ use crate::engine::guard::caught;
 use crate::error::{Error, Result};
 
 pub use exit::Exit;
+pub use memory::out_of_memory;
 
 /// Batch evaluation of language models with local inference and diffs that can be trusted.
 #[derive(Parser)]

@@ -12,9 +12,13 @@ use crate::error::{Error, Kind, Result};
 /// When the process started, as far as this module knows.
 static STARTED: OnceLock<Instant> = OnceLock::new();
 
-/// Notes that the process starts now: what `--max-wall` counts from.
+/// Notes that the process starts now: what `--max-wall` counts from. From here on a limit on file sizes is an error of the write, not
+/// the end of the process.
 pub fn note_start() {
     STARTED.get_or_init(Instant::now);
+    // Where the system refuses, its signal ends the process as before.
+    #[cfg(unix)]
+    drop(signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()));
 }
 
 /// A time of more than 0, as people write it; days have 24 hours.
@@ -82,9 +86,6 @@ impl Signals {
         let twice = signals.interrupted.clone();
         signal_hook::flag::register_conditional_shutdown(SIGINT, 130, twice).map_err(failed)?;
         signal_hook::flag::register(SIGINT, signals.interrupted.clone()).map_err(failed)?;
-        // A limit on file sizes is an error of the write, not the end of the process.
-        #[cfg(unix)]
-        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(failed)?;
         signal_hook::flag::register(SIGTERM, signals.terminated.clone()).map_err(failed)?;
         Ok(signals)
     }

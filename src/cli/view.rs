@@ -1,12 +1,16 @@
 //! `karat view`: the page of a run in a browser.
 //!
 //! The page is served to this machine alone, at an address that cannot be guessed: other programs of the machine and pages
-//! of other sites cannot read what a model answered.
+//! of other sites cannot read what a model answered. Connections are answered at once; one that is slow or silent holds up no other.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::NamedTempFile;
 
 use super::conclude::{baseline_of, judged};
 use super::form::{Told, html};
@@ -43,10 +47,12 @@ pub struct Args {
 }
 
 /// Bytes of a request that are looked at; a browser's fits many times.
-const REQUEST: u64 = 16 << 10;
+const REQUEST: usize = 16 << 10;
+/// Connections that are answered at once; a browser opens six.
+const CONNECTIONS: usize = 32;
 /// How often the interrupt is looked for.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a connection may take.
+/// How long a connection may take to ask, and to take a part of the page.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
@@ -67,11 +73,11 @@ pub fn run(args: Args) -> Result<Exit> {
         output.close()?;
         return Ok(Exit::Passed);
     }
-    serve(&page, &args)
+    serve(page, &args)
 }
 
 /// Serves the page until the user ends it.
-fn serve(page: &[u8], args: &Args) -> Result<Exit> {
+fn serve(page: Vec<u8>, args: &Args) -> Result<Exit> {
     let failed = |e| Error::io("listen on", format!("127.0.0.1:{}", args.port), e);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -80,22 +86,48 @@ fn serve(page: &[u8], args: &Args) -> Result<Exit> {
     let address = format!("http://{host}{path}");
     terminal::show(&format!("{address}\n"))?;
     let signals = Signals::listen(&WallArgs::default())?;
-    if !args.no_open && open::that_detached(&address).is_err() {
+    // Dropped at the end, which removes the file.
+    let door = (!args.no_open).then(|| Door::make(&address).and_then(|door| door.open().map(|()| door)));
+    if matches!(door, Some(Err(_))) {
         say!("note: no browser could be opened; the address is above");
     }
     say!("Ctrl-C ends it");
-    let site = Site { page, host: &host, path: &path };
+    let site = Arc::new(Site { page, host, path, connections: AtomicUsize::new(0) });
     loop {
         match signals.check() {
             Err(error) if error.kind() == Kind::Interrupted => return Ok(Exit::Passed),
             other => other?,
         }
         match listener.accept() {
-            // A browser that went away is none of the page's business.
-            Ok((stream, _)) => drop(site.answer(stream)),
+            Ok((stream, _)) => Site::receive(&site, stream),
             Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(TICK),
+            // A browser that went away is none of the page's business.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => (),
             Err(error) => return Err(failed(error)),
         }
+    }
+}
+
+/// A file that sends a browser to the address. A browser is given the file, since everybody on the machine can read the arguments of
+/// its process, and only the user can read the file.
+struct Door(NamedTempFile);
+
+impl Door {
+    fn make(address: &str) -> std::io::Result<Self> {
+        // The user's own folder, where the system gives one; files of `tempfile` are readable by the user alone.
+        let folder = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("karat-view-").suffix(".html");
+        let mut file =
+            folder.and_then(|folder| builder.tempfile_in(folder).ok()).map_or_else(|| builder.tempfile(), Ok)?;
+        // The address is of letters, digits, dots, colons and slashes.
+        writeln!(file, "<!doctype html><meta charset=utf-8><meta http-equiv=refresh content=\"0; url={address}\">")?;
+        file.flush()?;
+        Ok(Self(file))
+    }
+
+    fn open(&self) -> std::io::Result<()> {
+        open::that_detached(self.0.path())
     }
 }
 
@@ -107,28 +139,34 @@ fn token() -> Result<String> {
 }
 
 /// The one page that is served.
-struct Site<'a> {
-    page: &'a [u8],
-    host: &'a str,
-    path: &'a str,
+struct Site {
+    page: Vec<u8>,
+    host: String,
+    path: String,
+    /// Connections that are being answered.
+    connections: AtomicUsize,
 }
 
-impl Site<'_> {
-    fn answer(&self, stream: TcpStream) -> std::io::Result<()> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut request = BufReader::new((&stream).take(REQUEST));
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            if request.read_line(&mut line)? == 0 || line.trim_end().is_empty() {
-                break;
-            }
-            lines.push(line);
+impl Site {
+    /// Answers a connection on a thread of its own; closes it unanswered where too many are open.
+    fn receive(site: &Arc<Self>, stream: TcpStream) {
+        let site = Arc::clone(site);
+        if site.connections.fetch_add(1, Ordering::AcqRel) >= CONNECTIONS {
+            site.connections.fetch_sub(1, Ordering::AcqRel);
+            return;
         }
-        let (status, page) = self.choose(&lines);
-        let body = if page { self.page } else { status.as_bytes() };
+        // What fails is the connection's own, and ends with it.
+        std::thread::spawn(move || {
+            drop(site.answer(&stream));
+            site.connections.fetch_sub(1, Ordering::AcqRel);
+        });
+    }
+
+    fn answer(&self, stream: &TcpStream) -> std::io::Result<()> {
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let (status, page) = self.choose(&request(stream, Instant::now() + PATIENCE)?);
+        let body = if page { &self.page } else { status.as_bytes() };
         let kind = if page { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nContent-Security-Policy: {}; \
@@ -137,16 +175,18 @@ impl Site<'_> {
             body.len(),
             policy()
         );
-        (&stream).write_all(head.as_bytes())?;
-        (&stream).write_all(body)
+        let mut stream = stream;
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)
     }
 
     /// The status of the answer, and whether it is the page: to a GET of its path by its own name alone. Another name in
     /// `Host` is a site whose name was bent to this address.
-    fn choose(&self, lines: &[String]) -> (&'static str, bool) {
+    fn choose(&self, request: &str) -> (&'static str, bool) {
+        let lines: Vec<&str> = request.lines().collect();
         let mut first = lines.first().map(|line| line.split_whitespace()).into_iter().flatten();
         let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-        let named = |line: &String| {
+        let named = |line: &&str| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("host").then(|| value.trim() == self.host)
         };
@@ -159,14 +199,35 @@ impl Site<'_> {
     }
 }
 
+/// The head of a request, up to its empty line.
+///
+/// # Errors
+/// It is not there in time, or longer than is looked at.
+fn request(mut stream: &TcpStream, until: Instant) -> std::io::Result<String> {
+    let (mut head, mut part) = (Vec::new(), [0; 1024]);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") && !head.windows(2).any(|end| end == b"\n\n") {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || head.len() > REQUEST {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part)? {
+            0 => break,
+            bytes => head.extend_from_slice(&part[..bytes]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_its_own_address_gets_the_page() {
-        let site = Site { page: b"page", host: "127.0.0.1:9", path: "/secret" };
-        let ask = |text: &str| site.choose(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let (page, host, path) = (b"page".to_vec(), "127.0.0.1:9".to_owned(), "/secret".to_owned());
+        let site = Site { page, host, path, connections: AtomicUsize::new(0) };
+        let ask = |text: &str| site.choose(text);
         assert_eq!(ask("GET /secret HTTP/1.1\nhost: 127.0.0.1:9\n"), ("200 OK", true));
         assert!(!ask("GET /secret HTTP/1.1\nHost: evil.example:9\n").1);
         assert!(!ask("GET /secret HTTP/1.1\n").1);
@@ -175,5 +236,49 @@ mod tests {
         assert!(!ask("").1);
         let (one, two) = (token().unwrap(), token().unwrap());
         assert!(one.len() == 32 && one != two);
+    }
+    #[test]
+    fn a_silent_connection_holds_up_nobody() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (page, path) = (b"page".to_vec(), "/secret".to_owned());
+        let site = Arc::new(Site { page, host: address.to_string(), path, connections: AtomicUsize::new(0) });
+        let connect = || {
+            let client = TcpStream::connect(address).unwrap();
+            Site::receive(&site, listener.accept().unwrap().0);
+            client
+        };
+        let silent: Vec<TcpStream> = (0..CONNECTIONS - 1).map(|_| connect()).collect();
+        let mut asking = connect();
+        // Those that came before are silent for longer than this test waits.
+        asking.set_read_timeout(Some(PATIENCE / 2)).unwrap();
+        write!(asking, "GET /secret HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\npage"), "{answer}");
+        drop(silent);
+    }
+
+    #[test]
+    fn one_connection_too_many_is_closed() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let full = AtomicUsize::new(CONNECTIONS);
+        let site = Arc::new(Site { page: Vec::new(), host: String::new(), path: String::new(), connections: full });
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        Site::receive(&site, listener.accept().unwrap().0);
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        assert_eq!(site.connections.load(Ordering::Acquire), CONNECTIONS);
+    }
+
+    #[test]
+    fn a_browser_is_not_told_the_address_by_its_arguments() {
+        let door = Door::make("http://127.0.0.1:9/secret").unwrap();
+        assert!(!door.0.path().to_string_lossy().contains("secret"));
+        assert!(std::fs::read_to_string(door.0.path()).unwrap().contains("url=http://127.0.0.1:9/secret\""));
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&door.0.as_file().metadata().unwrap().permissions());
+            assert_eq!(mode & 0o077, 0);
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identity::hex;
+use super::private;
 
 /// Raised when the file changes its form.
 const FORMAT: u32 = 2;
@@ -66,7 +67,7 @@ impl HashMemo {
 
     fn write(&self, known: Known) -> std::io::Result<()> {
         let folder = self.0.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
+        private::create_folder(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         let check = checksum(&known);
         file.write_all(&serde_json::to_vec(&Memory { format: FORMAT, sha256: known, check })?)?;

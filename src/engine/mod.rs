@@ -22,6 +22,7 @@ mod model_ref;
 pub mod options;
 mod pages;
 pub mod plan;
+mod private;
 pub mod processors;
 mod reading;
 pub mod registry;

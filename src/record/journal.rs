@@ -453,10 +453,11 @@ pub fn refused(run_id: &RunId, what: &str) -> Error {
 
 /// Where the environment fails, what a journal has is kept.
 pub fn resumable(error: Error) -> Error {
-    match error.kind() {
-        Kind::Environment => error.with_hint("make room, or mend what failed, and go on with --resume"),
-        _ => error,
+    if error.kind() != Kind::Environment {
+        return error;
     }
+    let hint = error.hint().unwrap_or("mend what failed").to_owned();
+    error.with_hint(format!("{hint}, and go on with --resume"))
 }
 
 /// What a journal holds, found out when it is opened.

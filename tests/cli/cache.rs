@@ -277,6 +277,24 @@ fn stats_and_clear_tell_what_is_there() {
 }
 
 #[test]
+#[cfg(unix)]
+fn answers_are_their_user_s_alone() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let (project, model) = (Project::caching(), random_tiny());
+    ask(&project, &model, &lines(2), FLAGS);
+    let segment = segments(&project).pop().expect("a segment");
+    let mode = |path: &Path| std::fs::metadata(path).expect("metadata").mode() & 0o777;
+    let folders = segment.ancestors().skip(1).take_while(|folder| folder.file_name() != Some("cache".as_ref()));
+    let modes: Vec<u32> = folders.map(mode).collect();
+    assert!(!modes.is_empty() && modes.iter().all(|mode| *mode == 0o700), "{modes:?}");
+    assert_eq!(mode(&segment), 0o600);
+    // What a former version left to everybody is taken back.
+    std::fs::set_permissions(&segment, std::fs::Permissions::from_mode(0o644)).expect("set permissions");
+    assert_eq!(ask(&project, &model, &lines(2), FLAGS).1, 2);
+    assert_eq!(mode(&segment), 0o600);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_costs_time_and_no_answer() {
     let (project, model) = (Project::caching(), random_tiny());
     project.write("cache", "a file");

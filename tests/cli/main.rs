@@ -33,6 +33,7 @@ mod invariance;
 // Signals, tmpfs and the system calls of one platform.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kills;
+mod limits;
 mod line_keys;
 mod logprob;
 mod long_texts;

@@ -13,17 +13,14 @@ use karat::engine::scheduler::{Limits, run_all};
 use karat::engine::workload::{Goal, Outcome, Watcher, Work};
 use karat::engine::{Embedder, Finish, Long, Pooling, Reading, Sampling, TextInput, Unread};
 
-/// The shared folder of the workplace, if it is there.
-pub fn shared() -> Option<PathBuf> {
+/// The shared folder of the workplace.
+pub fn shared() -> PathBuf {
     let path = match std::env::var_os("KARAT_SHARED") {
         Some(path) => PathBuf::from(path),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
     };
-    let there = path.is_dir();
-    if !there {
-        println!("skipped: {} is not there", path.display());
-    }
-    there.then_some(path)
+    assert!(path.is_dir(), "{} is not there", path.display());
+    path
 }
 
 /// A reference checkpoint of the project's own.

@@ -58,9 +58,17 @@ impl Log {
     /// The file exists already: kind `Input`, caused by an [`io::Error`] of kind `AlreadyExists`. It cannot be created or written,
     /// in which case nothing is left behind.
     pub fn create(path: &Path, about: &[u8]) -> Result<Self> {
+        Self::create_with(OpenOptions::new(), path, about)
+    }
+
+    /// As [`Log::create`], under options that say who may read the file.
+    ///
+    /// # Errors
+    /// Those of [`Log::create`].
+    pub fn create_with(mut options: OpenOptions, path: &Path, about: &[u8]) -> Result<Self> {
         let failed = |e| Error::io("create", path, e);
         let (header, bytes) = Header::new(about)?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(failed)?;
+        let file = options.read(true).write(true).create_new(true).open(path).map_err(failed)?;
         // Someone may have opened the file in the meantime, to find it empty and remove it.
         let locked = match lock(&file, path) {
             // Where the file system knows no locks, a log can be written, and nobody can tell when its owner is gone.

@@ -26,6 +26,7 @@ use super::candle;
 use super::identity::{ModelFolder, hex};
 use super::log::{Log, LogReader};
 use super::options::EngineOptions;
+use super::private;
 use super::processors::{ProcessorOptions, Processors};
 use super::request::{Finish, GenerateOptions, Sampling};
 use crate::error::{Error, Result};
@@ -105,7 +106,7 @@ impl ResponseCache {
         files.retain(|name, _| !TEMPLATES.contains(&name.as_str()));
         let identity = blake3::hash(&json(&(FORMAT, &files))?);
         let base = blake3::hash(&json(&(identity.as_bytes(), fingerprint))?);
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("make the response cache", folder, e))?;
+        private::create_folder(folder).map_err(|e| Error::io("make the response cache", folder, e))?;
         let place = model.path().canonicalize().unwrap_or_else(|_| model.path().into());
         let about = About { format: FORMAT, model: place.to_string_lossy().into_owned() };
         let name = hex(&identity.as_bytes()[..16]);

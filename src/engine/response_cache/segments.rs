@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use super::{About, FORMAT};
 use crate::engine::log::{Log, LogReader};
+use crate::engine::private;
 use crate::error::{Error, Kind, Result};
 
 /// Bytes of a key, at the beginning of a record.
@@ -97,6 +98,8 @@ impl Segments {
 /// The segment, if it is whole and free, its answers in the index.
 fn own(path: &Path, number: u16, index: &mut Index) -> Option<Log> {
     let opened = Log::open_with(path, &mut |offset, record| enter(index, number, offset, record));
+    // A former version left them to everybody.
+    private::close_to_others(path);
     if opened.is_err() {
         // A read that failed half-way.
         index.retain(|_, place| place.segment() != usize::from(number));
@@ -133,7 +136,8 @@ fn enter(index: &mut Index, number: u16, offset: u64, record: &[u8]) {
 /// A new segment, under the first number that is free.
 fn begin(folder: &Path, name: &str, about: &[u8]) -> Result<Log> {
     for number in 1..u16::MAX {
-        match Log::create(&folder.join(format!("{name}-{number}.{SEGMENT}")), about) {
+        let path = folder.join(format!("{name}-{number}.{SEGMENT}"));
+        match Log::create_with(private::options(), &path, about) {
             Err(error) if is_taken(&error) => (),
             created => return created,
         }
