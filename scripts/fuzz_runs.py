@@ -313,7 +313,7 @@ class World:
         if len(new) != 2 or any(code not in (0, 1, 3) for code in codes):
             raise Wrong(f"two runs at once left {new}, exit codes {codes}")
         for folder in new:
-            self.holds(folder, [(dict(self.inputs), mine), (dict(self.inputs), two_options)])
+            self.holds(folder, [(dict(self.inputs), dict(mine)), (dict(self.inputs), two_options)])
 
     def swap(self):
         """An input is replaced while a run works, by rename or in place."""
