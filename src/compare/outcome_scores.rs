@@ -2,7 +2,7 @@
 //! tests, intervals, filters.
 //!
 //! A score of the rate's name passes where the answer did not become that. A line that does not tell counts among the errored: what
-//! is not known can't pass. Reasons of rules call it what it is ([`super::gate`]).
+//! is not known can't pass. Reasons of rules call it what it is (`gate`).
 
 use std::collections::BTreeSet;
 
