@@ -78,7 +78,7 @@ fn serve(page: &[u8], args: &Args) -> Result<Exit> {
     let host = listener.local_addr().map_err(failed)?.to_string();
     let path = format!("/{}", token()?);
     let address = format!("http://{host}{path}");
-    terminal::show(&format!("{address}\n"))?;
+    terminal::lines([&address])?;
     let signals = Signals::listen(&WallArgs::default())?;
     if !args.no_open && open::that_detached(&address).is_err() {
         say!("note: no browser could be opened; the address is above");
