@@ -191,20 +191,13 @@ impl CaseBlock {
             return;
         }
         let most = if bytes > self.room { SHORT } else { LONGEST };
-        let kept = |text: &str| bounded(text, most);
-        let output = |line: &'_ Option<ResultLine>| line.as_ref().and_then(|line| line.output.clone());
-        let (o, w) = match (output(&base), output(&candidate)) {
-            (Some(before), Some(after)) => (Some(both(&before, &after, most)), None),
-            (None, after) => (after.map(|after| Text::Same(kept(&after))), None),
-            // With nothing to hold it against: a case that is gone, or that errs now.
-            (Some(before), None) => (None, Some(kept(&before))),
-        };
+        let (o, w) = outputs(base.as_ref(), candidate.as_ref(), most);
         let p = match prompts {
             (Some(before), Some(after)) => Some(both(&before, &after, most)),
-            (before, after) => after.or(before).map(|prompt| Text::Same(kept(&prompt))),
+            (before, after) => after.or(before).map(|prompt| Text::Same(bounded(&prompt, most))),
         };
         let error = |line: &Option<ResultLine>| {
-            line.as_ref().and_then(|line| line.error.as_deref().map(kept)).unwrap_or_default()
+            line.as_ref().and_then(|line| Some(bounded(line.error.as_deref()?, most))).unwrap_or_default()
         };
         let case = Case {
             d,
@@ -304,6 +297,17 @@ impl CaseBlock {
         let scores = values.into_iter().filter_map(histogram).collect();
         let transitions = transitions.into_iter().map(|(dataset, counts)| Transitions { dataset, counts }).collect();
         (scores, Document { datasets, tags, scorers, transitions, head, cases, left_out, left_out_changed })
+    }
+}
+
+/// The output, or what changed in it; behind it that of before, where there is none now.
+fn outputs(base: Option<&ResultLine>, candidate: Option<&ResultLine>, most: usize) -> (Option<Text>, Option<String>) {
+    let output = |line: Option<&ResultLine>| line.and_then(|line| line.output.clone());
+    match (output(base), output(candidate)) {
+        (Some(before), Some(after)) => (Some(both(&before, &after, most)), None),
+        (None, after) => (after.map(|after| Text::Same(bounded(&after, most))), None),
+        // With nothing to hold it against: a case that is gone, or that errs now.
+        (Some(before), None) => (None, Some(bounded(&before, most))),
     }
 }
 
