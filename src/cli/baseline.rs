@@ -18,7 +18,9 @@ use super::{Exit, terminal};
 use crate::compare::{Tier, Verdict, Without};
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Kind, Result};
-use crate::history::{Accept, Acceptance, Accepted, Baseline, Current, REPAIR, RunEntry, Store, Weighed};
+use crate::history::{
+    Accept, Acceptance, Accepted, Baseline, Current, REPAIR, RunEntry, Store, Weighed, open_verified,
+};
 use crate::record::{Manifest, Outcome, RESULTS, RuleResult, RunReader};
 use crate::report::{Errored, Report};
 use crate::rule::DeviceClass;
@@ -148,7 +150,7 @@ fn accept(args: &AcceptArgs) -> Result<Exit> {
         (None, true) => " (it was already)".into(),
         (None, false) => String::new(),
     };
-    terminal::show(&format!("accepted {}{before}\n", accepted.folder.display()))?;
+    terminal::lines([format!("accepted {}{before}", accepted.folder.display())])?;
     Ok(Exit::Passed)
 }
 
@@ -201,13 +203,13 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
         match current {
             // One that cannot be read says nothing about what got worse.
             Current::Run(entry) if !own(entry) => {
-                if let Ok(before) = RunReader::open(&entry.folder) {
+                if let Ok(before) = open_verified(&entry.folder) {
                     worse.extend(worse_than(&before, run, &alone.verdict)?);
                 }
             }
             Current::Broken(_) => {
                 let others = entries.iter().rev().filter(|entry| !own(entry));
-                if let Some(last) = others.filter_map(|entry| RunReader::open(&entry.folder).ok()).next() {
+                if let Some(last) = others.filter_map(|entry| open_verified(&entry.folder).ok()).next() {
                     let than = format!("than `{}`, the newest entry", last.manifest().run_id);
                     let all = worse_than(&last, run, &alone.verdict)?.into_iter();
                     worse.extend(all.map(|line| format!("{line} ({than})")));
@@ -338,7 +340,7 @@ fn regenerate_one(args: &RegenerateArgs, what: Regenerated<'_>) -> Result<Exit> 
             return Err(Error::input(format!("regenerate the baseline `{name}`: {why}")).with_hint(REPAIR));
         }
     };
-    let baseline = RunReader::open(&current.folder)?;
+    let baseline = open_verified(&current.folder)?;
     let (_, class) = baseline_of(baseline.manifest());
     let ours = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
     if class != ours {
@@ -360,17 +362,16 @@ fn regenerate_one(args: &RegenerateArgs, what: Regenerated<'_>) -> Result<Exit> 
     };
     // As the entry before it.
     let compress = !current.folder.join(RESULTS).exists();
-    let run = RunReader::open(&run)?;
+    let run = open_verified(&run)?;
     let accepted = take(store, &run, Taking { name, force: false, compress, why })?;
-    terminal::show(&format!("accepted {}\n", accepted.folder.display()))?;
+    terminal::lines([format!("accepted {}", accepted.folder.display())])?;
     Ok(exit)
 }
 
 fn list(args: &ListArgs) -> Result<Exit> {
     let place = args.store.place(args.suite.as_deref())?;
     let baselines = place.workspace.list_baselines(place.suite.as_deref())?;
-    let mut text = String::new();
-    for baseline in &baselines {
+    let line = |baseline: &Baseline| {
         let current = match &baseline.current {
             Current::Run(run) => run.run_id.clone(),
             Current::None => "nothing accepted".into(),
@@ -379,9 +380,9 @@ fn list(args: &ListArgs) -> Result<Exit> {
         let entries = baseline.entries.len();
         let plural = if entries == 1 { "entry" } else { "entries" };
         let told = baseline.accepted.last().map_or(String::new(), |last| format!("  {}", told(last)));
-        text.push_str(&format!("{}  {}  {current}  {entries} {plural}{told}\n", baseline.suite, baseline.name));
-    }
-    terminal::show(&text)?;
+        format!("{}  {}  {current}  {entries} {plural}{told}", baseline.suite, baseline.name)
+    };
+    terminal::lines(baselines.iter().map(line))?;
     if baselines.is_empty() {
         let folder = place.workspace.first().baselines();
         say!("{}", place.nothing("baselines", folder, "karat baseline accept RUN -m WHY"));

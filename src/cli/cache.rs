@@ -39,33 +39,34 @@ pub fn run(args: Args) -> Result<Exit> {
 
 fn stats(folder: &CacheFolder) -> Result<Exit> {
     let files = cache_files(&folder.responses())?;
-    let mut text = format!("{}\n", folder.path().display());
+    let mut lines = vec![folder.path().display().to_string()];
     for file in &files {
         let (answers, model) = match &file.content {
             Some((answers, model)) => (answers.to_string(), model.as_str()),
             None => ("?".into(), "damaged, or of another version"),
         };
         let written = Timestamp::try_from(file.modified).map_or_else(|_| "?".into(), |time| format!("{time:.0}"));
-        text.push_str(&format!("  {answers:>9} answers  {:>9}  {written}  {model}\n", size(file.bytes)));
+        lines.push(format!("  {answers:>9} answers  {:>9}  {written}  {model}", size(file.bytes)));
     }
     let known = files.iter().filter_map(|file| Some(file.content.as_ref()?.0)).sum::<u64>();
     let bytes = files.iter().map(|file| file.bytes).sum();
-    text.push_str(&format!("  {known:>9} answers  {:>9}  in all\n", size(bytes)));
-    terminal::show(&text)?;
+    lines.push(format!("  {known:>9} answers  {:>9}  in all", size(bytes)));
+    terminal::lines(lines)?;
     Ok(Exit::Passed)
 }
 
 fn clear(folder: &CacheFolder) -> Result<Exit> {
     let files = cache_files(&folder.responses())?;
-    let (mut bytes, mut left) = (0, String::new());
+    let (mut bytes, mut left) = (0, Vec::new());
     for file in &files {
         match file.remove()? {
             true => bytes += file.bytes,
-            false => left.push_str(&format!("  {}: in use by another karat; left\n", file.path.display())),
+            false => left.push(format!("  {}: in use by another karat; left", file.path.display())),
         }
     }
     remove(&folder.hashes())?;
-    terminal::show(&format!("removed {} of answers from {}\n{left}", size(bytes), folder.path().display()))?;
+    let removed = format!("removed {} of answers from {}", size(bytes), folder.path().display());
+    terminal::lines(std::iter::once(removed).chain(left))?;
     Ok(Exit::Passed)
 }
 

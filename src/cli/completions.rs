@@ -17,6 +17,6 @@ pub fn run<C: CommandFactory>(args: Args) -> Result<Exit> {
     // Into memory first: clap panics where it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut C::command(), "karat", &mut script);
-    terminal::show(&String::from_utf8_lossy(&script))?;
+    terminal::file(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Passed)
 }

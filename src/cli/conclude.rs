@@ -17,7 +17,7 @@ use crate::compare::{
 use crate::error::{Error, Result};
 use crate::history::{Found, Store, Workspace, obstacle};
 use crate::record::{Lines, Manifest, RunReader, Summary};
-use crate::report::{Errored, Report, markdown, terminal as page};
+use crate::report::{Errored, Report, markdown, terminal as page, visible};
 use crate::rule::{BaselineNames, DeviceClass, Statistics};
 use crate::run::Finished;
 use crate::suite::Plan;
@@ -40,8 +40,9 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, sto
     let report = judged.report(&run);
     let mut exit = judged.exit;
     let kept = run.keep(judged.verdict.clone(), &markdown::render(&report)).map_err(|error| again.advise(error, &[]));
-    let shown = format!("{}\nrun folder: {}\n", page::render(&report, terminal::style()), folder.display());
-    for failed in [kept, terminal::show(&shown)].into_iter().filter_map(Result::err) {
+    let place = visible(&folder.display().to_string());
+    let shown = format!("{}\nrun folder: {place}\n", page::render(&report, terminal::style()));
+    for failed in [kept, terminal::page(&shown)].into_iter().filter_map(Result::err) {
         super::show(&failed);
         exit = exit.worse(Exit::of(&failed));
     }

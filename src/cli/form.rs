@@ -145,7 +145,15 @@ impl Form {
         let Self { format, out, reports } = self;
         let exit = reports.write(|format| bytes(format, page::Style::default()), |error, _| error);
         match out {
-            None => terminal::show(&String::from_utf8_lossy(&bytes(format, terminal::style())?))?,
+            None => {
+                let bytes = bytes(format, terminal::style())?;
+                let text = String::from_utf8_lossy(&bytes);
+                match format {
+                    Format::Terminal => terminal::page(&text)?,
+                    Format::Json => terminal::json(&text)?,
+                    _ => terminal::file(&text)?,
+                }
+            }
             Some(mut output) => {
                 output.bytes(&bytes(format, page::Style::default())?)?;
                 output.close()?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Exit, terminal};
 use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result};
+use crate::report::visible;
 
 /// Arguments of `karat init`.
 #[derive(clap::Args)]
@@ -57,8 +58,8 @@ pub fn run(args: Args) -> Result<Exit> {
         let text = text.replace("{{model}}", &model).replace("{{name}}", &name);
         std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
     }
-    let shown = terminal::argument(folder);
-    terminal::show(&format!(
+    let shown = visible(&terminal::argument(folder));
+    terminal::page(&format!(
         "wrote {shown}: a suite, {} golden and {} danger cases, a prompt\n\nnext:\n\
          \x20 karat lint {shown}                 look for mistakes; no model is loaded\n\
          \x20 karat run {shown}                  answer, score, judge\n\

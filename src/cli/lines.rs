@@ -151,7 +151,7 @@ impl Output {
     /// Its folder does not exist or cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
         if path.as_os_str() == "-" {
-            return Ok(Self::Stream(BufWriter::new(Box::new(std::io::stdout()))));
+            return Ok(Self::Stream(BufWriter::new(super::terminal::stdout())));
         }
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             // A pipe or /dev/null: written in place. A folder fails here with the system's own words.

@@ -3,7 +3,7 @@
 //! Only this module prints, reads signals and chooses exit codes. Standard output carries results, standard error
 //! everything else.
 //! Nothing here uses `println!` or `eprintln!`, which panic where nobody reads any more: results go through
-//! `terminal::show`, everything else through `say!`, and clippy refuses the others.
+//! `terminal`, everything else through `say!`, and clippy refuses the others.
 
 #[macro_use]
 mod terminal;
@@ -54,7 +54,6 @@ mod store_args;
 mod suite_args;
 mod view;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -115,6 +114,7 @@ enum Command {
 /// Parses the command line, runs the command, prints its error and gives its exit code.
 pub fn main() -> ExitCode {
     signals::note_start();
+    terminal::tell_panics();
     let exit = match parse() {
         // A panic is a bug, and its message is printed; what was computed is in a journal all the same.
         Ok((call, cli)) => engine_args::start_threads(&call)
@@ -137,12 +137,8 @@ fn parse() -> Result<(ArgMatches, Cli), clap::Error> {
 
 /// Prints what clap has to say: help and version, which are results, or a usage error, for which clap's code is 2 as well.
 fn usage(error: &clap::Error) -> Result<Exit> {
-    match error.print() {
-        // A closed terminal is no reason to fail twice.
-        _ if error.use_stderr() => Ok(Exit::BadInput),
-        Err(failed) if failed.kind() != ErrorKind::BrokenPipe => Err(Error::io("write", "<stdout>", failed)),
-        _ => Ok(Exit::Passed),
-    }
+    terminal::usage(error)?;
+    Ok(if error.use_stderr() { Exit::BadInput } else { Exit::Passed })
 }
 
 fn dispatch(command: Command) -> Result<Exit> {

@@ -13,6 +13,7 @@ use crate::engine::identity::ModelFolder;
 use crate::engine::model_kind::Role;
 use crate::engine::registry::{Found, Source, find, visible};
 use crate::error::{Error, Result};
+use crate::report;
 
 /// Arguments of `karat models`.
 #[derive(clap::Args)]
@@ -51,7 +52,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Command::Show { entry } => show(&named(&entry)?),
         Command::Verify { entries } => verify(&entries),
         Command::Pull { model } => {
-            terminal::show(&format!("{}\n", model::named(&model, Role::Any)?.path().display()))?;
+            terminal::lines([model::named(&model, Role::Any)?.path().display().to_string()])?;
             Ok(Exit::Passed)
         }
     }
@@ -68,19 +69,20 @@ fn named(text: &str) -> Result<Found> {
 
 fn list() -> Result<Exit> {
     let entries: Vec<Found> = visible(Path::new(""))?.values().map(|path| Found::read(path)).collect::<Result<_>>()?;
-    let rows: Vec<[String; 6]> = entries.iter().map(row).collect();
-    let mut text = String::new();
+    let rows: Vec<[String; 6]> = entries.iter().map(|found| row(found).map(|cell| report::visible(&cell))).collect();
+    let mut lines = Vec::new();
     for row in &rows {
+        let mut line = String::new();
         for (column, cell) in row.iter().enumerate().take(5) {
             let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
             // Figures to the right.
             let cell = if (2..4).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") };
-            text.push_str(&format!("{cell}  "));
+            line.push_str(&format!("{cell}  "));
         }
-        text.push_str(&row[5]);
-        text.push('\n');
+        line.push_str(&row[5]);
+        lines.push(line);
     }
-    terminal::show(&text)?;
+    terminal::lines(lines)?;
     if entries.is_empty() {
         say!("no entries: there is no models/NAME@VERSION.yaml in this folder or one above it");
     }
@@ -115,25 +117,21 @@ fn show(found: &Found) -> Result<Exit> {
     if let Some(card) = &entry.card {
         rows.push(("card", found.beside(card.as_str()).display().to_string()));
     }
-    let mut text = format!("{}\n", entry.reference());
-    for (name, value) in rows {
-        text.push_str(&format!("  {name:11}  {value}\n"));
-    }
-    section(&mut text, "evaluation", &entry.evaluation);
-    section(&mut text, "files", &entry.files);
-    terminal::show(&text)?;
+    let mut lines = vec![entry.reference()];
+    lines.extend(rows.into_iter().map(|(name, value)| format!("  {name:11}  {value}")));
+    section(&mut lines, "evaluation", &entry.evaluation);
+    section(&mut lines, "files", &entry.files);
+    terminal::lines(lines)?;
     Ok(Exit::Passed)
 }
 
 /// A heading and its pairs, one a line.
-fn section<K: Borrow<str>, V: Display>(text: &mut String, heading: &str, pairs: &BTreeMap<K, V>) {
+fn section<K: Borrow<str>, V: Display>(lines: &mut Vec<String>, heading: &str, pairs: &BTreeMap<K, V>) {
     let width = pairs.keys().map(|key| key.borrow().chars().count()).max().unwrap_or_default();
     if !pairs.is_empty() {
-        text.push_str(&format!("  {heading}\n"));
+        lines.push(format!("  {heading}"));
     }
-    for (key, value) in pairs {
-        text.push_str(&format!("    {:width$}  {value}\n", key.borrow()));
-    }
+    lines.extend(pairs.iter().map(|(key, value)| format!("    {:width$}  {value}", key.borrow())));
 }
 
 fn verify(names: &[String]) -> Result<Exit> {
@@ -144,21 +142,21 @@ fn verify(names: &[String]) -> Result<Exit> {
     let mut exit = Exit::Passed;
     for (name, found) in entries {
         if names.is_empty() && found.as_ref().is_ok_and(Found::is_unpulled) {
-            terminal::show(&format!("-     {name}  not pulled\n"))?;
+            terminal::lines([format!("-     {name}  not pulled")])?;
             continue;
         }
         let problems = found.map_or_else(|error| vec![error], |found| problems(&found));
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for problem in &problems {
-            text.push_str(&format!("FAIL  {name}  failed to {problem}\n"));
-            text.extend(problem.hint().map(|hint| format!("      hint: {hint}\n")));
+            lines.push(format!("FAIL  {name}  failed to {problem}"));
+            lines.extend(problem.hint().map(|hint| format!("      hint: {hint}")));
         }
         if problems.is_empty() {
-            text = format!("ok    {name}\n");
+            lines.push(format!("ok    {name}"));
         } else {
             exit = Exit::BadInput;
         }
-        terminal::show(&text)?;
+        terminal::lines(lines)?;
     }
     Ok(exit)
 }

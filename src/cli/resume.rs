@@ -10,7 +10,7 @@ use crate::compare::Without;
 use crate::engine::candle::fingerprint;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Kind, Result};
-use crate::history::Store;
+use crate::history::{Store, open_verified};
 use crate::record::{About, Journal, Manifest, RunId, RunReader, Unfinished, refused, unfinished};
 use crate::report::markdown;
 use crate::run::ModelFolders;
@@ -153,7 +153,7 @@ fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
             None => models.hashes()?,
         };
         if numerics && *known.insert(hashes) == manifest.hashes.models {
-            return RunReader::open(&entry.folder).map(Some);
+            return open_verified(&entry.folder).map(Some);
         }
     }
     Ok(None)

@@ -200,7 +200,7 @@ pub fn tell(made: &Ready, named: &Named<'_>, baseline: &Chosen) -> Result<Exit> 
     if has_errors(&found) {
         return Ok(Exit::BadInput);
     }
-    terminal::show(&plan(made, baseline)?)?;
+    terminal::json(&plan(made, baseline)?)?;
     Ok(Exit::Passed)
 }
 

@@ -74,7 +74,7 @@ fn list(args: &ListArgs) -> Result<Exit> {
     }
     let listed: Vec<Listed> = runs.into_iter().map(listed).collect();
     if !listed.is_empty() {
-        terminal::show(&table(&listed, terminal::style()))?;
+        terminal::page(&table(&listed, terminal::style()))?;
     }
     left.iter().for_each(|(_, run)| say!("{}", told(run)));
     if left.iter().any(|(_, run)| !run.running) {
@@ -106,7 +106,7 @@ fn remove(args: &PruneArgs) -> Result<Exit> {
     if let Some(least) = args.older_than {
         left.retain(|(_, run)| run.modified.elapsed().is_ok_and(|age| age > least));
     }
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (folder, run) in &left {
         let done = match (run.running, args.dry_run) {
             (true, _) => "left, a process is at it",
@@ -114,7 +114,7 @@ fn remove(args: &PruneArgs) -> Result<Exit> {
             (false, false) if prune(folder, run)? => "removed",
             (false, false) => "left, a process is at it",
         };
-        text.push_str(&format!("{}: {done}\n", told(run)));
+        lines.push(format!("{}: {done}", told(run)));
     }
     // Without journals there is nothing to choose among.
     let all = args.runs.is_empty() && args.older_than.is_none();
@@ -125,15 +125,15 @@ fn remove(args: &PruneArgs) -> Result<Exit> {
             if !args.dry_run {
                 std::fs::remove_dir_all(&leftover).map_err(|e| Error::io("remove", &leftover, e))?;
             }
-            text.push_str(&format!("what a crash left in {}: {done}\n", leftover.display()));
+            lines.push(format!("what a crash left in {}: {done}", leftover.display()));
         }
     }
-    match (text.is_empty(), all_left) {
+    match (lines.is_empty(), all_left) {
         (false, _) => {}
         (true, 0) => say!("nothing to remove: no run is unfinished"),
         (true, younger) => say!("nothing to remove: {younger} unfinished runs are younger"),
     }
-    terminal::show(&text)?;
+    terminal::lines(lines)?;
     Ok(Exit::Passed)
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::figures::{Figures, thousandths};
 use super::progress_args::Form;
 use super::terminal;
+use crate::report::visible;
 
 /// How often the bar's figures change.
 const BAR_EVERY: Duration = Duration::from_millis(100);
@@ -66,7 +67,7 @@ impl Screen {
     /// What goes on, where figures say nothing yet.
     pub fn spin(&self, what: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(what.to_owned());
+            bar.set_message(visible(what));
         }
     }
 
@@ -102,7 +103,7 @@ impl Screen {
         self.next = self.after(now);
         match (&self.bar, self.form) {
             // The spinner and a space stand before it.
-            (Some(bar), _) => bar.set_message(figures.bar(columns().saturating_sub(2))),
+            (Some(bar), _) => bar.set_message(visible(&figures.bar(columns().saturating_sub(2)))),
             (None, Form::Lines) => say!("{}", figures.line()),
             (None, Form::Json) => self.object(&json!(figures)),
             (None, Form::Bar | Form::None | Form::Quiet) => {}

@@ -1,6 +1,8 @@
 //! Where runs and baselines live, and which baseline a run is held against.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde_json::{Map, Value};
 
@@ -8,8 +10,8 @@ use super::suite_args::suite_path;
 use super::terminal;
 use crate::compare::Without;
 use crate::error::{Error, Kind, Result, nearest};
-use crate::history::{Checkout, Current, REPAIR, Store, Workspace, project_of_suite};
-use crate::record::{Manifest, RunId, RunReader};
+use crate::history::{Checkout, Current, REPAIR, Store, Workspace, open_verified, project_of_suite};
+use crate::record::{MANIFEST, Manifest, RunId, RunReader};
 use crate::rule::{BaselineNames, DeviceClass};
 use crate::suite::{Overrides, Purpose, Suite};
 
@@ -117,14 +119,28 @@ pub struct Opened {
 /// Nothing is found, or its files are not what its manifest says.
 pub fn open_run(workspace: &Workspace, suite: Option<&str>, reference: &str) -> Result<Opened> {
     if let Some(checkout) = Checkout::of(reference, Path::new("."))? {
-        let run = RunReader::open(checkout.folder())?.keeping(checkout);
+        let run = open_verified(&checkout.folder())?.keeping(checkout);
+        tell_unvouched(&run);
         let store = workspace.holding(&run.manifest().suite).clone();
         return Ok(Opened { run, store });
     }
     let found = workspace.resolve(suite, reference)?;
-    let run = RunReader::open(&found.folder)?;
+    let run = open_verified(&found.folder)?;
+    tell_unvouched(&run);
     let store = workspace.home(&found, &run.manifest().suite)?;
     Ok(Opened { run, store })
+}
+
+/// Says once that an edit of a run's manifest would not be seen.
+fn tell_unvouched(run: &RunReader) {
+    static TOLD: Mutex<BTreeSet<RunId>> = Mutex::new(BTreeSet::new());
+    let id = &run.manifest().run_id;
+    if !run.is_vouched() && TOLD.lock().is_ok_and(|mut told| told.insert(id.clone())) {
+        say!(
+            "note: `{MANIFEST}` of run `{id}` is not verified: no verdict and no log of a baseline holds its SHA-256; those of \
+             older versions, and of runs that were never judged, do not"
+        );
+    }
 }
 
 /// Which baseline to compare with.
@@ -365,8 +381,11 @@ fn is_part_of_baselines(folder: &Path) -> bool {
 
 /// The accepted run, if its files are what its manifest says.
 fn verified(folder: &Path, name: &str) -> Result<Chosen> {
-    match RunReader::open(folder) {
-        Ok(run) => Ok(Chosen::with(run, name)),
+    match open_verified(folder) {
+        Ok(run) => {
+            tell_unvouched(&run);
+            Ok(Chosen::with(run, name))
+        }
         // Another version, or a folder that may be readable later, is no finding about the run.
         Err(error) if matches!(error.kind(), Kind::Newer | Kind::Environment) => {
             Err(error.context("open the baseline"))

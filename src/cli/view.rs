@@ -84,7 +84,7 @@ fn serve(page: Vec<u8>, args: &Args) -> Result<Exit> {
     let host = listener.local_addr().map_err(failed)?.to_string();
     let path = format!("/{}", token()?);
     let address = format!("http://{host}{path}");
-    terminal::show(&format!("{address}\n"))?;
+    terminal::lines([&address])?;
     let signals = Signals::listen(&WallArgs::default())?;
     // Dropped at the end, which removes the file.
     let door = (!args.no_open).then(|| Door::make(&address).and_then(|door| door.open().map(|()| door)));

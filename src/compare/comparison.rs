@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::change::{CaseChange, ChangeKind, change, class, severity};
 use super::danger::DangerChanges;
 use super::effect::Method;
+use super::kept::Kept;
 use super::slice::{self, SliceComparison, SliceTallies};
 use super::tally::{DatasetComparison, DatasetTally};
 use super::{Cause, CauseKind, LISTED_CASES, Pair, causes, pairs};
@@ -71,7 +72,8 @@ pub struct Comparison {
     pub repeated: bool,
     /// What became of the danger cases.
     pub danger: DangerChanges,
-    /// Changed cases by severity, dataset and id, at most `cap` for each kind of change and class.
+    /// Changed cases by severity, dataset and id, at most `cap` for each kind of change and class, and of a bounded number of
+    /// bytes: long texts are cut where they say so.
     pub changes: Vec<CaseChange>,
     /// The cap.
     pub cap: usize,
@@ -226,7 +228,7 @@ pub(super) fn compare_pairs(
     let (mut case, mut last) = (0, (String::new(), String::new()));
     let mut counts = BTreeMap::new();
     let mut danger = DangerChanges::default();
-    let mut kept: BTreeMap<u8, Vec<CaseChange>> = BTreeMap::new();
+    let mut kept = Kept::new(options.cap);
     let (mut unchanged, mut unselected, mut repeated) = (0, 0, false);
     let (mut before, mut after) = (PromptCursor::new(prompts.0), PromptCursor::new(prompts.1));
     for pair in pairs {
@@ -263,15 +265,15 @@ pub(super) fn compare_pairs(
             continue;
         };
         *counts.entry(kind).or_insert(0) += 1;
-        let bucket = kept.entry(severity(kind, class(&pair))).or_default();
-        if bucket.len() < options.cap {
+        let place = severity(kind, class(&pair));
+        if kept.has_room(place) {
             let mut case = CaseChange::new(kind, pair);
             if case.prompt_changed == Some(true) {
                 let name = (case.dataset.as_str(), case.id.as_str());
                 let (before, after) = (before.find(name)?, after.find(name)?);
                 case = case.with_prompts(before, after);
             }
-            bucket.push(case);
+            kept.push(place, case);
         }
     }
     let name = |manifest: &Manifest| RunRef { suite: manifest.suite.clone(), run_id: manifest.run_id.to_string() };
@@ -308,8 +310,8 @@ pub(super) fn compare_pairs(
         unselected,
         repeated,
         danger,
-        // Each bucket is in order of dataset and id already, because the pairs came so.
-        changes: kept.into_values().flatten().collect(),
+        // Those of a place are in order of dataset and id already, because the pairs came so.
+        changes: kept.finish(),
         cap: options.cap,
     })
 }

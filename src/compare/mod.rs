@@ -22,6 +22,7 @@ mod gate_causes;
 mod gate_expression;
 #[cfg(test)]
 mod gate_tests;
+mod kept;
 mod metric;
 mod operational;
 mod outcome_scores;
@@ -48,7 +49,7 @@ pub use slice::{Slice, SliceComparison};
 pub use tally::{DatasetComparison, Extreme, MetricComparison, MetricSide, PairedCounts, WHOLE};
 pub use units::{UnitCounts, UnitKind};
 pub use view::{CaseLines, Cases};
-pub use words::{Piece, Side as TextSide, word_diff};
+pub use words::{Piece, Side as TextSide, bounded, bounded_pair, word_diff};
 
 #[cfg(test)]
 pub(crate) use comparison::tests as tests_support;

@@ -58,6 +58,32 @@ pub fn word_diff<'a>(before: &'a str, after: &'a str) -> Vec<Piece<'a>> {
     joined(pieces, after)
 }
 
+/// A text of at most so many characters, which says how many more it has.
+pub fn bounded(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => {
+            let more = text[end..].chars().count();
+            format!("{}… ({more} more characters)", &text[..end])
+        }
+    }
+}
+
+/// Two texts, each [`bounded`]. Where they begin to differ behind the bound, both say how many characters are the same and go on
+/// shortly before: equal texts stay equal, and others do not become so.
+pub fn bounded_pair(before: &str, after: &str, most: usize) -> (String, String) {
+    let same = before.chars().zip(after.chars()).take_while(|(one, two)| one == two).count();
+    if before == after || same < most {
+        return (bounded(before, most), bounded(after, most));
+    }
+    let skipped = same - most / 4;
+    let later = |text: &str| {
+        let begin = text.char_indices().nth(skipped).map_or(text.len(), |(at, _)| at);
+        format!("({skipped} characters that are the same) …{}", bounded(&text[begin..], most))
+    };
+    (later(before), later(after))
+}
+
 fn push<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
     if !piece.1.is_empty() {
         pieces.push(piece);
@@ -97,6 +123,29 @@ mod tests {
         assert_eq!(words, [(Side::Before, "a b c"), (Side::After, "x y z"), (Side::Both, " d")]);
         assert_eq!(word_diff("", ""), []);
         assert_eq!(word_diff("a", ""), [(Side::Before, "a")]);
+    }
+
+    #[test]
+    fn bounded_texts_differ_where_whole_ones_do() {
+        assert_eq!(bounded("äöü", 3), "äöü");
+        assert_eq!(bounded("äöü!", 3), "äöü… (1 more characters)");
+        let long = "x".repeat(100);
+        let (one, two) = bounded_pair(&format!("{long}one"), &format!("{long}two"), 8);
+        assert_eq!(
+            (one.as_str(), two.as_str()),
+            ("(98 characters that are the same) …xxone", "(98 characters that are the same) …xxtwo")
+        );
+        let (one, two) = bounded_pair(&long, &long, 8);
+        assert_eq!((one.as_str(), two.as_str()), ("xxxxxxxx… (92 more characters)", one.as_str()));
+    }
+
+    proptest! {
+        #[test]
+        fn bounded_pairs_are_equal_where_whole_ones_are(one in "[ab]{0,12}", two in "[ab]{0,12}", most in 1usize..8) {
+            let (shown, other) = bounded_pair(&one, &two, most);
+            prop_assert_eq!(shown == other, one == two);
+            prop_assert!(shown.chars().count() <= most + 70);
+        }
     }
 
     #[test]

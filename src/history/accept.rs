@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Acceptance, CURRENT, Current, RunEntry, Store, head, identity, log};
+use super::{Acceptance, CURRENT, Current, RunEntry, Store, head, identity, log, open_verified};
 use crate::error::{Error, Result};
 use crate::record::{
     FileHasher, MANIFEST, Manifest, PROMPTS, REPORT, RESULTS, RunId, RunReader, Summary, VERDICT, check_name, compress,
@@ -64,7 +64,7 @@ impl Store {
         weigh: impl FnOnce(&Current, &[RunEntry]) -> Result<Weighed>,
     ) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
-        let run = RunReader::open(accept.run)?;
+        let run = open_verified(accept.run)?;
         let obstacle = obstacle(run.manifest(), &run.summary()?);
         if let Some(obstacle) = obstacle.as_ref().filter(|_| !accept.force) {
             let fragment = format!("accept run `{}`: {}", run.manifest().run_id, obstacle.what);
@@ -123,6 +123,7 @@ impl Store {
             by: identity(folder),
             at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             why: Some(accept.why.to_owned()),
+            manifest_sha256: Some(run.manifest_sha256().to_owned()),
             git_commit: head(folder),
             forced: forced || weighed.forced,
             worse: weighed.worse,
@@ -189,9 +190,9 @@ fn turn(folder: &Path) -> Result<fs::File> {
     }
 }
 
-/// Equal manifests name equal hashes, and opening the entry verifies those.
+/// Equal manifests name equal hashes, and opening the entry verifies those, and the manifest itself.
 fn refuse_other_content(run: &RunReader, target: &Path) -> Result<()> {
-    let there = RunReader::open(target).map_err(|e| e.context("verify the baseline entry that is there"))?;
+    let there = open_verified(target).map_err(|e| e.context("verify the baseline entry that is there"))?;
     if there.manifest() == run.manifest() {
         return Ok(());
     }
@@ -231,7 +232,7 @@ fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Resu
             }
         }
     }
-    if RunReader::read_manifest(&partial)? != *manifest {
+    if RunReader::unverified(&partial)?.manifest_sha256() != run.manifest_sha256() {
         return Err(Error::input(format!("copy `{MANIFEST}`: it changed meanwhile")).at(run.folder()));
     }
     sync_folder(&partial)?;

@@ -4,11 +4,12 @@
 //! asked for it. Git itself is called, so that every kind of reference means what it means there.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
-use super::CURRENT;
+use super::{ACCEPTED, CURRENT};
 use crate::error::{Error, Result, nearest};
 use crate::git::Git;
 use crate::record::{MANIFEST, RunId, check_name};
@@ -21,12 +22,14 @@ const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// A folder of files that were read from git.
 pub struct Checkout {
     folder: TempDir,
+    /// The run's own within it; the log of its baseline lies beside.
+    name: String,
 }
 
 impl Checkout {
     /// Where the files are.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
     }
 
     /// The run that `git:REF:PATH` names, as seen from a folder; none where the text is no such reference.
@@ -45,12 +48,16 @@ impl Checkout {
         let path = path.trim_matches('/');
         let names = git.list(&commit, path, name)?;
         let has = |wanted: &str| names.iter().any(|(file, _)| file == wanted);
-        let files = match (has(MANIFEST), has(CURRENT)) {
-            (true, _) => names,
+        let (files, above, run) = match (has(MANIFEST), has(CURRENT)) {
+            (true, _) => {
+                let (above, run) = path.rsplit_once('/').unwrap_or(("", path));
+                let run = if check_name("run id", run).is_ok() { run } else { "run" };
+                (names, git.list(&commit, above, name)?, run.to_owned())
+            }
             (false, true) => {
                 let id = String::from_utf8_lossy(&git.show(&format!("{commit}:{path}/{CURRENT}"))?).trim().to_owned();
                 let id = RunId::parse(&id).map_err(|e| e.at(format!("{name}:{path}/{CURRENT}")))?;
-                git.list(&commit, &format!("{path}/{id}"), name)?
+                (git.list(&commit, &format!("{path}/{id}"), name)?, names, id.to_string())
             }
             (false, false) => {
                 let error = Error::input(format!("find a run in `{path}` at `{name}`"));
@@ -61,12 +68,17 @@ impl Checkout {
         };
         let folder = tempfile::Builder::new().prefix("karat-git-").tempdir();
         let folder = folder.map_err(|e| Error::io("create", std::env::temp_dir(), e))?;
+        let checkout = Self { folder, name: run };
+        std::fs::create_dir(checkout.folder()).map_err(|e| Error::io("create", checkout.folder(), e))?;
         for (file, blob) in files {
             check_name("file name", &file)?;
-            git.write(&blob, &folder.path().join(&file))
+            git.write(&blob, &checkout.folder().join(&file))
                 .map_err(|e| e.context(format!("read `{path}/{file}` at `{name}`")))?;
         }
-        Ok(Some(Self { folder }))
+        if let Some((file, blob)) = above.iter().find(|(file, _)| file == ACCEPTED) {
+            git.write(blob, &checkout.folder.path().join(file))?;
+        }
+        Ok(Some(checkout))
     }
 }
 
@@ -133,7 +145,7 @@ impl Repository {
     /// Writes a file as it lies in git.
     fn write(&self, blob: &str, path: &Path) -> Result<()> {
         let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
-        let status = self.0.command(&["cat-file", "blob", blob]).stdout(file).status();
+        let status = self.0.command(&["cat-file", "blob", blob]).stdout(file).stderr(Stdio::null()).status();
         let status = status.map_err(|e| Error::input("call git").caused_by(e))?;
         if !status.success() {
             return Err(Error::input(format!("read `{blob}` from git")));

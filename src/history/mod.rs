@@ -16,7 +16,7 @@ mod tests;
 pub use accept::{Accept, Accepted, Obstacle, Weighed, obstacle};
 pub use git::{Checkout, head, identity};
 pub use list::{Baseline, Current, REPAIR, RunEntry};
-pub use log::{ACCEPTED, Acceptance};
+pub use log::{ACCEPTED, Acceptance, open_verified};
 pub use project::{project_of_folder, project_of_suite};
 pub use resolve::{Found, Workspace};
 

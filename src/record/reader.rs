@@ -17,14 +17,22 @@ pub struct RunReader {
     folder: PathBuf,
     manifest: Manifest,
     manifest_sha256: String,
+    /// Something outside of the manifest holds its hash, and it is this one.
+    vouched: bool,
     /// What lives as long as the run is read: a temporary folder that holds it.
     kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl RunReader {
-    /// Opens a run folder: reads the manifest, refuses newer formats, and holds every file against its SHA-256.
+    /// Opens a run folder: reads the manifest, refuses newer formats, and holds every file against its SHA-256: those of the
+    /// record against the manifest, the manifest and the report against the verdict, the verdict against its own seal.
+    ///
+    /// # Errors
+    /// A file that is not what its hash says, by name.
     pub fn open(folder: &Path) -> Result<Self> {
-        let run = Self::unverified(folder)?;
+        let mut run = Self::unverified(folder)?;
+        // First what vouches for the hashes below.
+        run.vouched = run.is_vouched_by_verdict()?;
         for (name, entry) in &run.manifest.files {
             let path = folder.join(name);
             let found = FileHasher::of_file(&path).map_err(|e| e.with_hint("the run folder is incomplete"))?;
@@ -57,7 +65,25 @@ impl RunReader {
         let manifest = Manifest::parse(&path, &bytes)?;
         let mut hasher = FileHasher::default();
         hasher.update(&bytes);
-        Ok(Self { folder: folder.into(), manifest, manifest_sha256: hasher.finish().sha256, kept: None })
+        Ok(Self {
+            folder: folder.into(),
+            manifest,
+            manifest_sha256: hasher.finish().sha256,
+            vouched: false,
+            kept: None,
+        })
+    }
+
+    /// Takes note that something outside of the folder holds the manifest's hash, too.
+    #[must_use]
+    pub fn vouched(self) -> Self {
+        Self { vouched: true, ..self }
+    }
+
+    /// Whether anything vouches for the manifest: the verdict beside it, or who called [`RunReader::vouched`]. Nothing does for
+    /// records of older versions, and for those that were never judged.
+    pub fn is_vouched(&self) -> bool {
+        self.vouched
     }
 
     /// Keeps a thing as long as the run is read.

@@ -1,8 +1,9 @@
 //! `verdict.json`: what the gates said about a run, in a file beside its record.
 //!
-//! It is made from the committed record and can be made again (`karat gate RUN`), so the manifest does not list it. It names
-//! the manifest that was judged instead: where that is not the folder's, it is no verdict on this run. Records that the
-//! versions before format 3 of this file wrote hold their verdict in the summary, under the manifest's hashes.
+//! It is made from the committed record and can be made again (`karat gate RUN`), so the manifest does not list it. It holds
+//! the SHA-256 of the manifest that was judged and of the report beside it, and ends with a seal, the SHA-256 of itself: whatever
+//! of the three is changed afterwards is an error that names it. Records that the versions before format 3 of this file wrote
+//! hold their verdict in the summary, under the manifest's hashes; nothing in them vouches for the manifest.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,12 +11,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Decision, Manifest, REPORT, RuleResult, RunReader, VERDICT, Verdict, write_atomically};
+use super::{
+    Decision, FileHasher, MANIFEST, Manifest, REPORT, RuleResult, RunReader, VERDICT, Verdict, write_atomically,
+};
 use crate::error::{Error, Kind, Result};
 
 /// The format of `verdict.json`; `docs/verdict.schema.json` describes it. Version 1 had neither `outcome` nor inconclusive rules,
-/// version 2 no `manifest_sha256`.
-pub const VERDICT_FORMAT: &str = "karat-verdict/3";
+/// version 2 no `manifest_sha256`, version 3 neither `report_sha256` nor `seal`.
+pub const VERDICT_FORMAT: &str = "karat-verdict/4";
+/// The first version with a seal.
+const SEALED: u32 = 4;
 
 /// What the number of a format stands behind.
 const PREFIX: &str = "karat-verdict/";
@@ -43,23 +48,47 @@ pub struct VerdictFile {
     /// What a reader must know beside the rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// SHA-256 (hex) of the `report.md` that was made with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_sha256: Option<String>,
+    /// SHA-256 (hex) of the file's own bytes with nothing between these quotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
+/// The seal's key as the file spells it, with the quote that begins its value.
+const SEAL: &str = "\"seal\": \"";
+
 impl VerdictFile {
-    /// The file of a verdict over the run of a manifest, whose bytes have this SHA-256 (hex).
-    pub fn new(manifest: &Manifest, manifest_sha256: &str, verdict: Verdict) -> Self {
+    /// The file of a verdict over the run of a manifest, whose bytes have this SHA-256 (hex), with this report beside it.
+    pub fn new(manifest: &Manifest, manifest_sha256: &str, verdict: Verdict, report: &str) -> Self {
         let Verdict { passed, outcome, baseline, rules, warnings } = verdict;
         let (format, manifest_sha256) = (VERDICT_FORMAT.to_owned(), manifest_sha256.to_owned());
         let (suite, run_id) = (manifest.suite.clone(), manifest.run_id.to_string());
-        Self { format, suite, run_id, manifest_sha256, outcome, passed, baseline, rules, warnings }
+        let report_sha256 = Some(sha256(report.as_bytes()));
+        let seal = Some(String::new());
+        Self { format, suite, run_id, manifest_sha256, outcome, passed, baseline, rules, warnings, report_sha256, seal }
     }
 
-    /// Its bytes.
+    /// Its bytes, sealed.
     ///
     /// # Errors
     /// None but a bug.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        super::reader::pretty(self)
+        let open = Self { seal: Some(String::new()), ..self.clone() };
+        let bytes = super::reader::pretty(&open)?;
+        super::reader::pretty(&Self { seal: Some(sha256(&bytes)), ..open })
+    }
+
+    /// Whether the file's bytes are those that were sealed. Those of older versions have no seal.
+    fn is_sealed(&self, bytes: &[u8]) -> bool {
+        let Some(seal) = &self.seal else { return version(&self.format).is_some_and(|version| version < SEALED) };
+        let key = SEAL.as_bytes();
+        let Some(begin) = bytes.windows(key.len()).rposition(|part| part == key).map(|at| at + key.len()) else {
+            return false;
+        };
+        let Some(rest) = bytes[begin..].strip_prefix(seal.as_bytes()) else { return false };
+        sha256(&[&bytes[..begin], rest].concat()) == *seal
     }
 
     /// Reads a file that says which manifest it is about.
@@ -70,8 +99,7 @@ impl VerdictFile {
         let wrong = |e: serde_json::Error| Error::input("read the verdict").at(path).caused_by(e);
         let value: Value = serde_json::from_slice(bytes).map_err(wrong)?;
         let format = value.get("format").and_then(Value::as_str).unwrap_or_default();
-        let number = |format: &str| format.strip_prefix(PREFIX).and_then(|number| number.parse::<u32>().ok());
-        if let (Some(found), Some(known)) = (number(format), number(VERDICT_FORMAT))
+        if let (Some(found), Some(known)) = (version(format), version(VERDICT_FORMAT))
             && found > known
         {
             let fragment = format!("read a verdict of format {found}: this karat reads formats up to {known}");
@@ -86,28 +114,84 @@ impl VerdictFile {
     }
 }
 
+/// The number of a format.
+fn version(format: &str) -> Option<u32> {
+    format.strip_prefix(PREFIX)?.parse().ok()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let mut hasher = FileHasher::default();
+    hasher.update(bytes);
+    hasher.finish().sha256
+}
+
+/// What to do about a verdict or a report that is not what was made.
+const REMADE: &str = "it was changed after it was made; remove it, and `karat gate` makes it from the record";
+
 impl RunReader {
-    /// What the gates said about the run. None where it was not judged, or where `verdict.json` is about another manifest or
-    /// damaged: it is made again then, and proves nothing until it is.
+    /// What the gates said about the run. None where it was not judged.
     ///
     /// # Errors
-    /// A file that cannot be read, or was written by a newer version.
+    /// A file that cannot be read, was changed, is about another manifest, or was written by a newer version.
     pub fn verdict(&self) -> Result<Option<Verdict>> {
         // Older records: the manifest vouches for the summary.
         if let Some(verdict) = self.summary()?.verdict {
             return Ok(Some(verdict));
         }
+        Ok(self.verdict_file()?.map(VerdictFile::verdict))
+    }
+
+    /// `verdict.json`, if it is what was written and about this manifest.
+    fn verdict_file(&self) -> Result<Option<VerdictFile>> {
         let path = self.folder().join(VERDICT);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", &path, e)),
         };
-        match VerdictFile::parse(&path, &bytes) {
-            Ok(file) if file.manifest_sha256 == self.manifest_sha256() => Ok(Some(file.verdict())),
-            Err(error) if error.kind() == Kind::Newer => Err(error),
-            Ok(_) | Err(_) => Ok(None),
+        let off =
+            || Error::input(format!("verify `{VERDICT}`: it is not as it was written")).at(&path).with_hint(REMADE);
+        let file = match VerdictFile::parse(&path, &bytes) {
+            Ok(file) if file.is_sealed(&bytes) => file,
+            Err(error) if error.kind() == Kind::Newer => return Err(error),
+            Ok(_) => return Err(off()),
+            Err(error) => return Err(off().caused_by(error)),
+        };
+        if file.manifest_sha256 != self.manifest_sha256() {
+            let fragment = format!("verify `{MANIFEST}`: its SHA-256 is not the one that `{VERDICT}` holds");
+            let hint = "the manifest was changed after the run was judged, or the verdict is another run's; for baselines in git, keep line ends as they are (`* -text`)";
+            return Err(Error::input(fragment).at(self.folder().join(MANIFEST)).with_hint(hint));
         }
+        Ok(Some(file))
+    }
+
+    /// Whether the verdict holds the hash of this manifest. It and the report are verified by the way.
+    ///
+    /// # Errors
+    /// Verdict, manifest or report are not what they were.
+    pub(super) fn is_vouched_by_verdict(&self) -> Result<bool> {
+        // Older records: the manifest lists it, it holds no hash of the manifest, and nothing else vouches for that.
+        let path = self.folder().join(VERDICT);
+        let holds = |bytes: Vec<u8>| VerdictFile::parse(&path, &bytes).is_ok();
+        if self.manifest().files.contains_key(VERDICT) && !std::fs::read(&path).is_ok_and(holds) {
+            return Ok(false);
+        }
+        let file = match self.verdict_file() {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(false),
+            // What a newer version wrote is kept, and says nothing to this one.
+            Err(error) if error.kind() == Kind::Newer => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let path = self.folder().join(REPORT);
+        if let Some(sha256) = &file.report_sha256
+            && path.is_file()
+            && FileHasher::of_file(&path)?.sha256 != *sha256
+        {
+            let fragment = format!("verify `{REPORT}`: its SHA-256 is not the one that `{VERDICT}` holds");
+            return Err(Error::input(fragment).at(&path).with_hint(REMADE));
+        }
+        Ok(true)
     }
 
     /// Puts verdict and report into the run folder, in place of those that are there; each appears whole or not at all.
@@ -115,10 +199,15 @@ impl RunReader {
     /// # Errors
     /// A folder that cannot be written. The other of the two may be there then.
     pub fn keep(&self, verdict: Verdict, report: &str) -> Result<()> {
-        let file = VerdictFile::new(self.manifest(), self.manifest_sha256(), verdict).to_bytes()?;
-        // The verdict last: where it stands, the report does.
-        let reported = write_atomically(&self.folder().join(REPORT), report.as_bytes());
-        write_atomically(&self.folder().join(VERDICT), &file).and(reported)
+        let file = VerdictFile::new(self.manifest(), self.manifest_sha256(), verdict, report).to_bytes()?;
+        let reported = || write_atomically(&self.folder().join(REPORT), report.as_bytes());
+        let judged = || write_atomically(&self.folder().join(VERDICT), &file);
+        // Between the two steps no verdict may stand beside another one's report: what is there already comes last.
+        if self.folder().join(VERDICT).exists() {
+            return judged().and(reported());
+        }
+        let reported = reported();
+        judged().and(reported)
     }
 
     /// Whether verdict and report stand beside the record.
@@ -137,7 +226,7 @@ mod tests {
     use super::*;
     use crate::record::line::tests::line;
     use crate::record::writer::tests::saved;
-    use crate::record::{CaseRef, Evidence, MANIFEST, Outcome, RunId};
+    use crate::record::{CaseRef, Evidence, Outcome, RunId};
     use crate::rule::Tier;
     use crate::stats::Interval;
 
@@ -175,7 +264,7 @@ mod tests {
         verdict.warnings.push("mind".into());
         let id = RunId::parse("run").unwrap();
         let manifest = Manifest::new("desk", id, "2026-11-20T11:04:55Z".parse().unwrap(), Value::Null);
-        let file = VerdictFile::new(&manifest, "00", verdict.clone());
+        let file = VerdictFile::new(&manifest, "00", verdict.clone(), "report");
         let written: Value = serde_json::from_slice(&file.to_bytes().unwrap()).unwrap();
         held(&schema, &written);
         assert_eq!(schema["properties"]["format"]["const"], VERDICT_FORMAT);
@@ -189,8 +278,40 @@ mod tests {
         assert_eq!((words("outcome"), words("tier")), (4, 3));
         let again: Verdict = serde_json::from_value(serde_json::to_value(&verdict).unwrap()).unwrap();
         assert_eq!(again, verdict);
-        let again = VerdictFile::parse(Path::new("verdict.json"), &file.to_bytes().unwrap()).unwrap();
-        assert_eq!((again == file, again.verdict()), (true, verdict));
+        let bytes = file.to_bytes().unwrap();
+        let again = VerdictFile::parse(Path::new("verdict.json"), &bytes).unwrap();
+        assert!(again.is_sealed(&bytes));
+        let sealed = VerdictFile { seal: again.seal.clone(), ..file };
+        assert_eq!((&again, again.clone().verdict()), (&sealed, verdict));
+    }
+
+    #[test]
+    fn a_seal_sees_every_edit() {
+        let id = RunId::parse("run").unwrap();
+        let manifest = Manifest::new("desk", id, "2026-11-20T11:04:55Z".parse().unwrap(), Value::Null);
+        let mut verdict = Verdict::of(None, vec![]);
+        // A warning that looks like a seal.
+        verdict.warnings.push(format!("{SEAL}\""));
+        let bytes = VerdictFile::new(&manifest, "00", verdict, "").to_bytes().unwrap();
+        let parse = |bytes: &[u8]| VerdictFile::parse(Path::new("verdict.json"), bytes);
+        assert!(parse(&bytes).unwrap().is_sealed(&bytes));
+        for at in 0..bytes.len() {
+            for edited in [
+                [&bytes[..at], &bytes[at + 1..]].concat(),
+                [&bytes[..at], b" ", &bytes[at..]].concat(),
+                [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat(),
+            ] {
+                assert!(
+                    parse(&edited).map_or(true, |file| !file.is_sealed(&edited)),
+                    "{}",
+                    String::from_utf8_lossy(&edited)
+                );
+            }
+        }
+        // Without a seal it would have to be of an older version.
+        let text = String::from_utf8(bytes).unwrap();
+        let cut = text[..text.rfind(",\n  \"seal\"").unwrap()].to_owned() + "\n}\n";
+        assert!(!parse(cut.as_bytes()).unwrap().is_sealed(cut.as_bytes()));
     }
 
     #[test]
@@ -213,13 +334,40 @@ mod tests {
         let text = fs::read_to_string(folder.join(VERDICT)).unwrap();
         for damaged in ["", "{}", &text[..text.len() / 2], &text.replace(run.manifest_sha256(), "00")] {
             fs::write(folder.join(VERDICT), damaged).unwrap();
-            assert_eq!(run.verdict().unwrap(), None, "{damaged}");
+            for error in [run.verdict().unwrap_err(), RunReader::open(&folder).unwrap_err()] {
+                assert!(error.fragment().starts_with("verify `verdict.json`"), "{damaged}: {error}");
+            }
         }
+        // What the version before wrote has no seal, and holds the manifest's hash.
+        let mut older: Value = serde_json::from_str(&text).unwrap();
+        older["format"] = "karat-verdict/3".into();
+        for key in ["seal", "report_sha256"] {
+            older.as_object_mut().unwrap().remove(key);
+        }
+        fs::write(folder.join(VERDICT), older.to_string()).unwrap();
+        assert!(RunReader::open(&folder).unwrap().is_vouched());
+        older["manifest_sha256"] = "00".into();
+        fs::write(folder.join(VERDICT), older.to_string()).unwrap();
+        assert!(RunReader::open(&folder).unwrap_err().fragment().starts_with("verify `manifest.json`"));
         fs::write(folder.join(VERDICT), text.replace(VERDICT_FORMAT, "karat-verdict/99")).unwrap();
         assert_eq!(run.verdict().unwrap_err().kind(), Kind::Newer);
+        assert!(!RunReader::open(&folder).unwrap().is_vouched());
         fs::write(folder.join(VERDICT), &text).unwrap();
         let manifest = fs::read_to_string(folder.join(MANIFEST)).unwrap();
         fs::write(folder.join(MANIFEST), manifest.replace("\"seed\": 0", "\"seed\": 1")).unwrap();
-        assert_eq!(RunReader::open(&folder).unwrap().verdict().unwrap(), None);
+        let error = RunReader::open(&folder).unwrap_err();
+        assert!(
+            error.fragment().starts_with("verify `manifest.json`: its SHA-256 is not the one that `verdict.json`"),
+            "{error}"
+        );
+        fs::write(folder.join(MANIFEST), manifest).unwrap();
+        assert!(RunReader::open(&folder).unwrap().is_vouched());
+        fs::write(folder.join(REPORT), "# another\n").unwrap();
+        assert!(RunReader::open(&folder).unwrap_err().fragment().starts_with("verify `report.md`"));
+        fs::remove_file(folder.join(REPORT)).unwrap();
+        run.keep(verdict, "# report\n").unwrap();
+        assert!(RunReader::open(&folder).unwrap().is_judged().unwrap());
+        fs::remove_file(folder.join(VERDICT)).unwrap();
+        assert!(!RunReader::open(&folder).unwrap().is_vouched());
     }
 }

@@ -1,13 +1,17 @@
 //! Cases as CSV (RFC 4180): a row per case, the columns of `super::table`.
 //!
 //! Spreadsheets take a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return for a formula, and an output
-//! can begin with anything: in columns of text such a cell gets a `'` in front, as OWASP advises ("CSV Injection").
-//! Numbers stay numbers. Tags are joined by `;`.
+//! can begin with anything: in columns of text such a cell gets a `'` in front, as OWASP advises ("CSV Injection"). Programs
+//! differ in what they skip at the beginning of a cell (blanks, quotes, what nobody sees), take the full-width forms for the same,
+//! and split at semicolons, tabs and line breaks where they do not expect commas: what stands behind one of these is looked at as
+//! a cell of its own, each of the tags that are joined by `;` among them. Numbers stay numbers, in columns of text, too. Whoever
+//! wants outputs as they are takes Parquet or JSON.
 
 use super::Report;
 use super::html::Shown;
 use super::table::{Cell, Table};
 use crate::error::{Error, Result};
+use crate::score::is_invisible;
 
 /// The cases as CSV, with a row of names first.
 ///
@@ -37,8 +41,40 @@ fn text(cell: Cell) -> String {
     }
 }
 
+/// Where a cell may begin within a cell, for a program that does not expect commas or heeds no quotes.
+const ENDS: [char; 4] = [';', '\t', '\n', '\r'];
+/// What makes a formula, also in full width.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// The text with a `'` before everything that a spreadsheet could compute.
 fn harmless(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+    if !text.contains(FORMULA) && !text.starts_with(['\t', '\r']) {
+        return text;
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for (at, part) in text.split_inclusive(ENDS).enumerate() {
+        let first = at == 0 && text.starts_with(['\t', '\r']);
+        if first || computes(part.strip_suffix(ENDS).unwrap_or(part)) {
+            safe.push('\'');
+        }
+        safe.push_str(part);
+    }
+    safe
+}
+
+/// Whether a cell may be computed: it begins with what makes a formula, once what is skipped is gone, and is no number.
+fn computes(cell: &str) -> bool {
+    let skipped = |c: char| {
+        c.is_whitespace() || c.is_control() || is_invisible(c) || matches!(c, '"' | '\'' | '\u{2800}' | '“' | '”')
+    };
+    // A quote of ours, or of the text's own, makes text of the cell already where it comes first.
+    !cell.starts_with('\'') && cell.trim_start_matches(skipped).starts_with(FORMULA) && !is_number(cell)
+}
+
+/// A decimal number, as spreadsheets read it: with a sign, a fraction and an exponent.
+fn is_number(cell: &str) -> bool {
+    let unsigned = cell.strip_prefix(['-', '+']).unwrap_or(cell);
+    unsigned.starts_with(|c: char| c.is_ascii_digit()) && unsigned.parse::<f64>().is_ok()
 }
 
 #[cfg(test)]
@@ -72,7 +108,55 @@ mod tests {
         });
     }
 
+    #[test]
+    fn whatever_a_spreadsheet_would_compute_is_text() {
+        for (text, safe) in [
+            ("=1+1", "'=1+1"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("＝1+1", "'＝1+1"),
+            ("－2+3", "'－2+3"),
+            ("  =1", "'  =1"),
+            ("\u{a0}=1", "'\u{a0}=1"),
+            ("\u{200b}=1", "'\u{200b}=1"),
+            ("\"=1\"", "'\"=1\""),
+            ("\t=1", "'\t'=1"),
+            ("\tplain", "'\tplain"),
+            ("\rplain", "'\rplain"),
+            ("a;=1", "a;'=1"),
+            ("a; \"=1", "a;' \"=1"),
+            ("a\n=1;b\t+c", "a\n'=1;b\t'+c"),
+            ("'=1", "'=1"),
+            ("--5", "'--5"),
+            ("-inf", "'-inf"),
+            // Numbers, and what begins with neither.
+            ("-5", "-5"),
+            ("+4.25e-3", "+4.25e-3"),
+            ("1;-2;3", "1;-2;3"),
+            ("a=b", "a=b"),
+            ("a - b", "a - b"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(text.to_owned()), safe, "{text:?}");
+        }
+        assert_eq!(super::text(Cell::List(vec!["a".into(), "=b".into(), " @c".into(), "-1".into()])), "a;'=b;' @c;-1");
+        assert_eq!(super::text(Cell::Number(-0.5)), "-0.5");
+    }
+
     proptest! {
+        #[test]
+        fn no_part_of_a_cell_begins_a_formula(parts in proptest::collection::vec(0usize..14, 0..10)) {
+            const PARTS: [&str; 14] =
+                ["=", "+", "-", "＠", "1", "a", " ", "\"", "'", ";", "\t", "\r\n", "\u{200b}", "\u{3000}"];
+            let text: String = parts.iter().map(|at| PARTS[*at]).collect();
+            let safe = harmless(text.clone());
+            for cell in safe.split(ENDS) {
+                let begun = cell.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\u{200b}'));
+                prop_assert!(is_number(cell) || !begun.starts_with(FORMULA), "{:?} of {:?}", safe, text);
+            }
+            prop_assert_eq!(harmless(safe.clone()), safe);
+        }
+
         #[test]
         fn any_output_comes_back_and_begins_no_formula(output in any::<String>()) {
             let mut case = line("golden", "1", true);
@@ -80,8 +164,9 @@ mod tests {
             let bytes = render(&Report::default(), std::iter::once(Ok(Shown::Alone(case)))).unwrap();
             let rows = read(&bytes);
             let cell = &rows[1][rows[0].iter().position(|name| name == "output").unwrap()];
-            prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']));
-            prop_assert_eq!(cell.strip_prefix('\'').filter(|_| !output.starts_with('\'')).unwrap_or(cell), &output);
+            prop_assert!(is_number(cell) || !cell.starts_with(['=', '+', '-', '@', '\t', '\r']));
+            // Nothing but quotes is added.
+            prop_assert_eq!(cell.replace('\'', ""), output.replace('\'', ""));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The report as JUnit XML, which CI servers show: datasets as suites, cases by name, gates as a suite of their own.
 //!
-//! XML 1.0 has no way to write most control characters; they are shown as `\u{1b}`. Outputs are cut: the file is for lists
+//! XML 1.0 has no way to write most control characters; they and what is invisible are shown as `\u{1b}`. Outputs are cut: the file is for lists
 //! of what failed, not for reading answers.
 
 use quick_xml::Writer;
@@ -11,6 +11,7 @@ use super::html::Shown;
 use crate::compare::{Pair, Tier};
 use crate::error::{Error, Result};
 use crate::record::{AnswerOutcome, Outcome, ResultLine, RuleResult};
+use crate::score::seen;
 
 /// Characters of an output or an error.
 const LONGEST: usize = 2_000;
@@ -234,15 +235,13 @@ fn first_line(text: &str) -> &str {
 /// Text as XML 1.0 can hold it, cut.
 fn allowed(text: &str) -> String {
     let mut shown = String::new();
-    for (at, c) in text.chars().enumerate() {
+    for (at, (c, seen)) in seen(text).enumerate() {
         if at == LONGEST {
             shown.push('…');
             break;
         }
-        match c {
-            '\n' | '\t' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => shown.push(c),
-            _ => shown.extend(c.escape_default()),
-        }
+        // Whatever XML cannot hold is not seen either.
+        if seen || matches!(c, '\n' | '\t') { shown.push(c) } else { shown.extend(c.escape_default()) }
     }
     shown
 }

@@ -1,20 +1,39 @@
-//! The report as GitHub-flavoured Markdown, small enough for a pull-request comment.
+//! The report as GitHub-flavoured Markdown, small enough for a pull-request comment: below 65,536 characters whatever it is about.
+//! Each part has room of its own, so that none takes another's place, the verdict's least of all; what a part has no room for is
+//! counted, "… and 12 more rules". Cases take the room that is left.
 //!
 //! Everything that comes from data or a model stands in `<code>` or `<pre>` with its punctuation as character
 //! references: no table, emphasis, link, HTML, mention or issue number can be made from it.
 
 use std::fmt::Write;
 
-use super::rows::{outcomes, repeats, rows, scorer_name};
+use super::rows::{Row, outcomes, repeats, rows, scorer_name};
 use super::text::{NONE_DETECTABLE, count, detectable, number, one_line, p_value, signed, signed_interval, visible};
 use super::{Errored, Report};
-use crate::compare::{CaseChange, CaseView, ChangeKind, Comparison, Decision, Outcome, TextSide, Verdict, word_diff};
+use crate::compare::{
+    CaseChange, CaseView, Cause, ChangeKind, Comparison, Decision, Outcome, RuleResult, ScorerChange, SliceComparison,
+    TextSide, Verdict, word_diff,
+};
 use crate::dataset::Kind;
 
-/// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around.
+/// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around. Characters are counted in units
+/// of UTF-16, of which a character has one or two.
 const LIMIT: usize = 60_000;
+/// Room of the parts before the cases; together with the head, and with what says that there is more, below [`LIMIT`].
+const WARNINGS: usize = 4_000;
+const RULES: usize = 16_000;
+const ERRORED: usize = 5_000;
+const FIGURES: usize = 9_000;
+const REPEATS: usize = 2_000;
+const OUTCOMES: usize = 3_000;
+const CAUSES: usize = 8_000;
+const SLICES: usize = 4_000;
+/// Room behind the cases of a list, for its end, the heads of the lists still to come, and the last line.
+const END: usize = 1_500;
 /// Rows, causes and rules to show.
 const LISTED: usize = 60;
+/// Room of the scorers of a case.
+const SCORERS: usize = 6_000;
 /// Characters of an output or an explanation.
 const OUTPUT: usize = 600;
 /// Characters of what stayed to show beside what changed.
@@ -43,15 +62,16 @@ pub fn render(report: &Report<'_>) -> String {
         self::errored(&mut out, errored);
     }
     table(&mut out, report);
-    for (dataset, text) in repeats(report) {
-        line(&mut out, &format!("{}: {}.\n", code(&dataset, 60), text.replace('^', "\\^")));
-    }
-    let outcomes = outcomes(report);
-    for row in &outcomes {
+    let repeated = repeats(report).into_iter();
+    let repeated = repeated.map(|(dataset, text)| format!("{}: {}.\n", code(&dataset, 60), text.replace('^', "\\^")));
+    list(&mut out, REPEATS, "datasets with several answers to a case", repeated);
+    // Warnings first: they are what must not be left out.
+    let (notable, plain): (Vec<_>, Vec<_>) = outcomes(report).into_iter().partition(|row| row.notable);
+    let outcomes = notable.into_iter().chain(plain).map(|row| {
         let mark = if row.notable { "**Warning**: " } else { "" };
-        line(&mut out, &format!("- {mark}{} {}", code(&row.dataset, 60), code(&row.text, 240)));
-    }
-    if !outcomes.is_empty() {
+        format!("- {mark}{} {}", code(&row.dataset, 60), code(&row.text, 240))
+    });
+    if list(&mut out, OUTCOMES, "lines on what became of answers", outcomes) {
         line(&mut out, "");
     }
     if let Some(comparison) = report.comparison {
@@ -156,16 +176,46 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
+/// Characters as a comment's limit counts them.
+fn size(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// Adds lines, [`LISTED`] of them at most and only while they have room, and says how many it leaves out. Whether there are any.
+pub(super) fn list(out: &mut String, room: usize, noun: &str, lines: impl Iterator<Item = String>) -> bool {
+    list_of_more(out, (room, noun), 0, lines)
+}
+
+/// [`list`], where there are so many beyond the lines.
+fn list_of_more(
+    out: &mut String,
+    (room, noun): (usize, &str),
+    beyond: u64,
+    lines: impl Iterator<Item = String>,
+) -> bool {
+    let (mut left, mut shown, mut full, mut more) = (room, 0, false, beyond);
+    for text in lines {
+        let size = size(&text) + 1;
+        full |= shown == LISTED || size > left;
+        if full {
+            more += 1;
+            continue;
+        }
+        line(out, &text);
+        (left, shown) = (left - size, shown + 1);
+    }
+    if more > 0 {
+        line(out, &format!("\n… and {more} more {noun}."));
+    }
+    shown > 0 || more > 0
+}
+
 /// Errored cases by name, each with its reason.
 fn errored(out: &mut String, errored: &Errored) {
     line(out, &format!("**{} errored**:\n", count(errored.total, "case")));
-    for case in &errored.cases {
-        line(out, &format!("- {}: {}", code(&case.name(), 120), code(&case.error, 240)));
-    }
-    let more = errored.total - errored.cases.len() as u64;
-    if more > 0 {
-        line(out, &format!("- and {more} more"));
-    }
+    let cases = errored.cases.iter().map(|case| format!("- {}: {}", code(&case.name(), 120), code(&case.error, 240)));
+    let beyond = errored.total.saturating_sub(errored.cases.len() as u64);
+    list_of_more(out, (ERRORED, "errored cases"), beyond, cases);
     line(out, "");
 }
 
@@ -173,9 +223,8 @@ fn rules(out: &mut String, verdict: &Verdict) {
     if verdict.outcome != Decision::Failed {
         line(out, &format!("{}.\n", verdict.headline()));
     }
-    for warning in &verdict.warnings {
-        line(out, &format!("**Warning**: {}.\n", code(warning, 240)));
-    }
+    let warnings = verdict.warnings.iter().map(|warning| format!("**Warning**: {}.\n", code(warning, 240)));
+    list(out, WARNINGS, "warnings", warnings);
     if verdict.rules.is_empty() {
         return;
     }
@@ -184,7 +233,7 @@ fn rules(out: &mut String, verdict: &Verdict) {
     let order = |outcome| verdict.rules.iter().filter(move |rule| rule.outcome == outcome);
     let open = order(Outcome::Inconclusive).chain(order(Outcome::Skipped));
     let rules = order(Outcome::Failed).chain(open).chain(order(Outcome::Passed));
-    for rule in rules.take(LISTED) {
+    let row = |rule: &RuleResult| {
         let word = match rule.outcome {
             Outcome::Passed => "passed",
             Outcome::Failed => "**failed**",
@@ -197,13 +246,9 @@ fn rules(out: &mut String, verdict: &Verdict) {
         if rule.cases_total > cases.len() as u64 {
             cases.push(format!("{} in all", rule.cases_total));
         }
-        let text =
-            format!("| {} | {word} | {} | {} |", code(&rule.rule, 120), code(&rule.reason, 240), cases.join(", "));
-        line(out, &text);
-    }
-    if verdict.rules.len() > LISTED {
-        line(out, &format!("\n{} more rules.", verdict.rules.len() - LISTED));
-    }
+        format!("| {} | {word} | {} | {} |", code(&rule.rule, 120), code(&rule.reason, 240), cases.join(", "))
+    };
+    list(out, RULES, "rules", rules.map(row));
     line(out, "");
 }
 
@@ -214,37 +259,31 @@ fn table(out: &mut String, report: &Report<'_>) {
     line(out, if compared { " baseline | change | 95 % | p | detectable |" } else { "" });
     out.push_str("|---|---|--:|--:|--:|--:|--:|--:|");
     line(out, if compared { "--:|--:|--:|--:|--:|" } else { "" });
-    for row in rows.iter().take(LISTED) {
-        let f = &row.figures;
-        let interval = f.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high));
-        let errors = if f.errored > 0 { format!("**{}**", f.errored) } else { "0".into() };
-        let names = format!("| {} | {} ", code(&row.dataset, 60), code(&row.scorer, 60));
-        let _ = write!(
-            out,
-            "{names}| {} | {} | {errors} | {} | {interval} | {} |",
-            f.cases,
-            f.passed,
-            number(f.rate),
-            number(f.mean)
-        );
-        if compared {
-            let change = row.difference.map_or("–".into(), |d| signed(d.difference));
-            let change = if row.significance.is_some_and(|s| s.significant) { format!("**{change}**") } else { change };
-            let interval = row.difference.and_then(|d| d.interval);
-            let interval = interval.map_or("–".into(), signed_interval);
-            let p = row.significance.map_or("–".into(), |s| p_value(s.p_value));
-            let detectable = detectable(row.detectable());
-            let _ = write!(out, " {} | {change} | {interval} | {p} | {detectable} |", number(row.base_rate));
-        }
-        line(out, "");
-    }
-    if rows.len() > LISTED {
-        line(out, &format!("\n{} more rows.", rows.len() - LISTED));
-    }
+    list(out, FIGURES, "rows", rows.iter().map(|row| figures(row, compared)));
     if compared && rows.iter().any(|row| detectable(row.detectable()) == "none") {
         line(out, &format!("\n{NONE_DETECTABLE}."));
     }
     line(out, "");
+}
+
+/// A row of the table.
+fn figures(row: &Row, compared: bool) -> String {
+    let f = &row.figures;
+    let interval = f.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high));
+    let errors = if f.errored > 0 { format!("**{}**", f.errored) } else { "0".into() };
+    let names = format!("| {} | {} ", code(&row.dataset, 60), code(&row.scorer, 60));
+    let (rate, mean) = (number(f.rate), number(f.mean));
+    let mut shown = format!("{names}| {} | {} | {errors} | {rate} | {interval} | {mean} |", f.cases, f.passed);
+    if compared {
+        let change = row.difference.map_or("–".into(), |d| signed(d.difference));
+        let change = if row.significance.is_some_and(|s| s.significant) { format!("**{change}**") } else { change };
+        let interval = row.difference.and_then(|d| d.interval);
+        let interval = interval.map_or("–".into(), signed_interval);
+        let p = row.significance.map_or("–".into(), |s| p_value(s.p_value));
+        let detectable = detectable(row.detectable());
+        shown.push_str(&format!(" {} | {change} | {interval} | {p} | {detectable} |", number(row.base_rate)));
+    }
+    shown
 }
 
 fn changes(out: &mut String, comparison: &Comparison) {
@@ -263,15 +302,13 @@ fn changes(out: &mut String, comparison: &Comparison) {
         return;
     }
     line(out, "| what differs | | baseline | candidate |\n|---|---|---|---|");
-    for cause in comparison.causes.iter().take(LISTED) {
+    let row = |cause: &Cause| {
         let value = |value: &Option<String>| value.as_deref().map_or("–".into(), |value| code(value, 60));
         let (what, base, candidate) = (code(&cause.what, 80), value(&cause.base), value(&cause.candidate));
         let effect = cause.effect.map_or(String::new(), |effect| format!(" {}", effect.label()));
-        line(out, &format!("| {}{effect} | {what} | {base} | {candidate} |", cause.kind.label()));
-    }
-    if comparison.causes.len() > LISTED {
-        line(out, &format!("\n{} more differences.", comparison.causes.len() - LISTED));
-    }
+        format!("| {}{effect} | {what} | {base} | {candidate} |", cause.kind.label())
+    };
+    list(out, CAUSES, "differences", comparison.causes.iter().map(row));
     line(out, "");
 }
 
@@ -289,39 +326,42 @@ fn slices(out: &mut String, comparison: &Comparison) {
     }
     line(out, "| dataset | slice | scorer | cases | regressed | improved | baseline | rate | p |");
     line(out, "|---|---|---|--:|--:|--:|--:|--:|--:|");
-    for slice in real.iter().take(LISTED) {
+    let row = |slice: &SliceComparison| {
         let names = [&*slice.dataset, &slice.slice.to_string(), scorer_name(&slice.metric)]
             .map(|name| code(name, 60))
             .join(" | ");
         let (base, rate) = (number(slice.base_rate), number(slice.candidate_rate));
         let p = slice.significance.map_or("–".into(), |s| p_value(s.p_value));
         let counts = format!("{} | {} | {}", slice.cases, slice.regressed, slice.improved);
-        line(out, &format!("| {names} | {counts} | {base} | {rate} | {p} |"));
-    }
+        format!("| {names} | {counts} | {base} | {rate} | {p} |")
+    };
+    list(out, SLICES, "slices", real.into_iter().map(row));
     line(out, "");
 }
 
 /// Collapsible lists by kind of change, worst first, as many cases as the limit allows.
 fn cases(out: &mut String, comparison: &Comparison) {
+    let mut left = LIMIT.saturating_sub(size(out) + END);
     for kind in ChangeKind::ALL {
         let total = comparison.count(kind);
         if total == 0 {
             continue;
         }
         let head = format!("<details><summary>{total} {}</summary>\n", kind.label());
-        // Room for the lines behind the cases of this list and for those of all lists still to come.
-        let room = LIMIT.saturating_sub(1_500);
-        if out.len() + head.len() > room {
+        if size(&head) > left {
+            line(out, "… and more changed cases, for which there is no room here.\n");
             break;
         }
         line(out, &head);
+        left -= size(&head);
         let mut shown = 0;
         for case in comparison.changes.iter().filter(|case| case.change == kind) {
             let text = self::case(case, comparison.numerics_differ());
-            if out.len() + text.len() > room {
+            if size(&text) > left {
                 break;
             }
             out.push_str(&text);
+            left -= size(&text);
             shown += 1;
         }
         if shown < total {
@@ -331,13 +371,14 @@ fn cases(out: &mut String, comparison: &Comparison) {
     }
 }
 
+/// A case whole; of very many scorers some.
 fn case(case: &CaseChange, numerics: bool) -> String {
     let mut out = String::new();
     let prompt = if case.prompt_changed == Some(true) { " (another prompt)" } else { "" };
     let numerics = if numerics && case.class == Kind::Danger { " (numerics may differ)" } else { "" };
     let note = format!("{prompt}{numerics}");
     line(&mut out, &format!("**{}**{note}\n", code(&format!("{}/{}", case.dataset, case.id), 120)));
-    for scorer in &case.scorers {
+    let row = |scorer: &ScorerChange| {
         let say = |score: &Option<crate::score::Score>| match score {
             Some(score) => {
                 let word = if score.passed { "pass" } else { "fail" };
@@ -345,8 +386,9 @@ fn case(case: &CaseChange, numerics: bool) -> String {
             }
             None => "not scored".into(),
         };
-        line(&mut out, &format!("- {}: {} → {}", code(&scorer.scorer, 60), say(&scorer.base), say(&scorer.candidate)));
-    }
+        format!("- {}: {} → {}", code(&scorer.scorer, 60), say(&scorer.base), say(&scorer.candidate))
+    };
+    list(&mut out, SCORERS, "scorers", case.scorers.iter().map(row));
     line(&mut out, "");
     if let (Some(base), Some(candidate)) = (&case.base, &case.candidate)
         && let (Some(before), Some(after)) = (&base.prompt, &candidate.prompt)

@@ -46,7 +46,7 @@ fn fits_a_comment_and_says_what_it_leaves_out() {
     };
     let comparison = compared(run(true), run(false));
     let page = render(&Report::of_comparison(&comparison));
-    assert!(page.len() <= LIMIT, "{}", page.len());
+    assert!(size(&page) <= LIMIT, "{}", size(&page));
     assert!(page.contains("<details><summary>2000 regressed</summary>"));
     assert!(page.contains(" of 2000 shown."));
     assert!(page.ends_with("</details>\n\n"));
@@ -90,4 +90,81 @@ answer <del>true</del><ins>false</ins>
 ";
     assert_eq!(page, expected);
     assert_eq!(code("www.x.y WWW.z", 80), "<code>www&#46;x.y WWW&#46;z</code>");
+}
+
+/// More of everything than there is room for, each as long as it may be, and all of it punctuation or wide.
+#[test]
+fn stays_below_the_limit_whatever_it_is_about() {
+    use crate::compare::{Cause, CauseKind, Significance, Slice, TestKind};
+    use crate::report::ErroredCase;
+    for filler in ["`", "\u{e0041}", "😀", "e\u{301}\u{302}\u{303}\u{304}", "<", "\u{202e}"] {
+        let name = |at: usize| format!("{at:04}{}", filler.repeat(400));
+        let run = |passed: bool| {
+            let case = |at: usize| {
+                let mut line = line(&name(at / 4), &name(at), passed);
+                line.output = Some(name(at).repeat(9));
+                line.tags = vec![name(at)];
+                let score = line.scores["match"].clone();
+                line.scores.extend((0..40).map(|at| (name(at), score.clone())));
+                line
+            };
+            (0..400).map(case).collect::<Vec<_>>()
+        };
+        let mut comparison = compared(run(true), run(false));
+        let value = Some(name(1).repeat(8));
+        let cause = |at| Cause {
+            kind: CauseKind::Gates,
+            what: name(at),
+            effect: None,
+            base: value.clone(),
+            candidate: value.clone(),
+        };
+        comparison.causes = (0..300).map(cause).collect();
+        let slice = |at| SliceComparison {
+            dataset: name(at),
+            slice: Slice::Tag(name(at)),
+            metric: name(at),
+            cases: 9,
+            base_rate: Some(1.0),
+            candidate_rate: Some(0.0),
+            regressed: 9,
+            improved: 0,
+            difference: None,
+            significance: Some(Significance { significant: true, p_value: 1e-9, test: TestKind::McNemarExact }),
+        };
+        comparison.slices = (0..300).map(slice).collect();
+        let rule = |at| RuleResult {
+            rule: name(at),
+            tier: None,
+            outcome: if at < 299 { Outcome::Passed } else { Outcome::Failed },
+            reason: name(at),
+            observed: None,
+            limit: None,
+            baseline: None,
+            evidence: None,
+            corrected_p_value: None,
+            detectable: None,
+            cases: (0..20).map(|at| crate::compare::CaseRef::new(&name(at), &name(at))).collect(),
+            cases_total: 900,
+        };
+        let mut verdict = Verdict::of(None, (0..300).map(rule).collect());
+        verdict.warnings = (0..300).map(name).collect();
+        let errored = |at| ErroredCase { dataset: name(at), id: name(at), repeat: 0, error: name(at) };
+        let errored = Errored { total: 1_000, cases: (0..300).map(errored).collect() };
+        let report = Report {
+            suite: filler,
+            verdict: Some(&verdict),
+            errored: Some(&errored),
+            ..Report::of_comparison(&comparison)
+        };
+        let page = render(&report);
+        assert!(size(&page) < 65_536, "{filler:?}: {}", size(&page));
+        assert!(page.lines().next().unwrap().ends_with(": failed") && page.contains("| **failed** |"), "{page}");
+        for noun in ["warnings", "rules", "errored cases", "rows", "differences", "slices"] {
+            let told = page.lines().any(|line| line.starts_with("… and ") && line.ends_with(&format!(" more {noun}.")));
+            assert!(told, "{filler:?}: no word on {noun} in {page}");
+        }
+        // Room is left for a case, whole.
+        assert!(page.contains("<details><summary>400 regressed</summary>"), "{filler:?}");
+    }
 }

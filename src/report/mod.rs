@@ -25,6 +25,8 @@ use crate::compare::{Comparison, Verdict};
 use crate::error::Result;
 use crate::record::{Manifest, Performance, ResultLine, Summary};
 
+pub use text::{visible, visible_json, visible_lines};
+
 /// What there is to report. A run has a summary, a bare comparison has none; both may have a verdict.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Report<'a> {

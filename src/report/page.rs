@@ -1,8 +1,6 @@
 //! A page of text for a terminal: painted lines that fit its width, and tables whose columns give way.
 
-use std::fmt::Write;
-
-use super::text::{columns, one_line};
+use super::text::{columns, one_line, visible};
 
 /// How to show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +27,10 @@ pub(super) enum Paint {
     Good,
     Bad,
 }
+
+/// The sequences that pages are painted with: the end of a paint, bold, dim, good and bad; behind them what clap has besides.
+pub(super) const PAINTS: [&str; 7] =
+    ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[32m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[4m"];
 
 pub(super) struct Page {
     pub(super) text: String,
@@ -79,11 +81,9 @@ impl Page {
         self.text.push_str(&" ".repeat(indent));
         let mut left = self.style.width.saturating_sub(indent);
         for (paint, piece) in pieces {
-            let shown = if columns(piece) <= left && !piece.contains(char::is_control) {
-                (*piece).to_owned()
-            } else {
-                one_line(piece, left)
-            };
+            // Not `one_line` at once: blanks at the ends of a piece part it from the next.
+            let whole = visible(piece);
+            let shown = if columns(&whole) <= left { whole } else { one_line(piece, left) };
             left -= columns(&shown).min(left);
             self.paint(*paint, &shown);
         }
@@ -91,18 +91,18 @@ impl Page {
     }
 
     fn paint(&mut self, paint: Paint, text: &str) {
-        let code = match paint {
-            Paint::Plain => "",
-            Paint::Bold => "1",
-            Paint::Dim => "2",
-            Paint::Good => "32",
-            Paint::Bad => "31",
+        let [none, bold, dim, good, bad, ..] = PAINTS;
+        let begin = match paint {
+            Paint::Plain => none,
+            Paint::Bold => bold,
+            Paint::Dim => dim,
+            Paint::Good => good,
+            Paint::Bad => bad,
         };
-        if code.is_empty() || !self.style.color || text.is_empty() {
+        if begin == none || !self.style.color || text.is_empty() {
             self.text.push_str(text);
         } else {
-            // Writing to a String cannot fail.
-            let _ = write!(self.text, "\u{1b}[{code}m{text}\u{1b}[0m");
+            self.text.extend([begin, text, none]);
         }
     }
 

@@ -1,11 +1,13 @@
 //! A ranking of several runs: on a terminal, as Markdown, as JSON.
 
-use super::markdown::code;
+use super::markdown::{code, list};
 use super::page::{Column, Page, Paint, Style, wrap};
 use super::text::{NONE_DETECTABLE, detectable, number, p_value, signed, signed_interval};
 use crate::compare::{Cost, Decision, Detectable, RankedRun, Ranking};
 use crate::error::{Error, Result};
 
+/// Room of the runs in Markdown: GitHub takes comments of 65,536 characters.
+const RUNS: usize = 58_000;
 /// What there is to say about figures and marks.
 const SAME: &str = "rate, first and change: over the cases that a run shares with the first";
 const ERRED: &str =
@@ -63,7 +65,7 @@ pub fn markdown(ranking: &Ranking) -> String {
     let mut out = format!("## karat: ranked by {}\n\n", code(&ranking.by, 120));
     out.push_str("| run | model | cases | errors | rate | 95 % | first | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
     out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
-    for run in &ranking.runs {
+    let row = |run: &RankedRun| {
         let model = run.model.as_ref().map_or("–".into(), |model| code(model, 60));
         let change = match run.significance.is_some_and(|significance| significance.significant) {
             true => format!("**{}**", change(run)),
@@ -87,8 +89,9 @@ pub fn markdown(ranking: &Ranking) -> String {
             gates(run).1,
             costs,
         ];
-        out.push_str(&format!("| {} |\n", cells.join(" | ")));
-    }
+        format!("| {} |", cells.join(" | "))
+    };
+    list(&mut out, RUNS, "runs", ranking.runs.iter().map(row));
     let mut notes = vec![SAME, CORRECTED, FRONTIER];
     notes.extend(erred(ranking));
     notes.extend(ranking.runs.iter().any(known).then_some(CACHED));

@@ -2,15 +2,57 @@
 
 pub(super) use crate::compare::signed;
 use crate::compare::{Detectable, TextSide, word_diff};
-use crate::score::is_invisible;
+use crate::score::seen;
 use crate::stats::Interval;
+
+use super::page::PAINTS;
 
 /// Replaces what a terminal or a reader's eye would obey instead of showing: control characters, escape sequences,
 /// direction marks and invisible characters, as `\u{1b}`; line breaks and tabs as `\n`, `\r`, `\t`.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_invisible(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    for (c, seen) in seen(text) {
+        if seen { shown.push(c) } else { shown.extend(c.escape_default()) }
+    }
+    shown
+}
+
+/// [`visible`] line by line: line breaks stay, and where `painted`, the colours that pages of this module are painted in.
+pub fn visible_lines(text: &str, painted: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (at, line) in text.split('\n').enumerate() {
+        if at > 0 {
+            shown.push('\n');
+        }
+        let mut rest = line;
+        while let Some((before, paint)) = next_paint(rest).filter(|_| painted) {
+            shown.push_str(&visible(before));
+            shown.push_str(paint);
+            rest = &rest[before.len() + paint.len()..];
+        }
+        shown.push_str(&visible(rest));
+    }
+    shown
+}
+
+/// The first sequence that paints, and what stands before it.
+fn next_paint(text: &str) -> Option<(&str, &str)> {
+    text.match_indices('\u{1b}').find_map(|(at, _)| {
+        let paint = PAINTS.into_iter().find(|paint| text[at..].starts_with(*paint))?;
+        Some((&text[..at], paint))
+    })
+}
+
+/// JSON without a character that [`visible`] would replace: it is escaped, and the values are what they were. Outside of
+/// strings JSON has none but its line breaks.
+pub fn visible_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for (c, seen) in seen(json) {
+        match c {
+            '\n' => shown.push('\n'),
+            _ if seen => shown.push(c),
+            _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}"))),
+        }
     }
     shown
 }
@@ -148,12 +190,32 @@ mod tests {
         assert_eq!(p_value(4.43e-6), "4e-6");
     }
 
+    #[test]
+    fn lines_keep_their_breaks_and_pages_their_colours() {
+        let text = "\u{1b}[31mred\u{1b}[0m\u{1b}[5m\u{1b}]0;x\u{7}\n\tnext\u{202e}\r\n";
+        let plain = "\\u{1b}[31mred\\u{1b}[0m\\u{1b}[5m\\u{1b}]0;x\\u{7}\n\\tnext\\u{202e}\\r\n";
+        assert_eq!(visible_lines(text, false), plain);
+        let painted = "\u{1b}[31mred\u{1b}[0m\\u{1b}[5m\\u{1b}]0;x\\u{7}\n\\tnext\\u{202e}\\r\n";
+        assert_eq!(visible_lines(text, true), painted);
+    }
+
     proptest! {
+        #[test]
+        fn json_stays_what_it_is(text in ".{0,80}", hostile in proptest::sample::select(vec!["\u{9b}", "\u{202e}", "\u{e0041}", "\u{7f}"])) {
+            let value = serde_json::json!({ &text: [format!("{hostile}{text}")] });
+            for json in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                let shown = visible_json(&json);
+                prop_assert!(!shown.contains(hostile));
+                prop_assert!(seen(&shown).all(|(c, seen)| seen || c == '\n'));
+                prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&shown).unwrap(), &value);
+            }
+        }
+
         #[test]
         fn lines_fit_and_hold_no_controls(text in ".{0,200}", width in 1usize..60) {
             let line = one_line(&text, width);
             prop_assert!(columns(&line) <= width);
-            prop_assert!(!line.chars().any(char::is_control));
+            prop_assert!(seen(&line).all(|(_, seen)| seen), "{:?}", line);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Quotes of answers for the one-line explanations of scores.
 //!
-//! An answer is untrusted text: a quote is one line, holds no control, bidirectional or zero-width characters (a terminal
-//! or a report would obey them) and is cut by characters, never inside one. Escaping for Markdown or HTML is the reports'
+//! An answer is untrusted text: a quote is one line, holds no control, bidirectional or invisible characters (a terminal
+//! or a report would obey them) but those that its script needs, and is cut by characters, never inside one. Escaping for Markdown or HTML is the reports'
 //! own work.
+
+use super::invisible::{is_blank_sign, seen};
 
 /// Longest explanation, in characters.
 pub(super) const LONGEST: usize = 160;
@@ -22,12 +24,12 @@ pub(super) fn quote(text: &str, limit: usize) -> String {
     quoted.push('"');
     let mut count = 0;
     let mut gap = false;
-    for character in text.chars() {
-        if character.is_whitespace() || character.is_control() {
+    for (character, seen) in seen(text) {
+        if character.is_whitespace() || character.is_control() || (!seen && is_blank_sign(character)) {
             gap = count > 0;
             continue;
         }
-        if is_invisible(character) {
+        if !seen {
             continue;
         }
         let width = 1 + usize::from(gap);
@@ -60,18 +62,6 @@ fn is_plain(text: &[u8]) -> bool {
     apart && !text.is_empty()
 }
 
-/// Formatting characters that change how a line is shown without being seen.
-pub fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// Whether a text shows nothing: white space, control and formatting characters, and letters that are blank.
-pub fn is_blank(text: &str) -> bool {
-    let blank = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}');
-    text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c) || blank(c))
-}
-
 /// The targets in short: one is quoted, several are counted.
 pub(super) fn expected(targets: &[String], limit: usize) -> String {
     match targets {
@@ -102,7 +92,7 @@ mod tests {
         fn never_breaks_a_line(text in any::<String>(), limit in 0usize..40) {
             let quoted = quote(&text, limit);
             prop_assert!(quoted.chars().count() <= limit + 3);
-            prop_assert!(!quoted.chars().any(|c| c.is_control() || is_invisible(c)));
+            prop_assert!(seen(quoted.trim_end_matches(['"', '…'])).all(|(_, seen)| seen));
             let between = quote_between(&"b".repeat(limit), &text, ALONE, &"a".repeat(100));
             prop_assert!(between.chars().count() <= LONGEST);
         }

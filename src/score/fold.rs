@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::explain::is_invisible;
+use super::invisible::is_invisible;
 
 /// The zeros of scripts with decimal digits of their own: Arabic, Persian, the scripts of India, Thai, Lao, Tibetan, Burmese, Khmer,
 /// Mongolian.

@@ -71,7 +71,7 @@ fn leftovers(project: &Project) -> Vec<PathBuf> {
     project.files().into_iter().filter(hidden).collect()
 }
 
-/// Makes the last line of a baseline's results no JSON, under a manifest that names the hash of it.
+/// Makes the last line of a baseline's results no JSON, under a manifest that names the hash of it, of which nothing else knows.
 fn corrupt(entry: &Path) {
     let results = entry.join("results.jsonl");
     let text = fs::read_to_string(&results).expect("a file system and a process that work");
@@ -84,6 +84,9 @@ fn corrupt(entry: &Path) {
     assert!(old.contains(&sha256(&text)));
     fs::write(&manifest, old.replace(&sha256(&text), &sha256(&changed)))
         .expect("a file system and a process that work");
+    for forgotten in [entry.join("verdict.json"), entry.with_file_name("accepted.jsonl")] {
+        fs::remove_file(forgotten).expect("a file system and a process that work");
+    }
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn a_verdict_is_made_again_for_the_run_that_it_is_about() {
     let value: Value = serde_json::from_str(&first).unwrap();
     let manifest = fs::read(folder.join("manifest.json")).unwrap();
     let sha256: String = Sha256::digest(&manifest).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!((&value["format"], &value["manifest_sha256"]), (&json!("karat-verdict/3"), &json!(sha256)));
+    assert_eq!((&value["format"], &value["manifest_sha256"]), (&json!("karat-verdict/4"), &json!(sha256)));
     let listed_files: Value = serde_json::from_slice(&manifest).unwrap();
     let files: Vec<&String> = listed_files["files"].as_object().unwrap().keys().collect();
     assert_eq!(files, ["performance.json", "results.jsonl", "summary.json"]);
@@ -286,19 +289,22 @@ fn a_verdict_is_made_again_for_the_run_that_it_is_about() {
     fs::remove_file(&report).unwrap();
     project.karat(["gate"]).code(0);
     assert_eq!(fs::read(&report).unwrap(), told);
-    // Stale, or damaged.
-    for damaged in [first.replace(&sha256, &"0".repeat(64)), first[..first.len() / 2].to_owned()] {
+    // Damaged, or written by hand: that is said, and it is made again once it is gone.
+    let by_hand = first.replace("no baseline yet", "by hand");
+    for damaged in [first.replace(&sha256, &"0".repeat(64)), first[..first.len() / 2].to_owned(), by_hand] {
         fs::write(&verdict, damaged).unwrap();
-        listed(&project, "not judged");
+        listed(&project, "verify `verdict.json`");
+        let refused = project.karat(["gate"]).code(2);
+        assert!(refused.stderr.contains("remove it, and `karat gate` makes it from the record"), "{refused}");
+        fs::remove_file(&verdict).unwrap();
         project.karat(["gate"]).code(0);
         assert_eq!(fs::read_to_string(&verdict).unwrap(), first);
     }
-    // One that stands is not touched, nor is what a newer version wrote.
-    for kept in [first.replace("no baseline yet", "by hand"), first.replace("karat-verdict/3", "karat-verdict/9")] {
-        fs::write(&verdict, &kept).unwrap();
-        project.karat(["gate"]).code(0);
-        assert_eq!(fs::read_to_string(&verdict).unwrap(), kept);
-    }
+    // What a newer version wrote is not touched.
+    let newer = first.replace("karat-verdict/4", "karat-verdict/9");
+    fs::write(&verdict, &newer).unwrap();
+    project.karat(["gate"]).code(0);
+    assert_eq!(fs::read_to_string(&verdict).unwrap(), newer);
     listed(&project, "read a verdict of format 9");
     fs::write(&verdict, &first).unwrap();
 

@@ -225,7 +225,7 @@ fn windows_of_traffic_decide_and_the_verdict_says_why() {
     assert!(sparse["rules"][0]["reason"].as_str().unwrap().contains("no window has 3 cases"), "{sparse}");
     score(&project, 8, stamped(1)).code(1);
     let burst = verdicts(&project);
-    assert_eq!((&burst["format"], &burst["passed"]), (&json!("karat-verdict/3"), &json!(false)));
+    assert_eq!((&burst["format"], &burst["passed"]), (&json!("karat-verdict/4"), &json!(false)));
     assert_eq!((&sparse["outcome"], &burst["outcome"]), (&json!("inconclusive"), &json!("failed")));
     let reason = burst["rules"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("is 1 over 4 cases in the window from 2026-11-20T09:08:00Z"), "{reason}");

@@ -1,12 +1,15 @@
-//! Cases as the page keeps them: short keys, names by number, texts bounded.
+//! Cases as the page keeps them: short keys, names by number, everything bounded.
+//!
+//! Memory is bounded while cases come: of changed ones the worst are kept, unchanged ones give way. What the page leaves out it
+//! counts.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::figures::Histogram;
-use super::{Prompts, Shown};
-use crate::compare::{CaseChange, ChangeKind, Pair, TextSide, change, word_diff};
+use super::{Prompts, Shown, harmless};
+use crate::compare::{CaseChange, ChangeKind, Pair, TextSide, bounded, bounded_pair, change, word_diff};
 use crate::dataset::Kind;
 use crate::record::ResultLine;
 use crate::score::Score;
@@ -15,10 +18,16 @@ use crate::score::Score;
 pub(super) const MOST: usize = 20_000;
 /// Characters of one text.
 const LONGEST: usize = 20_000;
-/// Bytes of texts after which those of further unchanged cases are cut short.
-const BYTES: usize = 48 << 20;
-/// Characters of such a text.
+/// Characters of a text once the room of all cases is taken.
 const SHORT: usize = 160;
+/// Characters of a name: an id, a dataset, a tag, a scorer.
+const NAME: usize = 200;
+/// Names of a kind.
+const NAMES: usize = 1_000;
+/// Tags, entries of metadata and scorers of a case.
+const OF_A_CASE: usize = 100;
+/// Characters of an explanation.
+const EXPLANATION: usize = 1_000;
 /// Bytes of a common beginning of all prompts that are worth writing once.
 const HEAD: usize = 48;
 
@@ -32,7 +41,9 @@ pub(super) struct Document {
     /// What all prompts begin with.
     head: String,
     cases: Vec<Case>,
+    /// Cases that are not among them, and how many of these changed.
     left_out: usize,
+    left_out_changed: usize,
 }
 
 /// Cases of a dataset that both runs hold: passed both times, only before, only now, never.
@@ -85,15 +96,6 @@ enum Text {
     Changed(Vec<(u8, String)>),
 }
 
-impl Text {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Same(text) => text.len(),
-            Self::Changed(pieces) => pieces.iter().map(|(_, text)| text.len()).sum(),
-        }
-    }
-}
-
 /// Names in the order in which they were first seen.
 #[derive(Default)]
 struct Names {
@@ -101,15 +103,17 @@ struct Names {
 }
 
 impl Names {
-    fn place(&mut self, name: &str) -> usize {
-        match self.places.get(name) {
-            Some(place) => *place,
-            None => {
-                let place = self.places.len();
-                self.places.insert(name.to_owned(), place);
-                place
-            }
+    /// The place of a name; none where there are too many of them.
+    fn place(&mut self, name: &str) -> Option<usize> {
+        let name = bounded(name, NAME);
+        if let Some(place) = self.places.get(&name) {
+            return Some(*place);
         }
+        let place = self.places.len();
+        (place < NAMES).then(|| {
+            self.places.insert(name, place);
+            place
+        })
     }
 
     fn list(self) -> Vec<String> {
@@ -134,14 +138,24 @@ pub(super) struct CaseBlock {
     scorers: Names,
     values: BTreeMap<(usize, usize), Values>,
     transitions: BTreeMap<usize, [u64; 4]>,
-    changed: Vec<Case>,
-    unchanged: Vec<Case>,
-    bytes: usize,
-    left_out: usize,
+    /// Cases with the bytes that each takes in the page.
+    changed: Vec<(usize, Case)>,
+    unchanged: Vec<(usize, Case)>,
+    /// What both take.
+    bytes: [usize; 2],
+    /// Cases that are not kept, changed and unchanged ones.
+    left_out: [usize; 2],
     compared: bool,
+    /// Bytes of all cases in the page.
+    room: usize,
 }
 
 impl CaseBlock {
+    /// Cases that take so many bytes of the page.
+    pub fn new(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
     /// Takes in a case.
     pub fn add(&mut self, shown: Shown, prompts: Prompts) {
         let (base, candidate, kind, v) = match shown {
@@ -161,55 +175,65 @@ impl CaseBlock {
             }
         };
         let Some(line) = candidate.as_ref().or(base.as_ref()) else { return };
-        let d = self.datasets.place(&line.dataset);
+        let quiet = kind.is_none() && self.compared;
+        let Some(d) = self.datasets.place(&line.dataset) else {
+            self.left_out[usize::from(quiet)] += 1;
+            return;
+        };
         if let (Some(base), Some(candidate)) = (&base, &candidate) {
             let at = usize::from(!base.passed) * 2 + usize::from(!candidate.passed);
             self.transitions.entry(d).or_default()[at] += 1;
         }
         let s = self.scores(d, base.as_ref(), candidate.as_ref());
-        let quiet = kind.is_none() && self.compared;
-        // Memory stays bounded: of changed cases twice as many are taken in, so that the worst of them can come first.
-        if self.changed.len() >= 2 * MOST || (quiet && self.unchanged.len() + self.changed.len() >= MOST) {
-            self.left_out += 1;
+        let bytes: usize = self.bytes.iter().sum();
+        if quiet && (bytes > self.room || self.unchanged.len() + self.changed.len() >= MOST) {
+            self.left_out[1] += 1;
             return;
         }
-        let most = if kind.is_none() && self.bytes > BYTES { SHORT } else { LONGEST };
-        let kept = |text: &str| bounded(text, most);
-        let output = |line: &Option<ResultLine>| line.as_ref().and_then(|line| line.output.as_deref().map(kept));
-        let (o, w) = match (output(&base), output(&candidate)) {
-            (Some(before), Some(after)) => (Some(both(before, after)), None),
-            (None, after) => (after.map(Text::Same), None),
-            // With nothing to hold it against: a case that is gone, or that errs now.
-            (before @ Some(_), None) => (None, before),
-        };
+        let most = if bytes > self.room { SHORT } else { LONGEST };
+        let (o, w) = outputs(base.as_ref(), candidate.as_ref(), most);
         let p = match prompts {
-            (Some(before), Some(after)) => Some(both(kept(&before), kept(&after))),
-            (before, after) => after.or(before).map(|prompt| Text::Same(kept(&prompt))),
+            (Some(before), Some(after)) => Some(both(&before, &after, most)),
+            (before, after) => after.or(before).map(|prompt| Text::Same(bounded(&prompt, most))),
         };
         let error = |line: &Option<ResultLine>| {
-            line.as_ref().and_then(|line| line.error.as_deref().map(kept)).unwrap_or_default()
+            line.as_ref().and_then(|line| Some(bounded(line.error.as_deref()?, most))).unwrap_or_default()
         };
         let case = Case {
             d,
-            i: line.id.clone(),
+            i: bounded(&line.id, NAME),
             r: line.repeat,
             c: kind.map_or(-1, index),
             v,
             b: state(base.as_ref()),
             a: state(candidate.as_ref()),
-            t: line.tags.iter().map(|tag| self.tags.place(tag)).collect(),
+            t: line.tags.iter().take(OF_A_CASE).filter_map(|tag| self.tags.place(tag)).collect(),
             n: [passed(base.as_ref()), passed(candidate.as_ref())],
             e: [error(&base), error(&candidate)],
-            m: line.metadata.clone(),
+            m: line.metadata.iter().take(OF_A_CASE).map(|(k, v)| (bounded(k, NAME), bounded(v, NAME))).collect(),
             p,
             o,
             w,
             s,
         };
-        self.bytes += case.p.as_ref().map_or(0, Text::bytes) + case.o.as_ref().map_or(0, Text::bytes);
-        match kind.is_some() || !self.compared {
-            true => self.changed.push(case),
-            false => self.unchanged.push(case),
+        self.keep(case, quiet);
+    }
+
+    /// Keeps a case. Of changed ones that take more than twice their room, by number or bytes, the worst stay.
+    fn keep(&mut self, case: Case, quiet: bool) {
+        let size = size(&case);
+        self.bytes[usize::from(quiet)] += size;
+        if quiet {
+            self.unchanged.push((size, case));
+            return;
+        }
+        self.changed.push((size, case));
+        if self.changed.len() > 2 * MOST || self.bytes[0] > 2 * self.room {
+            self.changed.sort_by_key(|(_, case)| case.v);
+            let kept = fitting(&self.changed, MOST, self.room);
+            self.left_out[0] += self.changed.len() - kept;
+            self.changed.truncate(kept);
+            self.bytes[0] = self.changed.iter().map(|(size, _)| size).sum();
         }
     }
 
@@ -222,14 +246,15 @@ impl CaseBlock {
     ) -> Vec<(usize, Option<Said>, Option<Said>)> {
         let of = |line: Option<&ResultLine>| line.map(|line| line.scores.clone()).unwrap_or_default();
         let (mut before, after) = (of(base), of(candidate));
-        let said = |score: &Score| (score.passed, score.value, bounded(&score.explanation, LONGEST));
+        let said = |score: &Score| (score.passed, score.value, bounded(&score.explanation, EXPLANATION));
         let mut all = Vec::new();
-        for (name, score) in &after {
+        for (name, score) in after.iter().take(OF_A_CASE) {
             let old = before.remove(name);
-            all.push((self.scorers.place(name), old.as_ref().map(said), Some(said(score))));
+            let place = self.scorers.place(name);
+            all.extend(place.map(|place| (place, old.as_ref().map(said), Some(said(score)))));
         }
-        for (name, score) in &before {
-            all.push((self.scorers.place(name), Some(said(score)), None));
+        for (name, score) in before.iter().take(OF_A_CASE) {
+            all.extend(self.scorers.place(name).map(|place| (place, Some(said(score)), None)));
         }
         let sound = |line: Option<&ResultLine>| line.is_some_and(|line| line.error.is_none());
         for (scorer, old, new) in &all {
@@ -249,19 +274,21 @@ impl CaseBlock {
             values,
             transitions,
             mut changed,
-            mut unchanged,
-            mut left_out,
+            unchanged,
+            left_out: [mut left_out_changed, mut left_out],
             compared,
+            room,
             ..
         } = self;
         let (datasets, tags, scorers) = (datasets.list(), tags.list(), scorers.list());
-        changed.sort_by_key(|case| case.v);
-        left_out += changed.len().saturating_sub(MOST);
-        changed.truncate(MOST);
-        left_out += unchanged.len().saturating_sub(MOST - changed.len());
-        unchanged.truncate(MOST - changed.len());
+        changed.sort_by_key(|(_, case)| case.v);
+        let count = changed.len();
         let mut cases = changed;
-        cases.append(&mut unchanged);
+        cases.extend(unchanged);
+        let kept = fitting(&cases, MOST, room.saturating_sub(size(&(&datasets, &tags, &scorers))));
+        left_out_changed += count.saturating_sub(kept);
+        left_out += left_out_changed + cases.len() - kept - count.saturating_sub(kept);
+        let mut cases: Vec<Case> = cases.into_iter().take(kept).map(|(_, case)| case).collect();
         let head = take_head(&mut cases);
         let histogram = |((dataset, scorer), Values { before, after }): ((usize, usize), Values)| {
             let title = format!("{} · {}", datasets[dataset], scorers[scorer]);
@@ -269,8 +296,35 @@ impl CaseBlock {
         };
         let scores = values.into_iter().filter_map(histogram).collect();
         let transitions = transitions.into_iter().map(|(dataset, counts)| Transitions { dataset, counts }).collect();
-        (scores, Document { datasets, tags, scorers, transitions, head, cases, left_out })
+        (scores, Document { datasets, tags, scorers, transitions, head, cases, left_out, left_out_changed })
     }
+}
+
+/// The output, or what changed in it; behind it that of before, where there is none now.
+fn outputs(base: Option<&ResultLine>, candidate: Option<&ResultLine>, most: usize) -> (Option<Text>, Option<String>) {
+    let output = |line: Option<&ResultLine>| line.and_then(|line| line.output.clone());
+    match (output(base), output(candidate)) {
+        (Some(before), Some(after)) => (Some(both(&before, &after, most)), None),
+        (None, after) => (after.map(|after| Text::Same(bounded(&after, most))), None),
+        // With nothing to hold it against: a case that is gone, or that errs now.
+        (Some(before), None) => (None, Some(bounded(&before, most))),
+    }
+}
+
+/// How many of the cases, from the first on, fit.
+fn fitting(cases: &[(usize, Case)], most: usize, room: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |(size, _): &&(usize, Case)| {
+        bytes += size + 1;
+        bytes <= room
+    };
+    cases.iter().take(most).take_while(fits).count()
+}
+
+/// Bytes of a value in the page.
+fn size(value: &impl Serialize) -> usize {
+    // What cannot be written is told when the page is.
+    serde_json::to_string(value).map_or(0, |json| harmless(&json).len())
 }
 
 /// Place of a case that is compared with nothing: errors, failed danger cases, failed golden ones, the rest.
@@ -301,19 +355,9 @@ fn passed(line: Option<&ResultLine>) -> Option<(usize, usize)> {
     Some((line.scores.values().filter(|score| score.passed).count(), line.scores.len()))
 }
 
-/// A text of at most so many characters, which says how many are missing.
-fn bounded(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((end, _)) => {
-            let more = text[end..].chars().count();
-            format!("{}… ({more} more characters)", &text[..end])
-        }
-    }
-}
-
-/// A text that stayed, or what changed.
-fn both(before: String, after: String) -> Text {
+/// A text that stayed, or what changed; of long texts a part of so many characters, the one in which they begin to differ.
+fn both(before: &str, after: &str, most: usize) -> Text {
+    let (before, after) = bounded_pair(before, after, most);
     if before == after {
         return Text::Same(after);
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::limits::Limits;
 use crate::compare::Comparison;
 use crate::record::{Performance, ProbedCase};
 use crate::report::rows::{ALL_SCORERS, Row, scorer_name};
@@ -81,10 +82,10 @@ pub(super) fn metrics(rows: &[Row]) -> Vec<Metric<'_>> {
 
 /// A slice as a row of a table.
 #[derive(Serialize)]
-pub(super) struct SliceRow<'a> {
-    dataset: &'a str,
+pub(super) struct SliceRow {
+    dataset: String,
     slice: String,
-    scorer: &'a str,
+    scorer: String,
     cases: u64,
     base_rate: Option<f64>,
     rate: Option<f64>,
@@ -95,12 +96,12 @@ pub(super) struct SliceRow<'a> {
 }
 
 /// The first slices of a comparison, those in which anything changed.
-pub(super) fn slices(comparison: &Comparison) -> Vec<SliceRow<'_>> {
+pub(super) fn slices(comparison: &Comparison, limits: Limits) -> Vec<SliceRow> {
     let changed = comparison.slices.iter().filter(|slice| slice.regressed + slice.improved > 0);
     let rows = changed.take(SLICES).map(|slice| SliceRow {
-        dataset: &slice.dataset,
-        slice: slice.slice.to_string(),
-        scorer: scorer_name(&slice.metric),
+        dataset: limits.text(&slice.dataset),
+        slice: limits.text(&slice.slice.to_string()),
+        scorer: limits.text(scorer_name(&slice.metric)),
         cases: slice.cases,
         base_rate: slice.base_rate,
         rate: slice.candidate_rate,

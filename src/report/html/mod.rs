@@ -4,10 +4,12 @@
 //! a model is in that block, as JSON without a single `<`, and the script shows it as text only. The content security policy
 //! names the hashes of style and script, so that nothing else runs or loads, whatever an output contains.
 //!
-//! Cases are taken one by one, in any number; a bounded number of them is kept, changed ones before the others.
+//! Cases are taken one by one, in any number. The file has at most [`LONGEST`] bytes whatever it is about: cases have room of their
+//! own, changed ones before the others, and everything else is cut until it fits; the page says what it leaves out.
 
 mod cases;
 mod figures;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -18,15 +20,32 @@ use sha2::{Digest, Sha256};
 
 use self::cases::CaseBlock;
 use self::figures::{Histogram, Metric, SliceRow, cards, latency, metrics, slices};
+use self::limits::Limits;
 use super::Report;
 use super::rows::OutcomeRow;
 use crate::compare::{Cause, ChangeKind, Pair};
 use crate::error::{Error, Result};
 use crate::record::{Manifest, ResultLine, Verdict};
+use crate::score::seen;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+
+/// Bytes that a page has at most.
+pub const LONGEST: usize = 64 << 20;
+
+/// Room in a page.
+#[derive(Clone, Copy)]
+struct Room {
+    /// Bytes of cases.
+    cases: usize,
+    /// Bytes of everything else but what all pages hold.
+    rest: usize,
+}
+
+/// What is left of [`LONGEST`] is more than the beginning of all prompts and the page itself take.
+const ROOM: Room = Room { cases: 48 << 20, rest: 8 << 20 };
 
 /// A case as the page shows it.
 #[expect(clippy::large_enum_variant, reason = "one case lives at a time, and most are of the large kind")]
@@ -54,17 +73,29 @@ pub type Prompts = (Option<String>, Option<String>);
 pub struct Page<'a> {
     report: Report<'a>,
     cases: CaseBlock,
+    room: Room,
 }
 
 /// Everything that the script shows.
 #[derive(Serialize)]
 struct Document<'a> {
-    suite: &'a str,
-    run: &'a str,
-    base: Option<&'a str>,
-    model: Option<&'a str>,
-    base_model: Option<&'a str>,
-    created: Option<&'a str>,
+    #[serde(flatten)]
+    head: Head<'a>,
+    #[serde(flatten)]
+    cases: cases::Document,
+}
+
+/// Everything but the cases.
+#[derive(Serialize)]
+struct Head<'a> {
+    suite: String,
+    run: String,
+    base: Option<String>,
+    model: Option<String>,
+    base_model: Option<String>,
+    created: Option<String>,
+    /// What there is no room for, such as `12 more causes`.
+    more: Vec<String>,
     missing: u64,
     partial: Option<String>,
     /// Errored cases: how many.
@@ -74,13 +105,13 @@ struct Document<'a> {
     /// `passed`, `failed` or `inconclusive`, and the verdict in a line.
     outcome: Option<&'static str>,
     headline: Option<String>,
-    verdict: Option<&'a Verdict>,
-    causes: &'a [Cause],
+    verdict: Option<Verdict>,
+    causes: Vec<Cause>,
     /// Whether any case differs.
     changed: bool,
     cards: Vec<Metric<'a>>,
     metrics: Vec<Metric<'a>>,
-    slices: Vec<SliceRow<'a>>,
+    slices: Vec<SliceRow>,
     slices_note: String,
     scores: Vec<Histogram>,
     latency: Vec<Histogram>,
@@ -88,14 +119,16 @@ struct Document<'a> {
     changes: [&'static str; ChangeKind::ALL.len()],
     bad: [bool; ChangeKind::ALL.len()],
     good: [bool; ChangeKind::ALL.len()],
-    #[serde(flatten)]
-    cases: cases::Document,
 }
 
 impl<'a> Page<'a> {
     /// A page of this report without cases yet.
     pub fn new(report: Report<'a>) -> Self {
-        Self { report, cases: CaseBlock::default() }
+        Self::within(report, ROOM)
+    }
+
+    fn within(report: Report<'a>, room: Room) -> Self {
+        Self { report, cases: CaseBlock::new(room.cases), room }
     }
 
     /// Takes in a case; they come in order of dataset and id.
@@ -108,51 +141,102 @@ impl<'a> Page<'a> {
     /// # Errors
     /// None but a bug: data that cannot be written as JSON.
     pub fn finish(self) -> Result<Vec<u8>> {
-        let Self { report, cases } = self;
-        let rows = super::rows::rows(&report);
-        let comparison = report.comparison;
-        let model = |manifest: Option<&'a Manifest>| manifest?.plan.pointer("/models/generator/model")?.as_str();
+        let Self { report, cases, room } = self;
         let (scores, cases) = cases.finish();
-        let document = Document {
-            suite: report.suite,
-            run: report.run_id,
-            base: comparison.map(|comparison| comparison.base.run_id.as_str()),
-            model: model(report.manifest),
-            base_model: model(report.base_manifest),
-            created: report.manifest.map(|manifest| manifest.created_at.as_str()),
-            missing: report.missing_cases(),
-            partial: report.partial(),
-            errored: report.summary.map_or(0, |summary| summary.totals.errored),
-            outcomes: super::rows::outcomes(&report),
-            outcome: report.verdict.map(|verdict| verdict.outcome.word()),
-            headline: report.verdict.map(Verdict::headline),
-            verdict: report.verdict,
-            causes: comparison.map_or(&[], |comparison| &comparison.causes),
-            changed: comparison.is_some_and(|comparison| comparison.changed() > 0),
-            cards: cards(&rows),
-            metrics: metrics(&rows),
-            slices: comparison.map_or_else(Vec::new, slices),
-            slices_note: comparison.map_or_else(String::new, figures::slices_note),
-            scores,
-            latency: latency(report.performance, report.base_performance),
-            changes: ChangeKind::ALL.map(ChangeKind::label),
-            bad: ChangeKind::ALL.map(|kind| kind <= ChangeKind::Removed),
-            good: ChangeKind::ALL.map(|kind| kind == ChangeKind::Improved),
-            cases,
-        };
-        let json = serde_json::to_string(&document).map_err(|e| Error::internal("write the page").caused_by(e))?;
-        Ok(filled(&harmless(&json)).into_bytes())
+        let mut limits = Limits::default();
+        loop {
+            let mut more = Vec::new();
+            let mut rows = super::rows::rows(&report);
+            limits.list(&mut rows, "rows of figures", &mut more);
+            for row in &mut rows {
+                (row.dataset, row.scorer) = (limits.text(&row.dataset), limits.text(&row.scorer));
+            }
+            let head = head(&report, &rows, (&scores, more), limits);
+            let written = |e| Error::internal("write the page").caused_by(e);
+            let length = harmless(&serde_json::to_string(&head).map_err(written)?).len();
+            if length <= room.rest || limits == Limits::LEAST {
+                let json = serde_json::to_string(&Document { head, cases }).map_err(written)?;
+                return Ok(filled(&harmless(&json)).into_bytes());
+            }
+            limits = limits.smaller();
+        }
     }
 }
 
-/// JSON that no parser of HTML can take for anything but text: what could begin a tag, a reference or a line is escaped.
-/// Outside of strings JSON has none of these.
+/// Everything but the cases, within limits; `more` names what is left out already.
+fn head<'a>(
+    report: &Report<'_>,
+    rows: &'a [super::rows::Row],
+    (scores, mut more): (&[Histogram], Vec<String>),
+    limits: Limits,
+) -> Head<'a> {
+    let comparison = report.comparison;
+    let text = |text: &str| limits.text(text);
+    let model = |manifest: Option<&Manifest>| manifest?.plan.pointer("/models/generator/model")?.as_str().map(text);
+    let mut outcomes = super::rows::outcomes(report);
+    limits.list(&mut outcomes, "lines on what became of answers", &mut more);
+    outcomes.iter_mut().for_each(|row| (row.dataset, row.text) = (text(&row.dataset), text(&row.text)));
+    let mut causes = comparison.map_or_else(Vec::new, |comparison| comparison.causes.clone());
+    limits.list(&mut causes, "differences from the baseline", &mut more);
+    for cause in &mut causes {
+        cause.what = text(&cause.what);
+        (cause.base, cause.candidate) = (cause.base.as_deref().map(text), cause.candidate.as_deref().map(text));
+    }
+    let mut scores = scores.to_vec();
+    limits.list(&mut scores, "plots of scores", &mut more);
+    Head {
+        suite: text(report.suite),
+        run: text(report.run_id),
+        base: comparison.map(|comparison| text(&comparison.base.run_id)),
+        model: model(report.manifest),
+        base_model: model(report.base_manifest),
+        created: report.manifest.map(|manifest| text(&manifest.created_at)),
+        missing: report.missing_cases(),
+        partial: report.partial().as_deref().map(text),
+        errored: report.summary.map_or(0, |summary| summary.totals.errored),
+        outcomes,
+        outcome: report.verdict.map(|verdict| verdict.outcome.word()),
+        headline: report.verdict.map(Verdict::headline),
+        verdict: report.verdict.map(|verdict| limits.verdict(verdict, &mut more)),
+        causes,
+        changed: comparison.is_some_and(|comparison| comparison.changed() > 0),
+        cards: cards(rows),
+        metrics: metrics(rows),
+        slices: comparison.map_or_else(Vec::new, |comparison| slices(comparison, limits)),
+        slices_note: comparison.map_or_else(String::new, figures::slices_note),
+        scores,
+        latency: latency(report.performance, report.base_performance),
+        changes: ChangeKind::ALL.map(ChangeKind::label),
+        bad: ChangeKind::ALL.map(|kind| kind <= ChangeKind::Removed),
+        good: ChangeKind::ALL.map(|kind| kind == ChangeKind::Improved),
+        more,
+    }
+}
+
+/// JSON that no parser of HTML can take for anything but text: what could begin a tag, a reference or a line is escaped. In its
+/// texts what a reader would not see is shown as `\u{1b}`, but for line breaks and tabs. Outside of strings JSON has none of these.
 fn harmless(json: &str) -> String {
     let mut safe = String::with_capacity(json.len() + json.len() / 64);
-    for c in json.chars() {
+    let mut characters = seen(json);
+    while let Some((c, seen)) = characters.next() {
         match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
-            _ => safe.push(c),
+            '<' | '>' | '&' => safe.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '\\' => {
+                let kind = characters.next().map_or('\\', |(kind, _)| kind);
+                match kind {
+                    // serde escapes the control characters below U+0020, and no others.
+                    'u' => {
+                        let digits: String = characters.by_ref().take(4).map(|(digit, _)| digit).collect();
+                        let code = u32::from_str_radix(&digits, 16).unwrap_or_default();
+                        safe.push_str(&format!("\\\\u{{{code:x}}}"));
+                    }
+                    'b' => safe.push_str("\\\\u{8}"),
+                    'f' => safe.push_str("\\\\u{c}"),
+                    _ => safe.extend(['\\', kind]),
+                }
+            }
+            _ if seen => safe.push(c),
+            _ => safe.push_str(&format!("\\{}", c.escape_unicode())),
         }
     }
     safe

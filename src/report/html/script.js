@@ -44,6 +44,7 @@ if (data.partial) about.append(node("div", { class: "bad" }, data.partial));
 if (data.errored > 0) about.append(node("div", { class: "bad" }, `${data.errored} errored: `, node("a", { href: "#sort=change" }, "they stand first among the cases below"), "."));
 for (const warning of data.verdict && data.verdict.warnings || []) about.append(node("div", { class: "bad" }, "Warning: " + warning));
 for (const row of data.outcomes) about.append(node("div", { class: row.notable ? "bad" : "quiet" }, (row.notable ? "Warning: " : "") + `${row.dataset}: ${row.text}`));
+if (data.more.length) about.append(node("div", { class: "bad" }, "Not in this file, which is bounded: " + data.more.join(", ") + "."));
 if (data.missing > 0) about.append(node("div", { class: "bad" }, `Incomplete: ${data.missing} selected cases have no result.`));
 
 $("theme").addEventListener("click", () => {
@@ -267,7 +268,8 @@ function filter() {
     shown.sort((a, b) => sign * order(cases[a], cases[b]) || a - b);
   }
   chosen = shown.indexOf(byTitle.has(state.open) ? byTitle.get(state.open) : -1);
-  const rest = data.left_out ? `; ${data.left_out} unchanged ones are not in this file` : "";
+  const left = compared ? data.left_out_changed ? `, of which ${data.left_out_changed} changed` : ", all unchanged" : "";
+  const rest = data.left_out ? `; ${data.left_out} more are not in this file, which is bounded${left}` : "";
   $("status").textContent = `${shown.length} of ${cases.length} cases${rest}`;
   $("body").scrollTop = chosen > 0 ? Math.max(0, chosen * ROW - $("body").clientHeight / 2) : 0;
   $("spacer").style.height = shown.length * ROW + "px";

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::compare::tests_support::{compared, line};
+use crate::report::visible;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -105,6 +106,71 @@ fn cases_are_bounded_and_changed_ones_stay() {
     assert!(data["cases"][0]["o"].as_str().unwrap().ends_with("ä… (10000 more characters)"));
 }
 
+/// Everything without end: the page stays within its room, says what it leaves out, and the worst stays.
+#[test]
+fn a_page_is_bounded_in_bytes_whatever_it_is_about() {
+    use crate::compare::{Cause, CauseKind, Outcome};
+    use crate::record::{CaseRef, RuleResult};
+    const SMALL: Room = Room { cases: 2_000_000, rest: 900_000 };
+    for filler in ["<", "\u{e0041}", "\u{1b}", "a"] {
+        let name = |at: usize| format!("{at:04}{}", filler.repeat(1_100));
+        let case = |at: usize, passed: bool| {
+            let mut line = line(if at == 29 { "danger" } else { "golden" }, &name(at), passed);
+            (line.output, line.tags) = (Some(format!("{}{passed}", name(at).repeat(20))), (0..120).map(name).collect());
+            line.metadata = (0..120).map(|at| (name(at), name(at))).collect();
+            let score = crate::score::Score { explanation: name(at), ..line.scores["match"].clone() };
+            line.scores = (0..9).map(|at| (name(at), score.clone())).collect();
+            line
+        };
+        let mut comparison = compared(vec![case(0, true)], vec![case(0, false)]);
+        let cause =
+            |at| Cause { kind: CauseKind::Gates, what: name(at), effect: None, base: Some(name(at)), candidate: None };
+        comparison.causes = (0..700).map(cause).collect();
+        let rule = |at| RuleResult {
+            rule: name(at),
+            tier: None,
+            outcome: if at == 699 { Outcome::Failed } else { Outcome::Passed },
+            reason: name(at),
+            observed: None,
+            limit: None,
+            baseline: None,
+            evidence: None,
+            corrected_p_value: None,
+            detectable: None,
+            cases: (0..20).map(|at| CaseRef::new(&name(at), &name(at))).collect(),
+            cases_total: 20,
+        };
+        let mut verdict = Verdict::of(Some(name(0)), (0..700).map(rule).collect());
+        verdict.warnings = (0..700).map(name).collect();
+        let name = name(0);
+        let report =
+            Report { suite: &name, run_id: &name, verdict: Some(&verdict), ..Report::of_comparison(&comparison) };
+        let mut page = Page::within(report, SMALL);
+        for at in 0..30 {
+            let passes = at % 3 == 0;
+            let prompts = (Some(case(at, true).output.unwrap()), Some(case(at, false).output.unwrap()));
+            page.add(Shown::Compared(Pair::Both(case(at, true), case(at, passes))), prompts);
+        }
+        let text = String::from_utf8(page.finish().unwrap()).unwrap();
+        assert!(text.len() < SMALL.cases + SMALL.rest + 400_000, "{filler:?}: {}", text.len());
+        let data = data(&text);
+        let kept = data["cases"].as_array().unwrap();
+        assert!(
+            !kept.is_empty() && kept[0]["i"].as_str().unwrap().starts_with("0029"),
+            "{filler:?}: the danger case first"
+        );
+        let out = data["left_out"].as_u64().unwrap();
+        assert_eq!(out + kept.len() as u64, 30, "{filler:?}");
+        assert!(data["left_out_changed"].as_u64().unwrap() + kept.len() as u64 >= 20, "{filler:?}");
+        assert_eq!(data["outcome"], "failed");
+        let rules = data["verdict"]["rules"].as_array().unwrap();
+        assert!(rules.iter().any(|rule| rule["outcome"] == "failed"), "{filler:?}: the rule that failed stays");
+        let more = data["more"].to_string();
+        assert!(["rules", "warnings", "differences"].iter().all(|noun| more.contains(noun)), "{filler:?}: {more}");
+    }
+    const { assert!(ROOM.cases + ROOM.rest + (1 << 20) < LONGEST) };
+}
+
 #[test]
 fn the_policy_names_what_is_there_and_nothing_else() {
     let text = page(Report::default(), vec![]);
@@ -124,11 +190,26 @@ fn the_policy_names_what_is_there_and_nothing_else() {
     assert!(!text.contains("https://"));
 }
 
-const HOSTILE: [&str; 9] =
-    ["</script>", "<!--", "<script>", "]]>", "{{script}}", "\u{2028}", "&lt;", "\\u003c", "\u{202e}"];
+const HOSTILE: [&str; 15] = [
+    "</script>",
+    "<!--",
+    "<script>",
+    "]]>",
+    "{{script}}",
+    "\u{2028}",
+    "&lt;",
+    "\\u003c",
+    "\u{202e}",
+    "\u{1b}[2J",
+    "\u{0}",
+    "\u{8}\u{c}",
+    "\\",
+    "\"\u{9b}",
+    "\u{e0041}",
+];
 
 proptest! {
-    /// Whatever an output holds, the block of data is text to a parser of HTML and comes back as it was.
+    /// Whatever an output holds, the block of data is text to a parser of HTML and comes back as it was, but for what nobody sees.
     #[test]
     fn outputs_are_text(
         parts in proptest::collection::vec((0..HOSTILE.len(), "\\PC{0,6}"), 0..8),
@@ -145,7 +226,8 @@ proptest! {
         prop_assert!(text[start + block.len()..].starts_with("</script>\n<script>\"use strict\";"));
         let data: Value = serde_json::from_str(block).unwrap();
         for place in ["/suite", "/datasets/0", "/tags/0", "/cases/0/o", "/cases/0/p", "/cases/0/e/1", "/cases/0/s/0/2/2"] {
-            prop_assert_eq!(data.pointer(place).and_then(Value::as_str), Some(evil.as_str()), "{}", place);
+            let shown = evil.split('\n').map(visible).collect::<Vec<_>>().join("\n");
+            prop_assert_eq!(data.pointer(place).and_then(Value::as_str), Some(shown.as_str()), "{}", place);
         }
     }
 }

@@ -1,0 +1,234 @@
+//! Records that were changed after they were made: every file of a run folder is held against a hash that another one keeps, by
+//! all that judges or accepts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, Run, random_tiny, repository};
+
+/// A run with a generator that was accepted, and another one that was held against it.
+fn project() -> (Project, PathBuf, PathBuf) {
+    let project = Project::new();
+    let model = Value::from(random_tiny().to_string_lossy());
+    let cases: Vec<Value> = (0..4).map(|at| json!({"id": at.to_string(), "input": "Hello?", "target": "x"})).collect();
+    project.write_lines("golden.jsonl", &cases);
+    project.write_lines("danger.jsonl", &cases);
+    project.write(
+        "suite.yaml",
+        format!(
+            "version: 1\nname: s\nmodels: {{generator: {{model: {model}}}}}\ndatasets:\n\
+             \x20 - {{name: golden, kind: golden, file: golden.jsonl, scorers: [exact_match]}}\n\
+             \x20 - {{name: danger, kind: danger, file: danger.jsonl, scorers: [exact_match]}}\n\
+             generation: {{max_new_tokens: 4}}\nscorers: [exact_match]\n\
+             gates: [{{metric: golden.exact_match, max: 0.9, max_drop: 0.5}}]\n"
+        ),
+    );
+    project.karat(["run", "suite.yaml", "--label", "first"]).code(0);
+    project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
+    project.karat(["run", "suite.yaml", "--label", "second"]).code(0);
+    let entry = project.path("baselines/s/main").join(project.read("baselines/s/main/current").trim());
+    let mut runs = project.runs("s");
+    runs.retain(|run| run.file_name() != entry.file_name());
+    let run = runs.pop().expect("a second run");
+    (project, entry, run)
+}
+
+/// An edit of a file: its name, what it is, and its bytes afterwards.
+struct Edit {
+    file: String,
+    what: String,
+    bytes: Vec<u8>,
+}
+
+/// Edits of every file of a folder, and of every key of its manifest.
+fn edits(folder: &Path) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for entry in fs::read_dir(folder).expect("list a run") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let bytes = fs::read(&path).expect("read a file");
+        let mut digit = bytes.clone();
+        let at = digit.iter().rposition(u8::is_ascii_digit).expect("a digit");
+        digit[at] = if digit[at] == b'0' { b'1' } else { b'0' };
+        for (what, bytes) in
+            [("a digit", digit), ("a blank more", [bytes.as_slice(), b" "].concat()), ("nothing left", Vec::new())]
+        {
+            edits.push(Edit { file: file.clone(), what: what.into(), bytes });
+        }
+    }
+    let manifest = fs::read_to_string(folder.join("manifest.json")).expect("read the manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("a manifest");
+    for key in manifest.as_object().expect("an object").keys() {
+        let mut changed = manifest.clone();
+        changed[key] = match &manifest[key] {
+            Value::String(text) => format!("{text}1").into(),
+            Value::Object(map) => {
+                let mut map = map.clone();
+                map.remove(&map.keys().next().expect("a key").clone());
+                map.into()
+            }
+            Value::Null => "x".into(),
+            other => panic!("{key}: {other}"),
+        };
+        let bytes = serde_json::to_vec_pretty(&changed).expect("JSON");
+        edits.push(Edit { file: "manifest.json".into(), what: format!("another {key}"), bytes });
+        let mut without = manifest.clone();
+        without.as_object_mut().expect("an object").remove(key);
+        let bytes = serde_json::to_vec_pretty(&without).expect("JSON");
+        edits.push(Edit { file: "manifest.json".into(), what: format!("without {key}"), bytes });
+    }
+    edits
+}
+
+/// Makes an edit, does something, and takes the edit back.
+fn with(folder: &Path, edit: &Edit, check: impl Fn(&str)) {
+    let path = folder.join(&edit.file);
+    let before = fs::read(&path).expect("read a file");
+    assert_ne!(before, edit.bytes, "{}: {}", edit.file, edit.what);
+    fs::write(&path, &edit.bytes).expect("write a file");
+    check(&format!("{} with {}", edit.file, edit.what));
+    fs::write(&path, before).expect("write a file");
+}
+
+#[track_caller]
+fn names(run: &Run, file: &str, what: &str) {
+    let told = format!("{}{}", run.stdout, run.stderr);
+    // Lines wrap.
+    let told: String = told.split_whitespace().collect();
+    assert!(told.contains(file), "{what}: `{file}` is not named{run}");
+    assert!(!run.stdout.contains("gates passed"), "{what}{run}");
+}
+
+#[test]
+fn every_edit_of_a_run_is_seen_by_all_that_judge_or_accept_it() {
+    let (project, entry, run) = project();
+    let (base, candidate) = (entry.to_string_lossy().into_owned(), run.to_string_lossy().into_owned());
+    let all = edits(&run);
+    let files: std::collections::BTreeSet<&str> = all.iter().map(|edit| edit.file.as_str()).collect();
+    let expected = [
+        "manifest.json",
+        "performance.json",
+        "prompts.jsonl",
+        "report.md",
+        "results.jsonl",
+        "summary.json",
+        "verdict.json",
+    ];
+    assert_eq!(files.into_iter().collect::<Vec<_>>(), expected);
+    for edit in &all {
+        with(&run, edit, |what| {
+            for args in [
+                vec!["gate", &candidate],
+                vec!["compare", &base, &candidate],
+                vec!["baseline", "accept", &candidate, "-m", "x", "--force"],
+            ] {
+                names(&project.karat(args).code(2), &edit.file, what);
+            }
+        });
+    }
+    project.karat(["gate", &candidate]).code(0);
+    assert_eq!(project.read("baselines/s/main/accepted.jsonl").lines().count(), 1, "nothing was accepted");
+}
+
+#[test]
+fn every_edit_of_a_baseline_is_seen() {
+    let (project, entry, run) = project();
+    let candidate = run.to_string_lossy().into_owned();
+    for edit in &edits(&entry) {
+        with(&entry, edit, |what| {
+            // The run may not pass on its own where its baseline is off.
+            let gated = project.karat(["gate", &candidate]);
+            assert!([Some(2), Some(3)].contains(&gated.code), "{what}{gated}");
+            names(&gated, &edit.file, what);
+            names(&project.karat(["compare", "baseline:main", &candidate]).code(2), &edit.file, what);
+        });
+    }
+    project.karat(["gate", &candidate]).code(0);
+    // Verdict and manifest together: the log still knows.
+    fs::remove_file(entry.join("verdict.json")).expect("remove the verdict");
+    project.karat(["gate", &candidate]).code(0);
+    for edit in edits(&entry).iter().filter(|edit| edit.file == "manifest.json") {
+        with(&entry, edit, |what| {
+            names(&project.karat(["compare", "baseline:main", &candidate]).code(2), "manifest.json", what);
+        });
+    }
+    let log = project.read("baselines/s/main/accepted.jsonl");
+    project.write("baselines/s/main/accepted.jsonl", log.replace("\"manifest_sha256\":\"", "\"manifest_sha256\":\"0"));
+    let refused = project.karat(["compare", "baseline:main", &candidate]).code(2);
+    names(&refused, "accepted.jsonl", "another hash in the log");
+}
+
+/// The fault that began it: one digit turned a verdict.
+#[test]
+fn a_gate_that_is_loosened_in_the_record_passes_nothing() {
+    let (project, _, run) = project();
+    let path = run.join("manifest.json");
+    let text = fs::read_to_string(&path).expect("read the manifest");
+    assert!(text.contains("\"max\": 0.9"), "{text}");
+    fs::write(&path, text.replace("\"max\": 0.9", "\"max\": 1.9")).expect("write the manifest");
+    let gated = project.karat(["gate", run.to_str().expect("a path")]).code(2);
+    assert!(
+        gated.stderr.contains("verify `manifest.json`: its SHA-256 is not the one that `verdict.json` holds"),
+        "{gated}"
+    );
+    let listed = project.karat(["runs"]).code(0);
+    assert!(listed.stdout.contains("verify `manifest.json`"), "{listed}");
+}
+
+/// What nothing vouches for is said: runs that were never judged, records of older versions, each once.
+#[test]
+fn what_nothing_vouches_for_is_said() {
+    const NOTE: &str = "is not verified";
+    let (project, _, run) = project();
+    let candidate = run.to_str().expect("a path");
+    assert!(!project.karat(["gate", candidate]).code(0).stderr.contains(NOTE));
+    fs::remove_file(run.join("verdict.json")).expect("remove the verdict");
+    let gated = project.karat(["gate", candidate, "--no-baseline"]).code(0);
+    assert_eq!(gated.stderr.matches(NOTE).count(), 1, "{gated}");
+    project.karat(["gate", candidate]).code(0);
+    assert!(!project.karat(["gate", candidate]).code(0).stderr.contains(NOTE), "it was judged again");
+
+    let records = repository("tests/fixtures/records");
+    for format in 1..=karat::record::FORMAT {
+        let baselines = records.join(format!("format-{format}"));
+        let baselines = baselines.to_str().expect("a path");
+        let gated = project.karat(["gate", "baseline:scored", "--suite", "desk", "--baselines-dir", baselines]);
+        assert!(gated.code.is_some_and(|code| code != 2), "format {format}{gated}");
+        // Verdicts hold the hash since their version 3.
+        assert_eq!(gated.stderr.matches(NOTE).count(), usize::from(format < 3), "format {format}{gated}");
+    }
+}
+
+/// What lies in git is held against the log that lies beside it there.
+#[test]
+fn a_baseline_in_git_is_held_against_its_log() {
+    let (project, entry, run) = project();
+    let git = |args: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]).args(args);
+        let output =
+            git.current_dir(project.path("")).env("GIT_CONFIG_GLOBAL", "/dev/null").output().expect("call git");
+        assert!(output.status.success(), "{output:?}");
+    };
+    fs::remove_file(entry.join("verdict.json")).expect("remove the verdict");
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "baselines"]);
+    git(&["commit", "-q", "-m", "baseline"]);
+    let candidate = run.to_str().expect("a path");
+    let id = entry.file_name().and_then(|name| name.to_str()).expect("a name");
+    let references = ["git:HEAD:baselines/s/main".to_owned(), format!("git:HEAD:baselines/s/main/{id}")];
+    for reference in &references {
+        let compared = project.karat(["compare", reference, candidate]).code(0);
+        assert!(!compared.stderr.contains("is not verified"), "{compared}");
+    }
+    let path = entry.join("manifest.json");
+    let text = fs::read_to_string(&path).expect("read the manifest");
+    fs::write(&path, text.replace("\"max\": 0.9", "\"max\": 1.9")).expect("write the manifest");
+    git(&["commit", "-q", "-a", "-m", "looser"]);
+    for reference in &references {
+        let refused = project.karat(["compare", reference, candidate]).code(2);
+        names(&refused, "accepted.jsonl", reference);
+    }
+}
