@@ -1,6 +1,7 @@
 //! What lies in the place of a file, told by its first bytes: a pointer of Git LFS or DVC, a web page, an archive, nothing.
 //!
 //! Knows no model and no dataset: it says what is there, the caller says what should be. Nothing is fetched or unpacked.
+//! Pipes and devices are not read at all: to open the one is to wait for its other end, and the other may never end.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,6 +10,33 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// It cannot be opened, or is a pipe, a socket or a device.
+pub fn open_file(path: &Path) -> Result<File> {
+    let failed = |error| Error::io("open", path, error);
+    let found = std::fs::metadata(path).map_err(failed)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(Error::input(format!("open `{}`: it is a pipe, a socket or a device", path.display()))
+            .with_hint("give a file: what it holds is read more than once"));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// The bytes of a file that has at most so many.
+///
+/// # Errors
+/// Those of [`open_file`]; it cannot be read, or has more.
+pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let (mut file, mut bytes) = (open_file(path)?.take(most + 1), Vec::new());
+    file.read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
+    match bytes.len() as u64 <= most {
+        true => Ok(bytes),
+        false => Err(Error::input(format!("read `{}`: it has more than {most} bytes", path.display()))),
+    }
+}
 
 /// Bytes of a file that are looked at.
 const LOOKED_AT: usize = 1024;

@@ -1,6 +1,8 @@
 //! Blocks of whole lines: what is parsed at a time, on all threads.
 
-use std::io::{BufRead, Read, Result};
+use std::io::{BufRead, Error, Read, Result};
+
+use super::limits::{CASE, too_long};
 
 /// Bytes of a block; a longer line is a block of its own.
 const BLOCK: u64 = 1 << 18;
@@ -15,7 +17,10 @@ pub fn read_lines(stream: &mut impl BufRead, block: &mut Vec<u8>) -> Result<()> 
     let mut read = || {
         stream.by_ref().take(BLOCK).read_to_end(block)?;
         if block.last().is_some_and(|byte| *byte != b'\n') {
-            stream.read_until(b'\n', block)?;
+            stream.by_ref().take(CASE as u64).read_until(b'\n', block)?;
+            if block.last() != Some(&b'\n') && !stream.fill_buf()?.is_empty() {
+                return Err(Error::other(too_long()));
+            }
         }
         Ok(())
     };

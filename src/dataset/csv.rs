@@ -6,10 +6,12 @@
 //! closing quote. An empty cell is an absent field. A table whose header tells that its cells are apart by something else
 //! than its name says is an error: with one column nothing of it could be used.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::limits::CASE;
 use super::position::{Bytes, Position, Stream, utf8};
 use super::resolve::Record;
 use crate::error::{Error, Result};
@@ -67,9 +69,10 @@ impl Rows {
         let name =
             |(index, cell): (usize, String)| if cell.is_empty() { format!("column_{}", index + 1) } else { cell };
         let names: Vec<String> = cells.into_iter().enumerate().map(name).collect();
-        match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        let mut seen = HashSet::with_capacity(names.len());
+        match names.iter().find(|name| !seen.insert(name.as_str())) {
             None => Ok(names),
-            Some((_, name)) => {
+            Some(name) => {
                 let fragment = format!("read the header: column `{name}` is given twice");
                 Err(Error::input(fragment).at_line(self.bytes.path(), line))
             }
@@ -91,6 +94,7 @@ impl Rows {
             return Ok(None);
         }
         let (line, mut cells) = (self.bytes.position.line, Vec::new());
+        self.bytes.begin(CASE);
         loop {
             let start = self.bytes.position;
             let quoted = self.bytes.peek()? == Some(b'"');

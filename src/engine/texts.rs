@@ -9,6 +9,10 @@
 //!
 //! A word of more characters than a WordPiece model reads (100) becomes its unknown token, whatever it says: that is a text that
 //! is longer than the model reads, too. It is refused, or left as transformers leaves it and counted, or read in pieces.
+//!
+//! A text of more than 128 KiB is tokenized piece by piece (`long`).
+
+mod long;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -21,7 +25,7 @@ use super::identity::ModelFolder;
 use super::model_json::read_json;
 use super::reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 use super::request::TextInput;
-use super::tokenizer::{Plain, Spaced, Tokenizer};
+use super::tokenizer::{LONG, Plain, Spaced, Tokenizer};
 use crate::error::{Error, Result};
 
 /// Makes tokens of texts.
@@ -29,6 +33,8 @@ pub(super) struct Texts {
     tokenizer: Tokenizer,
     cut: Tokenizer,
     limit: usize,
+    /// Rows of the model's word vectors.
+    vocab: usize,
     /// Stands before every text.
     prompt: String,
     /// Tokens of the prompt that averages leave out.
@@ -81,10 +87,18 @@ impl Texts {
                 .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let limit = length_limit(folder, spec)?;
+        if limit <= tokenizer.surround(&[], None)?.0.len() {
+            return Err(Error::input(format!("read texts of at most {limit} tokens: special tokens leave no room"))
+                .at(folder.path())
+                .with_hint(
+                    "look at max_seq_length of sentence_bert_config.json and model_max_length of tokenizer_config.json",
+                ));
+        }
         Ok(Self {
             cut: tokenizer.cutting_at(limit)?,
             tokenizer,
             limit,
+            vocab: spec.vocab,
             prompt: String::new(),
             skipped: 0,
             lower_case: false,
@@ -114,14 +128,28 @@ impl Texts {
     /// The rows of a text.
     ///
     /// # Errors
-    /// A text without tokens, one that the tokenizer cannot take, one that is too long for what was asked.
+    /// A text without tokens, one that the tokenizer cannot take, one that is too long for what was asked, a token that the model
+    /// does not have.
     pub fn encode(&self, input: &TextInput) -> std::result::Result<Rows, Unread> {
+        let rows = self.rows(input)?;
+        // Added tokens may lie beyond the table, which is a matter of the text that has one.
+        let beyond = rows.ids().find(|id| *id as usize >= self.vocab);
+        match beyond {
+            None => Ok(rows),
+            Some(id) => Err(Error::input(format!("look up token {id} in an embedding of {} rows", self.vocab)).into()),
+        }
+    }
+
+    fn rows(&self, input: &TextInput) -> std::result::Result<Rows, Unread> {
         let pair = input.text_pair.as_deref();
         let text = match self.prompt.is_empty() {
             true => Cow::Borrowed(&*input.text),
             false => Cow::Owned(format!("{}{}", self.prompt, input.text)),
         };
         let text = self.lowered(&text);
+        if text.len() + pair.map_or(0, str::len) > LONG {
+            return self.encode_long(input, &text, pair);
+        }
         let (ids, types) = self.tokenizer.encode_segments(&text, pair)?;
         if ids.is_empty() {
             return Err(Error::input("encode a text without tokens").into());
@@ -137,7 +165,11 @@ impl Texts {
         let is_long = length.tokens > self.limit;
         match input.long {
             _ if !is_long && !shown.is_spaced => Ok(Rows::Whole(row((ids, types)))),
-            Long::Windows if is_long => Ok(Rows::Windows(self.sliding(input, &shown, length)?)),
+            Long::Windows if is_long => {
+                let (text, pair) = (self.plain(&shown.text)?, shown.pair.as_ref());
+                let pair = pair.map(|pair| self.plain(pair)).transpose()?;
+                Ok(Rows::Windows(self.sliding(input, text, pair, length)?))
+            }
             Long::Windows => Ok(Rows::Whole(row((ids, types)))),
             Long::Cut => Ok(Rows::Cut(row(self.cut.encode_segments(&text, pair)?), length)),
             Long::Error => Err(Unread::TooLong(length)),
@@ -156,14 +188,12 @@ impl Texts {
         Ok(Shown { text, pair, is_spaced })
     }
 
-    /// The windows of a text of this length; `shown` is it as the tokenizer gets it, prompt first.
-    fn sliding(&self, input: &TextInput, shown: &Shown<'_>, length: Length) -> Result<Sliding> {
+    /// The windows of a text of this length; `text` is it as the tokenizer gets it, prompt first.
+    fn sliding(&self, input: &TextInput, mut text: Plain, pair: Option<Plain>, length: Length) -> Result<Sliding> {
         let before = self.lowered(&self.prompt).len();
-        let mut text = self.plain(&shown.text)?;
         let prompt = text.bytes.iter().take_while(|(_, end)| before > 0 && *end <= before).count();
         text.bytes.drain(..prompt);
         let prompt: Vec<u32> = text.ids.drain(..prompt).collect();
-        let pair = shown.pair.as_ref().map(|pair| self.plain(pair)).transpose()?;
         let plain = prompt.len() + text.ids.len() + pair.as_ref().map_or(0, |pair| pair.ids.len());
         let special = length.tokens.saturating_sub(plain);
         let free = self.limit.saturating_sub(special + prompt.len());
@@ -241,6 +271,16 @@ impl Rows {
             Self::Whole(row) | Self::Cut(row, _) => row.ids.len(),
             Self::Windows(sliding) => sliding.around + sliding.spans.get(at).map_or(0, |span| span.tokens.len()),
         }
+    }
+
+    /// The ids of the text and of what stands around it; of windows, those of the text.
+    fn ids(&self) -> impl Iterator<Item = u32> {
+        let (row, sliding) = match self {
+            Self::Whole(row) | Self::Cut(row, _) => (Some(&row.ids), None),
+            Self::Windows(sliding) => (None, Some(sliding)),
+        };
+        let sliding = sliding.into_iter().flat_map(|s| [Some(&s.prompt), Some(&s.ids), s.other.as_ref()]).flatten();
+        row.into_iter().chain(sliding).flatten().copied()
     }
 
     /// A row.
@@ -469,6 +509,48 @@ mod tests {
         assert_eq!(windows.windows.last().unwrap().0.characters.end, 100_000);
         let (rows, _) = sliding(&texts, &"The gold of the silver sea. ".repeat(37_000), None);
         assert!(rows.len() > 1000);
+    }
+
+    /// Piece by piece or at once, a text has the same tokens at the same places.
+    #[test]
+    fn a_long_text_is_read_as_one_that_is_tokenized_at_once() {
+        for (model, word) in
+            [("tests/fixtures/models/bert-mean", "gäld "), ("tests/fixtures/models/xlm-roberta", "gold, ")]
+        {
+            let texts = texts(model);
+            let text = format!("{}silver sea", word.repeat(LONG / word.len() + 10));
+            assert!(text.len() > LONG);
+            let whole = texts.tokenizer.encode_plain(&text).unwrap();
+            let pieces = texts.tokenizer.encode_pieces(&text, 7).unwrap();
+            assert!(pieces.plain.ids == whole.ids, "{model}");
+            // The first token of a piece may have the space before it, which some post-processors take for one of their own.
+            let places = pieces.plain.bytes.iter().zip(&whole.bytes);
+            assert!(places.into_iter().all(|(a, b)| a.1 == b.1 && b.0 - a.0 <= 1), "{model}");
+            let (row, types) = texts.cut.encode_segments(&text, None).unwrap();
+            let Ok(Rows::Cut(cut, length)) = texts.encode(&input(&text, None, Long::Cut)) else { panic!("not cut") };
+            assert_eq!((&cut.ids, cut.types), (&row, types));
+            let tokens = texts.tokenizer.encode(&text, true).unwrap().len();
+            assert_eq!(length, Length { tokens, read: texts.limit });
+            assert!(
+                matches!(texts.encode(&input(&text, None, Long::Error)), Err(Unread::TooLong(told)) if told == length)
+            );
+            let (rows, windows) = sliding(&texts, &text, None);
+            assert_eq!((windows.tokens, &rows[0].ids), (whole.ids.len(), &row));
+            assert!(windows.windows.last().unwrap().0.of(&text).ends_with("silver sea"));
+            let pair = "gold silver";
+            let Ok(Rows::Cut(cut, _)) = texts.encode(&input(&text, Some(pair), Long::Cut)) else { panic!("not cut") };
+            let right = texts.cut.encode_segments(&text, Some(pair)).unwrap();
+            assert_eq!((cut.ids, cut.types), right);
+        }
+    }
+
+    /// A tokenizer may have added tokens that the model has no vector for: a text with one fails, and no other.
+    #[test]
+    fn a_token_beyond_the_table_fails_its_text() {
+        let mut texts = embedder();
+        texts.vocab = 5;
+        let Err(Unread::Failed(error)) = texts.encode(&input("gold silver", None, Long::Cut)) else { panic!("read") };
+        assert!(error.contains("in an embedding of 5 rows"), "{error}");
     }
 
     /// WordPiece makes one unknown token of a word of more than a hundred characters: nothing of it would be read.

@@ -21,6 +21,7 @@ use super::recorded_line::RecordedLine;
 use crate::dataset::{BlockHasher, UnknownKeys, has_lines_of_returns, lines, read_lines, refuse};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result, nearest};
+use crate::stand_in::open_file;
 
 /// Recorded answers of a suite's cases.
 pub struct Recorded {
@@ -100,7 +101,7 @@ impl Recorded {
     /// # Errors
     /// A line that cannot be read.
     pub fn open(path: &Path, unknown: UnknownKeys, watch: Watch<'_>) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e).at(path))?;
+        let file = open_file(path).map_err(|error| error.at(path))?;
         Self::of_file((file, path), unknown, watch)
     }
 
