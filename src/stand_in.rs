@@ -254,6 +254,18 @@ pub fn server_error(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_read_and_a_file_up_to_its_bound() {
+        let error = read_file(Path::new("/dev/zero"), 9).unwrap_err();
+        assert!(error.fragment().contains("a pipe, a socket or a device"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "123456789").unwrap();
+        assert_eq!(read_file(file.path(), 9).unwrap(), b"123456789");
+        assert!(read_file(file.path(), 8).unwrap_err().fragment().contains("more than 8 bytes"));
+        assert!(read_file(&file.path().join("none"), 9).is_err());
+    }
+
     #[test]
     fn what_lies_in_the_place_of_a_file_is_told_by_its_begin() {
         let any = [Expected::Safetensors, Expected::Gguf, Expected::Json, Expected::Text];

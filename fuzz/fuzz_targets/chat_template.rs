@@ -1,7 +1,7 @@
 //! Chat templates from arbitrary text, with the messages after a NUL (or a plain conversation).
 #![no_main]
 
-use karat::engine::Message;
+use karat::engine::{ChatOptions, Message};
 use karat::engine::chat::{ChatTemplate, Clock};
 use karat::engine::special_tokens::SpecialTokens;
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let tokens = json!({"bos_token": "<s>", "eos_token": "</s>"});
     let tokens = SpecialTokens::from_map(tokens.as_object().expect("an object"));
     match ChatTemplate::new(source, tokens) {
-        Ok(template) => match template.render(&messages, true, &Clock::default()) {
+        Ok(template) => match template.render(&messages, &ChatOptions::default(), &Clock::default()) {
             Ok(_) => {}
             Err(error) => karat_fuzz::shown(&error),
         },

@@ -80,6 +80,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_does_not_end_is_an_error() {
+        let text = std::io::Cursor::new(b"one\n").chain(std::io::repeat(b'x').take(2 * CASE as u64));
+        let (mut stream, mut block) = (std::io::BufReader::new(text), Vec::new());
+        let error = read_lines(&mut stream, &mut block).unwrap_err();
+        assert!(error.to_string().contains("more than 67108864 bytes"), "{error}");
+        assert_eq!(block, b"one\n", "whole lines before it are read");
+    }
+
+    #[test]
     fn an_error_leaves_whole_lines() {
         let (mut stream, mut block) = (std::io::BufReader::new(Broken(b"one\ntwo\nthr")), Vec::new());
         assert!(read_lines(&mut stream, &mut block).is_err());

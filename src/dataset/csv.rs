@@ -180,3 +180,34 @@ impl Iterator for Rows {
         result.transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn rows(text: String) -> Rows {
+        Rows::new(BufReader::new(Box::new(std::io::Cursor::new(text))), "table.csv".into(), b',')
+    }
+
+    /// Names that are compared each with each would take minutes here.
+    #[test]
+    fn a_table_of_many_columns_is_read_in_one_go() {
+        let columns: Vec<String> = (0..200_000).map(|n| format!("the column of number {n}")).collect();
+        let cells = vec!["x"; columns.len()].join(",");
+        let mut table = rows(format!("{}\n{cells}\n", columns.join(",")));
+        assert_eq!(table.next().unwrap().unwrap().pairs.len(), columns.len());
+        let mut twice = rows(format!("{},{}\n", columns.join(","), columns[7]));
+        assert!(twice.next().unwrap().err().unwrap().fragment().contains("`the column of number 7` is given twice"));
+    }
+
+    #[test]
+    fn a_row_that_does_not_end_is_an_error_at_its_start() {
+        let mut table = rows(format!("id,input\n1,ok\n2,\"{}", "x\n".repeat(CASE / 2)));
+        assert!(table.next().unwrap().is_ok());
+        let error = table.next().unwrap().err().unwrap();
+        assert!(error.fragment().contains("more than 67108864 bytes"), "{error}");
+        assert_eq!(error.location().and_then(|place| place.line), Some(3));
+    }
+}

@@ -7,6 +7,7 @@
 //! looks for, and the index stays as it was noted; at the first case that looks elsewhere it is sorted.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Seek};
@@ -282,6 +283,8 @@ impl Recorded {
             return Ok(offsets.len() as u64);
         }
         offsets.sort_unstable();
+        let datasets: HashSet<&str> = known.iter().copied().collect();
+        let open: HashSet<&str> = limited.iter().copied().collect();
         for offset in &offsets {
             let (dataset, id, repeat) = self.names(Entry::new(0, *offset))?;
             let unknown = match &dataset {
@@ -290,11 +293,11 @@ impl Recorded {
                     Error::input(fragment)
                         .with_hint("repeats count from 0; --repeat N says how many answers a case has")
                 }
-                Some(dataset) if !known.contains(&dataset.as_str()) => {
+                Some(dataset) if !datasets.contains(dataset.as_str()) => {
                     let fragment = format!("read the answer of `{id}`: there is no dataset `{dataset}`");
                     Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
                 }
-                Some(dataset) if !limited.contains(&dataset.as_str()) => {
+                Some(dataset) if !open.contains(dataset.as_str()) => {
                     let fragment = format!("read the answer of `{id}`: the dataset `{dataset}` has no such case");
                     Error::input(fragment).with_hint("take it out, or use --allow-extra")
                 }
