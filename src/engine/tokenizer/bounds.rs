@@ -256,10 +256,10 @@ fn repeats_within(pattern: &str) -> bool {
             b'(' => groups.push(false),
             b')' => {
                 closed = groups.pop().unwrap_or(false);
-                groups.first().is_none().then(|| groups.push(false));
-                // What a group repeats, the group around it has in it.
-                if let (true, Some(outer)) = (closed, groups.last_mut()) {
-                    *outer = true;
+                // What a group repeats, the group around it has in it; a bracket too many closes none.
+                match groups.last_mut() {
+                    Some(outer) => *outer |= closed,
+                    None => groups.push(closed),
                 }
             }
             b'*' | b'+' | b'{' => {
