@@ -1,6 +1,7 @@
 //! What lies in the place of a file, told by its first bytes: a pointer of Git LFS or DVC, a web page, an archive, nothing.
 //!
 //! Knows no model and no dataset: it says what is there, the caller says what should be. Nothing is fetched or unpacked.
+//! Pipes and devices are not read at all: to open the one is to wait for its other end, and the other may never end.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,6 +10,33 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// It cannot be opened, or is a pipe, a socket or a device.
+pub fn open_file(path: &Path) -> Result<File> {
+    let failed = |error| Error::io("open", path, error);
+    let found = std::fs::metadata(path).map_err(failed)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(Error::input(format!("open `{}`: it is a pipe, a socket or a device", path.display()))
+            .with_hint("give a file: what it holds is read more than once"));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// The bytes of a file that has at most so many.
+///
+/// # Errors
+/// Those of [`open_file`]; it cannot be read, or has more.
+pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let (mut file, mut bytes) = (open_file(path)?.take(most + 1), Vec::new());
+    file.read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
+    match bytes.len() as u64 <= most {
+        true => Ok(bytes),
+        false => Err(Error::input(format!("read `{}`: it has more than {most} bytes", path.display()))),
+    }
+}
 
 /// Bytes of a file that are looked at.
 const LOOKED_AT: usize = 1024;
@@ -257,6 +285,18 @@ pub fn server_error(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_read_and_a_file_up_to_its_bound() {
+        let error = read_file(Path::new("/dev/zero"), 9).unwrap_err();
+        assert!(error.fragment().contains("a pipe, a socket or a device"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "123456789").unwrap();
+        assert_eq!(read_file(file.path(), 9).unwrap(), b"123456789");
+        assert!(read_file(file.path(), 8).unwrap_err().fragment().contains("more than 8 bytes"));
+        assert!(read_file(&file.path().join("none"), 9).is_err());
+    }
 
     #[test]
     fn what_lies_in_the_place_of_a_file_is_told_by_its_begin() {

@@ -19,7 +19,7 @@ pub struct EngineArgs {
     /// Type to compute in: auto (f32, or what a GGUF file holds; bf16 on a card), f32, bf16, or f16 on a card.
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub dtype: String,
-    /// Threads (default: one per core).
+    /// Threads, 1 to 1024 (default: one per core).
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Most tokens in one step, at least 2 (default: 512, on a card 2048).
@@ -70,10 +70,21 @@ impl EngineArgs {
             drafts: !self.no_drafts,
         };
         options.check()?;
-        if self.threads == Some(0) {
-            return Err(Error::input("use --threads 0"));
-        }
         Ok(options)
+    }
+}
+
+/// Most threads that a call may ask for: more than the largest machines have cores. Each takes memory, and a system has only so many
+/// for all that run on it.
+const MOST_THREADS: usize = 1024;
+
+/// The number of threads that a call asks for; 0 where it leaves it to the machine.
+fn asked_threads(threads: Option<usize>) -> Result<usize> {
+    match threads {
+        None => Ok(0),
+        Some(threads @ 1..=MOST_THREADS) => Ok(threads),
+        Some(threads) => Err(Error::input(format!("use --threads {threads}"))
+            .with_hint(format!("1 to {MOST_THREADS} are possible; more threads than cores make nothing faster"))),
     }
 }
 
@@ -82,7 +93,7 @@ impl EngineArgs {
 /// changes an answer.
 ///
 /// # Errors
-/// The system has no threads left.
+/// A number out of range; the system has no threads left.
 pub fn start_threads(call: &ArgMatches) -> Result<()> {
     let mut command = call;
     while let Some((_, below)) = command.subcommand() {
@@ -90,8 +101,8 @@ pub fn start_threads(call: &ArgMatches) -> Result<()> {
     }
     // Commands without the flag take what comes.
     let Ok(threads) = command.try_get_one::<usize>("threads") else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.copied().unwrap_or(0));
-    pool.build_global().map_err(|e| Error::internal("start the thread pool").caused_by(e))
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(asked_threads(threads.copied())?);
+    pool.build_global().map_err(|e| Error::environment("start the thread pool").caused_by(e))
 }
 
 /// Where lines come from and go to.
@@ -113,5 +124,19 @@ impl LineArgs {
     /// What becomes of keys that karat does not know.
     pub fn unknown_keys(&self) -> UnknownKeys {
         UnknownKeys::by_flag(self.allow_unknown_keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_have_a_range() {
+        let asked = |threads| asked_threads(threads).map_err(|error| error.fragment().to_owned());
+        assert_eq!([asked(None), asked(Some(1)), asked(Some(1024))], [Ok(0), Ok(1), Ok(1024)]);
+        for threads in [0, 1025, 10_000, usize::MAX] {
+            assert_eq!(asked(Some(threads)), Err(format!("use --threads {threads}")));
+        }
     }
 }

@@ -13,5 +13,7 @@ pub fn lines(bytes: &[u8]) -> [Vec<Result<()>>; 4] {
 fn of<T: Identified + serde::de::DeserializeOwned>(bytes: &[u8]) -> Vec<Result<()>> {
     let reader = Box::new(std::io::Cursor::new(bytes.to_vec()));
     let read = |line: Result<T>| line.map(|line| assert!(line.id().is_string() || line.id().is_number()));
-    Lines::<T>::over(reader, "in.jsonl".into(), UnknownKeys::Refuse("--allow-unknown-keys lets them pass")).map(read).collect()
+    Lines::<T>::over(reader, "in.jsonl".into(), UnknownKeys::Refuse("--allow-unknown-keys lets them pass"))
+        .map(read)
+        .collect()
 }

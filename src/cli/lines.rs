@@ -17,6 +17,9 @@ use crate::engine::log::sync_folder;
 use crate::error::{Error, Result};
 use crate::record::{beside, folder};
 
+/// Bytes of a line, which is in memory as a whole.
+const LINE_BYTES: u64 = 64 << 20;
+
 /// Reads objects of one kind, line by line.
 pub struct Lines<T> {
     reader: BufReader<Box<dyn Read + Send>>,
@@ -75,11 +78,17 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
     fn read(&mut self) -> Result<Option<T>> {
         loop {
             self.buffer.clear();
-            let len = self.reader.read_until(b'\n', &mut self.buffer).map_err(|e| Error::io("read", &self.path, e))?;
+            let failed = |error| Error::io("read", &self.path, error);
+            let mut most = self.reader.by_ref().take(LINE_BYTES + 1);
+            let len = most.read_until(b'\n', &mut self.buffer).map_err(failed)?;
             if len == 0 {
                 return Ok(None);
             }
             self.line += 1;
+            if len as u64 > LINE_BYTES {
+                let error = Error::input(format!("read a line: it has more than {LINE_BYTES} bytes"));
+                return Err(error.at_line(&self.path, self.line));
+            }
             let bytes = match self.line {
                 1 => self.buffer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.buffer),
                 _ => &self.buffer,

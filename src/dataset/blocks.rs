@@ -1,6 +1,8 @@
 //! Blocks of whole lines: what is parsed at a time, on all threads.
 
-use std::io::{BufRead, Read, Result};
+use std::io::{BufRead, Error, Read, Result};
+
+use super::limits::{CASE, too_long};
 
 /// Bytes of a block; a longer line is a block of its own.
 const BLOCK: u64 = 1 << 18;
@@ -15,7 +17,10 @@ pub fn read_lines(stream: &mut impl BufRead, block: &mut Vec<u8>) -> Result<()> 
     let mut read = || {
         stream.by_ref().take(BLOCK).read_to_end(block)?;
         if block.last().is_some_and(|byte| *byte != b'\n') {
-            stream.read_until(b'\n', block)?;
+            stream.by_ref().take(CASE as u64).read_until(b'\n', block)?;
+            if block.last() != Some(&b'\n') && !stream.fill_buf()?.is_empty() {
+                return Err(Error::other(too_long()));
+            }
         }
         Ok(())
     };
@@ -72,6 +77,15 @@ mod tests {
         }
         assert_eq!(lines(&read), text.split_inclusive('\n').map(str::as_bytes).collect::<Vec<_>>());
         assert_eq!((read, blocks > 1), (text.into_bytes(), true));
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_is_an_error() {
+        let text = std::io::Cursor::new(b"one\n").chain(std::io::repeat(b'x').take(2 * CASE as u64));
+        let (mut stream, mut block) = (std::io::BufReader::new(text), Vec::new());
+        let error = read_lines(&mut stream, &mut block).unwrap_err();
+        assert!(error.to_string().contains("more than 67108864 bytes"), "{error}");
+        assert_eq!(block, b"one\n", "whole lines before it are read");
     }
 
     #[test]

@@ -6,10 +6,12 @@
 //! closing quote. An empty cell is an absent field. A table whose header tells that its cells are apart by something else
 //! than its name says is an error: with one column nothing of it could be used.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::limits::CASE;
 use super::position::{Bytes, Position, Stream, utf8};
 use super::resolve::Record;
 use crate::error::{Error, Result};
@@ -67,9 +69,10 @@ impl Rows {
         let name =
             |(index, cell): (usize, String)| if cell.is_empty() { format!("column_{}", index + 1) } else { cell };
         let names: Vec<String> = cells.into_iter().enumerate().map(name).collect();
-        match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        let mut seen = HashSet::with_capacity(names.len());
+        match names.iter().find(|name| !seen.insert(name.as_str())) {
             None => Ok(names),
-            Some((_, name)) => {
+            Some(name) => {
                 let fragment = format!("read the header: column `{name}` is given twice");
                 Err(Error::input(fragment).at_line(self.bytes.path(), line))
             }
@@ -91,6 +94,7 @@ impl Rows {
             return Ok(None);
         }
         let (line, mut cells) = (self.bytes.position.line, Vec::new());
+        self.bytes.begin(CASE);
         loop {
             let start = self.bytes.position;
             let quoted = self.bytes.peek()? == Some(b'"');
@@ -174,5 +178,36 @@ impl Iterator for Rows {
         // Past a broken quote or header nothing can be trusted.
         self.finished = !matches!(result, Ok(Some(_)));
         result.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn rows(text: String) -> Rows {
+        Rows::new(BufReader::new(Box::new(std::io::Cursor::new(text))), "table.csv".into(), b',')
+    }
+
+    /// Names that are compared each with each would take minutes here.
+    #[test]
+    fn a_table_of_many_columns_is_read_in_one_go() {
+        let columns: Vec<String> = (0..200_000).map(|n| format!("the column of number {n}")).collect();
+        let cells = vec!["x"; columns.len()].join(",");
+        let mut table = rows(format!("{}\n{cells}\n", columns.join(",")));
+        assert_eq!(table.next().unwrap().unwrap().pairs.len(), columns.len());
+        let mut twice = rows(format!("{},{}\n", columns.join(","), columns[7]));
+        assert!(twice.next().unwrap().err().unwrap().fragment().contains("`the column of number 7` is given twice"));
+    }
+
+    #[test]
+    fn a_row_that_does_not_end_is_an_error_at_its_start() {
+        let mut table = rows(format!("id,input\n1,ok\n2,\"{}", "x\n".repeat(CASE / 2)));
+        assert!(table.next().unwrap().is_ok());
+        let error = table.next().unwrap().err().unwrap();
+        assert!(error.fragment().contains("more than 67108864 bytes"), "{error}");
+        assert_eq!(error.location().and_then(|place| place.line), Some(3));
     }
 }

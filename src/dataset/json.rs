@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use super::blocks::{lines, read_lines};
 use super::fields::{Field, FieldMap};
 use super::keys::{Seen, distinct};
+use super::limits::CASE;
 use super::position::{Bytes, Position, Stream, utf8};
 use super::resolve::{Record, resolve};
 use super::sample::Sample;
@@ -151,6 +152,7 @@ impl Array {
             };
             self.state = State::First;
         }
+        self.bytes.begin(usize::MAX);
         match self.bytes.skip_space()? {
             None => return Err(self.bytes.error("read the array: the file ends before its `]`")),
             Some(b']') if self.state == State::First => {
@@ -174,6 +176,7 @@ impl Array {
     /// Takes one element into the buffer, and the comma or bracket after it; tells whether that was the bracket.
     fn element(&mut self) -> Result<bool> {
         self.buffer.clear();
+        self.bytes.begin(CASE);
         let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
         while let Some(byte) = self.bytes.peek()? {
             let ends = !in_string && depth == 0 && matches!(byte, b',' | b']');
@@ -196,6 +199,7 @@ impl Array {
 
     fn close(&mut self) -> Result<Option<Record<'static>>> {
         self.state = State::End;
+        self.bytes.begin(usize::MAX);
         match self.bytes.skip_space()? {
             None => Ok(None),
             Some(_) => Err(self.bytes.error("read the array: there is more after its `]`")),

@@ -15,6 +15,7 @@ mod fields;
 mod ids;
 mod json;
 mod keys;
+mod limits;
 mod message;
 mod position;
 mod resolve;

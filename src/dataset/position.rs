@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::limits::too_long;
 use crate::error::{Error, Result};
 
 /// What every reader of this module reads from.
@@ -52,17 +53,24 @@ pub(super) struct Bytes {
     stream: Stream,
     path: PathBuf,
     pub position: Position,
+    /// Where the case begins that is read, and bytes that it may still have.
+    case: (Position, usize),
 }
 
 impl Bytes {
     /// The bytes of `stream`, the text of the file `path`.
     pub fn new(stream: Stream, path: PathBuf) -> Self {
-        Self { stream, path, position: Position::line(1) }
+        Self { stream, path, position: Position::line(1), case: (Position::line(1), usize::MAX) }
     }
 
     /// What is not read yet.
     pub fn rest(self) -> Stream {
         self.stream
+    }
+
+    /// Begins a case of at most so many bytes.
+    pub fn begin(&mut self, most: usize) {
+        self.case = (self.position, most);
     }
 
     /// The next byte without taking it; `None` at the end.
@@ -79,6 +87,9 @@ impl Bytes {
     /// Takes the next byte.
     pub fn next(&mut self) -> Result<Option<u8>> {
         let Some(byte) = self.peek()? else { return Ok(None) };
+        let (start, left) = &mut self.case;
+        let Some(less) = left.checked_sub(1) else { return Err(too_long().at_line(&self.path, start.line)) };
+        *left = less;
         self.stream.consume(1);
         if byte == b'\n' {
             self.position = Position::line(self.position.line + 1);

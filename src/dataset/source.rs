@@ -17,8 +17,8 @@ use super::position::Stream;
 use super::resolve::resolve;
 use super::sample::{Kind, Sample};
 use super::start::text;
-use crate::error::{Error, Result};
-use crate::stand_in::{Expected, StandIn};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::stand_in::{Expected, StandIn, open_file};
 
 /// How a dataset file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,10 +161,8 @@ impl Source {
     }
 
     fn opened(&self) -> Result<File> {
-        let failed = |error| {
-            Error::io("open", &self.path, error).context(format!("open the dataset `{}`", self.name)).at(&self.path)
-        };
-        let file = File::open(&self.path).map_err(failed)?;
+        let failed = |error: Error| error.context(format!("open the dataset `{}`", self.name)).at(&self.path);
+        let file = open_file(&self.path).map_err(failed)?;
         if file.metadata().is_ok_and(|data| data.is_dir()) {
             return Err(Error::input(format!("open the dataset `{}`: it is a folder", self.name)).at(&self.path));
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
 
+use super::limits::Unpacked;
 use super::position::Stream;
 use crate::error::{Error, Result};
 
@@ -33,7 +34,7 @@ const FOREIGN: [(&[u8], &str, &str); 6] = [
 pub(super) fn text(reader: Box<dyn Read + Send>, path: &Path) -> Result<Stream> {
     let mut stream = BufReader::with_capacity(BUFFER, reader);
     if first_bytes(&mut stream, path)?.starts_with(GZIP) {
-        stream = BufReader::with_capacity(BUFFER, Box::new(Members::new(stream, path)));
+        stream = BufReader::with_capacity(BUFFER, Box::new(Unpacked::new(Members::new(stream, path))));
     }
     let start = first_bytes(&mut stream, path)?;
     refuse(start, path)?;

@@ -2,7 +2,7 @@
 //!
 //! Every backend has a scheduler and a thread of its own, with its own pages; requests go to whoever has least to do, and
 //! answers leave as they end. A row's bits depend on nothing but its own sequence, so who computes it decides speed only.
-//! A thread that panics ends the run with an error.
+//! A thread that panics ends the run with an error, and so does one that ends while it has work or might get some.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,7 +22,7 @@ type Asked = std::result::Result<Work, String>;
 /// What ends the whole run.
 pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn Exchange) -> Result<Totals> {
     if let [only] = backends {
-        return Scheduler::new(&mut **only, limits).run(exchange);
+        return caught("compute", || Scheduler::new(&mut **only, limits).run(exchange)).and_then(|totals| totals);
     }
     std::thread::scope(|scope| {
         let (reports, received) = channel();
@@ -119,7 +119,7 @@ impl Fleet {
         loop {
             self.hand_out(exchange)?;
             // Without requests all lanes end; a lane that ends drops its sender.
-            let Ok(first) = self.received.recv() else { return Ok(self.totals()) };
+            let Ok(first) = self.received.recv() else { return self.end() };
             let mut told = Some(first);
             let mut stepped = false;
             while let Some((number, report)) = told {
@@ -134,13 +134,29 @@ impl Fleet {
                         exchange.done(index, outcome)?;
                     }
                     Report::Stepped(totals) => (lane.totals, stepped) = (totals, true),
-                    Report::Ended(totals) => lane.totals = totals?,
+                    Report::Ended(totals) => {
+                        lane.totals = totals?;
+                        if lane.sender.is_some() || !lane.unanswered.is_empty() {
+                            let left = lane.unanswered.len();
+                            return Err(Error::internal(format!(
+                                "go on with card {number}: it ended with {left} requests unanswered"
+                            )));
+                        }
+                    }
                 }
                 told = self.received.try_recv().ok();
             }
             if stepped {
                 exchange.stepped(&self.totals())?;
             }
+        }
+    }
+
+    /// What was done, when all lanes have ended.
+    fn end(&self) -> Result<Totals> {
+        match self.unanswered.len() {
+            0 => Ok(self.totals()),
+            left => Err(Error::internal(format!("answer {left} requests: all cards have ended"))),
         }
     }
 
@@ -178,11 +194,12 @@ impl Fleet {
     }
 }
 
-/// Tokens that a request may take.
+/// Tokens that a request may take; bounded, for costs are added up and a request may ask for any number.
 fn cost(work: &Work) -> u64 {
+    const MOST: u64 = 1 << 40;
     let more = match &work.goal {
         Goal::Generate { max_new_tokens, .. } => *max_new_tokens,
         Goal::Score { .. } | Goal::Logits => 0,
     };
-    (work.tokens.len() + more) as u64
+    (work.tokens.len().saturating_add(more) as u64).min(MOST)
 }

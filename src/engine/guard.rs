@@ -4,11 +4,8 @@
 //! some of them (`''[::-1]`, a `Strip` decoder with `stop` on a token shorter than that), which must fail a case or a
 //! file, never the process. [`guarded`] is for calls into such crates. A panic of karat's own is a bug and stays loud, but
 //! it must not let another thread wait for ever: [`caught`] makes it the error of the run.
-//! Templates that never end run out of [`FUEL`].
-//!
-//! What cannot be held back: a stack overflow, which a template brings about in minijinja by a namespace that holds
-//! itself (`{% set ns.me = ns %}{{ ns ~ '' }}`) or by a list nested without end, and memory filled by doubling a text.
-//! Templates of a model are as trusted as its weights.
+//! Templates that never end run out of [`FUEL`]; what fills the memory or overflows the stack is no panic, and is kept from
+//! happening: by `chat::held` in templates, by `tokenizer::bounds` in tokenizers.
 
 use std::any::Any;
 use std::cell::Cell;

@@ -5,6 +5,9 @@
 //! it. The page in which two prompts part is only equal at its beginning; the later prompt copies it, if it is there by
 //! then, and goes on in the copy. Pages of prompts that are done stay for a while, the least recently used go first. Sharing
 //! changes how much is computed, never what.
+//!
+//! A sequence that fails in the middle of its prompt leaves pages behind that nobody computes any more. Who waits for them, or
+//! is lent them later, computes them itself: the failure of one sequence is not that of another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,6 +27,8 @@ struct Shared {
     children: usize,
     /// Whether its keys and values are computed.
     ready: bool,
+    /// Whether a sequence is at them.
+    computing: bool,
     /// When it was last given back.
     used: u64,
 }
@@ -118,6 +123,17 @@ impl Pages {
         last.is_none_or(|shared| shared.ready)
     }
 
+    /// Gives a sequence that waits the lent pages to compute that nobody is at any more. Those before a page are always at hand
+    /// first, and whoever was admitted earlier takes over earlier: behind the first such page all are.
+    pub fn take_over(&mut self, lease: &mut Lease) {
+        let left = |page: &u32| self.shared.get(page).is_some_and(|shared| !shared.ready && !shared.computing);
+        let Some(first) = lease.pages[..lease.lent].iter().position(left) else { return };
+        for page in &lease.pages[first..lease.lent] {
+            self.shared.get_mut(page).into_iter().for_each(|shared| shared.computing = true);
+        }
+        lease.lent = first;
+    }
+
     /// How many of the first `limit` tokens a sequence that is about to start needs not compute, and the copy that this
     /// takes, from and to. Its lent pages must be ready.
     pub fn start(&self, lease: &Lease, prompt: &[u32], limit: usize) -> (usize, Option<(u32, u32)>) {
@@ -145,8 +161,11 @@ impl Pages {
     /// Takes the pages of a sequence back.
     pub fn give_back(&mut self, lease: Lease) {
         self.clock += 1;
-        let Lease { pages, open, .. } = lease;
+        let Lease { pages, lent, open, .. } = lease;
         self.free.extend(&pages[open..]);
+        for page in &pages[lent.min(open)..open] {
+            self.shared.get_mut(page).into_iter().for_each(|shared| shared.computing = false);
+        }
         pages[..open].iter().rev().for_each(|page| self.let_go(*page));
         let kept = KEPT.max(self.peak / 4);
         while self.idle > kept && self.forget() {}
@@ -192,7 +211,8 @@ impl Pages {
             if let Some(parent) = parent.and_then(|parent| self.shared.get_mut(&parent)) {
                 parent.children += 1;
             }
-            self.shared.insert(*page, Shared { parent, tokens, users: 1, children: 0, ready: false, used: 0 });
+            let new = Shared { parent, tokens, users: 1, children: 0, ready: false, computing: true, used: 0 };
+            self.shared.insert(*page, new);
             parent = Some(*page);
         }
         lent.max(prompt.len().div_ceil(self.page_tokens))

@@ -28,7 +28,7 @@ pub fn pack(sequences: &[Runnable], budget: Budget, turn: usize) -> Vec<usize> {
     let mut left = budget.tokens;
     let count = sequences.len();
     for offset in 0..count {
-        let index = (turn + offset) % count;
+        let index = (turn % count + offset) % count;
         if left > 0 && sequences[index].decoding {
             take[index] = 1;
             left -= 1;
@@ -58,7 +58,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_step_keeps_its_bounds_and_always_moves(
-            sequences in prop::collection::vec(runnable(), 1..80), tokens in 2usize..300, chunk in 1usize..200, turn in 0usize..200,
+            sequences in prop::collection::vec(runnable(), 1..80), tokens in 2usize..300, chunk in 1usize..200,
+            turn in prop_oneof![0usize..200, Just(usize::MAX)],
         ) {
             let take = pack(&sequences, Budget { tokens, chunk }, turn);
             prop_assert!(take.iter().sum::<usize>() <= tokens);

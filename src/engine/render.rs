@@ -1,5 +1,6 @@
 //! From a prompt to the tokens that the model sees, without any weights.
 
+use super::candle::arch;
 use super::chat::{ChatTemplate, Clock, OddRole, odd_role};
 use super::chat_notes::ChatNotes;
 use super::identity::ModelFolder;
@@ -13,6 +14,8 @@ pub struct Renderer {
     chat: Option<ChatTemplate>,
     clock: Clock,
     notes: ChatNotes,
+    /// Tokens of the longest text that the model reads, where its configuration says so.
+    context: Option<usize>,
 }
 
 /// What the model sees.
@@ -41,7 +44,10 @@ impl Renderer {
     pub fn open(folder: &ModelFolder, clock: Clock) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let chat = ChatTemplate::from_folder(folder, tokenizer.special_tokens())?;
-        Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default() })
+        // Whether the configuration is one of a generator is for others to say.
+        let context =
+            arch::Config::read(folder).and_then(|config| arch::decoder(&config)).ok().map(|spec| spec.context);
+        Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default(), context })
     }
 
     /// The tokenizer.
@@ -71,11 +77,25 @@ impl Renderer {
             }
             _ => {
                 let text = self.text(prompt)?;
-                let ids = self.tokenizer.encode(&text, matches!(prompt, Prompt::Text(_)))?;
+                let ids = self.tokenized(&text, matches!(prompt, Prompt::Text(_)))?;
                 self.notes.see_ids(&ids, self.tokenizer.bos_id());
                 Ok(Rendered { text, ids })
             }
         }
+    }
+
+    /// The ids of a text. One that is far longer than the model reads fails before it is tokenized: that takes hundreds of bytes
+    /// of memory for each of a text.
+    fn tokenized(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        if let Some(context) = self.context
+            && self.tokenizer.far_exceeds(text, context)?
+        {
+            let bytes = text.len();
+            return Err(Error::input(format!(
+                "fit a prompt of more than {context} tokens ({bytes} bytes) into the model's context of {context}"
+            )));
+        }
+        self.tokenizer.encode(text, add_special_tokens)
     }
 
     /// The text of a prompt before tokenization; for ids, what they decode to.
@@ -146,7 +166,7 @@ impl Renderer {
             Scored::Pair { context, continuation } => (context, continuation),
         };
         let (ids, from) = if context.is_empty() {
-            (self.tokenizer.encode(continuation, false)?, 0)
+            (self.tokenized(continuation, false)?, 0)
         } else {
             let mut ids = self.encoded(context.trim_end_matches(is_python_space))?;
             let (whole, from) = (self.encoded(&format!("{context}{continuation}"))?, ids.len());
@@ -188,7 +208,7 @@ impl Renderer {
     fn encoded(&self, text: &str) -> Result<Vec<u32>> {
         let prefix = self.prefix_id().map(|id| self.tokenizer.decode(&[id], false)).transpose()?;
         let begun = prefix.is_some_and(|prefix| !prefix.is_empty() && text.starts_with(&prefix));
-        self.tokenizer.encode(text, !begun)
+        self.tokenized(text, !begun)
     }
 }
 

@@ -274,6 +274,10 @@ impl<'a> Scheduler<'a> {
             if left == 0 {
                 break;
             }
+            if !sequence.started {
+                // Whoever was to compute a page may have failed before it was there.
+                self.pages.take_over(&mut sequence.lease);
+            }
             if !self.pages.are_ready(&sequence.lease) {
                 continue;
             }

@@ -65,13 +65,15 @@ fn processors(goal: usize) -> Option<Arc<Processors>> {
 /// Pages that hold tokens, and what was asked.
 struct Paper {
     pages: Vec<[Option<u32>; PAGE]>,
+    /// A token that is no finite number: neither is any row that sees it.
+    poison: Option<u32>,
     rows: usize,
     steps: usize,
 }
 
 impl Paper {
     fn new(pages: usize) -> Self {
-        Self { pages: vec![[None; PAGE]; pages], rows: 0, steps: 0 }
+        Self { pages: vec![[None; PAGE]; pages], poison: None, rows: 0, steps: 0 }
     }
 
     /// The first `len` tokens of a sequence as its pages have them.
@@ -102,6 +104,9 @@ impl Backend for Paper {
         let see = |(at, read): (usize, &super::backend::Read)| {
             let (segment, len) = rows[read.row];
             let tokens = self.read(&segment.pages, len);
+            if self.poison.is_some_and(|poison| tokens.contains(&poison)) {
+                return Seen::NotFinite;
+            }
             let seen = next(&tokens);
             if let Some(processing) = processing_of(&step.processing, at) {
                 let mut row = logits(&tokens);
@@ -155,8 +160,12 @@ impl Ahead for Early {
         self.overlapped += self.answers.len();
         let mut step = step.clone();
         for Carried { row, read } in &step.carried {
-            let Seen::Next(token) = self.last[*read] else { panic!("read {read} chose nothing") };
-            step.tokens[*row] = token;
+            step.tokens[*row] = match self.last[*read] {
+                Seen::Next(token) => token,
+                // Fails as well.
+                Seen::NotFinite if self.paper.poison.is_some() => self.paper.poison.unwrap_or_default(),
+                _ => panic!("read {read} chose nothing"),
+            };
         }
         self.last = self.paper.step(&step)?;
         self.answers.push_back(self.last.clone());
@@ -333,6 +342,72 @@ proptest! {
     }
 }
 
+/// Failed where a row that is read sees the poison.
+fn poisoned(asked: &Asked, poison: u32) -> bool {
+    let Asked { tokens, goal, .. } = asked;
+    match goal {
+        0 if !(1..tokens.len()).contains(&asked.from()) => false,
+        0 => tokens[..tokens.len() - 1].contains(&poison),
+        1 => tokens.contains(&poison),
+        _ if asked.number == 0 => false,
+        _ => {
+            // The last token that is chosen goes through the model no more.
+            let (answer, ended) = asked.whole_answer();
+            let computed = answer.len() - usize::from(ended);
+            tokens.contains(&poison) || answer[..computed].contains(&poison)
+        }
+    }
+}
+
+proptest! {
+    /// A sequence fails by itself: neither those that begin alike and wait for what it was to compute, nor those beside it.
+    #[test]
+    fn what_is_not_finite_fails_alone(
+        all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..20, max_seqs in 1usize..20,
+        drafts in any::<bool>(), cards in 1usize..3, ahead in any::<bool>(),
+    ) {
+        let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window: 50, sharing: true, drafts };
+        let mut list = List::new(all.iter().map(Asked::work).collect());
+        let poison = Some(4);
+        let backend = |_| match ahead {
+            true => {
+                let mut early = Early::new(pages);
+                early.paper.poison = poison;
+                Box::new(early) as Box<dyn Backend>
+            }
+            false => Box::new(Paper { poison, ..Paper::new(pages) }),
+        };
+        let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
+        let outcomes = list.into_outcomes();
+        prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
+        for (asked, outcome) in all.iter().zip(&outcomes) {
+            let right = match poisoned(asked, 4) {
+                true => "compute logits that are finite numbers".to_owned(),
+                false => asked.right(),
+            };
+            prop_assert_eq!(right, written(outcome), "{:?}", asked);
+        }
+    }
+}
+
+/// Two texts that are scored, one from its first token on and one from its last: the first fails with its first chunk, the second
+/// waits for pages that the first was to compute.
+#[test]
+fn pages_of_a_sequence_that_failed_are_computed_by_who_waits() {
+    let tokens: Vec<u32> = std::iter::once(4).chain((0..60).map(|at| at % 4)).collect();
+    let score = |from| Work { tokens: tokens.clone(), goal: Goal::Score { from } };
+    let limits = Limits { batch_tokens: 16, prefill_chunk: 8, max_seqs: 4, window: 99, sharing: true, drafts: false };
+    let clean = Asked { tokens: vec![1; 40], goal: 1, number: 0, guess: Guess::Nothing };
+    for max_seqs in [1, 4] {
+        let mut paper = Paper { poison: Some(4), ..Paper::new(60) };
+        let work = vec![score(1), score(60), score(58), clean.work()];
+        let outcomes = run_all(&mut paper, Limits { max_seqs, ..limits }, work).unwrap();
+        let written: Vec<String> = outcomes.iter().map(written).collect();
+        assert!(written[..3].iter().all(|outcome| outcome.contains("finite")), "{written:?}");
+        assert_eq!(written[3], clean.right());
+    }
+}
+
 /// All steps but the first are begun while another one is computed, and what is generated costs no more rows.
 #[test]
 fn a_backend_that_runs_ahead_never_waits() {
@@ -443,6 +518,27 @@ impl Backend for Panicking {
         assert!(self.0.steps < 2, "the card burns");
         self.0.step(step)
     }
+}
+
+/// One card is no exception.
+#[test]
+fn a_panic_of_the_only_card_is_an_error() {
+    let asked = Asked { tokens: vec![1, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
+    let limits = Limits { batch_tokens: 8, prefill_chunk: 1, max_seqs: 4, window: 50, sharing: false, drafts: false };
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Panicking(Paper::new(200)))];
+    let error = fleet::run(&mut backends, limits, &mut List::new(vec![asked.work()])).expect_err("failed");
+    assert!(error.chain().contains("the card burns"), "{}", error.chain());
+}
+
+/// A request may ask for any number of tokens; what cards are given is added up.
+#[test]
+fn requests_for_any_number_of_tokens_are_shared_out() {
+    let asked = |i: u32| Asked { tokens: vec![i % 5, 2, 3], goal: 2, number: usize::MAX, guess: Guess::Nothing };
+    let mut list = List::new((0..9).map(|i| asked(i).work()).collect());
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Paper::new(200))];
+    let limits = Limits { batch_tokens: 64, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: true, drafts: true };
+    fleet::run(&mut backends, limits, &mut list).unwrap();
+    assert_eq!(list.into_outcomes().len(), 9);
 }
 
 /// Other cards wait for requests meanwhile: the run must not wait for an answer that never comes.

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use super::spec::portable_path;
 use crate::dataset::{refuse, sha256};
 use crate::error::{Error, Result};
+use crate::stand_in::read_file;
+
+/// Bytes of a template, or of the file of its examples.
+const FILE_BYTES: u64 = 1 << 30;
 
 /// Reads files below a folder and keeps their hashes.
 pub(super) struct Files<'a> {
@@ -28,7 +32,7 @@ impl<'a> Files<'a> {
     pub fn bytes(&mut self, file: &Path) -> Result<&[u8]> {
         if !self.read.contains_key(file) {
             let path = self.path(file);
-            let bytes = std::fs::read(&path).map_err(|error| Error::io("open", &path, error).at(&path))?;
+            let bytes = read_file(&path, FILE_BYTES).map_err(|error| error.at(&path))?;
             self.read.insert(file.to_owned(), bytes);
         }
         Ok(self.read.get(file).map_or(&[], Vec::as_slice))

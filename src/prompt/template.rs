@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, Value};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
+use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::finding::{Finding, Severity};
 use super::front_matter::FrontMatter;
 use super::plain::Plain;
 use crate::dataset::{Input, Sample};
-use crate::engine::chat::tojson;
+use crate::engine::chat::{held, tojson};
 use crate::engine::guard::{FUEL, guarded};
 use crate::error::{Error, Result, nearest};
 
@@ -65,7 +66,14 @@ impl Template {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        held::install(&mut environment);
+        environment.set_unknown_method_callback(|state, value, name, args| {
+            held::method(value, name, args, || unknown_method_callback(state, value, name, args))
+        });
+        environment.set_formatter(|out, state, value| {
+            held::print_value(value)?;
+            escape_formatter(out, state, value)
+        });
         environment.add_filter("tojson", tojson);
         environment.set_debug(true);
         environment.set_fuel(Some(FUEL));
@@ -123,7 +131,7 @@ impl Template {
     }
 
     pub(super) fn render_by_engine(&self, sample: &Sample) -> Result<String> {
-        let render = || self.environment.get_template(NAME)?.render(self.context(sample));
+        let render = || held::render(&self.environment.get_template(NAME)?, self.context(sample));
         // minijinja's slices panic where a negative step meets an empty value.
         let rendered = guarded("render the template", render).map_err(|error| match &self.path {
             Some(path) => error.at(path),

@@ -103,15 +103,21 @@ fn is_zero(n: &u64) -> bool {
 impl Summary {
     /// The figures of one dataset.
     pub fn dataset(&self, name: &str) -> Option<&DatasetSummary> {
-        self.datasets.iter().find(|dataset| dataset.dataset == name)
+        named(&self.datasets, name, |dataset| &dataset.dataset)
     }
 }
 
 impl DatasetSummary {
     /// The figures of one scorer.
     pub fn scorer(&self, name: &str) -> Option<&ScorerSummary> {
-        self.scorers.iter().find(|scorer| scorer.scorer == name)
+        named(&self.scorers, name, |scorer| &scorer.scorer)
     }
+}
+
+/// The one of this name. Summaries are written in the order of names, in which one is found at once; others are looked through.
+fn named<'a, T>(list: &'a [T], name: &str, of: impl Fn(&T) -> &str) -> Option<&'a T> {
+    let found = list.binary_search_by(|one| of(one).cmp(name)).ok().and_then(|at| list.get(at));
+    found.or_else(|| list.iter().find(|one| of(one) == name))
 }
 
 /// Adds result lines up, in any order and in any parts: counts and sums are of whole numbers.

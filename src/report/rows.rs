@@ -1,6 +1,6 @@
 //! The table that every format shows: a row per dataset and scorer, from a summary, a comparison or both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -67,12 +67,15 @@ pub(super) fn rows(report: &Report<'_>) -> Vec<Row> {
     names.extend(comparisons.iter().map(|dataset| dataset.dataset.as_str()));
     names.sort_unstable();
     names.dedup();
-    let pick = |name: &str| {
-        let summary = summaries.iter().find(|dataset| dataset.dataset == name);
-        let comparison = comparisons.iter().find(|dataset| dataset.dataset == name);
-        dataset_rows(name, summary, comparison)
-    };
+    let summaries = by_name(summaries, |dataset| &dataset.dataset);
+    let comparisons = by_name(comparisons, |dataset| &dataset.dataset);
+    let pick = |name: &str| dataset_rows(name, summaries.get(name).copied(), comparisons.get(name).copied());
     names.into_iter().flat_map(pick).collect()
+}
+
+/// What a list has, by the names in it.
+fn by_name<'a, T>(list: &'a [T], name: impl Fn(&'a T) -> &'a str) -> HashMap<&'a str, &'a T> {
+    list.iter().map(|one| (name(one), one)).collect()
 }
 
 /// What several answers to each case say, in a line for each dataset that has them.
@@ -116,9 +119,10 @@ pub(super) fn outcomes(report: &Report<'_>) -> Vec<OutcomeRow> {
     names.extend(compared.iter().map(|dataset| dataset.dataset.as_str()));
     names.sort_unstable();
     names.dedup();
+    let (summaries, compared) =
+        (by_name(summaries, |dataset| &dataset.dataset), by_name(compared, |dataset| &dataset.dataset));
     for name in names {
-        let summary = summaries.iter().find(|dataset| dataset.dataset == name);
-        let pairs = compared.iter().find(|dataset| dataset.dataset == name);
+        let (summary, pairs) = (summaries.get(name).copied(), compared.get(name).copied());
         let own = summary.map(|dataset| (dataset.outcomes.unwrap_or_default(), dataset.cases));
         let Some((found, cases)) = own.or(pairs.map(|pairs| (pairs.outcomes[1], pairs.cases.candidate.cases))) else {
             continue;
@@ -173,8 +177,9 @@ fn dataset_rows(name: &str, summary: Option<&DatasetSummary>, comparison: Option
     scorers.sort_unstable();
     scorers.dedup();
     let mut rows = Vec::new();
+    let metrics = by_name(comparison.map_or(&[][..], |dataset| &dataset.scorers), |metric| &metric.metric);
     for scorer in &scorers {
-        let compared = comparison.and_then(|dataset| dataset.scorers.iter().find(|s| s.metric == *scorer));
+        let compared = metrics.get(scorer).copied();
         let repeats = summary.and_then(|dataset| dataset.repeats.as_ref());
         let own = summary.and_then(|dataset| dataset.scorer(scorer)).map(|s| Figures {
             cases: repeats.map_or(s.cases, |repeats| repeats.cases.min(s.cases)),

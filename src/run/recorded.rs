@@ -7,6 +7,7 @@
 //! looks for, and the index stays as it was noted; at the first case that looks elsewhere it is sorted.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Seek};
@@ -21,6 +22,7 @@ use super::recorded_line::RecordedLine;
 use crate::dataset::{BlockHasher, UnknownKeys, has_lines_of_returns, lines, read_lines, refuse};
 use crate::engine::identity::hex;
 use crate::error::{Error, Result, nearest};
+use crate::stand_in::open_file;
 
 /// Recorded answers of a suite's cases.
 pub struct Recorded {
@@ -100,7 +102,7 @@ impl Recorded {
     /// # Errors
     /// A line that cannot be read.
     pub fn open(path: &Path, unknown: UnknownKeys, watch: Watch<'_>) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e).at(path))?;
+        let file = open_file(path).map_err(|error| error.at(path))?;
         Self::of_file((file, path), unknown, watch)
     }
 
@@ -281,6 +283,8 @@ impl Recorded {
             return Ok(offsets.len() as u64);
         }
         offsets.sort_unstable();
+        let datasets: HashSet<&str> = known.iter().copied().collect();
+        let open: HashSet<&str> = limited.iter().copied().collect();
         for offset in &offsets {
             let (dataset, id, repeat) = self.names(Entry::new(0, *offset))?;
             let unknown = match &dataset {
@@ -289,11 +293,11 @@ impl Recorded {
                     Error::input(fragment)
                         .with_hint("repeats count from 0; --repeat N says how many answers a case has")
                 }
-                Some(dataset) if !known.contains(&dataset.as_str()) => {
+                Some(dataset) if !datasets.contains(dataset.as_str()) => {
                     let fragment = format!("read the answer of `{id}`: there is no dataset `{dataset}`");
                     Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
                 }
-                Some(dataset) if !limited.contains(&dataset.as_str()) => {
+                Some(dataset) if !open.contains(dataset.as_str()) => {
                     let fragment = format!("read the answer of `{id}`: the dataset `{dataset}` has no such case");
                     Error::input(fragment).with_hint("take it out, or use --allow-extra")
                 }

@@ -11,7 +11,11 @@ use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result};
 use crate::prompt::Builder;
 use crate::score::ScorerSpec;
+use crate::stand_in::read_file;
 use crate::yaml::{self, Content, Node, Origin};
+
+/// Bytes of a suite file, and of each that it builds upon.
+const SUITE_BYTES: u64 = 64 << 20;
 
 /// What a suite is loaded for; decides which models must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +85,7 @@ impl Suite {
 
     /// The suite as read, with nothing but spelling and types checked.
     pub(super) fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let bytes =
-            std::fs::read(path).map_err(|error| Error::io("open", path, error).context("read the suite").at(path))?;
+        let bytes = read_file(path, SUITE_BYTES).map_err(|error| error.context("read the suite").at(path))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;

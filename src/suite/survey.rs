@@ -1,5 +1,7 @@
 //! One pass over a suite's datasets before anything loads: every case is read and every check of a case is parsed.
 
+use std::collections::HashSet;
+
 use super::load::{Suite, parse_check};
 use super::plan::DatasetPlan;
 use crate::dataset::{FileDigest, Sample};
@@ -57,11 +59,15 @@ impl Suite {
     /// A check that does not parse, has the name of another scorer of the case, or needs a model the suite lacks. The
     /// error has no place.
     pub fn checks(&self, dataset: &DatasetPlan, sample: &Sample) -> Result<Vec<ScorerSpec>> {
+        if sample.checks.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut specs: Vec<ScorerSpec> = Vec::with_capacity(sample.checks.len());
+        let mut names: HashSet<String> = dataset.scorers.iter().cloned().collect();
         for check in &sample.checks {
             let spec = parse_check(check)?;
             let name = spec.name();
-            if dataset.scorers.iter().any(|other| other == name) || specs.iter().any(|other| other.name() == name) {
+            if !names.insert(name.to_owned()) {
                 let error = Error::input(format!("use the check `{name}`: the case already has a scorer of this name"));
                 return Err(error.with_hint("give the check another `name`"));
             }

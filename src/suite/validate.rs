@@ -1,5 +1,6 @@
 //! Everything that can be checked before a dataset is read or a model loads, as a list of what is wrong.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::load::{Purpose, Suite};
@@ -170,10 +171,11 @@ impl Problems<'_> {
 
     fn scorers(&mut self) {
         let plan = &self.suite.plan;
+        let mut names = HashSet::new();
         for (index, scorer) in plan.scorers.iter().enumerate() {
             let (place, name) = (format!("scorers.{index}"), scorer.name());
             self.name(&place, name, false);
-            if plan.scorers[..index].iter().any(|other| other.name() == name) {
+            if !names.insert(name) {
                 let error = Error::input(format!("read the scorers: `{name}` is defined twice"));
                 self.add(&place, error.with_hint("give one of them another `name`"));
             }
@@ -200,10 +202,11 @@ impl Problems<'_> {
         if datasets.is_empty() {
             self.say("datasets", "read the suite: it has no datasets");
         }
+        let mut names = HashSet::new();
         for (index, dataset) in datasets.iter().enumerate() {
             let place = format!("datasets.{index}");
             self.name(&format!("{place}.name"), &dataset.name, false);
-            if datasets[..index].iter().any(|other| other.name == dataset.name) {
+            if !names.insert(&dataset.name) {
                 self.say(&format!("{place}.name"), format!("read the datasets: `{}` is given twice", dataset.name));
             }
             let other_kind = match dataset.kind {

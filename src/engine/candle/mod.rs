@@ -4,6 +4,8 @@ mod activation;
 pub mod arch;
 mod attention;
 mod cache;
+#[cfg(test)]
+mod contained;
 pub mod cuda;
 mod decoder;
 mod device;

@@ -6,53 +6,79 @@
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
+use super::held;
 use super::json::tojson;
 use super::python::{call_method, split_lines, strip};
 use super::repr::python_str;
 
 /// Registers everything.
 pub(super) fn install(env: &mut Environment<'static>) {
-    env.set_unknown_method_callback(call_method);
-    env.set_formatter(|out, _state, value| out.write_str(&python_str(value)).map_err(Error::from));
+    env.set_unknown_method_callback(|state, value, name, args| {
+        held::method(value, name, args, || call_method(state, value, name, args))
+    });
+    env.set_formatter(|out, _state, value| {
+        held::print_value(value)?;
+        out.write_str(&python_str(value)).map_err(Error::from)
+    });
     env.add_function("raise_exception", raise_exception);
     env.add_function("dict", dict);
     env.add_function("joiner", minijinja_contrib::globals::joiner);
 
-    env.add_filter("tojson", tojson);
-    env.add_filter("default", default);
-    env.add_filter("d", default);
-    env.add_filter("string", |value: &Value| python_str(value));
-    env.add_filter("trim", |value: &Value, chars: Option<&str>| {
-        strip(&python_str(value), chars, true, true).to_owned()
-    });
-    env.add_filter("length", length);
-    env.add_filter("count", length);
-    env.add_filter("items", items);
-    env.add_filter("list", |value: &Value| match value.is_none() {
-        true => Err(Error::new(ErrorKind::InvalidOperation, "None is not iterable")),
-        false => Ok(value.try_iter()?.collect::<Value>()),
-    });
-    env.add_filter("first", |value: &Value| match value.is_undefined() {
-        true => Ok(Value::UNDEFINED),
-        false => minijinja::filters::first(value),
-    });
-    env.add_filter("last", |value: Value| match value.is_undefined() {
-        true => Ok(Value::UNDEFINED),
-        false => minijinja::filters::last(value),
-    });
-    env.add_filter("replace", replace);
-    env.add_filter("indent", indent);
-    env.add_filter("int", int);
-    env.add_filter("float", float);
-    env.add_filter("escape", escape);
-    env.add_filter("e", escape);
-    env.add_filter("wordcount", |value: &Value| python_str(value).split_whitespace().count());
-    env.add_filter("center", |value: &Value, width: Option<usize>| {
-        let (text, width) = (python_str(value), width.unwrap_or(80).min(10_000));
-        let gap = width.saturating_sub(text.chars().count());
-        let left = gap / 2 + (gap & width & 1);
-        format!("{}{text}{}", " ".repeat(left), " ".repeat(gap - left))
-    });
+    held::filter(env, "tojson", Value::from_function(tojson));
+    held::filter(env, "default", Value::from_function(default));
+    held::filter(env, "d", Value::from_function(default));
+    held::filter(env, "string", Value::from_function(|value: &Value| python_str(value)));
+    held::filter(
+        env,
+        "trim",
+        Value::from_function(|value: &Value, chars: Option<&str>| {
+            strip(&python_str(value), chars, true, true).to_owned()
+        }),
+    );
+    held::filter(env, "length", Value::from_function(length));
+    held::filter(env, "count", Value::from_function(length));
+    held::filter(env, "items", Value::from_function(items));
+    held::filter(
+        env,
+        "list",
+        Value::from_function(|value: &Value| match value.is_none() {
+            true => Err(Error::new(ErrorKind::InvalidOperation, "None is not iterable")),
+            false => Ok(value.try_iter()?.collect::<Value>()),
+        }),
+    );
+    held::filter(
+        env,
+        "first",
+        Value::from_function(|value: &Value| match value.is_undefined() {
+            true => Ok(Value::UNDEFINED),
+            false => minijinja::filters::first(value),
+        }),
+    );
+    held::filter(
+        env,
+        "last",
+        Value::from_function(|value: Value| match value.is_undefined() {
+            true => Ok(Value::UNDEFINED),
+            false => minijinja::filters::last(value),
+        }),
+    );
+    held::filter(env, "replace", Value::from_function(replace));
+    held::filter(env, "indent", Value::from_function(indent));
+    held::filter(env, "int", Value::from_function(int));
+    held::filter(env, "float", Value::from_function(float));
+    held::filter(env, "escape", Value::from_function(escape));
+    held::filter(env, "e", Value::from_function(escape));
+    held::filter(env, "wordcount", Value::from_function(|value: &Value| python_str(value).split_whitespace().count()));
+    held::filter(
+        env,
+        "center",
+        Value::from_function(|value: &Value, width: Option<usize>| {
+            let (text, width) = (python_str(value), width.unwrap_or(80).min(10_000));
+            let gap = width.saturating_sub(text.chars().count());
+            let left = gap / 2 + (gap & width & 1);
+            format!("{}{text}{}", " ".repeat(left), " ".repeat(gap - left))
+        }),
+    );
 
     env.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     env.add_test("sequence", |value: &Value| {

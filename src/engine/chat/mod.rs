@@ -3,6 +3,8 @@
 //! Templates are jinja2 as transformers' `apply_chat_template` runs it; minijinja does the work, and the files of this
 //! folder bring it to what jinja2 and Python would print. A template cannot read files, the network or the clock.
 //!
+//! What a rendering may come to is bounded (`held`).
+//!
 //! What stays different, because minijinja has no hook for it: `%` on strings is an error (`|format` works); `varargs` in
 //! macros; ordering comparisons between unlike types and iteration over `None`, where Python raises and minijinja does
 //! not; slices with a negative step and a stop of 0; floats from 1e16 joined by `~`.
@@ -11,6 +13,10 @@ mod builtins;
 mod clock;
 mod continued;
 mod folder;
+pub mod held;
+mod held_source;
+#[cfg(test)]
+mod held_tests;
 mod json;
 mod listed;
 mod python;
@@ -94,9 +100,11 @@ impl ChatTemplate {
         env.set_undefined_behavior(UndefinedBehavior::Lenient);
         env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         env.set_fuel(Some(FUEL));
+        held::install(&mut env);
         builtins::install(&mut env);
-        env.add_template_owned(NAME, syntax::prepare(source).into_owned())
-            .map_err(|error| origin.error("read the chat template", &error))?;
+        let prepared =
+            held::bounded(&syntax::prepare(source)).map_err(|what| origin.place("read the chat template", &what, 0))?;
+        env.add_template_owned(NAME, prepared).map_err(|error| origin.error("read the chat template", &error))?;
         let sha256 = Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { env, special_tokens, origin, source: source.to_owned(), sha256, tool_use: None })
     }
@@ -171,7 +179,7 @@ impl ChatTemplate {
             None => error,
         };
         // minijinja's slices panic where a negative step meets an empty value.
-        guarded("render the chat template", || template.render(Value::from_pairs(context)))
+        guarded("render the chat template", || held::render(&template, Value::from_pairs(context)))
             .map_err(panicked)?
             .map_err(fail)
     }
@@ -213,7 +221,10 @@ impl Origin {
             (kind, Some(detail)) => format!("{kind}: {detail}"),
             (kind, None) => kind.to_string(),
         };
-        let line = cause.line().or(error.line()).unwrap_or(0) as u64;
+        self.place(task, &what, cause.line().or(error.line()).unwrap_or(0) as u64)
+    }
+
+    fn place(&self, task: &str, what: &str, line: u64) -> Error {
         match &self.path {
             Some(path) if !self.in_json && line > 0 => Error::input(format!("{task}: {what}")).at_line(path, line),
             Some(path) => Error::input(format!("{task} (its line {line}): {what}")).at(path),

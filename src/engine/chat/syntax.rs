@@ -58,7 +58,7 @@ fn edits(source: &str) -> Vec<(Range<usize>, &'static str)> {
 }
 
 /// Where the code that starts at `from` ends, behind `close`; string literals and brackets are skipped.
-fn code_end(source: &str, from: usize, close: &str) -> usize {
+pub(super) fn code_end(source: &str, from: usize, close: &str) -> usize {
     let bytes = source.as_bytes();
     let (mut at, mut depth) = (from, 0_usize);
     while at < bytes.len() {
@@ -85,7 +85,7 @@ fn code_end(source: &str, from: usize, close: &str) -> usize {
 }
 
 /// Where the raw block whose start tag ends at `from` is over.
-fn raw_end(source: &str, from: usize) -> usize {
+pub(super) fn raw_end(source: &str, from: usize) -> usize {
     let mut at = from;
     while let Some(open) = source[at..].find("{%").map(|i| at + i + 2) {
         let body = source[open..].strip_prefix(['-', '+']).unwrap_or(&source[open..]).trim_start();

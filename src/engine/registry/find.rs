@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use super::entry::{Entry, Source, file_name};
 use crate::engine::hub;
 use crate::error::{Error, Result, nearest};
+use crate::stand_in::read_file;
+
+/// Bytes of an entry.
+const ENTRY_BYTES: u64 = 16 << 20;
 
 /// The folder of entries.
 const FOLDER: &str = "models";
@@ -75,7 +79,7 @@ impl Found {
     /// # Errors
     /// It cannot be read or is broken.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let bytes = read_file(path, ENTRY_BYTES)?;
         let text = String::from_utf8(bytes)
             .map_err(|e| Error::input("read the registry entry: not valid UTF-8").at(path).caused_by(e))?;
         Ok(Self { entry: Entry::parse(&text, path)?, path: path.into() })

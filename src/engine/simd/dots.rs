@@ -6,7 +6,7 @@
 //! does so with [`to_bf16`], which makes none.
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics")]
 
-use super::{InstructionSet, Lanes, Portable, WIDTH};
+use super::{InstructionSet, Lanes, Portable, Set, WIDTH};
 
 /// The bits of the nearest bfloat16, ties to even; zero below the smallest normal number.
 #[inline(always)]
@@ -269,7 +269,7 @@ mod x86 {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::Avx512Dots;
+use x86::Avx512Dots;
 
 /// A computation that is generic over lanes with dot products; its `run` must be `#[inline(always)]`.
 pub trait DotKernel {
@@ -279,7 +279,7 @@ pub trait DotKernel {
     fn run<L: Dots>(self) -> Self::Output;
 }
 
-/// Runs the kernel with a given instruction set, which must be available here (portable always is).
+/// Runs the kernel with a given instruction set.
 pub fn dispatch_dots_on<K: DotKernel>(set: InstructionSet, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
@@ -299,14 +299,14 @@ pub fn dispatch_dots_on<K: DotKernel>(set: InstructionSet, kernel: K) -> K::Outp
         fn avx2<K: DotKernel>(kernel: K) -> K::Output {
             kernel.run::<super::Avx2>()
         }
-        // SAFETY: `detect` names a set only where the processor has it.
+        // SAFETY: an `InstructionSet` is one that the processor has.
         unsafe {
-            match set {
-                InstructionSet::Avx512Bf16 => return bf16(kernel),
-                InstructionSet::Avx512Vnni => return vnni(kernel),
-                InstructionSet::Avx512 => return avx512(kernel),
-                InstructionSet::Avx2 => return avx2(kernel),
-                InstructionSet::Portable => {}
+            match set.0 {
+                Set::Avx512Bf16 => return bf16(kernel),
+                Set::Avx512Vnni => return vnni(kernel),
+                Set::Avx512 => return avx512(kernel),
+                Set::Avx2 => return avx2(kernel),
+                Set::Portable => {}
             }
         }
     }
@@ -350,7 +350,7 @@ mod tests {
             let pair = |word: u32| f32::from_bits(half(word) | half(word.rotate_left(13) >> 3) << 16);
             let (a, b) = (words(3 * seed).map(pair), words(3 * seed + 1).map(pair));
             let sum = words(3 * seed + 2).map(|word| f32::from_bits(half(word) << 16 | (word >> 16)));
-            let portable = dispatch_dots_on(InstructionSet::Portable, Bf16(sum, a, b));
+            let portable = dispatch_dots_on(InstructionSet::PORTABLE, Bf16(sum, a, b));
             for set in InstructionSet::available() {
                 assert_eq!(dispatch_dots_on(set, Bf16(sum, a, b)), portable, "{set:?}, {exponents:?}");
             }

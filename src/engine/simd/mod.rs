@@ -1,8 +1,21 @@
 //! Sixteen f32 lanes with one meaning on every CPU: AVX-512, AVX2 with FMA, and portable Rust give the same bits.
 //!
 //! Every operation is a correctly rounded IEEE operation per lane (fused multiply-add included), so a kernel written on
-//! [`Lanes`] rounds alike whatever the instruction set. Reductions over lanes have one fixed order. `dispatch!` runs a
+//! [`Lanes`] rounds alike whatever the instruction set. Reductions over lanes have one fixed order. [`dispatch`] runs a
 //! kernel with the best instruction set of this machine. exp is ours, never the C library's.
+//!
+//! Nothing safe runs an instruction that the processor lacks: an [`InstructionSet`] comes from detection alone, and the lanes of
+//! a set cannot be named out here, so that only a dispatch on such a set hands them to a kernel.
+//!
+//! ```compile_fail
+//! // A set that was not detected.
+//! let set = karat::engine::simd::InstructionSet(0);
+//! ```
+//!
+//! ```compile_fail
+//! // Lanes without a dispatch.
+//! use karat::engine::simd::Avx512;
+//! ```
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics and unaligned loads behind one small trait")]
 
 mod dots;
@@ -18,9 +31,13 @@ pub const WIDTH: usize = 16;
 /// Chooses an instruction set below the best; for tests and comparisons.
 const VARIABLE: &str = "KARAT_INSTRUCTIONS";
 
+/// An instruction set that the kernels know and that this processor has: there is no other way to one than detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstructionSet(Set);
+
 /// Instruction sets that the kernels know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstructionSet {
+enum Set {
     /// AVX-512 with VNNI and BF16.
     Avx512Bf16,
     /// AVX-512 with VNNI.
@@ -34,8 +51,8 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// Best first.
-    const ALL: [Self; 5] = [Self::Avx512Bf16, Self::Avx512Vnni, Self::Avx512, Self::Avx2, Self::Portable];
+    /// Plain Rust, which every processor runs.
+    pub const PORTABLE: Self = Self(Set::Portable);
 
     /// The best of this machine, or the one that `KARAT_INSTRUCTIONS` names if this machine has it; asked once.
     pub fn detect() -> Self {
@@ -43,7 +60,7 @@ impl InstructionSet {
         *DETECTED.get_or_init(|| {
             let wanted = std::env::var(VARIABLE).unwrap_or_default();
             let chosen = Self::available().find(|set| set.name() == wanted);
-            chosen.or_else(|| Self::available().next()).unwrap_or(Self::Portable)
+            chosen.or_else(|| Self::available().next()).unwrap_or(Self::PORTABLE)
         })
     }
 
@@ -63,8 +80,18 @@ impl InstructionSet {
 
     /// The sets of this machine, best first.
     pub fn available() -> impl Iterator<Item = Self> + Clone {
-        Self::ALL.into_iter().filter(|set| set.is_available())
+        Set::ALL.into_iter().filter(|set| set.is_available()).map(Self)
     }
+
+    /// The name in `KARAT_INSTRUCTIONS` and `performance.json`.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+impl Set {
+    /// Best first.
+    const ALL: [Self; 5] = [Self::Avx512Bf16, Self::Avx512Vnni, Self::Avx512, Self::Avx2, Self::Portable];
 
     fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
@@ -90,8 +117,7 @@ impl InstructionSet {
         }
     }
 
-    /// The name in `KARAT_INSTRUCTIONS` and `performance.json`.
-    pub fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Avx512Bf16 => "avx512-bf16",
             Self::Avx512Vnni => "avx512-vnni",
@@ -320,7 +346,7 @@ impl Lanes for Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     //! The x86 lanes. Their methods may only run inside functions that enable the instruction set, which [`super::dispatch`]
-    //! guarantees.
+    //! guarantees: they are not for others to name.
     use super::{Lanes, WIDTH};
     use std::arch::x86_64::*;
 
@@ -543,7 +569,7 @@ mod x86 {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+use x86::{Avx2, Avx512};
 
 /// A computation that is generic over the lanes; its `run` must be `#[inline(always)]`.
 pub trait Kernel {
@@ -559,7 +585,7 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     dispatch_on(InstructionSet::detect(), kernel)
 }
 
-/// Runs the kernel with a given instruction set, which must be available here (portable always is).
+/// Runs the kernel with a given instruction set.
 pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
@@ -571,14 +597,12 @@ pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
         fn avx2<K: Kernel>(kernel: K) -> K::Output {
             kernel.run::<Avx2>()
         }
-        match set {
-            // SAFETY: `detect` names a set only where the processor has it.
-            InstructionSet::Avx512Bf16 | InstructionSet::Avx512Vnni | InstructionSet::Avx512 => {
-                return unsafe { avx512(kernel) };
-            }
+        match set.0 {
+            // SAFETY: an `InstructionSet` is one that the processor has.
+            Set::Avx512Bf16 | Set::Avx512Vnni | Set::Avx512 => return unsafe { avx512(kernel) },
             // SAFETY: as above.
-            InstructionSet::Avx2 => return unsafe { avx2(kernel) },
-            InstructionSet::Portable => {}
+            Set::Avx2 => return unsafe { avx2(kernel) },
+            Set::Portable => {}
         }
     }
     let _ = set;
@@ -635,7 +659,7 @@ mod tests {
                 #[inline(always)]
                 |i| x + i as f32 * 0.001,
             );
-            let portable = dispatch_on(InstructionSet::Portable, Exp(lanes));
+            let portable = dispatch_on(InstructionSet::PORTABLE, Exp(lanes));
             for set in InstructionSet::available() {
                 let got = dispatch_on(set, Exp(lanes));
                 assert_eq!(got.map(f32::to_bits), portable.map(f32::to_bits), "{set:?} at {x}");

@@ -2,7 +2,7 @@
 //! `added_tokens_decoder` of `tokenizer_config.json`, which wins over `tokenizer.json` token by token, then special tokens that
 //! are nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
@@ -53,18 +53,18 @@ pub(super) fn add(
     listed: &Listed,
     special_tokens: &SpecialTokens,
 ) -> Result<()> {
-    let named: Vec<&str> = special_tokens.iter().map(|(_, token)| token).collect();
+    let named: HashSet<&str> = special_tokens.iter().map(|(_, token)| token).collect();
     let mut tokens: Vec<AddedToken> = listed.values().cloned().collect();
-    let mut known: Vec<String> = inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+    let mut known: HashSet<String> =
+        inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
     known.extend(tokens.iter().map(|token| token.content.clone()));
     for token in special_tokens.to_add() {
-        if !known.contains(&token.content) {
+        if known.insert(token.content.clone()) {
             tokens.push(with_class(class, token.clone()));
-            known.push(token.content.clone());
         }
     }
     for token in &mut tokens {
-        token.special |= named.contains(&token.content.as_str());
+        token.special |= named.contains(token.content.as_str());
     }
     let failed = |error: tokenizers::Error| Error::input("add the folder's special tokens").caused_by(error);
     inner.add_tokens(tokens).map_err(failed)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokenizers::TruncationParams;
 
 use super::Tokenizer;
+use crate::engine::guard::guarded;
 use crate::error::{Error, Result};
 
 impl Tokenizer {
@@ -16,9 +17,8 @@ impl Tokenizer {
     pub fn cutting_at(&self, limit: usize) -> Result<Self> {
         let mut inner = (*self.inner).clone();
         let params = TruncationParams { max_length: limit, ..TruncationParams::default() };
-        inner
-            .with_truncation(Some(params))
-            .map_err(|error| Error::input(format!("cut texts at {limit} tokens")).caused_by(error))?;
+        let failed = |error| Error::input(format!("cut texts at {limit} tokens")).caused_by(error);
+        guarded("cut texts", || inner.with_truncation(Some(params)).map(|_| ()))?.map_err(failed)?;
         Ok(Self { inner: Arc::new(inner), ..self.clone() })
     }
 }

@@ -3,12 +3,19 @@
 //! Reads `tokenizer.json`, or in a folder without one the metadata of a GGUF file; vocabularies in other forms have to be
 //! exported first. Padding and truncation that the
 //! file may carry are switched off: the engine packs without padding, and whoever truncates counts what is lost.
+//!
+//! Whatever the file says, reading it or a text ends, with an error of the file or of the text at worst: `bounds` refuses what
+//! would fill the memory or go on for ever, panics of the crate are caught.
 
 mod added;
+mod bounds;
 mod class;
 mod cut;
 mod gguf;
+mod long_texts;
 mod long_words;
+#[cfg(test)]
+mod mutated_tests;
 mod rebuild;
 mod stop;
 mod stream;
@@ -20,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokenizers::{EncodeInput, Model as _, ModelWrapper};
+use tokenizers::{EncodeInput, Encoding, Model as _, ModelWrapper};
 
 use super::candle::gguf_metadata;
 use super::guard::guarded;
@@ -31,6 +38,7 @@ use crate::error::{Error, Result};
 use class::Class;
 use rebuild::Settings;
 
+pub use long_texts::{LONG, Pieces};
 pub use long_words::Spaced;
 pub use stop::{StopMatcher, Stopped};
 pub use stream::TextStream;
@@ -44,6 +52,8 @@ pub struct Tokenizer {
     vocab_size: usize,
     /// Whether decoded text loses spaces before punctuation, as the folder asks.
     clean_up: bool,
+    /// Bytes of a text that it takes at once.
+    longest: usize,
 }
 
 impl Tokenizer {
@@ -56,9 +66,15 @@ impl Tokenizer {
     /// tokenizer up (see `class` and `rebuild`). Without a `tokenizer.json`, what a GGUF file of the folder says.
     ///
     /// # Errors
-    /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column).
+    /// No `tokenizer.json` and no GGUF file, a file that cannot be read, or one that is broken (with line and column) or out of
+    /// bounds.
     pub fn from_folder(model: &ModelFolder) -> Result<Self> {
         let folder = &model.tokenizer()?;
+        let read = guarded("read the tokenizer", || Self::read(folder));
+        read.map_err(|error| error.at(folder.path().join("tokenizer.json"))).and_then(|tokenizer| tokenizer)
+    }
+
+    fn read(folder: &ModelFolder) -> Result<Self> {
         let (name, dir) = ("tokenizer.json", folder.path());
         let path = dir.join(name);
         let Some(bytes) = folder.read(name)? else {
@@ -75,15 +91,17 @@ impl Tokenizer {
                 false => "the model folder does not exist",
             }));
         };
+        let longest = bounds::longest_text(bounds::check(&bytes).map_err(|error| error.at(&path))?);
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
         let config = match read_json(folder, "tokenizer_config.json")? {
             Some(Value::Object(config)) => config,
             _ => Map::new(),
         };
-        Self::assemble(folder, (inner, &bytes), &config).map_err(|error| match error.location() {
+        let assembled = Self::assemble(folder, (inner, &bytes), &config).map_err(|error| match error.location() {
             Some(_) => error,
             None => error.at(&path),
-        })
+        })?;
+        Ok(Self { longest: longest.min(assembled.longest), ..assembled })
     }
 
     /// A tokenizer of a file as its folder has it; the bytes are those of the file.
@@ -119,7 +137,8 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|error| Error::input("set up the tokenizer").caused_by(error))?;
         let highest = inner.get_vocab(true).into_values().max();
         let vocab_size = highest.map_or(0, |id| id as usize + 1);
-        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, clean_up: false })
+        let longest = bounds::longest_text(bounds::USUAL_GROWTH);
+        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, clean_up: false, longest })
     }
 
     /// The ids of a text; `add_special_tokens` puts what the model expects around it (`[CLS]`, `<s>`, …).
@@ -127,9 +146,11 @@ impl Tokenizer {
     /// Special tokens spelled out in the text become their ids either way, as in transformers.
     ///
     /// # Errors
-    /// A text that the tokenizer's model cannot take, for one that has no unknown token.
+    /// A text that the tokenizer's model cannot take, for one that has no unknown token; one of more bytes than are tokenized at
+    /// once.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        self.encode_input(text.into(), add_special_tokens)
+        self.takes(text.len())?;
+        Ok(encoded(|| self.inner.encode_fast(text, add_special_tokens))?.get_ids().to_vec())
     }
 
     /// Ids and segment numbers (0 for the first text, 1 for the second) of one or two texts.
@@ -141,13 +162,20 @@ impl Tokenizer {
             Some(pair) => (text, pair).into(),
             None => text.into(),
         };
-        let encoding = self.inner.encode_fast(input, true).map_err(encoding_failed)?;
+        self.takes(text.len() + pair.map_or(0, str::len))?;
+        let encoding = encoded(|| self.inner.encode_fast(input, true))?;
         Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
     }
 
-    fn encode_input(&self, input: EncodeInput<'_>, add_special_tokens: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(input, add_special_tokens).map_err(encoding_failed)?;
-        Ok(encoding.get_ids().to_vec())
+    /// Whether a text of so many bytes is tokenized at once.
+    fn takes(&self, bytes: usize) -> Result<()> {
+        match bytes <= self.longest {
+            true => Ok(()),
+            false => Err(Error::input(format!(
+                "encode a text of {bytes} bytes: at most {} are tokenized at once",
+                self.longest
+            ))),
+        }
     }
 
     /// The text of ids; unknown ids give nothing. Spaces are cleaned up where transformers 5 does it: where the folder asks for
@@ -241,8 +269,9 @@ fn cleaned_up(text: &str) -> String {
     CUTS.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-fn encoding_failed(error: tokenizers::Error) -> Error {
-    Error::input("encode a text").caused_by(error)
+/// What the crate makes of a text.
+fn encoded(encode: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encoding> {
+    guarded("encode a text", encode)?.map_err(|error| Error::input("encode a text").caused_by(error))
 }
 
 /// Broken JSON has a line and column; a tokenizer of an unknown kind has only a message.

@@ -385,7 +385,8 @@ fn published_vectors_and_references_agree() {
     let data = dir.join("data/tokenizers");
     let mut checked = 0;
     for (vectors, folder) in [("gpt-2", "gpt2"), ("roberta-bpe", "roberta-base"), ("bert-bge", "all-MiniLM-L6-v2")] {
-        let read = |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{vectors}.gguf.{end}"))).expect("read");
+        let read =
+            |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{vectors}.gguf.{end}"))).expect("read");
         let (texts, expected) = (read("inp"), read("out"));
         let tokenizer = Tokenizer::from_folder(&ModelFolder::new(data.join(folder))).expect("loads");
         for (text, line) in texts.split("\n__ggml_vocab_test__\n").zip(expected.lines()) {

@@ -2,7 +2,7 @@
 
 use tokenizers::{Encoding, Token};
 
-use super::{Tokenizer, encoding_failed};
+use super::{Tokenizer, encoded};
 use crate::error::Result;
 
 /// Ids of a text without special tokens, and the bytes that each stands for.
@@ -19,7 +19,8 @@ impl Tokenizer {
     /// # Errors
     /// As for [`Tokenizer::encode`].
     pub fn encode_plain(&self, text: &str) -> Result<Plain> {
-        let encoding = self.inner.encode(text, false).map_err(encoding_failed)?;
+        self.takes(text.len())?;
+        let encoding = encoded(|| self.inner.encode(text, false))?;
         Ok(Plain { ids: encoding.get_ids().to_vec(), bytes: encoding.get_offsets().to_vec() })
     }
 
@@ -33,7 +34,7 @@ impl Tokenizer {
             Encoding::from_tokens(tokens, segment)
         };
         let pair = pair.map(|ids| encoding(ids, 1));
-        let whole = self.inner.post_process(encoding(ids, 0), pair, true).map_err(encoding_failed)?;
+        let whole = encoded(|| self.inner.post_process(encoding(ids, 0), pair, true))?;
         Ok((whole.get_ids().to_vec(), whole.get_type_ids().to_vec()))
     }
 }

@@ -93,7 +93,7 @@ fn products_are_right_and_alike_on_every_instruction_set() {
             let layer = Linear::new(vec![(outputs, weights)], inputs, Some(values(outputs, 4)));
             for rows in [1, 7, 13, 100] {
                 let x = values(rows * inputs, 5);
-                let portable = product(InstructionSet::Portable, &layer, &x, rows);
+                let portable = product(InstructionSet::PORTABLE, &layer, &x, rows);
                 for set in InstructionSet::available() {
                     let got = product(set, &layer, &x, rows);
                     let wrong = got.iter().zip(&portable).position(|(a, b)| a.to_bits() != b.to_bits());

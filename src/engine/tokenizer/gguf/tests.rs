@@ -198,7 +198,8 @@ fn published_vectors_agree() {
         tokenizers.push((name, assembled(&metadata(&data.join(folder).join("tokenizer.json"), name))));
     }
     for (name, tokenizer) in tokenizers {
-        let read = |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{name}.gguf.{end}"))).expect("read");
+        let read =
+            |end: &str| std::fs::read_to_string(data.join(format!("ggml-vocab-{name}.gguf.{end}"))).expect("read");
         let (texts, expected) = (read("inp"), read("out"));
         let mut checked = 0;
         for (text, line) in texts.split("\n__ggml_vocab_test__\n").zip(expected.lines()) {

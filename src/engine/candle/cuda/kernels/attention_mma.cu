@@ -181,8 +181,8 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
                     for (int c = 0; c < 2; c++) {
                         int at = 8 * n + 2 * t + c, key = base + at;
                         float &x = s[n][2 * r + c];
-                        x = key >= from[r] && key < to[r] ? score(x, heads) : -INFINITY;
-                        if (x != -INFINITY && bad >> at & 1) x = NAN;
+                        // By what the row sees, not by its score: a seen key at -inf weighs 0, and 0 · NaN is NaN.
+                        x = key < from[r] || key >= to[r] ? -INFINITY : bad >> at & 1 ? NAN : score(x, heads);
                         highest = fmaxf(highest, x);
                     }
                 highest = fmaxf(highest, __shfl_xor_sync(0xffffffffu, highest, 1));

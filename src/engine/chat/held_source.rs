@@ -1,0 +1,301 @@
+//! Where a template's source gets the filters and calls of [`super::held`]. Lines stay what they are; comments, raw blocks, strings
+//! and plain text are not touched. What cannot be parsed is left to minijinja, which says so.
+
+use super::syntax::{code_end, raw_end};
+
+/// Looks at an operand of `~` or `+`.
+pub(super) const OPERAND: &str = "karat_operand";
+/// Looks at the left operand of `*`.
+pub(super) const LEFT_FACTOR: &str = "karat_left_factor";
+/// The same where it is a product itself.
+pub(super) const PRODUCT_FACTOR: &str = "karat_product_factor";
+/// Looks at the right operand of `*`.
+pub(super) const RIGHT_FACTOR: &str = "karat_right_factor";
+/// Looks at what a namespace gets.
+pub(super) const KEPT: &str = "karat_kept";
+/// Counts the passes of loops.
+pub(super) const TICK: &str = "karat_tick";
+
+/// How deep brackets stand in each other.
+const BRACKETS: usize = 60;
+
+/// Words that end no operand.
+const WORDS: [&str; 17] = [
+    "if",
+    "elif",
+    "else",
+    "in",
+    "not",
+    "and",
+    "or",
+    "is",
+    "for",
+    "set",
+    "with",
+    "call",
+    "do",
+    "print",
+    "filter",
+    "recursive",
+    "return",
+];
+
+/// The source with the filters and calls that hold a rendering to its bounds.
+///
+/// # Errors
+/// Brackets that stand too deep in each other.
+pub fn bounded(source: &str) -> Result<String, String> {
+    let mut inserts = Inserts(Vec::new());
+    let (mut at, mut plain) = (0, 0);
+    let mut loops = Vec::new();
+    while let Some(open) = source[at..].find('{').map(|i| at + i) {
+        plain += open - at;
+        let rest = &source[open..];
+        at = if rest.starts_with("{#") {
+            rest.find("#}").map_or(source.len(), |end| open + end + 2)
+        } else if rest.starts_with("{{") {
+            let end = code_end(source, open + 2, "}}");
+            inserts.code(source, code(source, open, end, "}}"))?;
+            end
+        } else if rest.starts_with("{%") {
+            let end = code_end(source, open + 2, "%}");
+            let inside = code(source, open, end, "%}");
+            let name = source[inside.0..inside.1].split_whitespace().next().unwrap_or_default();
+            if name == "raw" {
+                let end = raw_end(source, end);
+                plain += end - open;
+                at = end;
+                continue;
+            }
+            inserts.code(source, inside)?;
+            if name == "set" {
+                inserts.kept(source, inside);
+            }
+            if name == "for" && source[..end].ends_with("%}") {
+                let mark = source[..end - 2].chars().next_back().filter(|mark| "-+".contains(*mark));
+                loops.push((end, mark));
+            }
+            end
+        } else {
+            plain += 1;
+            open + 1
+        };
+    }
+    plain += source.len() - at.min(source.len());
+    for (end, mark) in loops {
+        let mark = mark.map(String::from).unwrap_or_default();
+        inserts.0.push((end, format!("{{% do {TICK}({plain}) {mark}%}}")));
+    }
+    Ok(inserts.made(source))
+}
+
+/// Where code begins and ends between its marks.
+fn code(source: &str, open: usize, end: usize, close: &str) -> (usize, usize) {
+    let inside = &source[open + 2..end];
+    let inside = inside.strip_suffix(close).unwrap_or(inside);
+    let begin = open + 2 + usize::from(inside.starts_with(['-', '+']));
+    let stop = open + 2 + inside.len() - usize::from(inside.ends_with(['-', '+']));
+    (begin, stop.max(begin))
+}
+
+/// What to put where.
+struct Inserts(Vec<(usize, String)>);
+
+impl Inserts {
+    fn made(mut self, source: &str) -> String {
+        self.0.sort_by_key(|(at, _)| *at);
+        let (mut out, mut last) = (String::with_capacity(source.len() + 64 * self.0.len()), 0);
+        for (at, text) in self.0 {
+            out.push_str(&source[last..at]);
+            out.push_str(&text);
+            last = at;
+        }
+        out.push_str(&source[last..]);
+        out
+    }
+
+    fn filter(&mut self, at: usize, name: &str) {
+        self.0.push((at, format!("|{name}")));
+    }
+
+    /// Looks through code for operators with an operand on both sides.
+    fn code(&mut self, source: &str, (begin, end): (usize, usize)) -> Result<(), String> {
+        let bytes = source.as_bytes();
+        let (mut at, mut depth) = (begin, 0usize);
+        // Where the last operand ends, and where the right operand of the last product does.
+        let (mut operand, mut product) = (None, None);
+        while at < end {
+            let next = token_end(source, at, end);
+            let text = &source[at..next];
+            match bytes[at] {
+                byte if byte.is_ascii_whitespace() => {}
+                b'(' | b'[' | b'{' => {
+                    (depth, operand) = (depth + 1, None);
+                    if depth > BRACKETS {
+                        return Err(format!("brackets stand more than {BRACKETS} deep in each other"));
+                    }
+                }
+                b')' | b']' | b'}' => (depth, operand) = (depth.saturating_sub(1), Some(next)),
+                b'~' | b'+' | b'*' if text.len() == 1 => {
+                    if let Some(left) = operand.take() {
+                        let right = operand_end(source, next, end);
+                        let [before, after] = match bytes[at] {
+                            b'*' if product == Some(left) => [PRODUCT_FACTOR, RIGHT_FACTOR],
+                            b'*' => [LEFT_FACTOR, RIGHT_FACTOR],
+                            _ => [OPERAND, OPERAND],
+                        };
+                        if let Some(right) = right {
+                            self.filter(left, before);
+                            self.filter(right, after);
+                            product = (bytes[at] == b'*').then_some(right);
+                        }
+                    }
+                }
+                byte if is_operand(byte) => operand = (!WORDS.contains(&text)).then_some(next),
+                _ => operand = None,
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// `{% set name.attribute = value %}`: what a namespace gets is looked at.
+    fn kept(&mut self, source: &str, (begin, end): (usize, usize)) {
+        let bytes = source.as_bytes();
+        let mut at = begin;
+        while at < end {
+            let next = token_end(source, at, end);
+            if &source[at..next] == "=" {
+                let target = source[begin..at].trim().strip_prefix("set").unwrap_or_default().trim();
+                if let Some((holder, _)) = target.rsplit_once('.').filter(|_| !target.contains(',')) {
+                    self.0.push((next, " (".into()));
+                    self.0.push((end, format!(")|{KEPT}({})", holder.trim())));
+                }
+                return;
+            }
+            if bytes[at] == b'|' {
+                return;
+            }
+            at = next;
+        }
+    }
+}
+
+fn is_operand(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'"' || byte == b'\'' || byte >= 0x80
+}
+
+/// Where the token ends that begins at `at`.
+fn token_end(source: &str, at: usize, end: usize) -> usize {
+    let bytes = &source.as_bytes()[..end];
+    match bytes[at] {
+        quote @ (b'"' | b'\'') => {
+            let mut next = at + 1;
+            while next < end && bytes[next] != quote {
+                next += if bytes[next] == b'\\' { 2 } else { 1 };
+            }
+            (next + 1).min(end)
+        }
+        byte if byte.is_ascii_digit() => {
+            let part = |next: usize| {
+                let byte = bytes[next];
+                let fraction = byte == b'.' && bytes.get(next + 1).is_some_and(u8::is_ascii_digit);
+                let sign = matches!(byte, b'+' | b'-')
+                    && matches!(bytes[next - 1], b'e' | b'E')
+                    && !bytes[at..next].starts_with(b"0x");
+                byte.is_ascii_alphanumeric() || byte == b'_' || fraction || sign
+            };
+            (at + 1..end).find(|next| !part(*next)).unwrap_or(end)
+        }
+        byte if is_operand(byte) => {
+            let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+            (at + 1..end).find(|next| !part(bytes[*next])).unwrap_or(end)
+        }
+        byte => {
+            let two = bytes.get(at + 1).is_some_and(|next| match byte {
+                b'*' | b'/' => *next == byte,
+                b'=' | b'!' | b'<' | b'>' => *next == b'=',
+                _ => false,
+            });
+            at + 1 + usize::from(two)
+        }
+    }
+}
+
+/// Where the operand ends that begins behind an operator: a literal, a name or a bracket, with what is looked up or called in it.
+fn operand_end(source: &str, from: usize, end: usize) -> Option<usize> {
+    let bytes = &source.as_bytes()[..end];
+    let blank = |at: usize| (at..end).find(|at| !bytes[*at].is_ascii_whitespace());
+    let mut at = blank(from)?;
+    while matches!(bytes[at], b'-' | b'+') {
+        at = blank(at + 1)?;
+    }
+    let mut done = match bytes[at] {
+        b'(' | b'[' | b'{' => bracket_end(source, at, end)?,
+        byte if is_operand(byte) => token_end(source, at, end),
+        _ => return None,
+    };
+    while let Some(next) = blank(done) {
+        done = match bytes[next] {
+            b'(' | b'[' => bracket_end(source, next, end)?,
+            b'.' => token_end(source, blank(next + 1)?, end),
+            _ => break,
+        };
+    }
+    Some(done)
+}
+
+/// Behind the bracket that closes the one at `at`.
+fn bracket_end(source: &str, mut at: usize, end: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    while at < end {
+        match source.as_bytes()[at] {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        at = token_end(source, at, end);
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn short(source: &str) -> String {
+        let made = bounded(source).unwrap();
+        let names =
+            [(OPERAND, "o"), (LEFT_FACTOR, "l"), (PRODUCT_FACTOR, "p"), (RIGHT_FACTOR, "r"), (KEPT, "k"), (TICK, "t")];
+        names.into_iter().fold(made, |made, (name, letter)| made.replace(name, letter))
+    }
+
+    #[test]
+    fn operands_are_looked_at_and_nothing_else_changes() {
+        for (source, right) in [
+            ("a {{ b }} + c ~ d", "a {{ b }} + c ~ d"),
+            ("{{ a ~ b.c[1](x + 1)|f }}", "{{ a|o ~ b.c[1](x|o + 1|o)|o|f }}"),
+            ("{{ 'a' * 2 * n }}", "{{ 'a'|l * 2|r|p * n|r }}"),
+            ("{{ (a+b)*-c }}", "{{ (a|o+b|o)|l*-c|r }}"),
+            ("{{ f(*args, **more) }}", "{{ f(*args, **more) }}"),
+            ("{{ a ** b }}", "{{ a ** b }}"),
+            ("{{ x if y else +1 }}{{ 1e+5 }}", "{{ x if y else +1 }}{{ 1e+5 }}"),
+            ("{%+ if a +%}b{% endif %}", "{%+ if a +%}b{% endif %}"),
+            (
+                "{{ '~' }}{# a ~ b #}{% raw %}{{ a ~ b }}{% endraw %}",
+                "{{ '~' }}{# a ~ b #}{% raw %}{{ a ~ b }}{% endraw %}",
+            ),
+            ("{% set ns.x = ns.y + 1, 2 -%}", "{% set ns.x = ( ns.y|o + 1|o, 2 )|k(ns)-%}"),
+            ("{% set x = y %}{% set a.b %}c{% endset %}", "{% set x = y %}{% set a.b %}c{% endset %}"),
+            ("{%- for x in y -%}\nab{% endfor %}", "{%- for x in y -%}{% do t(3) -%}\nab{% endfor %}"),
+            ("{{ a ~", "{{ a ~"),
+            ("{{ é ~ 'ü' }}", "{{ é|o ~ 'ü'|o }}"),
+        ] {
+            assert_eq!(short(source), right);
+        }
+        assert!(bounded(&format!("{{{{ {} }}}}", "[".repeat(100))).is_err());
+    }
+}
