@@ -367,7 +367,16 @@ impl Scan<'_> {
         let square = length == 1 && behind.starts_with(['2', '3']) && !behind[1..].starts_with(char::is_alphanumeric);
         let known = POWERS.contains(&letters);
         let clock = matches!(letters, "a" | "p" | "A" | "P") && behind.starts_with(".m");
-        if letters.starts_with('π') || is_factor(letters, money) || clock || (length > 0 && !(known && square)) {
+        // `1990s` are ten years, `5s` are seconds.
+        let decade = letters == "s"
+            && text[..end].ends_with('0')
+            && text[..end].bytes().rev().take_while(u8::is_ascii_digit).count() == 4;
+        if decade
+            || letters.starts_with('π')
+            || is_factor(letters, money)
+            || clock
+            || (length > 0 && !(known && square))
+        {
             let more = behind.find(|c: char| !c.is_alphanumeric()).unwrap_or(behind.len());
             return Behind::Part(end + letters.len() + more);
         }

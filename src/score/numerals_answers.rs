@@ -229,6 +229,7 @@ pub(super) const ANSWERS: &[(&str, Option<&str>)] = &[
     ("Q3 2024", None),
     ("May 5th", None),
     ("42-A", None),
+    ("the 1990s", None),
     // Shares and ratios.
     ("3 of 5", None),
     ("3 of the 5", None),
