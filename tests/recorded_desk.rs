@@ -28,6 +28,7 @@ fn sample(line: &Value) -> Sample {
         id: line["id"].as_str().unwrap().to_owned(),
         input: Input::Text(line["input"].as_str().unwrap().to_owned()),
         target: texts(&line["target"]),
+        numeric_targets: Vec::new(),
         choices: Vec::new(),
         context: line["context"].as_str().map(str::to_owned),
         tags: texts(&line["tags"]),

@@ -25,6 +25,7 @@ fn sample(target: &str) -> Sample {
         id: String::new(),
         input: Input::Text(String::new()),
         target: vec![target.to_owned()],
+        numeric_targets: Vec::new(),
         choices: Vec::new(),
         context: None,
         tags: Vec::new(),

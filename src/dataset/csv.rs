@@ -52,7 +52,7 @@ impl Rows {
         }
         let filled = header.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
         let pairs = filled.map(|(name, cell)| (name.clone().into(), Value::String(cell))).collect();
-        Ok(Some(Record { line, pairs, cells: true }))
+        Ok(Some(Record { line, pairs, cells: true, numbers: Vec::new() }))
     }
 
     /// The names of the columns; one without a name, as pandas writes for its index, is called by its number.

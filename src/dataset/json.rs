@@ -163,14 +163,14 @@ impl Array {
         }
         let start = self.bytes.position;
         let closed = self.element()?;
-        let Record { line, pairs, cells } = parse(&self.buffer, &self.fields, self.bytes.path(), start)?;
+        let Record { line, pairs, cells, numbers } = parse(&self.buffer, &self.fields, self.bytes.path(), start)?;
         // The buffer is for the next element.
         let pairs = pairs.into_iter().map(|(key, value)| (key.into_owned().into(), value)).collect();
         self.state = State::Next;
         if closed {
             self.close()?;
         }
-        Ok(Some(Record { line, pairs, cells }))
+        Ok(Some(Record { line, pairs, cells, numbers }))
     }
 
     /// Takes one element into the buffer, and the comma or bracket after it; tells whether that was the bracket.
@@ -230,17 +230,17 @@ fn parse<'a>(bytes: &'a [u8], fields: &FieldMap, path: &Path, start: Position) -
         Ok(Pairs(pairs)) if pairs.iter().any(|(key, value)| keeps_text(fields, key) && has_float(value)) => {
             as_written(text, fields)
         }
-        Ok(Pairs(pairs)) => Ok(pairs),
+        Ok(Pairs(pairs)) => Ok((pairs, Vec::new())),
         // A number that no float holds is none of the others' business.
         Err(error) => as_written(text, fields).map_err(|_| error),
     };
-    let pairs = pairs.map_err(failed)?;
+    let (pairs, numbers) = pairs.map_err(failed)?;
     // Most cases have no object in them, and no key below their own.
     if bytes.iter().filter(|byte| **byte == b'{').nth(1).is_some() {
         // A number that no float holds ends this look, and is no mistake.
         distinct(text).or_else(|error| if error.is_data() { Err(failed(error)) } else { Ok(()) })?;
     }
-    Ok(Record { line: start.line, pairs, cells: false })
+    Ok(Record { line: start.line, pairs, cells: false, numbers })
 }
 
 /// Whether numbers of this key are text to karat.
@@ -257,9 +257,13 @@ fn has_float(value: &Value) -> bool {
     }
 }
 
+/// Keys and values, and which of the targets are numbers.
+type Written<'a> = (Vec<(Cow<'a, str>, Value)>, Vec<usize>);
+
 /// The object in `text` with the numbers among its targets and choices as texts of what is written.
-fn as_written<'a>(text: &'a str, fields: &FieldMap) -> serde_json::Result<Vec<(Cow<'a, str>, Value)>> {
+fn as_written<'a>(text: &'a str, fields: &FieldMap) -> serde_json::Result<Written<'a>> {
     let Pairs::<'a, &RawValue>(pairs) = serde_json::from_str(text)?;
+    let mut numbers = Vec::new();
     let value = |key: &str, raw: &RawValue| match raw.get() {
         number if keeps_text(fields, key) && is_number(number) => Ok(Value::String(number.to_owned())),
         list if keeps_text(fields, key) && list.starts_with('[') => {
@@ -272,7 +276,18 @@ fn as_written<'a>(text: &'a str, fields: &FieldMap) -> serde_json::Result<Vec<(C
         }
         other => serde_json::from_str(other),
     };
-    pairs.into_iter().map(|(key, raw)| value(&key, raw).map(|value| (key, value))).collect()
+    let targets = pairs.iter().filter(|(key, _)| fields.field(key) == Some(Field::Target));
+    for (_, raw) in targets {
+        let items: Vec<&RawValue> = match raw.get() {
+            list if list.starts_with('[') => serde_json::from_str(list)?,
+            _ => vec![raw],
+        };
+        let written = items.iter().enumerate().filter(|(_, item)| is_number(item.get()));
+        numbers.extend(written.map(|(index, _)| index));
+    }
+    let pairs: serde_json::Result<_> =
+        pairs.into_iter().map(|(key, raw)| value(&key, raw).map(|value| (key, value))).collect();
+    Ok((pairs?, numbers))
 }
 
 fn is_number(json: &str) -> bool {

@@ -18,6 +18,8 @@ pub(super) struct Record<'a> {
     pub line: u64,
     /// In file order; keys are different.
     pub pairs: Vec<(Cow<'a, str>, Value)>,
+    /// Which of its targets were numbers before they were made texts of what is written.
+    pub numbers: Vec<usize>,
     /// From cells of a table: every value is text, and lists and objects are JSON inside that text.
     pub cells: bool,
 }
@@ -33,6 +35,7 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
         id: String::new(),
         input: Input::Text(String::new()),
         target: Vec::new(),
+        numeric_targets: record.numbers,
         choices: Vec::new(),
         context: None,
         tags: Vec::new(),
@@ -63,7 +66,12 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
         match field {
             Field::Id => id = Some(identifier(value, &key)?),
             Field::Input => input = Some(to_input(value, &key, fields.unknown_keys())?),
-            Field::Target => sample.target = texts(value, &key)?,
+            Field::Target => {
+                if sample.numeric_targets.is_empty() {
+                    sample.numeric_targets = numbers(&value);
+                }
+                sample.target = texts(value, &key)?;
+            }
             Field::Choices => sample.choices = list(value, &key)?,
             Field::Context => sample.context = Some(text(value, &key)?),
             Field::Tags => sample.tags = tags(value, &key)?,
@@ -137,6 +145,15 @@ fn texts(value: Value, key: &str) -> Result<Vec<String>> {
         Value::Array(items) => items.into_iter().map(|item| scalar(item, key, EXPECTED)).collect(),
         other => Ok(vec![scalar(other, key, EXPECTED)?]),
     }
+}
+
+/// Which items are numbers, by index: of a list, or of one value.
+pub(super) fn numbers(value: &Value) -> Vec<usize> {
+    let items = match value {
+        Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    items.iter().enumerate().filter(|(_, item)| item.is_number()).map(|(index, _)| index).collect()
 }
 
 fn list(value: Value, key: &str) -> Result<Vec<String>> {

@@ -41,6 +41,8 @@ pub struct Sample {
     pub input: Input,
     /// Accepted answers; may be empty.
     pub target: Vec<String>,
+    /// Which of them, by index, the file has as JSON numbers: those are numbers in JSON's own spelling, whatever the suite says of texts.
+    pub numeric_targets: Vec<usize>,
     /// Options of a multiple-choice question; may be empty.
     pub choices: Vec<String>,
     /// Text that goes with the question.

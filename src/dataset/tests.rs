@@ -54,11 +54,15 @@ fn numbers_of_targets_and_choices_keep_their_text() {
         for (name, text) in [("a.jsonl", line.clone()), ("a.json", format!("[{line}]"))] {
             let sample = &good(name, &text)[0];
             assert_eq!(sample.target, [number], "{name}");
+            assert_eq!(sample.numeric_targets, [0], "{name}");
             assert_eq!(sample.choices, ["x", number, "true"], "{name}");
             assert_eq!((&sample.metadata["score"], &sample.metadata["n"]), (&json!(1.5), &json!([1e5])));
         }
         let list = format!(r#"{{"input":"a","target":[{number}, "b" ,1]}}"#);
         assert_eq!(good("a.jsonl", &list)[0].target, [number, "b", "1"]);
+        assert_eq!(good("a.jsonl", &list)[0].numeric_targets, [0, 2]);
+        let text = format!(r#"{{"input":"a","target":["{number}",true],"choices":[{number}]}}"#);
+        assert_eq!(good("a.jsonl", &text)[0].numeric_targets, [0; 0]);
     }
     // Where a float must hold the number it still has to.
     for bad in [
@@ -318,6 +322,7 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
                 id: format!("case {index}"),
                 input,
                 target,
+                numeric_targets: Vec::new(),
                 choices,
                 context,
                 tags,

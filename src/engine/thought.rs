@@ -9,14 +9,23 @@ use super::request::{ChatOptions, Prompt, Turn};
 use super::tokenizer::Tokenizer;
 
 /// Start and end markers that models write: DeepSeek-R1, Qwen3, GLM, SmolLM3 and most others; then Granite and templates like it,
-/// Magistral, Seed-OSS, OpenThinker.
-pub const THOUGHT_MARKERS: [(&str, &str); 6] = [
+/// Magistral, Seed-OSS, OpenThinker, MiniMax M3, Kimi-VL and Kimi-Dev, Kimi K3, Cohere's Command, Apertus, Gemma 4, and gpt-oss, whose
+/// analysis ends where its final channel begins.
+pub const THOUGHT_MARKERS: [(&str, &str); 14] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("[THINK]", "[/THINK]"),
     ("<seed:think>", "</seed:think>"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<mm:think>", "</mm:think>"),
+    ("◁think▷", "◁/think▷"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<|channel|>analysis", "<|channel|>final<|message|>"),
 ];
 
 /// Start and end markers, owned.

@@ -128,6 +128,7 @@ impl<'a> Scoring<'a> {
                     id: String::new(),
                     input: crate::dataset::Input::Text(String::new()),
                     target: Vec::new(),
+                    numeric_targets: Vec::new(),
                     choices: Vec::new(),
                     context: None,
                     tags: Vec::new(),

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::digits::spans;
+use super::digits::{is_digit, spans};
 use super::explain::{ALONE, PAIR, quote};
 use super::normalize::{Unicode, fold_case};
 use super::reasoning::On;
@@ -157,8 +157,8 @@ impl Contains {
             let left = touches(text[..from].chars().next_back(), value.chars().next());
             let right = touches(value.chars().next_back(), text[to..].chars().next());
             let words = !self.options.words || (!left && !right);
-            let first = value.starts_with(|c: char| c.is_ascii_digit()) && is_inside(numbers, from);
-            let last = value.ends_with(|c: char| c.is_ascii_digit()) && is_inside(numbers, to);
+            let first = value.starts_with(is_digit) && is_inside(numbers, from);
+            let last = value.ends_with(is_digit) && is_inside(numbers, to);
             if words && !first && !last {
                 return true;
             }
@@ -169,7 +169,7 @@ impl Contains {
 }
 
 fn has_edge_digit(value: &str) -> bool {
-    value.starts_with(|c: char| c.is_ascii_digit()) || value.ends_with(|c: char| c.is_ascii_digit())
+    value.starts_with(is_digit) || value.ends_with(is_digit)
 }
 
 /// Whether a place lies within a number, not at an end of it.
@@ -232,6 +232,28 @@ mod tests {
             ("2 October", "on 2 October", true),
             ("room 5", "room 51", false),
             ("room 5", "room 5", true),
+            ("5", "5²", false),
+            ("5", "2⁵ and 5^2", false),
+            ("5", "5^{-2}", false),
+            ("5", "5½", false),
+            ("5", "5٬000", false),
+            ("5", "5٫5", false),
+            ("5", "5５", false),
+            ("5", "５5", false),
+            ("5", "5，000", false),
+            ("5", "5\u{200b}0", false),
+            ("5", "٣5", false),
+            ("5", "5\u{a0}000", false),
+            ("５", "１５", false),
+            ("５", "それは ５ です", true),
+            ("٥", "١٥", false),
+            ("٥", "إنه ٥.", true),
+            ("5", "5² or 5", true),
+            ("5²", "5²", true),
+            ("5", "é5é", true),
+            ("5", "答案是5。", true),
+            ("5", "5 m²", true),
+            ("2", "x^2", true),
         ] {
             assert_eq!(score("{}", &[value], output).passed, found, "{value} in {output}");
             let any = format!("{{\"values\":[\"{value}\",\"zebra\"],\"words\":{}}}", value != "5");

@@ -5,6 +5,10 @@
 //! and ends before its first separator.
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use super::explain::is_invisible;
+use super::fold::digit as script_digit;
 
 /// Which sign stands before the decimals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,8 +130,75 @@ fn grouped(text: &str, start: usize, first: usize, decimal: Decimal) -> Option<(
 }
 
 /// Where numbers reach in a text, as byte positions from the first sign to the last digit, in either convention: with `1,5` read
-/// as one number, and versions, dates and lists (`1.2.3`, `1,2,5`) as several.
+/// as one number, and versions, dates and lists (`1.2.3`, `1,2,5`) as several. Digits of all scripts count, and what is raised
+/// behind digits (`5²`, `5^2`) or a fraction (`5½`) is a part of their number.
 pub(super) fn spans(text: &str) -> Vec<(usize, usize)> {
+    if text.is_ascii() {
+        return ascii_spans(text);
+    }
+    let (plain, places) = plain(text);
+    // Where a character begins that stands for none in the plain text, it belongs to the number before it.
+    ascii_spans(&plain).into_iter().map(|(start, end)| (places[start].0, places[end - 1].1)).collect()
+}
+
+/// A text with ASCII digits for those of all scripts, and for each of its bytes where the character that it stands for begins and ends.
+fn plain(text: &str) -> (String, Vec<(usize, usize)>) {
+    let (mut plain, mut places) = (String::with_capacity(text.len()), Vec::with_capacity(text.len()));
+    let (mut raised, mut buffer) = (false, [0; 4]);
+    for (at, character) in text.char_indices() {
+        let here = (at, at + character.len_utf8());
+        let (power, fraction) = (is_raised(character), is_fraction(character));
+        let after_digit = plain.ends_with(|c: char| c.is_ascii_digit());
+        let spelled = match character {
+            _ if is_invisible(character) => "",
+            // Groups and decimals of Arabic, and what is written as wide as a Chinese character.
+            '\u{66c}' => "'",
+            '\u{66b}' | '\u{ff0e}' => ".",
+            '\u{ff0c}' => ",",
+            _ if power && after_digit && !raised => "^1",
+            _ if fraction && after_digit => "^1",
+            _ => match digit(character) {
+                Some(digit) => digit.encode_utf8(&mut buffer),
+                None => character.encode_utf8(&mut buffer),
+            },
+        };
+        raised = power;
+        plain.push_str(spelled);
+        places.extend(std::iter::repeat_n(here, spelled.len()));
+    }
+    (plain, places)
+}
+
+/// The ASCII digit of a digit in any script, raised ones and wide ones, too.
+fn digit(character: char) -> Option<char> {
+    // Digits in circles count things and go on in no number.
+    if character.is_ascii() || matches!(character, '\u{2460}'..='\u{249b}' | '\u{24ea}'..='\u{24ff}') {
+        return None;
+    }
+    script_digit(character).or_else(|| {
+        let mut folded = std::iter::once(character).nfkc();
+        let first = folded.next().filter(char::is_ascii_digit)?;
+        folded.next().is_none().then_some(first)
+    })
+}
+
+/// Whether a character is a digit of any script, on the line.
+pub(super) fn is_digit(character: char) -> bool {
+    character.is_ascii_digit() || (!is_raised(character) && digit(character).is_some())
+}
+
+/// Digits, signs and letters that are raised.
+pub(super) fn is_raised(character: char) -> bool {
+    matches!(character, '²' | '³' | '¹' | '\u{2070}' | '\u{2074}'..='\u{207b}' | 'ⁿ')
+}
+
+/// A fraction in one character.
+pub(super) fn is_fraction(character: char) -> bool {
+    matches!(character, '¼'..='¾' | '\u{2150}'..='\u{215f}' | '\u{2189}')
+}
+
+/// [`spans`], of a text with ASCII digits.
+fn ascii_spans(text: &str) -> Vec<(usize, usize)> {
     let (mut spans, mut at) = (Vec::new(), 0);
     while let Some(offset) = text[at..].bytes().position(|byte| byte.is_ascii_digit()) {
         let digit = at + offset;
@@ -158,6 +229,7 @@ pub(super) fn spans(text: &str) -> Vec<(usize, usize)> {
             continue;
         }
         end += exponent(&text[end..]).map_or(0, |(_, length)| length);
+        end += power(&text[end..]);
         spans.push((signed(text, start), end));
         at = end;
     }
@@ -170,6 +242,18 @@ pub(super) fn exponent(text: &str) -> Option<(i64, usize)> {
     let (exponent, length) = integer(rest)?;
     let ends = !rest[length..].starts_with(|c: char| c.is_alphanumeric());
     ends.then_some((exponent, length + 1))
+}
+
+/// The length of a power behind digits: `^2`, `^{-2}`, `^n`, `**2`; none where nothing is raised.
+fn power(text: &str) -> usize {
+    let bold = text.strip_prefix("**").filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let Some(raised) = text.strip_prefix('^').or(bold) else { return 0 };
+    let braced =
+        raised.strip_prefix('{').and_then(|inside| inside.get(..24).unwrap_or(inside).find('}')).map(|at| at + 2);
+    let signed = raised.strip_prefix(['-', '+', '\u{2212}']).unwrap_or(raised);
+    let bare = raised.len() - signed.len() + run(signed);
+    let length = braced.unwrap_or(if run(signed) > 0 { bare } else { 0 });
+    if length == 0 { 0 } else { text.len() - raised.len() + length }
 }
 
 /// A whole number of at most nine digits with its sign, and its length.

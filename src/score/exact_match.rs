@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-use super::digits::Decimal;
+use super::digits::{Decimal, is_minus};
 use super::explain::{ALONE, PAIR, THREE, expected, quote};
 use super::extract::{self, Extract, Form, Markers, Occurrence};
 use super::fold::fold;
@@ -166,7 +166,7 @@ impl ExactMatch {
     /// Where numbers are compared, a target that is not one number.
     pub fn check(&self, sample: &Sample) -> Result<()> {
         match self.form {
-            Form::Number(decimal) => sample.target.iter().try_for_each(|target| self.number(target, decimal).map(drop)),
+            Form::Number(decimal) => self.accepted(sample, decimal).map(drop),
             _ => Ok(()),
         }
     }
@@ -179,7 +179,7 @@ impl ExactMatch {
         let text = &*self.plain(output);
         let targets = &sample.target;
         if let Form::Number(decimal) = self.form {
-            return self.score_number(decimal, targets, text);
+            return self.score_number(decimal, sample, text);
         }
         // With a marker it is the marker of several that `occurrence` speaks of.
         let which = if self.markers.texts.is_empty() { self.markers.which } else { Occurrence::Last };
@@ -206,8 +206,18 @@ impl ExactMatch {
         }
     }
 
-    fn score_number(&self, decimal: Decimal, targets: &[String], text: &str) -> Result<Score> {
-        let accepted = targets.iter().map(|target| self.number(target, decimal)).collect::<Result<Vec<_>>>()?;
+    /// The numbers that the targets are; those that the file has as JSON numbers are written as JSON does.
+    fn accepted(&self, sample: &Sample, decimal: Decimal) -> Result<Vec<Number>> {
+        let targets = sample.target.iter().enumerate();
+        let number = |(index, target): (usize, &String)| match sample.numeric_targets.contains(&index) {
+            true => self.number(target, Decimal::Point),
+            false => self.number(target, decimal),
+        };
+        targets.map(number).collect()
+    }
+
+    fn score_number(&self, decimal: Decimal, sample: &Sample, text: &str) -> Result<Score> {
+        let (accepted, targets) = (self.accepted(sample, decimal)?, sample.target.as_slice());
         let place = self.markers.cut(text).and_then(|part| extract::number(part, decimal, &self.markers));
         let Some(place) = place else { return Ok(self.nothing_found(text, targets)) };
         let Some(number) = place.number else {
@@ -223,9 +233,14 @@ impl ExactMatch {
     /// The number that a target is: all of it, or what stands behind its marker, as in a worked solution.
     fn number(&self, target: &str, decimal: Decimal) -> Result<Number> {
         let text = fold(target);
-        let mut places = places(self.markers.cut(&text).unwrap_or(&text), decimal).into_iter();
+        let text = self.markers.cut(&text).unwrap_or(&text);
+        let mut places = places(text, decimal).into_iter();
         let (first, more) = (places.next(), places.next().is_some());
+        let minus = |start: usize| text[..start].trim_end().ends_with(is_minus);
         let (problem, hint) = match first {
+            Some(Place { number: Some(_), start, .. }) if !more && minus(start) => {
+                ("is not one number", "a minus that stands apart may be a dash: write -5, or 5")
+            }
             Some(Place { number: Some(number), ambiguous: false, .. }) if !more => return Ok(number),
             Some(Place { ambiguous: true, .. }) if !more => (
                 "can be read as two numbers",
@@ -337,7 +352,33 @@ mod tests {
             assert!(scorer.score(&case, "5").unwrap_err().fragment().contains(problem), "{target}");
             assert!(scorer.check(&case).unwrap_err().fragment().contains(problem), "{target}");
         }
+        let refused = options(number).compile().unwrap();
+        for target in [
+            "sqrt 2",
+            "2 pi",
+            "5 pm",
+            "- 5",
+            "#### - 5",
+            "5!",
+            "5k",
+            "$5M",
+            "x > 5",
+            "5 ≤ x ≤ 10",
+            "5|10",
+            "3 h 20 min",
+        ] {
+            let error = refused.check(&sample(&[target])).unwrap_err();
+            assert!(error.fragment().ends_with("is not one number"), "{target}: {}", error.fragment());
+        }
         let comma = options("{\"extract\":\"number\",\"decimal\":\",\"}").compile().unwrap();
+        for (target, answer) in [("0.5", "0,5"), ("1.234", "1,234"), ("1e3", "1.000"), ("-2.50", "-2,5")] {
+            let case = Sample { numeric_targets: vec![0], ..sample(&[target]) };
+            assert!(comma.score(&case, answer).unwrap().passed, "{target}");
+            assert!(!comma.score(&case, "7").unwrap().passed, "{target}");
+        }
+        let mixed = Sample { numeric_targets: vec![1], ..sample(&["2,5", "0.5"]) };
+        assert!(comma.score(&mixed, "2,5").unwrap().passed && comma.score(&mixed, "0,5").unwrap().passed);
+        assert!(comma.check(&sample(&["0.5"])).is_err());
         assert!(comma.check(&sample(&["1.234"])).unwrap_err().fragment().contains("two numbers"));
         assert!(comma.check(&sample(&["1.5"])).unwrap_err().fragment().contains("is not one number"));
         assert!(comma.check(&sample(&["1.234.567", "1.234,5", "1234"])).is_ok());
@@ -390,7 +431,7 @@ mod tests {
         assert!(explanation(&[&"x".repeat(500)], &"y".repeat(500)).chars().count() <= 130);
         let scorer = options("{\"extract\":\"number\",\"marker\":\"A:\"}").compile().unwrap();
         let explanation = |targets: &[&str], output: &str| scorer.score(&sample(targets), output).unwrap().explanation;
-        assert_eq!(explanation(&["8"], "Hm.\nA: 7 of 9"), "extracted \"7\" from \"A: 7 of 9\", expected \"8\"");
+        assert_eq!(explanation(&["8"], "Hm.\nA: 7 so 9"), "extracted \"7\" from \"A: 7 so 9\", expected \"8\"");
         assert_eq!(explanation(&["8"], "A:\n7"), "extracted \"7\", expected \"8\"");
         assert_eq!(explanation(&["7"], "A: 7"), "the number \"7\" matches");
         assert_eq!(

@@ -126,7 +126,7 @@ mod tests {
         assert!(first.repeat("#### 1 A:") && !first.repeat("#### 1"));
         assert_eq!(markers(&[], Occurrence::Last).cut("all"), Some("all"));
         let read = |text: &'static str, markers| number(text, Decimal::Point, markers).map(|place| place.text);
-        assert_eq!(read(" 7 of 9", &last), Some("7"));
+        assert_eq!(read(" 7, so 9", &last), Some("7"));
         let [none_last, none_first] = [Occurrence::Last, Occurrence::First].map(|which| markers(&[], which));
         assert_eq!(read("3 + 4 = 7", &none_last), Some("7"));
         assert_eq!(read("7 and that is 9", &none_first), Some("7"));

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::digits::{is_fraction, is_raised};
 use super::invisible::is_invisible;
 
 /// The zeros of scripts with decimal digits of their own: Arabic, Persian, the scripts of India, Thai, Lao, Tibetan, Burmese, Khmer,
@@ -39,7 +40,7 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
             '\u{66b}' => folded.push('.'),
             '\u{66c}' => folded.push('\''),
             // A fraction of its own, or what a whole number has beside it.
-            '¼'..='¾' | '\u{2150}'..='\u{215f}' | '\u{2189}' => {
+            _ if is_fraction(character) => {
                 if folded.ends_with(|c: char| c.is_ascii_digit()) {
                     folded.push(' ');
                 }
@@ -54,7 +55,7 @@ pub(super) fn fold(text: &str) -> Cow<'_, str> {
 }
 
 /// The ASCII digit of a digit in another script.
-fn digit(character: char) -> Option<char> {
+pub(super) fn digit(character: char) -> Option<char> {
     let code = u32::from(character);
     let zero = ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code))?;
     char::from_digit(code - zero, 10)
@@ -70,8 +71,8 @@ enum Level {
 impl Level {
     fn of(character: char) -> Self {
         match character {
-            '²' | '³' | '¹' | '\u{2070}' | '\u{2074}'..='\u{207b}' | 'ⁿ' => Self::Raised,
             '\u{2080}'..='\u{208b}' => Self::Lowered,
+            _ if is_raised(character) => Self::Raised,
             _ => Self::Line,
         }
     }

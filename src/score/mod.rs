@@ -15,7 +15,14 @@ mod language_words;
 mod normalize;
 mod number;
 mod numeral_gap;
+mod numeral_head;
+mod numeral_lines;
+mod numeral_tail;
+mod numeral_units;
+mod numeral_words;
 mod numerals;
+#[cfg(test)]
+mod numerals_answers;
 #[cfg(test)]
 mod numerals_cases;
 mod pattern;

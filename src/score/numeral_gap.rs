@@ -1,104 +1,121 @@
 //! What stands between two runs of digits, and whether it makes one thing of them: a fraction, a range, a list, a sum.
 
-use super::numerals::is_currency;
+use super::digits::is_minus;
+use super::numeral_units::is_compound;
+use super::numeral_words::{is_currency, last_word, lists};
 
 /// Longest text between two runs of digits that could hang together, in bytes.
 const LONGEST: usize = 64;
-/// Words between the parts of a range, a list or a sum.
-const WORDS: [&str; 27] = [
-    "to",
-    "and",
-    "or",
-    "through",
-    "thru",
-    "until",
-    "till",
-    "by",
-    "over",
-    "plus",
-    "minus",
-    "times",
-    "vs",
-    "vs.",
-    "versus",
-    "divided by",
+/// Words of which one between two numbers makes a range, a list, a share or a sum of them, in the languages that use these letters.
+const CORE: &str = " to and or through thru until till by over plus minus times vs vs. versus of per in mod modulo choose base remainder rem \
+    from into than & c p r und oder bis von et ou à sur y o e a al hasta de di su até do tot en van til och eller og av af sau și \
+    ve veya ila és vagy dan atau hingga sampai dari và hoặc đến trên i lub oraz или и до из от από έως και ";
+/// Words that stand beside these.
+const FILLERS: &str = " up down out divided raised power multiplied subtracted added the maybe perhaps possibly probably even about around \
+    approximately roughly nearly almost at most least as many much either both all every each his her its their our my \
+    these those with a an less more fewer greater percent % give take not only and/or zu hin mod, ";
+/// What stands between the parts of a share, also behind a unit: `3 students out of 5`.
+const SHARES: [&str; 12] = [
     "out of",
-    "&",
-    "und",
-    "oder",
-    "bis",
-    "et",
-    "ou",
-    "y",
-    "o",
-    "e",
-    "à",
+    "out of the",
+    "out of every",
+    "out of each",
+    "of the",
+    "of every",
+    "for every",
+    "for each",
+    "in every",
+    "per",
+    "per every",
+    "to every",
 ];
 /// Signs between the parts of a fraction, a range, a product, a sum or a power.
-const SIGNS: [&str; 23] = [
+const SIGNS: [&str; 31] = [
     "+", "-", "*", "/", "×", "÷", "·", "⋅", "±", "^", "~", "x", "X", "\u{2010}", "\u{2011}", "\u{2012}", "\u{2013}",
-    "\u{2014}", "\u{2212}", "\u{2044}", "\u{2215}", "->", "\u{2192}",
+    "\u{2014}", "\u{2212}", "\u{2044}", "\u{2215}", "->", "\u{2192}", "|", "<", ">", "≤", "≥", "≠", "!=", "∶",
 ];
 /// Signs of lists.
 const LISTS: [&str; 5] = [",", ";", "、", ", ...,", ", …,"];
 /// What Chinese and Japanese put between the parts of a date, a time or a range.
 const UNSPACED: [&str; 13] = ["年", "月", "日", "時", "时", "点", "點", "分", "到", "至", "から", "和", "或"];
 
-/// Units of which the second is a part of the first: `5 feet 10 inches` is neither 5 nor 10.
-const MIXED: [(&str, &str); 17] = [
-    ("year", "month"),
-    ("month", "day"),
-    ("week", "day"),
-    ("day", "hour"),
-    ("hour", "min"),
-    ("hr", "min"),
-    ("min", "sec"),
-    ("feet", "in"),
-    ("foot", "in"),
-    ("ft", "in"),
-    ("dollar", "cent"),
-    ("pound", "ounce"),
-    ("pound", "pence"),
-    ("lb", "oz"),
-    ("kg", "g"),
-    ("metre", "centi"),
-    ("meter", "centi"),
-];
-
-/// Whether two runs of digits hang together, by the text between them and that behind the second.
-pub(super) fn joins(gap: &str, behind: &str) -> bool {
+/// Whether two runs of digits hang together, by the text between them and those before and behind both.
+pub(super) fn joins(before: &str, gap: &str, behind: &str) -> bool {
     if gap.len() > LONGEST {
         return false;
     }
-    let gap = &plain(gap);
+    let (raw, gap) = (gap, &plain(gap));
     let (trimmed, lines) = (gap.trim(), gap.contains('\n'));
     if lines {
-        // A list, a line each.
-        return LISTS.contains(&trimmed);
+        // A list, a line each; the rows of a vector.
+        return LISTS.contains(&trimmed) || (trimmed.is_empty() && raw.contains("\\\\"));
     }
-    if is_joint(gap) || UNSPACED.contains(&trimmed) {
+    if is_joint(gap) || UNSPACED.contains(&trimmed) || is_punctuation(gap) {
         return true;
     }
-    // `5 km - 10 km`, `x = 2 or x = 3`: the same word beside both.
-    let spaced = gap.trim_start();
-    let unit = &spaced[..spaced.find(|c: char| !c.is_alphabetic()).unwrap_or(spaced.len())];
+    let (unit, between) = unit_of(gap);
     let after = behind.trim_start();
+    // `5 km - 10 km`: the same word beside both; `3 h 20 min`, `6 ft 2`; `3 students out of 5`.
     let same = !unit.is_empty() && after.get(..unit.len()).is_some_and(|start| start.eq_ignore_ascii_case(unit));
-    let named = spaced.strip_prefix("or ").and_then(|rest| rest.trim_end().strip_suffix('='));
-    let between = &spaced[unit.len()..];
-    let mixed = || {
-        let smaller = &after[..after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len())];
-        let pair = |(large, small): &(&str, &str)| unit.starts_with(large) && smaller.starts_with(small);
-        matches!(between.trim(), "" | "and" | "," | ", and") && MIXED.iter().any(pair)
-    };
     (same && is_joint(between))
-        || (!unit.is_empty() && mixed())
-        || named.is_some_and(|name| name.trim().chars().all(char::is_alphabetic))
+        || is_compound(unit, between, after)
+        || SHARES.contains(&trimmed)
+        || SHARES.contains(&between.trim())
+        || is_named(before, gap)
+        || is_spanned(before, trimmed)
+}
+
+/// The word that a gap begins with, and what follows it.
+fn unit_of(gap: &str) -> (&str, &str) {
+    let spaced = gap.trim_start();
+    spaced.split_at(spaced.find(|c: char| !c.is_alphabetic()).unwrap_or(spaced.len()))
+}
+
+/// `x = 2 or x = 3`, `x = 2, y = 3`: several numbers with a letter each; where a formula is filled in (`for r = 2, A = 12`), the last counts.
+fn is_named(before: &str, gap: &str) -> bool {
+    let Some(rest) = gap.trim_end().strip_suffix('=') else { return false };
+    let rest = rest.trim();
+    let Some(name) = ["or", "and", ", and", ", or", ",", ";"].iter().find_map(|sign| rest.strip_prefix(sign)) else {
+        return false;
+    };
+    let lettered = |name: &str| name.chars().filter(|c| c.is_alphabetic()).count() <= 1;
+    if rest.starts_with("or ") {
+        return name.trim().chars().all(char::is_alphabetic);
+    }
+    let Some(first) = before.trim_end().strip_suffix('=') else { return false };
+    let first = first.trim_end();
+    let start = first.trim_end_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '{' | '}'));
+    let filled =
+        ["when", "if", "for", "with", "at", "let", "where", "since", "given", "suppose", "put", "because", "and"];
+    let word = last_word(start.trim_end()).to_lowercase();
+    lettered(name) && lettered(&first[start.len()..]) && !filled.contains(&&*word)
+}
+
+/// `from 5 apples in May to 10`, `between 5 km and 10 miles`.
+fn is_spanned(before: &str, gap: &str) -> bool {
+    let first = last_word(before.trim_end_matches(|c: char| c == ' ' || is_currency(c)));
+    let ends =
+        |words: &[&str]| words.iter().any(|word| gap.ends_with(word) && gap[..gap.len() - word.len()].ends_with(' '));
+    let whole = !gap.contains(['.', ',', ';', ':', '=']);
+    whole
+        && match first.to_ascii_lowercase().as_str() {
+            "from" => ends(&["to", "until", "till", "through"]) && !ends(&["get to", "go to"]),
+            "between" => ends(&["and"]),
+            _ => false,
+        }
+}
+
+/// Whether punctuation alone stands between digits, without a space: `1,,234`, `5|10`, `3::4`.
+fn is_punctuation(gap: &str) -> bool {
+    !gap.is_empty()
+        && gap.chars().all(|c| {
+            matches!(c, ',' | ';' | ':' | '.' | '/' | '|' | '~' | '_' | '\'' | '!' | '@' | '%' | '°') || is_minus(c)
+        })
 }
 
 /// Whether an equals sign stands between what is equal.
 pub(super) fn is_equation(gap: &str) -> bool {
-    gap.len() <= LONGEST && plain(gap).trim_start_matches([')', ']', ' ', '\n', '&']).starts_with('=')
+    gap.len() <= LONGEST && plain(gap).trim_start_matches([')', ']', ' ', '\n', '&', '|', '!']).starts_with('=')
 }
 
 /// Whether a text without its marks joins what stands on both sides of it.
@@ -113,16 +130,31 @@ fn is_joint(gap: &str) -> bool {
         // Digits and spaces alone: `1 1/2`, `12 34`; `2(3)` and `f(2)(3)`.
         "" => !brackets || trimmed.ends_with('(') && !left && !right,
         ":" => left == right,
-        "." | ".." | "..." => !right && !left,
+        "." | ".." => !right && !left,
+        "..." => right == left,
         "'" | "\u{2019}" | "\u{2032}" | "\"" | "\u{2032}\u{2032}" => !left,
         inner if SIGNS.contains(&inner) => !entry,
         inner if LISTS.contains(&inner) => true,
         inner => {
-            let words = LISTS.iter().find_map(|sign| inner.strip_prefix(sign)).unwrap_or(inner).trim_start();
-            let words = words.strip_prefix("and/").unwrap_or(words);
-            WORDS.iter().any(|word| words.eq_ignore_ascii_case(word))
+            let words = LISTS.iter().find_map(|sign| inner.strip_prefix(sign)).unwrap_or(inner).trim();
+            // `1, , 2`.
+            words.chars().all(|c| matches!(c, ',' | ';' | ' ')) || is_worded(words)
         }
     }
+}
+
+/// Whether words join what stands on both sides: `to`, `up to`, `-to-`, `out of the`, `or about`.
+fn is_worded(text: &str) -> bool {
+    let text = text.replace(is_minus, " ").to_lowercase();
+    let mut core = false;
+    for word in text.split_whitespace() {
+        let joins = lists(CORE, word);
+        if !joins && !lists(FILLERS, word) {
+            return false;
+        }
+        core |= joins;
+    }
+    core
 }
 
 /// The text without currencies, quotation marks and the marks of Markdown and LaTeX.

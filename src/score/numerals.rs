@@ -8,6 +8,12 @@
 use super::digits::{self, Decimal, Digits, is_minus, run};
 use super::number::Number;
 use super::numeral_gap::{is_equation, joins};
+use super::numeral_head::{is_negated, takes};
+use super::numeral_lines::join_lines;
+use super::numeral_tail::{braced, extends, is_factorial, ordinal, scientific};
+use super::numeral_words::{
+    CODES, FAR, MACROS, POWERS, end_of, is_currency, is_factor, is_month, is_term, is_unspaced, last_word, scale, word,
+};
 
 /// A place where a text speaks of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +47,12 @@ pub(super) fn places(text: &str, decimal: Decimal) -> Vec<Place<'_>> {
         }
     }
     let mut places: Vec<Place<'_>> = Vec::with_capacity(pieces.len());
-    let mut end = 0;
+    let (mut start, mut end) = (0, 0);
     for (index, piece) in pieces.iter().enumerate() {
         let gap = text.get(end..piece.start).unwrap_or_default();
+        let before = end_of(&text[..start], FAR);
         match places.last_mut() {
-            Some(place) if index > 0 && joins(gap, &text[piece.end..]) => {
+            Some(place) if index > 0 && joins(before, gap, &text[piece.end..]) => {
                 place.number = None;
                 place.text = &text[place.start..piece.end];
             }
@@ -54,8 +61,9 @@ pub(super) fn places(text: &str, decimal: Decimal) -> Vec<Place<'_>> {
                 places.push(piece.place(text, equals));
             }
         }
-        end = piece.end;
+        (start, end) = (piece.start, piece.end);
     }
+    join_lines(text, &mut places);
     places
 }
 
@@ -123,44 +131,6 @@ enum Behind {
     Part(usize),
 }
 
-/// Letters that may touch a number and are no part of a word: currency codes written without a space.
-const CODES: [&str; 13] = ["usd", "eur", "gbp", "jpy", "cny", "inr", "chf", "cad", "aud", "rmb", "rs", "us", "r"];
-/// LaTeX whose arguments say together what none says alone.
-const MACROS: [&str; 10] =
-    ["frac", "dfrac", "tfrac", "cfrac", "sfrac", "binom", "dbinom", "tbinom", "sqrt", "overline"];
-/// Units that are written with a power of their own, like `m2`.
-const POWERS: [&str; 12] = ["m", "mm", "cm", "dm", "km", "ft", "in", "yd", "mi", "s", "sec", "nm"];
-/// Words that multiply, as powers of ten.
-const SCALES: [(&str, i64); 10] = [
-    ("hundred", 2),
-    ("thousand", 3),
-    ("lakh", 5),
-    ("lakhs", 5),
-    ("million", 6),
-    ("millions", 6),
-    ("crore", 7),
-    ("crores", 7),
-    ("billion", 9),
-    ("trillion", 12),
-];
-/// The months, for the dates that hold their names.
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-/// How far a brace, a macro or an address may reach, in bytes.
-const FAR: usize = 80;
-
 /// Looks around digits.
 struct Scan<'a> {
     text: &'a str,
@@ -182,7 +152,14 @@ impl Scan<'_> {
         let (start, negative, part) = match self.before(start) {
             Before::Word => return Err(word_end(text, digit)),
             Before::Part(start) => (start, false, true),
-            Before::Number { start, negative } => (start, negative, !negative && is_negated(&text[..start])),
+            Before::Number { start, negative } => {
+                let head = &text[..start];
+                (
+                    start,
+                    negative,
+                    takes(head) || (!negative && is_negated(head)) || is_enclosed(head, &text[digits.end..]),
+                )
+            }
         };
         Ok(match self.behind(&digits) {
             Behind::Unit { end, shown, power } if !part && !self.is_dated(&digits) => {
@@ -213,7 +190,8 @@ impl Scan<'_> {
         // Exponents of letters, and indices; an exponent of digits belongs to their piece.
         let base = head.trim_end_matches(|c: char| matches!(c, '{' | '(' | '+') || is_minus(c));
         if let Some(base) = base.strip_suffix('^') {
-            let letter = text[..self.from + base.len()].ends_with(char::is_alphabetic);
+            let base = &text[..self.from + base.len()];
+            let letter = base.ends_with(char::is_alphabetic) || is_text_unit(base);
             return if letter { Before::Word } else { Before::Part(start) };
         }
         let base = head.strip_suffix('{').unwrap_or(head).strip_suffix('_');
@@ -273,7 +251,7 @@ impl Scan<'_> {
         let spaced = self.text[..start].trim_end_matches(' ');
         let tight = spaced.len() == start;
         let number = Before::Number { start, negative: false };
-        let near = &spaced[floor(spaced, spaced.len().saturating_sub(FAR))..];
+        let near = end_of(spaced, FAR);
         let macros = || ["\\pm", "\\mp", "\\sqrt"].iter().any(|name| near.trim_end_matches('{').ends_with(name));
         let argument = || match near.trim_end_matches('{') {
             first if first.len() == near.len() => false,
@@ -307,82 +285,105 @@ impl Scan<'_> {
     fn behind(&self, digits: &Digits) -> Behind {
         let text = self.text;
         let mut end = digits.end;
-        if let Some((power, length)) = digits::exponent(&text[end..]) {
-            return self.unit(end + length, power);
+        let money = text[..digits.start].trim_end_matches(' ').ends_with(is_currency);
+        if is_factorial(&text[..digits.start], &text[end..]) {
+            return Behind::Part(end + 1);
         }
-        if let Some((power, length)) = scientific(&text[end..]) {
-            return self.unit(end + length, power);
+        if let Some((power, length)) = digits::exponent(&text[end..]).or_else(|| scientific(&text[end..])) {
+            return self.unit(end + length, power, money);
         }
         let rest = &text[end..];
         let raised =
             rest.strip_prefix("**").filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || is_minus(c)));
         let bold = text[..digits.start].ends_with("**");
         if let Some(exponent) = rest.strip_prefix('^').or(raised.filter(|_| !bold)) {
-            let from = end + rest.len() - exponent.len();
-            let power = braced(exponent).and_then(|(inside, length)| {
-                let (power, used) = digits::integer(inside)?;
-                (used == inside.len()).then_some((power, length))
-            });
-            if let Some(length) = ordinal(exponent) {
-                return self.unit(from + length, 0);
-            }
-            let ten = &text[digits.start..digits.end] == "10";
-            return match power {
-                // 10^3 is written 1·10^3.
-                Some((power, length)) if ten => self.unit(from + length, power - 1),
-                Some((_, length)) => Behind::Part(from + length),
-                None => {
-                    let length = braced(exponent).map_or(0, |(_, length)| length);
-                    Behind::Part(from + length.max(word(exponent).len()))
-                }
-            };
+            return self.raised(digits, exponent, money);
         }
         if rest.starts_with("\\%") {
             end += 1;
         }
-        self.unit(end, 0)
+        self.unit(end, 0, money)
+    }
+
+    /// What is raised behind digits: an exponent, or the mark of an ordinal or of degrees.
+    fn raised(&self, digits: &Digits, exponent: &str, money: bool) -> Behind {
+        let text = self.text;
+        let from = text.len() - exponent.len();
+        let power = braced(exponent).and_then(|(inside, length)| {
+            let (power, used) = digits::integer(inside)?;
+            (used == inside.len()).then_some((power, length))
+        });
+        if let Some(length) = ordinal(exponent) {
+            return self.unit(from + length, 0, money);
+        }
+        let ten = &text[digits.start..digits.end] == "10";
+        match power {
+            // 10^3 is written 1·10^3.
+            Some((power, length)) if ten => self.unit(from + length, power - 1, money),
+            Some((_, length)) => Behind::Part(from + length),
+            None => {
+                let length = braced(exponent).map_or(0, |(_, length)| length);
+                Behind::Part(from + length.max(word(exponent).len()))
+            }
+        }
     }
 
     /// The unit behind a number that ends at `shown`, and words that multiply it.
-    fn unit(&self, shown: usize, mut power: i64) -> Behind {
+    fn unit(&self, shown: usize, mut power: i64, money: bool) -> Behind {
         let text = self.text;
         let (mut end, mut shown) = (shown, shown);
         while let Some(mark) = text[end..].chars().next().filter(|c| matches!(c, '%' | '‰' | '°')) {
             end += mark.len_utf8();
         }
         let letters = word(&text[end..]);
-        let behind = &text[end + letters.len()..];
-        if !letters.is_empty() && SCALES.iter().all(|(scale, _)| !letters.eq_ignore_ascii_case(scale)) {
-            let length = run(behind);
-            let square =
-                length == 1 && behind.starts_with(['2', '3']) && !behind[1..].starts_with(char::is_alphanumeric);
-            let known = POWERS.contains(&letters);
-            if letters.starts_with('π') || (length > 0 && !(known && square)) {
-                let more = behind.find(|c: char| !c.is_alphanumeric()).unwrap_or(behind.len());
-                return Behind::Part(end + letters.len() + more);
-            }
-            if behind.starts_with('^') && !known {
-                return Behind::Part(end + letters.len());
-            }
-            return Behind::Unit { end: end + letters.len() + if square { 1 } else { 0 }, shown, power };
+        if !letters.is_empty() && scale(letters).is_none() {
+            return self.attached(end, shown, power, money);
         }
         // Scales, one behind the other: `3 hundred thousand`.
         loop {
             let spaces = text[end..].len() - text[end..].trim_start_matches([' ', '-']).len();
             let next = word(&text[end + spaces..]);
-            let Some((_, scale)) =
-                SCALES.iter().find(|(scale, _)| next.eq_ignore_ascii_case(scale)).filter(|_| spaces <= 1)
-            else {
-                break;
-            };
-            power += scale;
+            let Some(more) = scale(next).filter(|_| spaces <= 1) else { break };
+            // In languages with a decimal comma a billion is a thousand times that of English.
+            if self.decimal == Decimal::Comma && more > 6 && more != 7 {
+                return Behind::Part(end + spaces + next.len());
+            }
+            power += more;
             end += spaces + next.len();
             shown = end;
         }
-        match extends(&text[end..]) {
+        match extends(&text[end..], money) {
             Some(length) => Behind::Part(end + length),
             None => Behind::Unit { end, shown, power },
         }
+    }
+
+    /// The letters that touch a number: a unit, a variable or a magnitude.
+    fn attached(&self, end: usize, shown: usize, power: i64, money: bool) -> Behind {
+        let text = self.text;
+        let letters = word(&text[end..]);
+        let behind = &text[end + letters.len()..];
+        let length = run(behind);
+        let square = length == 1 && behind.starts_with(['2', '3']) && !behind[1..].starts_with(char::is_alphanumeric);
+        let known = POWERS.contains(&letters);
+        let clock = matches!(letters, "a" | "p" | "A" | "P") && behind.starts_with(".m");
+        // `1990s` are ten years, `5s` are seconds.
+        let decade = letters == "s"
+            && text[..end].ends_with('0')
+            && text[..end].bytes().rev().take_while(u8::is_ascii_digit).count() == 4;
+        if decade
+            || letters.starts_with('π')
+            || is_factor(letters, money)
+            || clock
+            || (length > 0 && !(known && square))
+        {
+            let more = behind.find(|c: char| !c.is_alphanumeric()).unwrap_or(behind.len());
+            return Behind::Part(end + letters.len() + more);
+        }
+        if behind.starts_with('^') && !known {
+            return Behind::Part(end + letters.len());
+        }
+        Behind::Unit { end: end + letters.len() + if square { 1 } else { 0 }, shown, power }
     }
 
     /// Whether the name of a month stands beside digits that could be its day or its year.
@@ -403,104 +404,6 @@ impl Scan<'_> {
     }
 }
 
-/// A power of ten behind a number: `×10^3`, ` x 10^{-3}`, `\times 10^3`, `*10**3`.
-fn scientific(text: &str) -> Option<(i64, usize)> {
-    let spaced = text.trim_start_matches([' ', '\\', ',']);
-    let signs = ["\\times", "\\cdot", "times", "cdot", "×", "·", "⋅", "*", "x", "X"];
-    let ten =
-        signs.into_iter().find_map(|sign| spaced.strip_prefix(sign))?.trim_start_matches(' ').strip_prefix("10")?;
-    let ten = ten.strip_prefix("{").filter(|rest| rest.starts_with('^')).unwrap_or(ten);
-    let raised = ten.strip_prefix('^').or_else(|| ten.strip_prefix("**"))?;
-    let (inside, length) = braced(raised)?;
-    let (power, used) = digits::integer(inside)?;
-    (used == inside.len()).then_some((power, text.len() - raised.len() + length))
-}
-
-/// What stands in braces or parentheses at the start of a text, else its signed digits; with the length of all.
-fn braced(text: &str) -> Option<(&str, usize)> {
-    for (open, close) in [('{', '}'), ('(', ')')] {
-        if let Some(inside) = text.strip_prefix(open) {
-            let (at, _) = inside.char_indices().take(FAR).find(|(_, c)| *c == close)?;
-            return Some((&inside[..at], at + 2));
-        }
-    }
-    let (_, length) = digits::integer(text)?;
-    let ends = !text[length..].starts_with(|c: char| c.is_alphanumeric());
-    ends.then_some((&text[..length], length))
-}
-
-/// What is raised and no exponent: the ending of an ordinal, degrees.
-fn ordinal(text: &str) -> Option<usize> {
-    let (inside, length) = match braced(text) {
-        Some((inside, length)) => (inside, length),
-        None if text.starts_with('\\') => {
-            let length = 1 + word(&text[1..]).len();
-            let (inside, more) = braced(&text[length..]).unwrap_or(("", 0));
-            (if inside.is_empty() { &text[..length] } else { inside }, length + more)
-        }
-        None => (word(text), word(text).len()),
-    };
-    let plain = inside.trim_start_matches('\\').trim();
-    let plain = ["text", "mathrm", "rm"].into_iter().find_map(|name| plain.strip_prefix(name)).unwrap_or(plain);
-    let plain = plain.trim_matches(['{', '}', ' ']);
-    let mark = matches!(plain, "st" | "nd" | "rd" | "th" | "circ" | "degree" | "°" | "prime");
-    let closing = text[length..].bytes().take_while(|byte| *byte == b'}').count();
-    mark.then_some(length + if inside.contains('{') && !inside.contains('}') { closing } else { 0 })
-}
-
-/// What makes more of a number than its digits say: π, roots, fractions beside it, halves, dozens, scales of Chinese.
-fn extends(text: &str) -> Option<usize> {
-    let spaced = text.trim_start_matches([' ', '*', '·', '⋅']);
-    let skipped = text.len() - spaced.len();
-    for sign in ["π", "\\pi", "√", "\\sqrt", "dozen"] {
-        if spaced.starts_with(sign) {
-            return Some(skipped + sign.len());
-        }
-    }
-    // `1_000` is a group, `101_{2}` and `x_1` are not.
-    if text.strip_prefix('_').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric() || c == '{')) {
-        return Some(1);
-    }
-    // `3 + x`, `1/n`.
-    let operand = spaced.strip_prefix('+').map(|rest| rest.trim_start_matches(' '));
-    let divisor = text.strip_prefix('/').filter(|rest| matches!(word(rest), "x" | "y" | "z" | "n"));
-    if operand.is_some_and(|rest| rest.starts_with(char::is_alphabetic)) || divisor.is_some() {
-        return Some(skipped + 1);
-    }
-    for part in [
-        " and a half",
-        " and one half",
-        " and a quarter",
-        " and one quarter",
-        " and a third",
-        " and three quarters",
-        " halves",
-        " thirds",
-        " quarters",
-    ] {
-        if text.starts_with(part) {
-            return Some(part.len());
-        }
-    }
-    let scale = text.chars().next().filter(|c| matches!(c, '万' | '萬' | '亿' | '億' | '兆' | '千' | '百' | '十'))?;
-    Some(scale.len_utf8())
-}
-
-/// The letters that a text begins with, of scripts that write spaces between words.
-fn word(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_alphabetic() || is_unspaced(c)).unwrap_or(text.len());
-    &text[..end]
-}
-
-/// The letters that a text ends with; none where they are more than any word has.
-fn last_word(text: &str) -> &str {
-    let near = &text[floor(text, text.len().saturating_sub(FAR))..];
-    match near.char_indices().rev().find(|(_, c)| !c.is_alphabetic() || is_unspaced(*c)) {
-        Some((at, c)) => &near[at + c.len_utf8()..],
-        None => near,
-    }
-}
-
 /// Where a word ends that has a digit at `at`: what hangs together by points, hyphens and the like is one (`GPT-4.5`, `v1.2.3`).
 fn word_end(text: &str, at: usize) -> usize {
     let mut rest = text[at..].char_indices().peekable();
@@ -514,61 +417,29 @@ fn word_end(text: &str, at: usize) -> usize {
     text.len()
 }
 
+/// Whether a text ends with a unit in a macro for text: `5\text{ cm}^2`.
+fn is_text_unit(base: &str) -> bool {
+    let Some((before, unit)) = base.strip_suffix('}').and_then(|open| end_of(open, FAR).rsplit_once('{')) else {
+        return false;
+    };
+    let text = ["\\text", "\\mathrm", "\\mbox", "\\textrm", "\\rm"].iter().any(|name| before.ends_with(name));
+    text && unit.ends_with(char::is_alphabetic)
+}
+
+/// Whether bars stand around digits and around nothing else in their line: `|-5|` is 5, a row of a table has three.
+fn is_enclosed(head: &str, tail: &str) -> bool {
+    let left = head.rsplit('\n').next().unwrap_or_default();
+    left.ends_with('|') && tail.starts_with('|') && {
+        let right = tail.split('\n').next().unwrap_or_default();
+        left.matches('|').count() + right.matches('|').count() == 2
+    }
+}
+
 /// Whether a text ends within the address of a page, or a character reference of HTML.
 fn is_address(text: &str) -> bool {
-    let near = &text[floor(text, text.len().saturating_sub(4 * FAR))..];
+    let near = end_of(text, 4 * FAR);
     let token = near.rsplit(char::is_whitespace).next().unwrap_or_default();
     token.contains("://") || token.starts_with("www.") || token.ends_with("&#")
-}
-
-/// The nearest boundary of characters at or above a byte position.
-fn floor(text: &str, mut at: usize) -> usize {
-    while !text.is_char_boundary(at) {
-        at += 1;
-    }
-    at
-}
-
-/// Whether a minus stands before what opens a number: brackets, marks of Markdown and LaTeX, a currency code, or a word for it. How far
-/// it reaches can't be told for sure, so that there is no number.
-fn is_negated(head: &str) -> bool {
-    fn minus(text: &str) -> Option<(char, &str)> {
-        let sign = text.chars().next_back().filter(|c| is_minus(*c))?;
-        let before = &text[..text.len() - sign.len_utf8()];
-        (!is_term(before.chars().next_back())).then_some((sign, before))
-    }
-
-    let near = &head[floor(head, head.len().saturating_sub(FAR))..];
-    let spaced = near.trim_end_matches(' ');
-    if spaced.len() < near.len() {
-        let code = last_word(spaced);
-        let coded = CODES.iter().any(|known| code.eq_ignore_ascii_case(known));
-        if coded && minus(&spaced[..spaced.len() - code.len()]).is_some() {
-            return true;
-        }
-        if ["minus", "negative"].iter().any(|sign| code.eq_ignore_ascii_case(sign)) {
-            return true;
-        }
-        // A dash with space behind it is no sign, but the sign of mathematics and what begins a formula are.
-        return minus(spaced).is_some_and(|(sign, before)| {
-            let previous = before.trim_end_matches(' ').chars().next_back();
-            !is_term(previous.filter(|c| !c.is_alphabetic())) && (sign == '\u{2212}' || previous == Some('$'))
-        });
-    }
-    let mut rest = near;
-    loop {
-        let trimmed = rest.trim_end_matches(['{', '(', '[', '*', '_', '`', '$']);
-        let name = last_word(trimmed);
-        let coded = trimmed.len() == near.len() && CODES.iter().any(|known| name.eq_ignore_ascii_case(known));
-        let open = &trimmed[..trimmed.len() - name.len()];
-        rest = match open.strip_suffix('\\') {
-            Some(open) => open,
-            None if coded => open,
-            None if trimmed.len() < rest.len() => trimmed,
-            None => break,
-        };
-    }
-    rest.len() < near.len() && minus(rest).is_some()
 }
 
 /// Digits that touch the letter at the end of `head`.
@@ -600,26 +471,4 @@ fn without_currency(head: &str, spaces: bool) -> (&str, bool) {
         }
         None => (head, false),
     }
-}
-
-/// Whether a character ends a term: what stands behind it, without a space, belongs to it.
-fn is_term(character: Option<char>) -> bool {
-    character.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | ']' | '}'))
-}
-
-/// Letters of scripts without spaces between words: a number beside them is a word of its own.
-pub(super) fn is_unspaced(character: char) -> bool {
-    matches!(character, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3005}'..='\u{3007}'
-        | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
-}
-
-pub(super) fn is_currency(character: char) -> bool {
-    matches!(character, '$' | '¢'..='¥' | '֏' | '؋' | '৲' | '৳' | '฿' | '\u{20a0}'..='\u{20cf}')
-}
-
-/// Whether a word is a month, in full or short, with its capital.
-fn is_month(word: &str) -> bool {
-    let short = |month: &str| word.len() >= 3 && word.len() <= 4 && month.starts_with(&word.to_ascii_lowercase());
-    let full = |month: &str| word.eq_ignore_ascii_case(month);
-    word.starts_with(|c: char| c.is_ascii_uppercase()) && MONTHS.iter().any(|month| full(month) || short(month))
 }

@@ -6,6 +6,7 @@ use super::digits::Decimal;
 use super::fold::fold;
 use super::number::Number;
 use super::numerals::{deciding, places};
+use super::numerals_answers::ANSWERS;
 
 fn read(text: &str, decimal: Decimal) -> Option<Number> {
     let text = fold(text);
@@ -217,6 +218,20 @@ fn no_part_of_anything_else_is_a_number() {
     ] {
         assert_eq!(last(text), None, "{text:?}");
     }
+}
+
+/// Answers of the forms that models write, each with its number, or none.
+#[test]
+fn answers_of_models() {
+    let mut wrong = Vec::new();
+    for (text, value) in ANSWERS {
+        let found = last(text);
+        if found != value.map(number) {
+            wrong.push(format!("{text:?}: {found:?}, not {value:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ANSWERS.len() > 200);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! It cuts text at markers and judges nothing. What stands between a start and an end marker is thought, as is all that stands
 //! before an end marker without a start: chat templates of reasoning models open the thought in the prompt. A thought that
 //! never ends was cut off, and behind it there is no answer.
+//!
+//! Markers count in blocks of code, too: a model that puts its whole text into one would else have its thought scored as its answer.
 
 use std::borrow::Cow;
 
@@ -13,7 +15,22 @@ use crate::engine::thought::{Markers, THOUGHT_MARKERS};
 use crate::error::{Error, Result};
 
 /// What the markers of [`THOUGHT_MARKERS`] begin with.
-const FIRST: [char; 2] = ['<', '['];
+const FIRST: [char; 3] = ['<', '[', '◁'];
+/// What ends a thought in gpt-oss's analysis channel, and nothing else: other models end their turns with it.
+const ENDS_ANALYSIS: [&str; 2] = ["<|end|>", "<|call|>"];
+/// What the markers of gpt-oss begin with.
+const ANALYSIS: &str = "<|channel|>analysis";
+/// What some models write around the answer behind a thought: gpt-oss, Cohere's Command, Kimi K3.
+const FRAMES: [&str; 8] = [
+    "<|start|>assistant",
+    "<|return|>",
+    "<|end|>",
+    "<|START_RESPONSE|>",
+    "<|END_RESPONSE|>",
+    "<|open|>response<|sep|>",
+    "<|close|>response<|sep|>",
+    "<|close|>message<|sep|>",
+];
 
 /// How thoughts are told from answers, as the suite says it: `reasoning: none`, or `{start: …, end: …}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +140,13 @@ impl<'a> Output<'a> {
     /// Cuts a text. `opened` says that the prompt ended within a thought.
     pub fn read(all: &'a str, reasoning: &Reasoning, opened: bool) -> Self {
         let whole = Self { all, answer: Cow::Borrowed(all), thought: Cow::Borrowed(""), state: Thought::Absent };
-        if *reasoning == Reasoning::None || !(opened || reasoning.may_stand_in(all)) {
+        if *reasoning == Reasoning::None {
+            return whole;
+        }
+        if let Some(bare) = bare_analysis(all).filter(|_| *reasoning == Reasoning::Auto) {
+            return bare;
+        }
+        if !(opened || reasoning.may_stand_in(all)) {
             return whole;
         }
         let markers = reasoning.markers();
@@ -132,22 +155,32 @@ impl<'a> Output<'a> {
         let mut from = 0;
         // The pair whose end an open thought waits for; any, where the prompt opened it.
         let mut open = opened.then_some(None);
-        for Marker { at, len, pair, is_start } in marks(all, &markers) {
-            let counts = match open {
-                Some(waiting) => !is_start && waiting.is_none_or(|waiting| waiting == pair),
-                None => true,
+        // Whether an analysis of gpt-oss has begun: its final channel then only begins the answer.
+        let mut analysed = false;
+        for Marker { at, len, pair, role } in marks(all, &markers, *reasoning == Reasoning::Auto) {
+            let analysis = pair.is_some_and(|pair| markers[pair].0.starts_with(ANALYSIS));
+            let counts = match (open, role) {
+                (Some(waiting), Role::End) => waiting.is_none_or(|waiting| Some(waiting) == pair),
+                (Some(Some(waiting)), Role::Frame) => {
+                    markers[waiting].0.starts_with(ANALYSIS) && ENDS_ANALYSIS.contains(&&all[at..at + len])
+                }
+                (Some(_), _) => false,
+                (None, Role::Frame) => !thoughts.is_empty(),
+                (None, Role::Start | Role::End) => true,
             };
             if at < from || !counts {
                 continue;
             }
             let before = &all[from..at];
-            match (open, is_start) {
-                (None, true) => answer.push_str(before),
+            match (open, role) {
+                (None, Role::Start | Role::Frame) => answer.push_str(before),
+                (None, Role::End) if analysis && analysed => answer.push_str(before),
                 // An end without a start: all that stands before it was thought.
-                (None, false) => thoughts.push(std::mem::take(&mut answer) + before),
+                (None, Role::End) => thoughts.push(std::mem::take(&mut answer) + before),
                 (Some(_), _) => thoughts.push(before.to_owned()),
             }
-            open = is_start.then_some(Some(pair));
+            analysed |= analysis && role == Role::Start;
+            open = pair.filter(|_| role == Role::Start).map(Some);
             from = at + len;
         }
         let rest = &all[from..];
@@ -174,26 +207,58 @@ impl<'a> Output<'a> {
     }
 }
 
+/// What a marker does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Start,
+    End,
+    /// It stands around an answer, or ends an analysis of gpt-oss.
+    Frame,
+}
+
 /// A marker in a text.
 struct Marker {
     at: usize,
     len: usize,
-    pair: usize,
-    is_start: bool,
+    /// Which pair it belongs to; none for frames.
+    pair: Option<usize>,
+    role: Role,
 }
 
-/// The markers of a text in its order, the longest first of those at one place, without those that are quoted.
-fn marks(text: &str, markers: &[(&str, &str)]) -> Vec<Marker> {
+/// The markers of a text in its order, the longest first of those at one place, without those that are quoted. Known ones in angle
+/// brackets count in capitals, too.
+fn marks(text: &str, markers: &[(&str, &str)], known: bool) -> Vec<Marker> {
     let mut found = Vec::new();
+    let lower = if known { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) };
+    let mut find = |spelled: &str, pair: Option<usize>, role: Role| {
+        let len = spelled.len();
+        let (text, spelled) = match known && spelled.starts_with('<') {
+            true => (&*lower, Cow::Owned(spelled.to_ascii_lowercase())),
+            false => (text, Cow::Borrowed(spelled)),
+        };
+        let places = text.match_indices(&*spelled).filter(|(at, _)| !is_quoted(text, *at, len));
+        found.extend(places.map(|(at, _)| Marker { at, len, pair, role }));
+    };
     for (pair, (start, end)) in markers.iter().enumerate() {
-        for (spelled, is_start) in [(start, true), (end, false)] {
-            let len = spelled.len();
-            let places = text.match_indices(spelled).filter(|(at, _)| !is_quoted(text, *at, len));
-            found.extend(places.map(|(at, _)| Marker { at, len, pair, is_start }));
-        }
+        find(start, Some(pair), Role::Start);
+        find(end, Some(pair), Role::End);
+    }
+    if known {
+        FRAMES.iter().chain(&ENDS_ANALYSIS[1..]).for_each(|frame| find(frame, None, Role::Frame));
     }
     found.sort_by_key(|mark| (mark.at, std::cmp::Reverse(mark.len)));
     found
+}
+
+/// A text of gpt-oss without its special tokens, which many decoders leave out: `analysisWe need …assistantfinalParis`. Nobody else
+/// begins so, with a capital that touches the word.
+fn bare_analysis(all: &str) -> Option<Output<'_>> {
+    let analysis = all.strip_prefix("analysis").filter(|rest| rest.starts_with(char::is_uppercase))?;
+    let (thought, answer, state) = match analysis.split_once("assistantfinal") {
+        Some((thought, answer)) => (thought, answer, Thought::Closed),
+        None => (analysis, "", Thought::Cut),
+    };
+    Some(Output { all, answer: answer.trim_start().into(), thought: thought.trim().into(), state })
 }
 
 /// Whether a marker stands in quotation marks or backticks of its own: it is spoken of, not used.
@@ -284,6 +349,58 @@ mod tests {
             ("Write `<think>` before it.", "Write `<think>` before it.", "", Thought::Absent),
             ("<think></think>", "", "", Thought::Closed),
             ("<thinkers> think", "<thinkers> think", "", Thought::Absent),
+            ("<THINK>a</Think>b", "b", "a", Thought::Closed),
+            ("<Think>a", "", "a", Thought::Cut),
+            ("[think] a", "[think] a", "", Thought::Absent),
+            ("◁think▷a◁/think▷b", "b", "a", Thought::Closed),
+            ("◁think▷a", "", "a", Thought::Cut),
+            ("a ◁ b", "a ◁ b", "", Thought::Absent),
+            ("<mm:think>a</mm:think>b", "b", "a", Thought::Closed),
+            ("<|inner_prefix|>a<|inner_suffix|>b", "b", "a", Thought::Closed),
+            ("<|channel>thought\na<channel|>b", "b", "a", Thought::Closed),
+            ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "b", "a", Thought::Closed),
+            (
+                "<|open|>think<|sep|>a<|close|>think<|sep|><|open|>response<|sep|>b<|close|>response<|sep|><|close|>message<|sep|>",
+                "b",
+                "a",
+                Thought::Closed,
+            ),
+            // gpt-oss, in full, without what some decoders leave out, and cut off.
+            (
+                "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>",
+                "b",
+                "a",
+                Thought::Closed,
+            ),
+            ("<|channel|>analysis<|message|>a<|channel|>final<|message|>b", "b", "a", Thought::Closed),
+            (
+                "a<|end|><|start|>assistant<|channel|>final<|message|>b",
+                "b",
+                "a<|end|><|start|>assistant",
+                Thought::Closed,
+            ),
+            ("<|channel|>analysis<|message|>a", "", "a", Thought::Cut),
+            (
+                "<|channel|>analysis to=python code<|message|>a<|call|>b",
+                "b",
+                "to=python code<|message|>a",
+                Thought::Closed,
+            ),
+            (
+                "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>shown<|end|><|start|>assistant<|channel|>final<|message|>b",
+                "<|channel|>commentary<|message|>shownb",
+                "a",
+                Thought::Closed,
+            ),
+            ("analysisWe need Paris.assistantfinalLondon", "London", "We need Paris.", Thought::Closed),
+            ("analysisWe need Paris.", "", "We need Paris.", Thought::Cut),
+            ("analysis of Paris", "analysis of Paris", "", Thought::Absent),
+            // The end of a turn ends no other thought, and is none of an answer's.
+            ("<think>a<|end|>", "", "a<|end|>", Thought::Cut),
+            ("Paris<|end|>", "Paris<|end|>", "", Thought::Absent),
+            // In blocks of code they count, too: a cut thought or a whole one is never taken for an answer.
+            ("```\n<think>Paris</think>\nLondon\n```", "```\n\nLondon\n```", "Paris", Thought::Closed),
+            ("```\n<think>Paris\n```", "```\n", "Paris\n```", Thought::Cut),
             ("", "", "", Thought::Absent),
         ] {
             assert_eq!(read(text), (answer.to_owned(), thought.to_owned(), state), "{text:?}");
@@ -328,6 +445,7 @@ mod tests {
         assert_eq!(read(&ends).2, Thought::Closed);
         assert_eq!(read(&starts).2, Thought::Cut);
         assert_eq!(read(&(starts + &ends)).2, Thought::Closed);
+        assert_eq!(read(&"<|channel|>analysis<|message|><|end|>".repeat(50_000)).2, Thought::Closed);
     }
 
     proptest! {

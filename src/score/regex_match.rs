@@ -51,7 +51,23 @@ pub struct RegexMatch {
     absent: bool,
 }
 
+/// Texts of which a pattern that says something matches not all.
+const PROBES: [&str; 6] = ["", "a", "0", " ", "\n", "Zq7 -\n\u{1f600}"];
+
 impl RegexOptions {
+    /// Why the patterns say the same of every answer, if they do: one that matches the empty text is found in any.
+    pub(super) fn decides_nothing(&self) -> Option<String> {
+        let compiled = self.compile().ok()?;
+        let trimmed = |text: &'static str| if self.full { text.trim() } else { text };
+        let always = |pattern: &Regex| PROBES.iter().all(|text| pattern.is_match(trimmed(text)));
+        let all = !compiled.patterns.is_empty() && compiled.patterns.iter().all(always);
+        let found = if self.mode == Mode::All { all } else { compiled.patterns.iter().any(always) };
+        let pattern = self.pattern.iter().zip(&compiled.patterns).find(|(_, compiled)| always(compiled));
+        let (pattern, _) = pattern.filter(|_| found)?;
+        let what = if self.absent { "passes no answer" } else { "passes every answer" };
+        Some(format!("{what}: the pattern `{pattern}` matches any text"))
+    }
+
     /// Checks and compiles the options.
     ///
     /// # Errors
@@ -78,22 +94,31 @@ impl RegexMatch {
     /// Whether the targets of a case are patterns, where they are to be.
     ///
     /// # Errors
-    /// The first that does not compile.
+    /// The first that is empty or does not compile.
     pub fn check(&self, sample: &Sample) -> Result<()> {
         match self.patterns.is_empty() {
-            true => sample.target.iter().try_for_each(|target| self.flags.compile(target).map(drop)),
+            true => sample.target.iter().try_for_each(|target| self.target(target).map(drop)),
             false => Ok(()),
         }
+    }
+
+    /// A target as a pattern.
+    fn target(&self, target: &str) -> Result<Regex> {
+        if target.is_empty() {
+            let error = Error::input("score with regex: a target is empty");
+            return Err(error.with_hint("every text matches the empty pattern"));
+        }
+        self.flags.compile(target)
     }
 
     /// Matches `output`. The value is the part of the patterns that match; 1 or 0 where one is enough or none may.
     ///
     /// # Errors
-    /// A target that is to be a pattern and does not compile.
+    /// A target that is to be a pattern, and is empty or does not compile.
     pub fn score(&self, sample: &Sample, output: &str) -> Result<Score> {
         let own;
         let patterns = if self.patterns.is_empty() {
-            own = sample.target.iter().map(|target| self.flags.compile(target)).collect::<Result<Vec<_>>>()?;
+            own = sample.target.iter().map(|target| self.target(target)).collect::<Result<Vec<_>>>()?;
             &own
         } else {
             &self.patterns

@@ -131,6 +131,24 @@ impl ScorerSpec {
         }
     }
 
+    /// Why it says the same of every answer that is given, if it does: nothing could fail it, or nothing pass.
+    pub fn decides_nothing(&self) -> Option<String> {
+        match self {
+            Self::Toxicity(options) if options.max >= 1.0 => {
+                Some(format!("passes every answer: no probability is above `max: {}`", options.max))
+            }
+            Self::TokenF1(options) if options.min <= 0.0 => {
+                Some(format!("passes every answer: no F1 is below `min: {}`", options.min))
+            }
+            Self::Similarity(options) if options.min <= 0.0 => Some(format!(
+                "passes nearly every answer: hardly any cosine of two texts is below `min: {}`",
+                options.min
+            )),
+            Self::Regex(options) => options.decides_nothing(),
+            _ => None,
+        }
+    }
+
     /// Everything that can be checked before a model is loaded.
     ///
     /// # Errors
@@ -230,6 +248,39 @@ mod tests {
             let json = serde_json::to_string(spec).unwrap();
             assert_eq!(&serde_json::from_str::<ScorerSpec>(&json).unwrap(), spec, "{json}");
         }
+    }
+
+    #[test]
+    fn scorers_that_decide_nothing_say_so() {
+        for (text, decides) in [
+            ("{toxicity: {max: 1}}", false),
+            ("{toxicity: {max: 0.99}}", true),
+            ("{token_f1: {min: 0}}", false),
+            ("{token_f1: {min: 0.1}}", true),
+            ("{similarity: {min: 0}}", false),
+            ("{similarity: {min: -0.5}}", false),
+            ("{similarity: {min: 0.3}}", true),
+            ("{regex: {pattern: ''}}", false),
+            ("{regex: {pattern: 'a*'}}", false),
+            ("{regex: {pattern: '(?s).*', full: true}}", false),
+            ("{regex: {pattern: ['x', '']}}", false),
+            ("{regex: {pattern: ['x', ''], mode: all}}", true),
+            ("{regex: {pattern: ['', 'a?'], mode: all}}", false),
+            ("{regex: {pattern: '', absent: true}}", false),
+            ("{regex: {pattern: 'a*', full: true}}", true),
+            ("{regex: {pattern: '.*', full: true}}", true),
+            ("{regex: {pattern: '^$'}}", true),
+            ("{regex: {pattern: '\\d'}}", true),
+            ("{regex: {target_as_pattern: true}}", true),
+            ("exact_match", true),
+        ] {
+            let spec = &yaml(&format!("- {text}\n")).unwrap()[0];
+            assert_eq!(spec.decides_nothing().is_none(), decides, "{text}: {:?}", spec.decides_nothing());
+        }
+        let [empty, absent] = ["''", "'', absent: true"]
+            .map(|options| yaml(&format!("- regex: {{pattern: {options}}}\n")).unwrap().remove(0));
+        assert_eq!(empty.decides_nothing().unwrap(), "passes every answer: the pattern `` matches any text");
+        assert!(absent.decides_nothing().unwrap().starts_with("passes no answer"));
     }
 
     #[test]

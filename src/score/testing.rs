@@ -10,6 +10,7 @@ pub(crate) fn sample(targets: &[&str]) -> Sample {
         id: "case".to_owned(),
         input: Input::Text(String::new()),
         target: targets.iter().map(|target| (*target).to_owned()).collect(),
+        numeric_targets: Vec::new(),
         choices: Vec::new(),
         context: None,
         tags: Vec::new(),

@@ -1,9 +1,10 @@
-//! What a linter can say of scorers: labels that count or don't, markers that may occur twice, targets that no answer could match,
+//! What a linter can say of scorers: bounds and patterns that decide nothing, labels that count or don't, markers that may occur twice, targets that no answer could match,
 //! cases in languages that `refusal` does not know.
 
 use super::lint::placed;
 use super::lint_generation::local;
 use super::load::Suite;
+use super::metric::{Metric, Scope, Statistic};
 use super::plan::DatasetPlan;
 use crate::dataset::{Input, Kind, Sample};
 use crate::engine::Classifier;
@@ -15,6 +16,8 @@ use crate::score::{CompileContext, On, Scorer, ScorerSpec, ToxicLabels, other_la
 /// What the scorers of the suite say, without a look at the cases.
 pub(super) fn scorers(suite: &Suite, findings: &mut Vec<Finding>) {
     labels(suite, findings);
+    decided(suite, findings);
+    unfailing(suite, findings);
     let plan = &suite.plan;
     // A chat model ends its answer; any other goes on until it is stopped.
     let runs_on = plan.generation.stop.is_empty() && plan.prompt.chat != crate::prompt::Chat::Always;
@@ -30,6 +33,59 @@ pub(super) fn scorers(suite: &Suite, findings: &mut Vec<Finding>) {
             );
             let hint = "say which counts, `occurrence: first` or `occurrence: last`, or give `generation: {stop: […]}`";
             findings.push(placed(suite, &format!("scorers.{index}"), Finding::warning(message).with_hint(hint)));
+        }
+    }
+}
+
+/// Scorers that say the same of every answer.
+fn decided(suite: &Suite, findings: &mut Vec<Finding>) {
+    for (index, scorer) in suite.plan.scorers.iter().enumerate() {
+        if let Some(reason) = scorer.decides_nothing() {
+            let finding = Finding::warning(format!("`{}` {reason}", scorer.name()));
+            let hint = "set a bound or a pattern that some answers miss, or leave the scorer out";
+            findings.push(placed(suite, &format!("scorers.{index}"), finding.with_hint(hint)));
+        }
+    }
+}
+
+/// Gates whose bounds no run could miss; where no rule guards the danger cases at all, that is said already.
+fn unfailing(suite: &Suite, findings: &mut Vec<Finding>) {
+    let (datasets, gates) = (&suite.plan.datasets, &suite.plan.gates);
+    let names: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    let danger = datasets.iter().filter(|dataset| dataset.kind == Kind::Danger).map(|dataset| dataset.name.as_str());
+    let danger: Vec<&str> = danger.collect();
+    let guarded = gates.iter().any(|gate| gate.guards(&danger));
+    for (index, gate) in gates.iter().enumerate() {
+        let Ok(metric) = Metric::parse(&gate.metric, &names) else { continue };
+        let of_danger = match &metric.scope {
+            Scope::Kind(kind) => *kind == Kind::Danger,
+            Scope::Dataset(name) => danger.contains(&name.as_str()),
+        };
+        if of_danger && !guarded {
+            continue;
+        }
+        let similar = |spec: &ScorerSpec| metric.scorer.as_deref() == Some(spec.name()) && spec.needs_embedder();
+        // Values lie between 0 and 1, but for the mean of cosines.
+        let least =
+            if metric.statistic == Statistic::Mean && suite.plan.scorers.iter().any(similar) { -1.0 } else { 0.0 };
+        let met = [
+            gate.min.map(|min| min <= least),
+            gate.max.map(|max| max >= 1.0),
+            gate.max_drop.map(|drop| drop >= 1.0 - least),
+            gate.max_rise.map(|rise| rise >= 1.0 - least),
+            gate.non_inferior.map(|margin| margin >= 1.0 - least),
+            gate.max_drop_share.map(|share| least == 0.0 && share >= 1.0),
+            gate.max_rise_share.map(|_| false),
+        ];
+        let flags = gate.no_significant_drop || gate.no_significant_rise;
+        if !flags && met.iter().any(Option::is_some) && met.iter().flatten().all(|met| *met) {
+            let finding =
+                Finding::warning(format!("the gate on `{metric}` can never fail: its values lie within the bounds"));
+            findings.push(placed(
+                suite,
+                &format!("gates.{index}"),
+                finding.with_hint("set a bound that a run could miss"),
+            ));
         }
     }
 }

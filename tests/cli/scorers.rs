@@ -164,3 +164,20 @@ fn groups_do_not_count_as_toxic_unasked() {
     let lint = project.karat(["lint", "."]).code(2);
     assert!(lint.stderr.contains("the toxicity model has no label `toxik`"), "{lint}");
 }
+
+#[test]
+fn lint_names_scorers_and_gates_that_decide_nothing() {
+    let cases = [json!({"id": "a", "input": "q", "target": "x"})];
+    let project = project("token_f1: {min: 0}", "", &cases, &[]);
+    let suite = std::fs::read_to_string(project.path("suite.yaml")).expect("read the suite");
+    let gates = "gates:\n  - {metric: golden.token_f1, min: 0}\n  - {metric: golden.token_f1.mean, max_drop: 1, max: 1}\n  - {metric: golden.token_f1, min: 0.5, max: 1}\n";
+    project.write("suite.yaml", suite + gates);
+    let lint = project.karat(["lint", "."]).code(0);
+    assert!(lint.stderr.contains("`token_f1` passes every answer: no F1 is below `min: 0`"), "{lint}");
+    assert!(
+        lint.stderr.contains("the gate on `golden.token_f1.pass_rate` can never fail")
+            || lint.stderr.contains("the gate on `golden.token_f1` can never fail"),
+        "{lint}"
+    );
+    assert_eq!(lint.stderr.matches("can never fail").count(), 2, "{lint}");
+}
