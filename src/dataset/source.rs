@@ -17,7 +17,7 @@ use super::position::Stream;
 use super::resolve::resolve;
 use super::sample::{Kind, Sample};
 use super::start::text;
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn, open_file};
 
 /// How a dataset file is written.

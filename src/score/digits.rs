@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-use super::explain::is_invisible;
+use super::invisible::is_invisible;
 use super::fold::digit as script_digit;
 
 /// Which sign stands before the decimals.
