@@ -158,6 +158,7 @@ impl Problems<'_> {
         let fragment = match std::fs::read_link(&path) {
             Ok(target) if !path.exists() => format!("it is a link to `{}`, which does not exist", target.display()),
             _ if path.is_dir() => "it is a folder".to_owned(),
+            _ if path.exists() => "it is a pipe, a socket or a device".to_owned(),
             _ => "there is no such file".to_owned(),
         };
         let pointer = path.with_added_extension("dvc");

@@ -152,6 +152,17 @@ fn a_prompt_longer_than_the_context_is_recorded() {
     recorded(&json!({"id": "bad", "prompt": "gold ".repeat(2000)}), &random_tiny(), &["context"]);
 }
 
+/// It is not tokenized as a whole, which would take gigabytes.
+#[test]
+fn a_prompt_of_twenty_megabytes_is_recorded() {
+    let bad = json!({"id": "bad", "prompt": "gold and silver ".repeat(1_300_000)});
+    let project = Project::new();
+    let good = |id: &str| json!({"id": id, "prompt": "Which metal is heavier?"});
+    project.write_lines("in.jsonl", &[good("before"), bad, good("after")]);
+    let outcome = Outcome::Recorded(&["bad"], &["(20800000 bytes) into the model's context of"]);
+    Case { name: "twenty megabytes", ..generate("", outcome) }.check(&project);
+}
+
 #[test]
 fn a_token_beyond_the_vocabulary_is_recorded() {
     recorded(&json!({"id": "bad", "prompt_ids": [5, 259]}), &random_tiny(), &["vocabulary"]);
@@ -188,12 +199,14 @@ fn a_sequence_that_fills_the_context_ends_there() {
 
 #[test]
 fn wrong_flags_are_refused() {
-    let wrong: [(&[&str], &str); 11] = [
+    let wrong: [(&[&str], &str); 13] = [
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--batch-tokens", "1"], "batch-tokens"),
         (&["--batch-tokens", "many"], "batch-tokens"),
         (&["--prefill-chunk", "0"], "prefill-chunk"),
         (&["--max-seqs", "0"], "max-seqs"),
+        (&["--threads", "0"], "use --threads 0"),
+        (&["--threads", "10000"], "1 to 1024 are possible"),
         (&["--temperature", "-1"], "temperature"),
         (&["--temperature", "NaN"], "temperature"),
         (&["--top-p", "0"], "top-p"),

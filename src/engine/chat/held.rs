@@ -52,24 +52,29 @@ fn work(bytes: usize) -> Result<(), Error> {
     }
 }
 
-/// Whether a text or list of so many bytes or items may be made.
-fn fits(length: usize, most: usize, what: &str) -> Result<(), Error> {
+/// Whether a text or list of so many bytes or items may be made: a thing and what it is counted in.
+fn fits(length: usize, most: usize, (what, unit): (&str, &str)) -> Result<(), Error> {
     match length <= most {
         true => Ok(()),
-        false => Err(refused(format!("the template makes {what} of {length}; at most {most} are possible"))),
+        false => Err(refused(format!("the template makes {what} of {length} {unit}; at most {most} are possible"))),
     }
 }
+
+const A_TEXT: (&str, &str) = ("a text", "bytes");
+const A_LIST: (&str, &str) = ("a list", "items");
+const A_VALUE: (&str, &str) = ("a value", "parts");
+const A_WIDTH: (&str, &str) = ("something", "characters in width");
 
 /// Looks at a value from outside: how long it is.
 fn shallow(value: &Value) -> Result<(), Error> {
     if let Some(text) = value.as_str() {
-        fits(text.len(), TEXT, "a text of bytes")?;
+        fits(text.len(), TEXT, A_TEXT)?;
         return work(text.len());
     }
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
             let items = value.len().unwrap_or(0);
-            fits(items, ITEMS, "a list of items")?;
+            fits(items, ITEMS, A_LIST)?;
             work(items)
         }
         _ => Ok(()),
@@ -85,15 +90,15 @@ fn deep(value: &Value, holder: Option<&Value>) -> Result<usize, Error> {
     let (mut bytes, mut seen, mut waiting) = (0, 0, vec![(value.clone(), 0)]);
     while let Some((value, depth)) = waiting.pop() {
         seen += 1;
-        fits(seen, ITEMS, "a value of parts")?;
-        fits(depth, DEEPEST, "a value that is nested, or a namespace that holds itself, at a depth")?;
+        fits(seen, ITEMS, A_VALUE)?;
+        fits(depth, DEEPEST, ("a nested value, or a namespace that holds itself,", "levels"))?;
         if holder.is_some_and(|holder| is_namespace(&value) && value == *holder) {
             return Err(refused("a namespace cannot hold itself"));
         }
         bytes += value.as_str().map_or(16, str::len);
         match value.kind() {
             ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {
-                fits(value.len().unwrap_or(0), ITEMS, "a list of items")?;
+                fits(value.len().unwrap_or(0), ITEMS, A_LIST)?;
                 waiting.extend(value.try_iter()?.map(|item| (item, depth + 1)));
             }
             ValueKind::Map => {
@@ -102,9 +107,9 @@ fn deep(value: &Value, holder: Option<&Value>) -> Result<usize, Error> {
             }
             _ => {}
         }
-        fits(waiting.len(), ITEMS, "a value of parts")?;
+        fits(waiting.len(), ITEMS, A_VALUE)?;
     }
-    fits(bytes, 4 * TEXT, "a value of bytes")?;
+    fits(bytes, 4 * TEXT, ("a value", "bytes"))?;
     work(bytes)?;
     Ok(bytes)
 }
@@ -183,21 +188,21 @@ fn check(name: &str, args: &[Value]) -> Result<(), Error> {
         "replace" => {
             let (bytes, old, new) = (printed(value)?, text(1).unwrap_or_default(), text(2).unwrap_or_default());
             let count = value.as_str().map_or(bytes, |text| text.matches(old).count());
-            fits(bytes.saturating_add(count.saturating_mul(new.len())), TEXT, "a text of bytes")
+            fits(bytes.saturating_add(count.saturating_mul(new.len())), TEXT, A_TEXT)
         }
         "join" => {
             let (bytes, items) = (deep(value, None)?, value.len().unwrap_or(0));
-            fits(bytes.saturating_add(items.saturating_mul(text(1).map_or(0, str::len))), TEXT, "a text of bytes")
+            fits(bytes.saturating_add(items.saturating_mul(text(1).map_or(0, str::len))), TEXT, A_TEXT)
         }
         "indent" => {
             let (bytes, width) = (printed(value)?, text(1).map_or_else(|| number(1), str::len));
-            fits(width, WIDTH, "a width")?;
+            fits(width, WIDTH, A_WIDTH)?;
             let lines = 1 + value.as_str().map_or(0, |text| text.matches('\n').count());
-            fits(bytes.saturating_add(lines.saturating_mul(width)), TEXT, "a text of bytes")
+            fits(bytes.saturating_add(lines.saturating_mul(width)), TEXT, A_TEXT)
         }
         "format" => widths(value.as_str().unwrap_or_default(), args),
-        "batch" | "slice" => fits(number(1), WIDTH, "a list of items"),
-        "center" | "ljust" | "rjust" | "zfill" | "expandtabs" => fits(number(1), WIDTH, "a width"),
+        "batch" | "slice" => fits(number(1), WIDTH, A_LIST),
+        "center" | "ljust" | "rjust" | "zfill" | "expandtabs" => fits(number(1), WIDTH, A_WIDTH),
         "string" | "lower" | "upper" | "title" | "capitalize" | "trim" | "urlencode" | "pprint" | "escape" | "e"
         | "wordcount" | "tojson" | "sort" | "unique" | "groupby" | "dictsort" | "min" | "max" | "sum"
         | "raise_exception" => deep(value, None).map(|_| ()),
@@ -210,11 +215,11 @@ fn widths(format: &str, args: &[Value]) -> Result<(), Error> {
     let digits = format.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
     let given = args.iter().filter(|_| format.contains('*')).filter_map(Value::as_usize);
     let widest = digits.map(|digits| digits.parse().unwrap_or(usize::MAX)).chain(given).max().unwrap_or(0);
-    fits(widest, WIDTH, "a width")?;
+    fits(widest, WIDTH, A_WIDTH)?;
     let bytes = args.iter().map(|arg| deep(arg, None)).sum::<Result<usize, Error>>()?;
     // One value may be put in many times.
     let places = format.matches(['%', '{']).count();
-    fits(places.saturating_mul(bytes.max(widest)), TEXT, "a text of bytes")
+    fits(places.saturating_mul(bytes.max(widest)), TEXT, A_TEXT)
 }
 
 /// How long a text or list is.
@@ -240,7 +245,7 @@ fn right_factor(value: &Value) -> Result<(), Error> {
     };
     let product = text.saturating_mul(times.unwrap_or(1));
     PRODUCT.set(Some(product));
-    fits(product, TEXT, "a text or list of")
+    fits(product, TEXT, ("a text or list", "bytes or items"))
 }
 
 /// Takes note of what is printed.
@@ -251,7 +256,10 @@ pub fn print(bytes: usize) -> Result<(), Error> {
     work(bytes)?;
     let [left, printed] = LEFT.get();
     LEFT.set([left, printed.saturating_sub(bytes)]);
-    fits(bytes, printed, "more than it may print: a text of bytes")
+    match bytes <= printed {
+        true => Ok(()),
+        false => Err(refused(format!("the template prints more than {PRINTED} bytes"))),
+    }
 }
 
 /// Takes note of a value that is printed, and looks whether that ends.
