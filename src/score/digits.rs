@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-use super::invisible::is_invisible;
 use super::fold::digit as script_digit;
+use super::invisible::is_invisible;
 
 /// Which sign stands before the decimals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
