@@ -10,6 +10,9 @@ mod explain;
 mod extract;
 mod fold;
 mod language;
+#[cfg(test)]
+mod language_cases;
+mod language_english;
 mod language_words;
 mod normalize;
 mod number;
