@@ -11,6 +11,9 @@ mod extract;
 mod fold;
 mod invisible;
 mod language;
+#[cfg(test)]
+mod language_cases;
+mod language_english;
 mod language_words;
 mod normalize;
 mod number;
