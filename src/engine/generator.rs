@@ -156,8 +156,13 @@ impl Generator {
     }
 
     /// Sets the markers of thoughts; those that models are known to write where they are not set.
-    pub fn set_thought_markers(&mut self, markers: thought::Markers) {
+    ///
+    /// # Errors
+    /// Answers would not show them.
+    pub fn set_thought_markers(&mut self, markers: thought::Markers) -> Result<()> {
+        thought::check(self.renderer.tokenizer(), &markers)?;
         self.thought_markers = markers;
+        Ok(())
     }
 
     /// The folder it was loaded from.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::request::{ChatOptions, Prompt, Turn};
 use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
 
 /// Start and end markers that models write: DeepSeek-R1, Qwen3, GLM, SmolLM3 and most others; then Granite and templates like it,
 /// Magistral, Seed-OSS, OpenThinker, MiniMax M3, Kimi-VL and Kimi-Dev, Kimi K3, Cohere's Command, Apertus, Gemma 4, and gpt-oss, whose
@@ -34,6 +35,29 @@ pub type Markers = Vec<(String, String)>;
 /// The markers that models write.
 pub fn known_markers() -> Markers {
     THOUGHT_MARKERS.iter().map(|(start, end)| ((*start).to_owned(), (*end).to_owned())).collect()
+}
+
+/// Whether a token is the marker of a thought, or a part of one.
+pub(super) fn is_part_of_a_marker(token: &str) -> bool {
+    token.len() > 2 && THOUGHT_MARKERS.iter().any(|(start, end)| start.contains(token) || end.contains(token))
+}
+
+/// Holds that answers show these markers.
+///
+/// # Errors
+/// A marker has a special token in it, which answers leave out: a thought could not be told from the answer.
+pub fn check(tokenizer: &Tokenizer, markers: &[(String, String)]) -> Result<()> {
+    for marker in markers.iter().flat_map(|(start, end)| [start, end]) {
+        let Ok(ids) = tokenizer.encode(marker, false) else { continue };
+        if ids.iter().any(|id| tokenizer.is_special(*id)) {
+            let error =
+                Error::input(format!("tell thoughts by `{marker}`: it is a special token, which answers leave out"));
+            return Err(
+                error.with_hint("`reasoning: auto` knows the markers of the usual models and keeps their tokens")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Tokens at a prompt's end that may spell a start marker with white space behind it.

@@ -94,7 +94,7 @@ pub(super) fn load(
     let open = || -> Result<Generator> {
         let renderer = Arc::new(Renderer::open(folder, Clock::parse(&checked.suite.plan.clock)?)?);
         let mut generator = Generator::with_cache(folder, renderer, engine, cache.and_then(known))?;
-        generator.set_thought_markers(checked.suite.plan.reasoning.owned_markers());
+        generator.set_thought_markers(checked.suite.plan.reasoning.owned_markers())?;
         Ok(generator)
     };
     let generator = open().map_err(|e| e.context("load the generator"))?;

@@ -9,6 +9,7 @@ use super::plan::DatasetPlan;
 use crate::dataset::{Input, Kind, Sample};
 use crate::engine::Classifier;
 use crate::engine::render::Renderer;
+use crate::engine::thought;
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Finding;
 use crate::score::{CompileContext, On, Scorer, ScorerSpec, ToxicLabels, other_language};
@@ -128,6 +129,11 @@ fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
 /// Danger cases of a model that thinks, where no scorer looks at its thoughts: what stands there passes unseen.
 pub(super) fn unread_thoughts(suite: &Suite, renderer: Option<&Renderer>, findings: &mut Vec<Finding>) {
     let markers = suite.plan.reasoning.markers();
+    if let Some(error) =
+        renderer.and_then(|renderer| thought::check(renderer.tokenizer(), &suite.plan.reasoning.owned_markers()).err())
+    {
+        findings.push(placed(suite, "reasoning", Finding::from(&error)));
+    }
     if !renderer.is_some_and(|renderer| markers.iter().any(|(start, _)| renderer.mentions(start))) {
         return;
     }

@@ -23,17 +23,19 @@ mod stream;
 mod tests;
 mod windows;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokenizers::{EncodeInput, Encoding, Model as _, ModelWrapper};
+use tokenizers::{AddedToken, EncodeInput, Encoding, Model as _, ModelWrapper};
 
 use super::candle::gguf_metadata;
 use super::guard::guarded;
 use super::identity::ModelFolder;
 use super::model_json::{json_error, read_json};
 use super::special_tokens::SpecialTokens;
+use super::thought;
 use crate::error::{Error, Result};
 use class::Class;
 use rebuild::Settings;
@@ -54,6 +56,8 @@ pub struct Tokenizer {
     clean_up: bool,
     /// Bytes of a text that it takes at once.
     longest: usize,
+    /// Special tokens that answers keep: without the markers of a thought nobody could tell it from the answer.
+    kept: Arc<BTreeSet<u32>>,
 }
 
 impl Tokenizer {
@@ -138,7 +142,10 @@ impl Tokenizer {
         let highest = inner.get_vocab(true).into_values().max();
         let vocab_size = highest.map_or(0, |id| id as usize + 1);
         let longest = bounds::longest_text(bounds::USUAL_GROWTH);
-        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, clean_up: false, longest })
+        let marks = |token: &AddedToken| token.special && thought::is_part_of_a_marker(&token.content);
+        let added = inner.get_added_tokens_decoder().into_iter();
+        let kept = Arc::new(added.filter(|(_, token)| marks(token)).map(|(id, _)| id).collect());
+        Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, clean_up: false, longest, kept })
     }
 
     /// The ids of a text; `add_special_tokens` puts what the model expects around it (`[CLS]`, `<s>`, …).
@@ -178,19 +185,20 @@ impl Tokenizer {
         }
     }
 
-    /// The text of ids; unknown ids give nothing. Spaces are cleaned up where transformers 5 does it: where the folder asks for
+    /// The text of ids; unknown ids give nothing. Special tokens that are markers of thoughts are kept in any case. Spaces are cleaned up where transformers 5 does it: where the folder asks for
     /// it (`clean_up_tokenization_spaces`) and the vocabulary is not one of merges.
     ///
     /// # Errors
     /// A decoder that fails or panics, which none of those in use does.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
         let failed = |error: tokenizers::Error| Error::input("decode token ids").caused_by(error);
+        let shown: Vec<u32> = ids.iter().copied().filter(|id| self.token(*id, skip_special_tokens).is_some()).collect();
         // Some decoders do not expect an empty list.
-        if ids.iter().all(|id| self.token(*id, skip_special_tokens).is_none()) {
+        if shown.is_empty() {
             return Ok(String::new());
         }
         // `Strip` with `stop` panics on tokens shorter than that.
-        let text = guarded("decode token ids", || self.inner.decode(ids, skip_special_tokens))?.map_err(failed)?;
+        let text = guarded("decode token ids", || self.inner.decode(&shown, false))?.map_err(failed)?;
         Ok(if self.clean_up { cleaned_up(&text) } else { text })
     }
 
@@ -203,7 +211,7 @@ impl Tokenizer {
     fn token(&self, id: u32, skip_special: bool) -> Option<String> {
         let added = self.inner.get_added_vocabulary();
         let token = added.simple_id_to_token(id).or_else(|| self.inner.get_model().id_to_token(id))?;
-        (!skip_special || !added.is_special_token(&token)).then_some(token)
+        (!skip_special || !added.is_special_token(&token) || self.kept.contains(&id)).then_some(token)
     }
 
     /// Whether an id is that of a special token, which answers leave out.

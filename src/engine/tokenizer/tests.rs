@@ -401,6 +401,20 @@ fn published_vectors_and_references_agree() {
     assert!(checked > 100, "{checked} texts");
 }
 
+#[test]
+fn markers_of_thoughts_are_kept_though_they_are_special() {
+    let decoder = json!({"type": "WordPiece", "prefix": "##", "cleanup": false});
+    let tokenizer = toy(&["<unk>", "why", "yes", "[THINK]", "[/THINK]", "<r>", "<eos>"], 4, decoder);
+    let ids = [3, 1, 4, 2, 5, 6];
+    assert_eq!(tokenizer.decode(&ids, true).unwrap(), "[THINK] why [/THINK] yes");
+    assert_eq!(streamed(&tokenizer, &ids, true), "[THINK] why [/THINK] yes");
+    assert_eq!(ids.map(|id| tokenizer.is_special(id)), [false, false, false, false, true, true]);
+    let markers = |start: &str| [(start.to_owned(), "</r>".to_owned())];
+    assert!(thought::check(&tokenizer, &thought::known_markers()).is_ok());
+    assert!(thought::check(&tokenizer, &markers("<why>")).is_ok());
+    assert!(thought::check(&tokenizer, &markers("<r>")).unwrap_err().chain().contains("special token"));
+}
+
 /// tokenizers 0.23 panics where a token is shorter than what `Strip` would take from its end.
 #[test]
 fn a_decoder_that_panics_is_an_error() {
