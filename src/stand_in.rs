@@ -16,13 +16,12 @@ use crate::error::{Error, Result};
 /// # Errors
 /// It cannot be opened, or is a pipe, a socket or a device.
 pub fn open_file(path: &Path) -> Result<File> {
-    let failed = |error| Error::io("open", path, error);
-    let found = std::fs::metadata(path).map_err(failed)?;
-    if !found.is_file() && !found.is_dir() {
-        return Err(Error::input(format!("open `{}`: it is a pipe, a socket or a device", path.display()))
-            .with_hint("give a file: what it holds is read more than once"));
+    match no_file(path) {
+        // The system's own words say what a folder is.
+        None | Some(FOLDER) => File::open(path).map_err(|error| Error::io("open", path, error)),
+        Some(what) => Err(Error::input(format!("open `{}`: it is {what}", path.display()))
+            .with_hint("give a file: what it holds is read more than once")),
     }
-    File::open(path).map_err(failed)
 }
 
 /// The bytes of a file that has at most so many.
@@ -38,6 +37,8 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     }
 }
 
+/// What [`no_file`] calls a folder.
+const FOLDER: &str = "a folder";
 /// Bytes of a file that are looked at.
 const LOOKED_AT: usize = 1024;
 /// Characters of a text that are quoted.
@@ -216,7 +217,7 @@ pub fn no_file(path: &Path) -> Option<&'static str> {
         return None;
     }
     if kind.is_dir() {
-        return Some("a folder");
+        return Some(FOLDER);
     }
     #[cfg(unix)]
     {
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn a_device_is_not_read_and_a_file_up_to_its_bound() {
         let error = read_file(Path::new("/dev/zero"), 9).unwrap_err();
-        assert!(error.fragment().contains("a pipe, a socket or a device"), "{error}");
+        assert!(error.fragment().contains("a device"), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "123456789").unwrap();
         assert_eq!(read_file(file.path(), 9).unwrap(), b"123456789");

@@ -15,6 +15,7 @@ use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
 use crate::rule::{Expression, Gate, OUTCOME_RATES, Operational};
 use crate::score::Lacking;
+use crate::stand_in::no_file;
 
 /// Answers to a case; more are a slip of the keyboard.
 const MOST_REPEATS: u32 = 10_000;
@@ -157,9 +158,7 @@ impl Problems<'_> {
         }
         let fragment = match std::fs::read_link(&path) {
             Ok(target) if !path.exists() => format!("it is a link to `{}`, which does not exist", target.display()),
-            _ if path.is_dir() => "it is a folder".to_owned(),
-            _ if path.exists() => "it is a pipe, a socket or a device".to_owned(),
-            _ => "there is no such file".to_owned(),
+            _ => no_file(&path).map_or("there is no such file".to_owned(), |what| format!("it is {what}")),
         };
         let pointer = path.with_added_extension("dvc");
         let hint = match pointer.is_file() {
