@@ -26,8 +26,7 @@ pub fn out_of_memory(bytes: usize) -> ! {
         false => writeln!(rest, "error: failed to get {bytes} bytes of memory\nhint: {HINT}"),
     };
     let length = if written.is_ok() { 1024 - rest.len() } else { 0 };
-    // A progress bar may stand on the line.
-    let _ = std::io::stderr().write_all(b"\n").and_then(|()| std::io::stderr().write_all(&text[..length]));
+    terminal::last_words(&text[..length]);
     end(i32::from(Exit::Environment.code()))
 }
 

@@ -62,6 +62,13 @@ fn write_line(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Writes a text of karat's own to standard error below whatever stands there, and takes no memory for it.
+pub fn last_words(text: &[u8]) {
+    let mut stderr = std::io::stderr();
+    // A progress bar may stand on the line.
+    let _ = stderr.write_all(b"\n").and_then(|()| stderr.write_all(text));
+}
+
 /// From now on a panic tells its message as everything else is told.
 pub fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {

@@ -114,7 +114,7 @@ fn a_baseline_that_cannot_be_used_is_said() {
     project.karat(["run", "suite.yaml", "-q"]).code(0);
     project.karat(["baseline", "accept", "latest", "-m", "test"]).code(0);
     let lint = project.karat(["lint", "suite.yaml"]).code(0);
-    assert!(lint.stderr.contains("0 errors, 1 warning") && !lint.stderr.contains("`main`"), "{lint}");
+    assert!(lint.stderr.contains("0 errors, 2 warnings") && !lint.stderr.contains("`main`"), "{lint}");
     let current = project.files().into_iter().find(|path| path.ends_with("main/current")).expect("a baseline");
     std::fs::write(current, "gone\n").expect("break the baseline");
     project.karat(["lint", "suite.yaml"]).code(0).complains(&["baseline `main` cannot be used"]);
