@@ -108,7 +108,7 @@ def karat_side(karat, folder, ids):
     shown = " ".join("{% if " + n + " is defined %}" + n + "={{ " + n + "|tojson }}{% endif %}" for n in names)
     template = "{% if messages[0].role == 'text' %}{{ messages[0].content }}{% else %}" + shown + "{% endif %}"
     pathlib.Path(folder, "chat_template.jinja").write_text(template)
-    lines = [{"id": 0, "messages": [{"role": "names"}]}]
+    lines = [{"id": 0, "messages": [{"role": "names", "content": "x"}]}]
     for text, own in zip(TEXTS, ids):
         lines += [{"id": 1, "prompt": text}, {"id": 2, "messages": [{"role": "text", "content": text}]}, {"id": 3, "prompt_ids": own}]
     done = subprocess.run([karat, "render", folder], input="".join(json.dumps(line) + "\n" for line in lines), capture_output=True,

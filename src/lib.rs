@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | `error` | error kind, cause chain, location, hint | – |
 //! | `git` | git, called so that it runs nothing that a repository names: what runs record of it, and references into it, are asked in one way | error |
-//! | `stand_in` | what lies in the place of a file: pointers, pages, archives, devices; models, datasets, suites and prompts are looked at alike | error |
+//! | `stand_in` | what lies in the place of a file: pointers, pages, archives, devices; models, datasets, suites, prompts and records are looked at alike | error |
 //! | `stats` | pure numbers: means, intervals, paired tests | – |
 //! | `yaml` | YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
 //! | `dataset` | verified files -> stream of `Sample` | error, stand_in |
@@ -22,7 +22,7 @@
 //! | `rule` | what gates ask: bounds, filters, expressions, prices; data and its parsing | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, stand_in, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
-//! | `record` | the saved run and the journal of one that is not saved yet: versioned formats, data only; its summary holds intervals, hence `stats`, and rules' tiers | error, stats, dataset, engine, rule, score |
+//! | `record` | the saved run and the journal of one that is not saved yet: versioned formats, data only; its summary holds intervals, hence `stats`, and rules' tiers | error, stand_in, stats, dataset, engine, rule, score |
 //! | `suite` | layered YAML -> one validated `Plan` | error, stand_in, yaml, dataset, engine, rule, prompt, score |
 //! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, rule, score, record |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |

@@ -16,9 +16,18 @@ use crate::error::{Error, Result};
 /// # Errors
 /// It cannot be opened, or is a pipe, a socket or a device.
 pub fn open_file(path: &Path) -> Result<File> {
+    check_file(path)?;
+    File::open(path).map_err(|error| Error::io("open", path, error))
+}
+
+/// Holds that opening and reading a path waits for nobody and ends. A folder, and what is not there, is the business of whoever opens
+/// it: the system has words for those.
+///
+/// # Errors
+/// It is a pipe, a socket or a device.
+pub fn check_file(path: &Path) -> Result<()> {
     match no_file(path) {
-        // The system's own words say what a folder is.
-        None | Some(FOLDER) => File::open(path).map_err(|error| Error::io("open", path, error)),
+        None | Some(FOLDER) => Ok(()),
         Some(what) => Err(Error::input(format!("open `{}`: it is {what}", path.display()))
             .with_hint("give a file: what it holds is read more than once")),
     }

@@ -53,6 +53,11 @@ pub fn guarded<T>(task: &str, foreign: impl FnOnce() -> T) -> Result<T> {
 /// `own` panicked.
 pub fn caught<T>(task: &str, own: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(own)).map_err(|panic| {
+        // std gives no other word of a thread that could not be started.
+        if text(panic.as_ref()).starts_with("failed to spawn thread") {
+            let error = Error::environment(format!("{task}: the system gives karat no more threads"));
+            return error.with_hint("raise the limits (ulimit -u, ulimit -v), or ask for fewer threads (--threads)");
+        }
         let error = Error::internal(task).caused_by(format!("panic: {}", text(panic.as_ref())));
         error.with_hint("this is a bug of karat; please report it with the message above")
     })

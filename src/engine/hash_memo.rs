@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::hex;
 use super::private;
+use crate::stand_in::read_file;
 
 /// Raised when the file changes its form.
 const FORMAT: u32 = 2;
 /// Contents that are remembered at most; beyond it all are forgotten, which costs one SHA-256 of each.
 const MOST: usize = 10_000;
+/// Bytes of the file that are read: more than [`MOST`] entries take.
+const LARGEST: u64 = 16 << 20;
 /// What the checksum is keyed with.
 const PURPOSE: &str = "karat 2026-11-30 memo of SHA-256 by BLAKE3";
 
@@ -62,7 +65,7 @@ impl HashMemo {
     }
 
     fn read(&self) -> Known {
-        std::fs::read(&self.0).ok().and_then(|text| parse(&text)).unwrap_or_default()
+        read_file(&self.0, LARGEST).ok().and_then(|text| parse(&text)).unwrap_or_default()
     }
 
     fn write(&self, known: Known) -> std::io::Result<()> {

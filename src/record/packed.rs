@@ -12,6 +12,7 @@ use flate2::{Compression, GzBuilder};
 use tempfile::TempPath;
 
 use crate::error::{Error, Result};
+use crate::stand_in::open_file;
 
 /// The same file compressed.
 pub(crate) fn packed(path: &Path) -> PathBuf {
@@ -24,11 +25,10 @@ pub(crate) fn packed(path: &Path) -> PathBuf {
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     let other = packed(path);
     if !path.exists() && other.exists() {
-        let file = File::open(&other).map_err(|e| Error::io("open", &other, e))?;
+        let file = open_file(&other)?;
         return Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(BufReader::new(file)))));
     }
-    let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-    Ok(Box::new(BufReader::with_capacity(1 << 16, file)))
+    Ok(Box::new(BufReader::with_capacity(1 << 16, open_file(path)?)))
 }
 
 /// Compresses a file, plain or not, to a new one, durably.

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::files::FileHasher;
 use super::{Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Plain, Prompts, RESULTS, SUMMARY, Summary};
 use crate::error::{Error, Result};
+use crate::stand_in::check_file;
 
 /// A saved run whose files are the ones its manifest names.
 #[derive(Debug)]
@@ -59,10 +60,20 @@ impl RunReader {
     /// Those of the manifest.
     pub fn unverified(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
+        check_file(&path)?;
         let bytes = fs::read(&path).map_err(|e| {
             Error::io("read", &path, e).with_hint("is this a run folder? it holds manifest.json and results.jsonl")
         })?;
         let manifest = Manifest::parse(&path, &bytes)?;
+        // Lists and references know a run by its folder: files of another run in it would be judged under this one's name.
+        let named = folder.file_name().map(|name| name.to_string_lossy().into_owned()).filter(|name| is_dated(name));
+        if let Some(named) = named.filter(|named| *named != manifest.run_id.to_string()) {
+            let error =
+                Error::input(format!("open run `{named}`: the files in its folder are of run `{}`", manifest.run_id));
+            return Err(error
+                .at(&path)
+                .with_hint("give a copy a name that does not begin with a date, or the run's own"));
+        }
         let mut hasher = FileHasher::default();
         hasher.update(&bytes);
         Ok(Self {
@@ -158,6 +169,12 @@ pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a name begins as those do that karat gives runs: `20261130T225925Z-8a0023`.
+fn is_dated(name: &str) -> bool {
+    let (date, rest) = name.split_at_checked(8).unwrap_or_default();
+    date.bytes().all(|byte| byte.is_ascii_digit()) && rest.starts_with('T') && rest.contains("Z-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +203,22 @@ mod tests {
 
         let error = RunReader::open(runs.path()).unwrap_err();
         assert!(error.hint().unwrap().starts_with("is this a run folder?"));
+    }
+
+    #[test]
+    fn a_folder_holds_the_run_that_it_is_named_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = saved(folder.path(), 2, &[line("a", "1", true)]);
+        for (name, opens) in [("20261130T225925Z-8a0023", false), ("downloaded", true)] {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            for entry in fs::read_dir(&whole).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), path.join(entry.file_name())).unwrap();
+            }
+            let opened = RunReader::open(&path);
+            assert_eq!(opened.is_ok(), opens, "{name}");
+            assert!(opened.err().is_none_or(|error| error.fragment().contains("are of run")));
+        }
     }
 }

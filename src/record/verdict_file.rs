@@ -15,6 +15,7 @@ use super::{
     Decision, FileHasher, MANIFEST, Manifest, REPORT, RuleResult, RunReader, VERDICT, Verdict, write_atomically,
 };
 use crate::error::{Error, Kind, Result};
+use crate::stand_in::check_file;
 
 /// The format of `verdict.json`; `docs/verdict.schema.json` describes it. Version 1 had neither `outcome` nor inconclusive rules,
 /// version 2 no `manifest_sha256`, version 3 neither `report_sha256` nor `seal`.
@@ -144,6 +145,7 @@ impl RunReader {
     /// `verdict.json`, if it is what was written and about this manifest.
     fn verdict_file(&self) -> Result<Option<VerdictFile>> {
         let path = self.folder().join(VERDICT);
+        check_file(&path)?;
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

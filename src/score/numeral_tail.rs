@@ -3,7 +3,7 @@
 use super::digits::{self, is_minus};
 use super::numeral_words::{
     FAR, TAILS, is_bare_function, is_clock, is_currency, is_fraction, is_latex_factor, is_magnitude, is_unspaced,
-    unspaced_scale, word,
+    scale, unspaced_scale, word,
 };
 
 /// A power of ten behind a number: `×10^3`, ` x 10^{-3}`, `\times 10^3`, `*10**3`.
@@ -163,6 +163,53 @@ fn worded(text: &str, money: bool) -> Option<usize> {
     let magnitude = name != "K" && is_magnitude(name);
     let other = is_clock(name) || dotted || million || magnitude || is_fraction(name);
     (!name.is_empty() && other && !behind.starts_with(is_unspaced)).then_some(skipped + name.len())
+}
+
+/// Marks of Markdown, LaTeX and HTML that may stand between a number and its word.
+const MARKS: [&str; 21] = [
+    "*",
+    "__",
+    "`",
+    "$",
+    "}",
+    "\\)",
+    "\\]",
+    "\\,",
+    "\\;",
+    "\\:",
+    "\\ ",
+    "~",
+    "\\text{",
+    "\\mathrm{",
+    "\\textbf{",
+    "\\mbox{",
+    "</b>",
+    "</strong>",
+    "</i>",
+    "</em>",
+    "</code>",
+];
+
+/// A word that makes another number of one behind marks: `**5** million`, `5\text{ dozen}`, `$10$ pm`, `\boxed{5} million`; and what
+/// HTML raises or lowers.
+pub(super) fn behind_markup(text: &str) -> Option<usize> {
+    if text.starts_with("<sup>") || text.starts_with("<sub>") {
+        return Some("<sup>".len());
+    }
+    let (mut rest, mut marked) = (text, false);
+    loop {
+        let next = MARKS.iter().find_map(|mark| rest.strip_prefix(mark));
+        marked |= next.is_some();
+        match next.or_else(|| rest.strip_prefix(' ')) {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    let name = word(rest);
+    let touches = matches!(name, "k" | "M" | "B" | "T") && text[..text.len() - rest.len()].ends_with('{');
+    let dozens = matches!(name, "dozen" | "dozens" | "doz");
+    let other = dozens || scale(name).is_some() || is_clock(name) || (name != "K" && is_magnitude(name)) || touches;
+    (marked && !name.is_empty() && other).then_some(text.len() - rest.len() + name.len())
 }
 
 /// Whether exclamation marks behind digits are factorials and no joy: nothing but a sentence ends with joy.

@@ -10,7 +10,7 @@ use super::number::Number;
 use super::numeral_gap::{is_equation, joins};
 use super::numeral_head::{is_negated, takes};
 use super::numeral_lines::join_lines;
-use super::numeral_tail::{braced, extends, is_factorial, ordinal, scientific};
+use super::numeral_tail::{behind_markup, braced, extends, is_factorial, ordinal, scientific};
 use super::numeral_words::{
     CODES, FAR, MACROS, POWERS, end_of, is_currency, is_factor, is_month, is_term, is_unspaced, last_word, scale, word,
 };
@@ -187,6 +187,9 @@ impl Scan<'_> {
         if self.addresses && is_address(&text[..start]) {
             return Before::Word;
         }
+        if head.ends_with("<sup>") || head.ends_with("<sub>") {
+            return Before::Part(start);
+        }
         // Exponents of letters, and indices; an exponent of digits belongs to their piece.
         let base = head.trim_end_matches(|c: char| matches!(c, '{' | '(' | '+') || is_minus(c));
         if let Some(base) = base.strip_suffix('^') {
@@ -352,7 +355,7 @@ impl Scan<'_> {
             end += spaces + next.len();
             shown = end;
         }
-        match extends(&text[end..], money) {
+        match extends(&text[end..], money).or_else(|| behind_markup(&text[end..])) {
             Some(length) => Behind::Part(end + length),
             None => Behind::Unit { end, shown, power },
         }

@@ -235,6 +235,31 @@ fn answers_of_models() {
 }
 
 #[test]
+fn marks_do_not_part_a_number_from_its_word() {
+    for text in [
+        "5\\text{ million}",
+        "**5** million",
+        "$5$ million",
+        "`5` million",
+        "\\boxed{5} million",
+        "5 \\text{ dozen}",
+        "5\\text{k}",
+        "**10** pm",
+        "$10$ pm",
+        "10\\text{ pm}",
+        "<b>5</b> million",
+        "2<sup>10</sup>",
+        "10〜11",
+    ] {
+        assert_eq!(last(text), None, "{text}");
+    }
+    for text in ["**5** apples", "$5$ km", "\\boxed{5}", "5\\text{ cm}", "`5` is right", "<b>5</b> days", "5 * 1"] {
+        let right = if text == "5 * 1" { None } else { Some(number("5")) };
+        assert_eq!(last(text).filter(|_| right.is_some()), right, "{text}");
+    }
+}
+
+#[test]
 fn a_minus_before_what_opens_a_number_is_not_dropped() {
     for text in [
         "The answer is -\\boxed{5}",

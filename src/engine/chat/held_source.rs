@@ -18,6 +18,11 @@ pub(super) const TICK: &str = "karat_tick";
 
 /// How deep brackets stand in each other.
 const BRACKETS: usize = 60;
+/// Tokens in one tag, brackets and what is between them: the parser goes down a level for a sign before a sign and one operator behind
+/// another, on a stack that is small.
+const TOKENS: usize = 2000;
+/// Branches of all conditions: `elif` stands within the one before.
+const BRANCHES: usize = 400;
 
 /// Words that end no operand.
 const WORDS: [&str; 17] = [
@@ -43,11 +48,11 @@ const WORDS: [&str; 17] = [
 /// The source with the filters and calls that hold a rendering to its bounds.
 ///
 /// # Errors
-/// Brackets that stand too deep in each other.
+/// Brackets that stand too deep in each other, a tag that is too long, too many branches.
 pub fn bounded(source: &str) -> Result<String, String> {
     let mut inserts = Inserts(Vec::new());
     let (mut at, mut plain) = (0, 0);
-    let mut loops = Vec::new();
+    let (mut loops, mut branches) = (Vec::new(), 0);
     while let Some(open) = source[at..].find('{').map(|i| at + i) {
         plain += open - at;
         let rest = &source[open..];
@@ -68,6 +73,10 @@ pub fn bounded(source: &str) -> Result<String, String> {
                 continue;
             }
             inserts.code(source, inside)?;
+            branches += usize::from(name == "elif");
+            if branches > BRANCHES {
+                return Err(format!("it has more than {BRANCHES} times `elif`"));
+            }
             if name == "set" {
                 inserts.kept(source, inside);
             }
@@ -121,12 +130,16 @@ impl Inserts {
     /// Looks through code for operators with an operand on both sides.
     fn code(&mut self, source: &str, (begin, end): (usize, usize)) -> Result<(), String> {
         let bytes = source.as_bytes();
-        let (mut at, mut depth) = (begin, 0usize);
+        let (mut at, mut depth, mut tokens) = (begin, 0usize, 0usize);
         // Where the last operand ends, and where the right operand of the last product does.
         let (mut operand, mut product) = (None, None);
         while at < end {
             let next = token_end(source, at, end);
             let text = &source[at..next];
+            tokens += usize::from(!bytes[at].is_ascii_whitespace());
+            if tokens > TOKENS {
+                return Err(format!("a tag has more than {TOKENS} names, numbers and signs"));
+            }
             match bytes[at] {
                 byte if byte.is_ascii_whitespace() => {}
                 b'(' | b'[' | b'{' => {

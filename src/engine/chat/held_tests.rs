@@ -84,6 +84,12 @@ fn what_would_overflow_the_stack_is_an_error_of_the_template() {
     }
     let nested = format!("{{{{ {}{} }}}}", "[".repeat(5000), "]".repeat(5000));
     assert!(rendered(&nested).unwrap_err().contains("brackets"));
+    for sign in ["-", "not ", "1+", "1**", "1 and "] {
+        let chain = format!("{{{{ {}1 }}}}", sign.repeat(20_000));
+        assert!(rendered(&chain).unwrap_err().contains("a tag has more than"), "{sign}");
+    }
+    let branches = format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(7_000));
+    assert!(rendered(&branches).unwrap_err().contains("elif"));
     assert!(rendered(&"{% if 1 %}".repeat(5000)).unwrap_err().contains("recursion"));
 }
 

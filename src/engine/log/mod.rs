@@ -29,6 +29,7 @@ pub use self::records::{LogReader, Records};
 use self::records::{PREFIX, prefix};
 use self::syncer::Syncer;
 use crate::error::{Error, Result};
+use crate::stand_in::check_file;
 
 /// The longest record, in bytes.
 pub const LONGEST: u32 = 1 << 30;
@@ -104,6 +105,7 @@ impl Log {
     /// Those of [`Log::open`].
     pub fn open_with(path: &Path, each: &mut dyn FnMut(u64, &[u8])) -> Result<Option<Self>> {
         let failed = |e| Error::io("open", path, e);
+        check_file(path)?;
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         if !lock(&file, path).map_err(failed)? {
             return Ok(None);

@@ -4,7 +4,6 @@
 //! length u32 | checksum 8 | payload        the checksum is over the record's offset and its payload
 //! ```
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::LONGEST;
 use super::disk::Disk;
 use super::header::{CHECKSUM, Header};
 use crate::error::{Error, Result};
+use crate::stand_in::open_file;
 
 const LENGTH: usize = 4;
 /// Bytes before a payload.
@@ -34,7 +34,7 @@ impl LogReader {
     /// The file is not a log or its header is damaged: kind `Input`. A newer karat wrote it: kind `Newer`. It cannot be opened or
     /// read.
     pub fn open(path: &Path) -> Result<Self> {
-        let disk = Disk::new(File::open(path).map_err(|e| Error::io("open", path, e))?);
+        let disk = Disk::new(open_file(path)?);
         let header = Header::read(&disk, path)?;
         Ok(Self::new(path, Arc::new(header), Arc::new(disk)))
     }
