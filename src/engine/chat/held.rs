@@ -4,7 +4,7 @@
 //! minijinja counts instructions (`guard::FUEL`), and a few of them make gigabytes: a text that is doubled in a loop, a width of a
 //! billion, a namespace that holds itself and is printed. It has no hook for its operators, so the source is prepared ([`bounded`]):
 //! operands of `~`, `+` and `*` and what a namespace gets go through filters that look at them and change nothing, and the body of a
-//! loop begins with a call that counts. Filters and methods are called by way of [`filter`] and [`method`]. What is over a bound is an
+//! loop begins with a call that counts. Filters and methods are called by way of `filter` and `method`. What is over a bound is an
 //! error of the template.
 
 use std::cell::{Cell, RefCell};
@@ -119,7 +119,7 @@ fn is_namespace(value: &Value) -> bool {
 }
 
 /// Prepares an environment for sources that [`bounded`] has prepared: the filters and the function that they call, and minijinja's
-/// own filters by way of [`filter`].
+/// own filters by way of `filter`.
 pub fn install(env: &mut Environment<'static>) {
     env.add_filter(held_source::OPERAND, |value: Value| deep(&value, None).map(|_| value));
     env.add_filter(held_source::KEPT, |value: Value, holder: Value| deep(&value, Some(&holder)).map(|_| value));
