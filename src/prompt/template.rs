@@ -95,6 +95,14 @@ impl Template {
             plain: Plain::new(body),
             start,
         };
+        // What would overflow the parser's stack.
+        if let Err(what) = held::bounded(body) {
+            let error = Error::input("parse the template").caused_by(what);
+            return Err(match &template.path {
+                Some(path) => error.at(path),
+                None => error,
+            });
+        }
         if let Err(error) = template.environment.add_template_owned(NAME, body.to_owned()) {
             return Err(template.describe("parse the template", &error));
         }

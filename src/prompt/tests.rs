@@ -271,3 +271,12 @@ fn a_digest_is_that_of_the_whole_prompt() {
     let digest = builder.digest(&sample(lines[0]), true).unwrap();
     assert_eq!(digest, "3211e3a048aaea5e2ff1a8eb2296f4618b22135af68070711b968f14ceb3cd51");
 }
+
+#[test]
+fn a_template_that_would_overflow_the_parser_is_an_error() {
+    for sign in ["-", "not ", "1+"] {
+        let parsed = super::template::Template::of(&format!("{{{{ {}1 }}}}", sign.repeat(20_000)));
+        let told = parsed.map_or_else(|error| error.chain(), |_| String::new());
+        assert!(told.contains("a tag has more than"), "{told}");
+    }
+}
