@@ -26,7 +26,7 @@
 //! | `suite` | layered YAML -> one validated `Plan` | error, stand_in, yaml, dataset, engine, rule, prompt, score |
 //! | `compare` | two records -> `Comparison`; policy -> gate `Verdict` | error, stats, dataset, engine, rule, score, record |
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |
-//! | `history` | where runs and baselines live: list, accept, show | error, git, record, stats |
+//! | `history` | where runs and baselines live: list, accept, show | error, git, stand_in, record, stats |
 //! | `run` | the driver: streams all stages, emits `Event`s | error, git, stand_in, stats, dataset, engine, prompt, score, record, suite |
 //! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, rule, prompt, score, record, suite, compare, report, history, run |
 

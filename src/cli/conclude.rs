@@ -16,7 +16,7 @@ use crate::compare::{
 };
 use crate::error::{Error, Result};
 use crate::history::{Found, Store, Workspace, obstacle};
-use crate::record::{Lines, Manifest, RunReader, Summary};
+use crate::record::{Lines, MANIFEST, Manifest, RunReader, Summary};
 use crate::report::{Errored, Report, markdown, terminal as page, visible};
 use crate::rule::{BaselineNames, DeviceClass, Statistics};
 use crate::run::Finished;
@@ -32,6 +32,7 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, sto
     let again = Again { folder: &folder, options: &baseline.options, store };
     // Its files were hashed as they were written.
     let judged = RunReader::unverified(&folder)
+        .map(RunReader::vouched)
         .and_then(|run| Ok((judged(baseline.run.as_ref(), &baseline.without, &run)?, run)));
     let (judged, run) = judged.map_err(|error| {
         let reports: Vec<&Path> = reports.paths().collect();
@@ -216,13 +217,25 @@ pub fn judged(base: Option<&RunReader>, without: &Without, candidate: &RunReader
         cases: candidate,
         base_cases: base.map(|base| base as &dyn Cases),
     };
-    let verdict = judge(&policy(manifest), &subject)?;
+    let mut policy = policy(manifest);
+    policy.unreadable.extend([Some(candidate), base].into_iter().flatten().filter_map(unverified));
+    let verdict = judge(&policy, &subject)?;
     let errored = match summary.totals.errored {
         0 => Errored::default(),
         _ => Errored::among(candidate.lines()?)?,
     };
     let (exit, missing) = (exit(&verdict), manifest.missing(&summary));
     Ok(Judged { comparison, summary, verdict, exit, errored, missing })
+}
+
+/// A record of which an edit would not be seen is no evidence.
+fn unverified(run: &RunReader) -> Option<Unreadable> {
+    (!run.is_vouched()).then(|| Unreadable {
+        gate: format!("record of run `{}`", run.manifest().run_id),
+        reason: format!(
+            "nothing holds the SHA-256 of its {MANIFEST}; repeat the run, or accept it again where it is a baseline"
+        ),
+    })
 }
 
 /// A saved run as a comparison sees it.

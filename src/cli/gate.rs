@@ -50,7 +50,8 @@ fn keep(run: &RunReader, judged: &Judged, base: Option<&RunReader>, overridden: 
         Some(id) => base.is_some_and(|base| base.manifest().run_id == *id),
         None => !overridden,
     };
-    if !as_recorded || !is_recorded(run.folder())? || run.is_judged()? {
+    // A verdict would vouch for what nothing vouches for.
+    if !as_recorded || !run.is_vouched() || !is_recorded(run.folder())? || run.is_judged()? {
         return Ok(());
     }
     run.keep(judged.verdict.clone(), &markdown::render(&judged.report(run)))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Exit, terminal};
 use crate::engine::{ModelRef, registry};
 use crate::error::{Error, Result};
+use crate::record::write_atomically;
 use crate::report::visible;
 
 /// Arguments of `karat init`.
@@ -40,23 +41,16 @@ pub fn run(args: Args) -> Result<Exit> {
         return Err(error.with_hint("name another folder; nothing is ever overwritten"));
     }
     let made = !folder.is_dir();
-    let failed = |path: &Path, e| Error::io("write", path, e);
-    std::fs::create_dir_all(folder.join("prompts")).map_err(|e| failed(folder, e))?;
-    let model = match model(&args, folder) {
-        Ok(model) => model,
-        Err(error) => {
-            // Nothing is left of a suite that was not made.
-            let _ = std::fs::remove_dir(folder.join("prompts"));
-            if made {
-                let _ = std::fs::remove_dir(folder);
-            }
-            return Err(error);
+    if let Err(error) = write(&args, folder, &name) {
+        // Nothing is left of a suite that was not made.
+        for (file, _) in FILES {
+            let _ = std::fs::remove_file(folder.join(file));
         }
-    };
-    for (file, text) in FILES {
-        let path = folder.join(file);
-        let text = text.replace("{{model}}", &model).replace("{{name}}", &name);
-        std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
+        let _ = std::fs::remove_dir(folder.join("prompts"));
+        if made {
+            let _ = std::fs::remove_dir(folder);
+        }
+        return Err(error);
     }
     let shown = visible(&terminal::argument(folder));
     terminal::page(&format!(
@@ -70,6 +64,15 @@ pub fn run(args: Args) -> Result<Exit> {
         cases(FILES[2].1),
     ))?;
     Ok(Exit::Passed)
+}
+
+fn write(args: &Args, folder: &Path, name: &str) -> Result<()> {
+    std::fs::create_dir_all(folder.join("prompts")).map_err(|e| Error::io("write", folder, e))?;
+    let model = model(args, folder)?;
+    for (file, text) in FILES {
+        write_atomically(&folder.join(file), text.replace("{{model}}", &model).replace("{{name}}", name).as_bytes())?;
+    }
+    Ok(())
 }
 
 fn cases(text: &str) -> usize {

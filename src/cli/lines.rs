@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -140,6 +142,25 @@ impl<T: DeserializeOwned + Identified> Iterator for Lines<T> {
     }
 }
 
+/// How long the reader of a pipe may take to open it.
+const READER: Duration = Duration::from_secs(10);
+
+/// Opens what is written in place. To open a pipe is to wait for its reader, whatever signals come: that is left to a thread, which
+/// ends with the process.
+fn in_place(path: &Path) -> Result<File> {
+    let (sender, opened) = channel();
+    let place = path.to_owned();
+    let thread = std::thread::Builder::new().name("open an output".into());
+    thread
+        .spawn(move || drop(sender.send(File::create(place))))
+        .map_err(|e| Error::environment("start a thread").caused_by(e))?;
+    match opened.recv_timeout(READER) {
+        Ok(file) => file.map_err(|e| Error::io("write", path, e)),
+        Err(_) => Err(Error::environment(format!("write `{}`: nobody reads the pipe", path.display()))
+            .with_hint("start its reader first")),
+    }
+}
+
 /// Writes lines to a file that appears under its name only when complete, or to standard output as they come.
 pub enum Output {
     /// Standard output, or a device that cannot be renamed to.
@@ -164,8 +185,7 @@ impl Output {
         }
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             // A pipe or /dev/null: written in place. A folder fails here with the system's own words.
-            let file = File::create(path).map_err(|e| Error::io("write", path, e))?;
-            return Ok(Self::Stream(BufWriter::new(Box::new(file))));
+            return Ok(Self::Stream(BufWriter::new(Box::new(in_place(path)?))));
         }
         let file = beside(path).map_err(|e| Error::io("write", path, e))?;
         Ok(Self::File { writer: BufWriter::new(file), path: path.into() })

@@ -137,8 +137,8 @@ fn tell_unvouched(run: &RunReader) {
     let id = &run.manifest().run_id;
     if !run.is_vouched() && TOLD.lock().is_ok_and(|mut told| told.insert(id.clone())) {
         say!(
-            "note: `{MANIFEST}` of run `{id}` is not verified: no verdict and no log of a baseline holds its SHA-256; those of \
-             older versions, and of runs that were never judged, do not"
+            "note: `{MANIFEST}` of run `{id}` is not verified: no verdict beside it, no log of a baseline and no order of recorded \
+             runs holds its SHA-256"
         );
     }
 }

@@ -203,3 +203,46 @@ fn cost(work: &Work) -> u64 {
     };
     (work.tokens.len().saturating_add(more) as u64).min(MOST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that never came to the engine.
+    struct Asking(usize);
+
+    impl Exchange for Asking {
+        fn next(&mut self, _wait: bool) -> Result<Option<Asked>> {
+            self.0 = self.0.saturating_sub(1);
+            Ok((self.0 > 0).then(|| Err("unreadable".into())))
+        }
+
+        fn done(&mut self, _index: u64, _outcome: Outcome) -> Result<()> {
+            Ok(())
+        }
+
+        fn stepped(&mut self, _totals: &Totals) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn ended(requests: usize, report: Option<Report>) -> String {
+        let (reports, received) = channel();
+        let (sender, _requests) = channel();
+        report.into_iter().for_each(|report| reports.send((0, report)).unwrap());
+        drop(reports);
+        let lanes = vec![Lane::new(sender)];
+        let fleet = Fleet { lanes, received, window: 4, read: 0, unanswered: BTreeSet::new() };
+        fleet.run(&mut Asking(requests + 1)).unwrap_err().chain()
+    }
+
+    #[test]
+    fn a_card_that_ends_while_it_has_work_or_might_get_some_ends_the_run() {
+        let done = || Some(Report::Ended(Ok(Totals::default())));
+        assert!(ended(3, done()).contains("ended with 3 requests unanswered"));
+        assert!(ended(9, done()).contains("ended with 4 requests unanswered"), "the window is full, more may come");
+        assert!(ended(2, None).contains("answer 2 requests: all cards have ended"));
+        let failed = Report::Ended(Err(Error::internal("multiply")));
+        assert!(ended(2, Some(failed)).contains("multiply"), "its own words");
+    }
+}

@@ -9,6 +9,7 @@ use crate::record::{
     FileHasher, MANIFEST, Manifest, PROMPTS, REPORT, RESULTS, RunId, RunReader, Summary, VERDICT, check_name, compress,
     packed, sync_folder, write_atomically,
 };
+use crate::stand_in::check_file;
 
 /// What to do where nothing can be written.
 const ELSEWHERE: &str = "name a folder that can be written: --baselines-dir FOLDER, or KARAT_BASELINES_DIR";
@@ -65,7 +66,7 @@ impl Store {
     ) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = open_verified(accept.run)?;
-        let obstacle = obstacle(run.manifest(), &run.summary()?);
+        let obstacle = obstacle(run.manifest(), &run.summary()?).or_else(|| unvouched(&run));
         if let Some(obstacle) = obstacle.as_ref().filter(|_| !accept.force) {
             let fragment = format!("accept run `{}`: {}", run.manifest().run_id, obstacle.what);
             return Err(Error::input(fragment).at(run.folder()).with_hint(obstacle.hint));
@@ -115,6 +116,7 @@ impl Store {
         if path.is_dir() {
             fs::remove_dir(&path).map_err(|e| Error::io("remove", &path, e))?;
         }
+        check_file(&path)?;
         let before = fs::read_to_string(&path).ok().and_then(|text| RunId::parse(text.trim()).ok());
         let replaced = before.filter(|id| *id != manifest.run_id).map(|id| id.to_string());
         let acceptance = Acceptance {
@@ -127,6 +129,7 @@ impl Store {
             git_commit: head(folder),
             forced: forced || weighed.forced,
             worse: weighed.worse,
+            seal: None,
         };
         let _log = log::append(folder, &acceptance)?;
         write_atomically(&path, format!("{}\n", manifest.run_id).as_bytes())?;
@@ -159,6 +162,14 @@ pub fn obstacle(manifest: &Manifest, summary: &Summary) -> Option<Obstacle> {
     (manifest.git_dirty == Some(true)).then(|| Obstacle {
         what: "files of its suite were not committed when it ran".into(),
         hint: "commit them and repeat the run, so that others can make it again, or accept it as it is with `--force`",
+    })
+}
+
+/// Where nothing beside the manifest holds its hash, an edit of it would be accepted unseen.
+fn unvouched(run: &RunReader) -> Option<Obstacle> {
+    (!run.is_vouched()).then(|| Obstacle {
+        what: format!("nothing holds the SHA-256 of its {MANIFEST}: an edit would not be seen"),
+        hint: "repeat the run, or accept it as it is with `--force`",
     })
 }
 

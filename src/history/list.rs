@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::resolve::in_order;
-use super::{Acceptance, CURRENT, Store, log};
+use super::{ACCEPTED, Acceptance, CURRENT, Store, log};
 use crate::error::{Error, Result};
 use crate::record::{MANIFEST, RunId, check_name};
+use crate::stand_in::check_file;
 
 /// A run by place; [`crate::record::RunReader`] opens it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +203,7 @@ fn shape(path: &Path) -> Result<Shape> {
 /// What the `current` of a baseline's folder names among its entries.
 fn current(folder: &Path, entries: &[RunEntry]) -> Result<Current> {
     let path = folder.join(CURRENT);
+    check_file(&path)?;
     let text = match fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -222,6 +224,9 @@ fn current(folder: &Path, entries: &[RunEntry]) -> Result<Current> {
         return Ok(Current::Broken(format!("`{}` names no run", path.display())));
     };
     Ok(match entries.iter().find(|entry| entry.run_id == id.as_str()) {
+        Some(_) if !log::knows(folder, id.as_str())? => {
+            Current::Broken(format!("`{}` names run `{id}`, which `{ACCEPTED}` beside it does not", path.display()))
+        }
         Some(entry) => Current::Run(entry.clone()),
         None => Current::Broken(format!("`{}` names run `{id}`, which is not there", path.display())),
     })

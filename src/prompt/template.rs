@@ -29,6 +29,8 @@ pub(super) const PLACEHOLDERS: [&str; 6] = ["input", "context", "choices", "id",
 pub(super) struct Template {
     path: Option<PathBuf>,
     body: String,
+    /// The body as the engine has it: operators and loops with their bounds, in the same lines.
+    source: String,
     /// Lines of front matter before the body.
     skipped: u64,
     /// Version by the front matter.
@@ -84,8 +86,17 @@ impl Template {
         let tag = ["{{", "{%", "{#"].iter().filter_map(|open| body.find(open)).min();
         // A tag may take the white space before it away.
         let start = body[..tag.unwrap_or(body.len())].trim_end().len();
+        // Operators have no hook of their own: the source is given some, and what would overflow the parser's stack is refused.
+        let source = held::bounded(body).map_err(|what| {
+            let error = Error::input("parse the template").caused_by(what);
+            match &path {
+                Some(path) => error.at(path),
+                None => error,
+            }
+        })?;
         let mut template = Self {
             path,
+            source,
             body: body.to_owned(),
             skipped: front.lines,
             version: front.version,
@@ -95,15 +106,7 @@ impl Template {
             plain: Plain::new(body),
             start,
         };
-        // What would overflow the parser's stack.
-        if let Err(what) = held::bounded(body) {
-            let error = Error::input("parse the template").caused_by(what);
-            return Err(match &template.path {
-                Some(path) => error.at(path),
-                None => error,
-            });
-        }
-        if let Err(error) = template.environment.add_template_owned(NAME, body.to_owned()) {
+        if let Err(error) = template.environment.add_template_owned(NAME, template.source.clone()) {
             return Err(template.describe("parse the template", &error));
         }
         Ok(template)
@@ -252,7 +255,9 @@ impl Template {
         let mut message = error.kind().to_string();
         if let Some(detail) = error.detail() {
             message = format!("{message}: {detail}");
-        } else if let Some(part) = error.range().and_then(|range| self.body.get(range)) {
+        } else if let Some(part) =
+            error.range().and_then(|range| self.source.get(range)).filter(|part| !part.contains("karat_"))
+        {
             message = format!("{message} in `{}`", part.trim());
         }
         let mut result = Error::input(format!("{task}: {message}"));

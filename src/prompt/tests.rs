@@ -275,8 +275,29 @@ fn a_digest_is_that_of_the_whole_prompt() {
 #[test]
 fn a_template_that_would_overflow_the_parser_is_an_error() {
     for sign in ["-", "not ", "1+"] {
-        let parsed = super::template::Template::of(&format!("{{{{ {}1 }}}}", sign.repeat(20_000)));
-        let told = parsed.map_or_else(|error| error.chain(), |_| String::new());
-        assert!(told.contains("a tag has more than"), "{told}");
+        let template = format!("{{{{ {}1 }}}}", sign.repeat(20_000));
+        let error = text(&template, r#"{"input":"a"}"#).unwrap_err();
+        assert!(error.chain().contains("a tag has more than"), "{}", error.chain());
     }
+}
+
+#[test]
+fn what_a_template_makes_is_bounded() {
+    for change in [
+        "{% set ns.t = ns.t ~ ns.t %}",
+        "{% set ns.t = ns.t + ns.t %}",
+        "{% set ns.l = ns.l + ns.l %}",
+        "{% set ns.l = ns.l * 2 %}",
+    ] {
+        let template = format!(
+            "{{% set ns = namespace(t='ab', l=[1]) %}}{{% for i in range(60) %}}{change}{{% endfor %}}{{{{ ns.t[:9] }}}}"
+        );
+        let error = text(&template, r#"{"input":"a"}"#).unwrap_err();
+        assert!(error.chain().contains("at most"), "{change}: {}", error.chain());
+    }
+    // Lines and white space stay what they are, and messages show the template's own source.
+    let template = "{% for i in [1, 2] %}\n  {{ input ~ i }}\n{% endfor %}\nend {{ 1 + 2 }}\n";
+    assert_eq!(text(template, r#"{"input":"a"}"#).unwrap(), "  a1\n  a2\nend 3");
+    let error = text("{{ input }}\n{{ context ~ input }}\n", r#"{"input":"a"}"#).unwrap_err();
+    assert!(!error.chain().contains("karat_") && error.location().is_some(), "{error:?}");
 }

@@ -27,6 +27,7 @@ mod performance;
 mod prompts;
 mod reader;
 mod run_id;
+mod seal;
 mod sort;
 mod summary;
 mod unfinished;
@@ -42,7 +43,7 @@ pub use journal::{About, Journal, Key, Models, Place, Work, difference, refused,
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
-pub use order::{ORDER, is_recorded, recorded_order};
+pub use order::{ORDER, is_recorded, recorded_manifest, recorded_order};
 pub use packed::Plain;
 pub use performance::{BASELINE_DRAFTS, CACHED, Hashing, Performance, Phase, Probe, ProbedCase, RESUMED};
 pub use prompts::{PromptCursor, PromptLine, Prompts};
@@ -58,6 +59,7 @@ pub(crate) use beside::{beside, folder};
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};
 pub(crate) use order::append_line;
 pub(crate) use packed::{compress, packed};
+pub(crate) use seal::{is_sealed, sha256};
 
 #[cfg(test)]
 pub(crate) mod tests_support {

@@ -1,4 +1,5 @@
-//! In which order the runs of a suite were recorded: `.order` beside the run folders, a line for each run id.
+//! In which order the runs of a suite were recorded: `.order` beside the run folders, a line for each run: its id, and the SHA-256 of
+//! its manifest, which holds those of its other files. A run that was not judged yet is verified by it.
 //!
 //! Clocks go backwards and differ between machines that share a folder; `latest` must not. A run's id is appended before its
 //! folder gets its final name: a crash between the two leaves an id with an unfinished folder, which readers pass over, and
@@ -10,6 +11,7 @@ use std::path::Path;
 
 use super::{RunId, sync_folder};
 use crate::error::{Error, Result};
+use crate::stand_in::check_file;
 
 /// The file, below `runs/<suite>/`.
 pub const ORDER: &str = ".order";
@@ -17,8 +19,8 @@ pub const ORDER: &str = ".order";
 const WITHDRAWN: &str = "-";
 
 /// Appends a run, durably and behind all others, also where several processes record at once.
-pub(super) fn append(folder: &Path, run_id: &RunId) -> Result<()> {
-    append_line(&folder.join(ORDER), run_id.as_str()).map(drop)
+pub(super) fn append(folder: &Path, run_id: &RunId, manifest_sha256: &str) -> Result<()> {
+    append_line(&folder.join(ORDER), &format!("{run_id} {manifest_sha256}")).map(drop)
 }
 
 /// Takes a run back that came no further than its line: it is pruned, and no run is missing.
@@ -62,21 +64,37 @@ fn ends_whole(file: &mut File) -> std::io::Result<bool> {
 /// # Errors
 /// A file that cannot be read.
 pub fn recorded_order(folder: &Path) -> Result<Vec<String>> {
+    Ok(lines(folder)?.into_iter().map(|(id, _)| id).collect())
+}
+
+/// SHA-256 (hex) of the manifest that a run was recorded with; none where it was recorded elsewhere, or by a version that did not
+/// note it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn recorded_manifest(folder: &Path, run_id: &str) -> Result<Option<String>> {
+    // A run that was killed between its line and its folder was recorded again when it was resumed.
+    Ok(lines(folder)?.into_iter().rev().find(|(id, _)| id == run_id).and_then(|(_, sha256)| sha256))
+}
+
+/// Ids and hashes.
+fn lines(folder: &Path) -> Result<Vec<(String, Option<String>)>> {
     let path = folder.join(ORDER);
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let mut ids: Vec<String> = Vec::new();
-            for line in String::from_utf8_lossy(&bytes).lines() {
-                match line.strip_prefix(WITHDRAWN) {
-                    Some(withdrawn) => ids.retain(|id| id != withdrawn),
-                    None => ids.push(line.to_owned()),
-                }
-            }
-            Ok(ids)
+    check_file(&path)?;
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", &path, e)),
+    };
+    let mut runs: Vec<(String, Option<String>)> = Vec::new();
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        match (line.strip_prefix(WITHDRAWN), line.split_once(' ')) {
+            (Some(withdrawn), _) => runs.retain(|(id, _)| id != withdrawn),
+            (None, Some((id, sha256))) => runs.push((id.to_owned(), Some(sha256.to_owned()))),
+            (None, None) => runs.push((line.to_owned(), None)),
         }
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(Error::io("read", &path, e)),
     }
+    Ok(runs)
 }
 
 /// Whether a run folder stands where its run was recorded: among its suite's runs, and not as a copy, in baselines say.
@@ -101,23 +119,27 @@ mod tests {
     fn ids_stand_in_the_order_of_recording() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), Vec::<String>::new());
-        append(folder.path(), &id("b")).unwrap();
-        append(folder.path(), &id("a")).unwrap();
+        append(folder.path(), &id("b"), "00").unwrap();
+        append(folder.path(), &id("a"), "01").unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "a"]);
         for name in ["a", "copy"] {
             fs::create_dir(folder.path().join(name)).unwrap();
             assert_eq!(is_recorded(&folder.path().join(name)).unwrap(), name == "a");
         }
         assert!(is_recorded(&folder.path().join("b")).is_err());
+        assert_eq!(recorded_manifest(folder.path(), "a").unwrap().as_deref(), Some("01"));
+        assert_eq!(recorded_manifest(folder.path(), "c").unwrap(), None);
+        append(folder.path(), &id("a"), "03").unwrap();
+        assert_eq!(recorded_manifest(folder.path(), "a").unwrap().as_deref(), Some("03"), "recorded again");
         // A line that was cut off hides no other.
         let path = folder.path().join(ORDER);
         fs::write(&path, "b\n2026").unwrap();
-        append(folder.path(), &id("c")).unwrap();
+        append(folder.path(), &id("c"), "02").unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "2026", "c"]);
         withdraw(folder.path(), &id("c")).unwrap();
         withdraw(folder.path(), &id("none")).unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "2026"]);
-        append(folder.path(), &id("c")).unwrap();
+        append(folder.path(), &id("c"), "02").unwrap();
         assert_eq!(recorded_order(folder.path()).unwrap(), ["b", "2026", "c"]);
     }
 
@@ -127,7 +149,8 @@ mod tests {
         std::thread::scope(|scope| {
             for thread in 0..8 {
                 let folder = folder.path();
-                scope.spawn(move || (0..25).for_each(|i| append(folder, &id(&format!("r{thread}-{i}"))).unwrap()));
+                scope
+                    .spawn(move || (0..25).for_each(|i| append(folder, &id(&format!("r{thread}-{i}")), "00").unwrap()));
             }
         });
         let mut ids = recorded_order(folder.path()).unwrap();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;
+use super::seal::sha256;
 use super::{Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Plain, Prompts, RESULTS, SUMMARY, Summary};
 use crate::error::{Error, Result};
 use crate::stand_in::check_file;
@@ -74,15 +75,8 @@ impl RunReader {
                 .at(&path)
                 .with_hint("give a copy a name that does not begin with a date, or the run's own"));
         }
-        let mut hasher = FileHasher::default();
-        hasher.update(&bytes);
-        Ok(Self {
-            folder: folder.into(),
-            manifest,
-            manifest_sha256: hasher.finish().sha256,
-            vouched: false,
-            kept: None,
-        })
+        let manifest_sha256 = sha256(&bytes);
+        Ok(Self { folder: folder.into(), manifest, manifest_sha256, vouched: false, kept: None })
     }
 
     /// Takes note that something outside of the folder holds the manifest's hash, too.

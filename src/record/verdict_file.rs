@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::seal::{is_sealed, sha256};
 use super::{
     Decision, FileHasher, MANIFEST, Manifest, REPORT, RuleResult, RunReader, VERDICT, Verdict, write_atomically,
 };
@@ -57,9 +58,6 @@ pub struct VerdictFile {
     pub seal: Option<String>,
 }
 
-/// The seal's key as the file spells it, with the quote that begins its value.
-const SEAL: &str = "\"seal\": \"";
-
 impl VerdictFile {
     /// The file of a verdict over the run of a manifest, whose bytes have this SHA-256 (hex), with this report beside it.
     pub fn new(manifest: &Manifest, manifest_sha256: &str, verdict: Verdict, report: &str) -> Self {
@@ -83,13 +81,10 @@ impl VerdictFile {
 
     /// Whether the file's bytes are those that were sealed. Those of older versions have no seal.
     fn is_sealed(&self, bytes: &[u8]) -> bool {
-        let Some(seal) = &self.seal else { return version(&self.format).is_some_and(|version| version < SEALED) };
-        let key = SEAL.as_bytes();
-        let Some(begin) = bytes.windows(key.len()).rposition(|part| part == key).map(|at| at + key.len()) else {
-            return false;
-        };
-        let Some(rest) = bytes[begin..].strip_prefix(seal.as_bytes()) else { return false };
-        sha256(&[&bytes[..begin], rest].concat()) == *seal
+        match &self.seal {
+            Some(seal) => is_sealed(seal, bytes),
+            None => version(&self.format).is_some_and(|version| version < SEALED),
+        }
     }
 
     /// Reads a file that says which manifest it is about.
@@ -118,12 +113,6 @@ impl VerdictFile {
 /// The number of a format.
 fn version(format: &str) -> Option<u32> {
     format.strip_prefix(PREFIX)?.parse().ok()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let mut hasher = FileHasher::default();
-    hasher.update(bytes);
-    hasher.finish().sha256
 }
 
 /// What to do about a verdict or a report that is not what was made.
@@ -293,7 +282,7 @@ mod tests {
         let manifest = Manifest::new("desk", id, "2026-11-20T11:04:55Z".parse().unwrap(), Value::Null);
         let mut verdict = Verdict::of(None, vec![]);
         // A warning that looks like a seal.
-        verdict.warnings.push(format!("{SEAL}\""));
+        verdict.warnings.push("\"seal\": \"\"".into());
         let bytes = VerdictFile::new(&manifest, "00", verdict, "").to_bytes().unwrap();
         let parse = |bytes: &[u8]| VerdictFile::parse(Path::new("verdict.json"), bytes);
         assert!(parse(&bytes).unwrap().is_sealed(&bytes));

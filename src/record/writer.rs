@@ -12,6 +12,7 @@ use super::files::HashedFile;
 use super::journal::{About, Journal, Key as JournalKey, Work, journal_path, resumable};
 use super::prompts::FrontCoder;
 use super::reader::pretty;
+use super::seal::sha256;
 use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
     Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, RESULTS, RunId, SUMMARY, Summary,
@@ -354,10 +355,11 @@ impl SealedRun {
         manifest.files = std::mem::take(&mut self.files);
         manifest.settle_format(self.outcomes);
         let bytes = manifest.to_bytes()?;
+        let manifest_sha256 = sha256(&bytes);
         self.write(MANIFEST, &bytes)?;
         sync_folder(&self.partial.path).map_err(hinted)?;
         if let Some(parent) = self.target.parent() {
-            order::append(parent, &self.run_id).map_err(|e| {
+            order::append(parent, &self.run_id, &manifest_sha256).map_err(|e| {
                 let error =
                     Error::environment(format!("note in which order runs of {} were recorded", parent.display()));
                 error.caused_by(e).with_hint(ELSEWHERE)

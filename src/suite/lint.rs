@@ -61,6 +61,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     unused_scorers(&suite, &mut findings);
     unguarded_danger(&suite, &mut findings);
     lint_scorers::scorers(&suite, &mut findings);
+    lint_scorers::hidden_markers(&suite, renderer, &mut findings);
     lint_scorers::unread_thoughts(&suite, renderer, &mut findings);
     // What is wrong with the model's files explains what cannot be read of them.
     if !has_errors(&findings) {

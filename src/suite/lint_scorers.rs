@@ -126,14 +126,17 @@ fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
     findings.push(placed(suite, "models.toxicity", finding.with_hint(hint)));
 }
 
+/// Markers of thoughts that answers would not show.
+pub(super) fn hidden_markers(suite: &Suite, renderer: Option<&Renderer>, findings: &mut Vec<Finding>) {
+    let Some(renderer) = renderer else { return };
+    if let Err(error) = thought::check(renderer.tokenizer(), &suite.plan.reasoning.owned_markers()) {
+        findings.push(placed(suite, "reasoning", Finding::from(&error)));
+    }
+}
+
 /// Danger cases of a model that thinks, where no scorer looks at its thoughts: what stands there passes unseen.
 pub(super) fn unread_thoughts(suite: &Suite, renderer: Option<&Renderer>, findings: &mut Vec<Finding>) {
     let markers = suite.plan.reasoning.markers();
-    if let Some(error) =
-        renderer.and_then(|renderer| thought::check(renderer.tokenizer(), &suite.plan.reasoning.owned_markers()).err())
-    {
-        findings.push(placed(suite, "reasoning", Finding::from(&error)));
-    }
     if !renderer.is_some_and(|renderer| markers.iter().any(|(start, _)| renderer.mentions(start))) {
         return;
     }

@@ -18,7 +18,12 @@ fn flags(more: &[&'static str]) -> Vec<&'static str> {
 /// `karat generate` below a limit that the shell sets.
 #[track_caller]
 fn limited(project: &Project, limit: &str, more: &[&'static str]) -> Run {
-    let karat = project.command(engine_args("generate", &random_tiny(), &flags(more)));
+    below(limit, &project.command(engine_args("generate", &random_tiny(), &flags(more))))
+}
+
+/// A command below a limit that the shell sets.
+#[track_caller]
+fn below(limit: &str, karat: &Command) -> Run {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")])
@@ -47,6 +52,16 @@ fn a_limit_on_file_sizes_loses_nothing() {
     let resumed = project.read("out.jsonl");
     project.karat(engine_args("generate", &random_tiny(), &flags(&[]))).code(0);
     assert_eq!(resumed, project.read("out.jsonl"));
+}
+
+#[test]
+fn a_suite_that_cannot_be_written_leaves_nothing_behind() {
+    let project = Project::new();
+    let model = random_tiny();
+    let init = project.command(["init", "made/suite", "--model", model.to_str().expect("a path")]);
+    below("-f 0", &init).code(5).complains(&["ulimit -f"]);
+    assert!(!project.path("made/suite").exists());
+    below("-f unlimited", &init).code(0);
 }
 
 // Elsewhere the system does not hold processes to it.

@@ -154,6 +154,33 @@ fn the_first_signal_ends_a_wait_for_a_pipe() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_is_an_error() {
+    let project = project();
+    assert!(Command::new("mkfifo").arg(project.path("pipe.html")).status().expect("start mkfifo").success());
+    project.karat(["run", "suite.yaml"]).code(0);
+    let model = random_tiny().to_string_lossy().into_owned();
+    let commands = [
+        vec!["generate", &model, "--in", "in.jsonl", "--out", "pipe.html"],
+        vec!["gate", "latest", "--report", "pipe.html"],
+        vec!["view", "latest", "--out", "pipe.html"],
+    ];
+    // Each waits for a while.
+    let started = commands.map(|args| Started::new(project.command(args)));
+    for started in started {
+        let (status, told) = started.end();
+        assert_eq!(status.code(), Some(5), "{told}");
+        assert!(told.contains("nobody reads the pipe"), "{told}");
+    }
+    // With a reader it is written.
+    let mut reader =
+        Command::new("cat").arg(project.path("pipe.html")).stdout(Stdio::piped()).spawn().expect("start cat");
+    project.karat(["view", "latest", "--out", "pipe.html"]).code(0);
+    let page = std::io::read_to_string(reader.stdout.take().expect("its output")).expect("read the page");
+    assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(reader.wait().expect("wait for cat").success());
+}
+
+#[test]
 fn lines_of_a_pipe_are_answered() {
     let project = project();
     assert!(Command::new("mkfifo").arg(project.path("pipe")).status().expect("start mkfifo").success());

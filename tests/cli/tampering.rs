@@ -154,10 +154,76 @@ fn every_edit_of_a_baseline_is_seen() {
             names(&project.karat(["compare", "baseline:main", &candidate]).code(2), "manifest.json", what);
         });
     }
-    let log = project.read("baselines/s/main/accepted.jsonl");
-    project.write("baselines/s/main/accepted.jsonl", log.replace("\"manifest_sha256\":\"", "\"manifest_sha256\":\"0"));
-    let refused = project.karat(["compare", "baseline:main", &candidate]).code(2);
-    names(&refused, "accepted.jsonl", "another hash in the log");
+}
+
+/// The log is held against its own seals, and `current` against the log.
+#[test]
+fn every_edit_of_the_log_of_a_baseline_is_seen() {
+    const LOG: &str = "baselines/s/main/accepted.jsonl";
+    let (project, _, run) = project();
+    let candidate = run.to_string_lossy().into_owned();
+    let log = project.read(LOG);
+    let line: Value = serde_json::from_str(&log).expect("an acceptance");
+    let without = |key: &str| {
+        let mut line = line.clone();
+        line.as_object_mut().expect("an object").remove(key);
+        format!("{line}\n")
+    };
+    let edited = [
+        log.replace("\"manifest_sha256\":\"", "\"manifest_sha256\":\"0"),
+        log.replace("\"why\":\"test\"", "\"why\":\"checked\""),
+        log.replace("\"forced\":false", "\"forced\":true"),
+        without("seal"),
+        without("manifest_sha256"),
+        String::new(),
+        format!("{{{log}"),
+    ];
+    for text in edited {
+        assert_ne!(text, log);
+        project.write(LOG, &text);
+        let gated = project.karat(["gate", &candidate]);
+        assert!([Some(2), Some(3)].contains(&gated.code), "{text}{gated}");
+        names(&gated, "accepted.jsonl", &text);
+        names(&project.karat(["compare", "baseline:main", &candidate]).code(2), "accepted.jsonl", &text);
+    }
+    project.write(LOG, &log);
+    project.karat(["gate", &candidate]).code(0);
+}
+
+/// A record of which an edit would not be seen passes nothing and becomes no baseline.
+#[test]
+fn a_record_that_nothing_vouches_for_is_no_evidence() {
+    let (project, entry, run) = project();
+    // Among the runs of its suite it was noted with its hash when it was recorded.
+    fs::remove_file(run.join("verdict.json")).expect("remove the verdict");
+    let manifest = run.join("manifest.json");
+    let text = fs::read_to_string(&manifest).expect("read the manifest");
+    fs::write(&manifest, text.replace("\"max\": 0.9", "\"max\": 1.9")).expect("write the manifest");
+    let candidate = run.to_string_lossy().into_owned();
+    for args in [vec!["gate", &candidate], vec!["baseline", "accept", &candidate, "-m", "x", "--force"]] {
+        let refused = project.karat(args).code(2);
+        names(&refused, "manifest.json", "an edit");
+        assert!(refused.stderr.contains("`.order` holds"), "{refused}");
+    }
+    // Elsewhere nothing knows.
+    let copy = project.path("downloaded");
+    fs::create_dir(&copy).expect("make a folder");
+    for file in fs::read_dir(&run).expect("list a run") {
+        let file = file.expect("an entry");
+        fs::copy(file.path(), copy.join(file.file_name())).expect("copy a file");
+    }
+    let copy = copy.to_string_lossy().into_owned();
+    let gated = project.karat(["gate", &copy]).code(3);
+    assert!(gated.stdout.contains("nothing holds the SHA-256 of its manifest.json"), "{gated}");
+    assert!(!project.path("downloaded/verdict.json").exists(), "a verdict would vouch for it");
+    let refused = project.karat(["baseline", "accept", &copy, "-m", "x"]).code(2);
+    assert!(refused.stderr.contains("an edit would not be seen"), "{refused}");
+    // Nor is it what others are held against.
+    fs::write(&manifest, text).expect("write the manifest");
+    fs::remove_file(entry.join("verdict.json")).expect("remove the verdict");
+    fs::remove_file(entry.with_file_name("accepted.jsonl")).expect("remove the log");
+    let gated = project.karat(["gate", &candidate]).code(3);
+    assert!(gated.stdout.contains("nothing holds the SHA-256 of its manifest.json"), "{gated}");
 }
 
 /// The fault that began it: one digit turned a verdict.
@@ -185,10 +251,11 @@ fn what_nothing_vouches_for_is_said() {
     let candidate = run.to_str().expect("a path");
     assert!(!project.karat(["gate", candidate]).code(0).stderr.contains(NOTE));
     fs::remove_file(run.join("verdict.json")).expect("remove the verdict");
-    let gated = project.karat(["gate", candidate, "--no-baseline"]).code(0);
+    assert!(!project.karat(["gate", candidate]).code(0).stderr.contains(NOTE), "it was noted as it was recorded");
+    fs::remove_file(run.join("verdict.json")).expect("remove the verdict");
+    fs::remove_file(run.with_file_name(".order")).expect("remove the order");
+    let gated = project.karat(["gate", candidate, "--no-baseline"]).code(3);
     assert_eq!(gated.stderr.matches(NOTE).count(), 1, "{gated}");
-    project.karat(["gate", candidate]).code(0);
-    assert!(!project.karat(["gate", candidate]).code(0).stderr.contains(NOTE), "it was judged again");
 
     let records = repository("tests/fixtures/records");
     for format in 1..=karat::record::FORMAT {

@@ -3,15 +3,15 @@
 //!
 //! minijinja counts instructions (`guard::FUEL`), and a few of them make gigabytes: a text that is doubled in a loop, a width of a
 //! billion, a namespace that holds itself and is printed. It has no hook for its operators, so the source is prepared ([`bounded`]):
-//! operands of `~`, `+` and `*` and what a namespace gets go through filters that look at them and change nothing, and the body of a
-//! loop begins with a call that counts. Filters and methods are called by way of `filter` and `method`. What is over a bound is an
+//! operands of `~`, `+`, `*` and comparisons, what is sliced and what a namespace gets go through filters that look at them and change
+//! nothing, and the body of a loop begins with a call that counts. Filters and methods are called by way of `filter` and `method`. What is over a bound is an
 //! error of the template.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 
 use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, Template, Value, filters};
+use minijinja::{Environment, Error, ErrorKind, State, Template, Value, filters, tests};
 
 use super::held_source;
 pub use super::held_source::bounded;
@@ -122,6 +122,8 @@ fn is_namespace(value: &Value) -> bool {
 /// own filters by way of `filter`.
 pub fn install(env: &mut Environment<'static>) {
     env.add_filter(held_source::OPERAND, |value: Value| deep(&value, None).map(|_| value));
+    env.add_filter(held_source::COMPARED, |value: Value| compared(&value).map(|()| value));
+    env.add_filter(held_source::SEEN, |value: Value| shallow(&value).map(|()| value));
     env.add_filter(held_source::KEPT, |value: Value, holder: Value| deep(&value, Some(&holder)).map(|_| value));
     env.add_filter(held_source::LEFT_FACTOR, |value: Value| {
         shallow(&value)?;
@@ -143,9 +145,34 @@ pub fn install(env: &mut Environment<'static>) {
         "safe" safe "escape" escape "e" escape "lower" lower "upper" upper "title" title "capitalize" capitalize
         "replace" replace "dictsort" dictsort "reverse" reverse "trim" trim "join" join "split" split "lines" lines
         "min" min "max" max "sort" sort "list" list "string" string "batch" batch "slice" slice "sum" sum "indent" indent
-        "groupby" groupby "unique" unique "pprint" pprint "format" format
+        "groupby" groupby "unique" unique "pprint" pprint "format" format "length" length "count" length "int" int
+        "float" float
     };
     own.into_iter().for_each(|(name, function)| filter(env, name, function));
+    macro_rules! compares {
+        ($($name:literal $function:ident)*) => {
+            [$(($name, Value::from_function(tests::$function))),*]
+        };
+    }
+    let compares = compares! {
+        "eq" is_eq "equalto" is_eq "==" is_eq "ne" is_ne "!=" is_ne "lt" is_lt "lessthan" is_lt "<" is_lt "le" is_le
+        "<=" is_le "gt" is_gt "greaterthan" is_gt ">" is_gt "ge" is_ge ">=" is_ge "in" is_in "lower" is_lower
+        "upper" is_upper "startingwith" is_startingwith "endingwith" is_endingwith
+    };
+    for (name, function) in compares {
+        env.add_test(name, move |state: &mut State, args: Rest<Value>| {
+            args.iter().try_for_each(compared)?;
+            Ok::<_, Error>(function.call(state, &args)?.is_true())
+        });
+    }
+}
+
+/// Looks at a value that is compared: a text as a whole, a list or a map with all that is in it.
+fn compared(value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map => deep(value, None).map(|_| ()),
+        _ => shallow(value),
+    }
 }
 
 /// Adds a filter whose arguments and result are held to the bounds.

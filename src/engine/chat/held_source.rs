@@ -11,6 +11,10 @@ pub(super) const LEFT_FACTOR: &str = "karat_left_factor";
 pub(super) const PRODUCT_FACTOR: &str = "karat_product_factor";
 /// Looks at the right operand of `*`.
 pub(super) const RIGHT_FACTOR: &str = "karat_right_factor";
+/// Looks at an operand of a comparison or of `in`.
+pub(super) const COMPARED: &str = "karat_compared";
+/// Looks at what is sliced or indexed, and at keys.
+pub(super) const SEEN: &str = "karat_seen";
 /// Looks at what a namespace gets.
 pub(super) const KEPT: &str = "karat_kept";
 /// Counts the passes of loops.
@@ -127,49 +131,114 @@ impl Inserts {
         self.0.push((at, format!("|{name}")));
     }
 
-    /// Looks through code for operators with an operand on both sides.
+    /// Looks through code for operators with an operand on both sides, for slices and for indices.
     fn code(&mut self, source: &str, (begin, end): (usize, usize)) -> Result<(), String> {
         let bytes = source.as_bytes();
-        let (mut at, mut depth, mut tokens) = (begin, 0usize, 0usize);
-        // Where the last operand ends, and where the right operand of the last product does.
-        let (mut operand, mut product) = (None, None);
+        let (mut at, mut tokens) = (begin, 0usize);
+        // The last operand, and where the right operand of the last product ends.
+        let (mut operand, mut product) = (None::<Operand>, None);
+        let mut brackets: Vec<Bracket> = Vec::new();
+        // What was before: a dot goes on with an operand, a bar begins the name of a filter.
+        let (mut dotted, mut piped) = (None, false);
+        // The first `in` of a loop is no operator.
+        let mut looped = source[begin..end].split_whitespace().next() == Some("for");
         while at < end {
             let next = token_end(source, at, end);
             let text = &source[at..next];
-            tokens += usize::from(!bytes[at].is_ascii_whitespace());
+            if bytes[at].is_ascii_whitespace() {
+                at = next;
+                continue;
+            }
+            tokens += 1;
             if tokens > TOKENS {
                 return Err(format!("a tag has more than {TOKENS} names, numbers and signs"));
             }
+            let (before, bar) = (dotted.take(), std::mem::take(&mut piped));
             match bytes[at] {
-                byte if byte.is_ascii_whitespace() => {}
-                b'(' | b'[' | b'{' => {
-                    (depth, operand) = (depth + 1, None);
-                    if depth > BRACKETS {
+                byte @ (b'(' | b'[' | b'{') => {
+                    let of = operand.take().filter(|_| byte != b'{');
+                    brackets.push(Bracket { byte, at, of, sliced: false });
+                    if brackets.len() > BRACKETS {
                         return Err(format!("brackets stand more than {BRACKETS} deep in each other"));
                     }
                 }
-                b')' | b']' | b'}' => (depth, operand) = (depth.saturating_sub(1), Some(next)),
-                b'~' | b'+' | b'*' if text.len() == 1 => {
-                    if let Some(left) = operand.take() {
-                        let right = operand_end(source, next, end);
-                        let [before, after] = match bytes[at] {
-                            b'*' if product == Some(left) => [PRODUCT_FACTOR, RIGHT_FACTOR],
-                            b'*' => [LEFT_FACTOR, RIGHT_FACTOR],
-                            _ => [OPERAND, OPERAND],
-                        };
-                        if let Some(right) = right {
-                            self.filter(left, before);
-                            self.filter(right, after);
-                            product = (bytes[at] == b'*').then_some(right);
-                        }
+                b')' | b']' | b'}' => {
+                    let inside = operand.take();
+                    let bracket = brackets.pop();
+                    let begin = bracket.as_ref().map_or(Some(at), |bracket| match bracket.of {
+                        Some(of) => of.begin,
+                        None => Some(bracket.at),
+                    });
+                    if let Some(bracket) = bracket {
+                        self.looked_up(source, &bracket, (at, inside));
+                    }
+                    operand = Some(Operand { begin, end: next });
+                }
+                b'.' => dotted = operand.take(),
+                b'|' => (piped, operand) = (true, None),
+                b':' => {
+                    let key = operand.take();
+                    match brackets.last_mut() {
+                        Some(Bracket { byte: b'{', .. }) => self.seen(source, key),
+                        Some(bracket) => bracket.sliced = true,
+                        None => {}
                     }
                 }
-                byte if is_operand(byte) => operand = (!WORDS.contains(&text)).then_some(next),
-                _ => operand = None,
+                byte => {
+                    let compares = matches!(text, "==" | "!=" | "<" | "<=" | ">" | ">=")
+                        || (text == "in" && !(brackets.is_empty() && std::mem::take(&mut looped)));
+                    let computes = matches!(byte, b'~' | b'+' | b'*') && text.len() == 1;
+                    if compares || computes {
+                        if let Some(left) = operand.take().map(|left| left.end)
+                            && let Some(right) = operand_end(source, next, end)
+                        {
+                            let [before, after] = match byte {
+                                _ if compares => [COMPARED, COMPARED],
+                                b'*' if product == Some(left) => [PRODUCT_FACTOR, RIGHT_FACTOR],
+                                b'*' => [LEFT_FACTOR, RIGHT_FACTOR],
+                                _ => [OPERAND, OPERAND],
+                            };
+                            self.filter(left, before);
+                            self.filter(right, after);
+                            product = (byte == b'*').then_some(right);
+                        }
+                    } else if text == "not" {
+                        // `a not in b`
+                    } else if is_operand(byte) && !WORDS.contains(&text) {
+                        let begin = match before {
+                            Some(before) => before.begin,
+                            None => (!bar).then_some(at),
+                        };
+                        operand = Some(Operand { begin, end: next });
+                    } else {
+                        operand = None;
+                    }
+                }
             }
             at = next;
         }
         Ok(())
+    }
+
+    /// What a bracket that closes at `at` is put behind is looked at where it is searched from one end, and so is the key in it.
+    fn looked_up(&mut self, source: &str, bracket: &Bracket, (at, inside): (usize, Option<Operand>)) {
+        let (b'[', Some(Operand { begin: Some(begin), end })) = (bracket.byte, bracket.of) else { return };
+        if !bracket.sliced && is_near(source[bracket.at + 1..at].trim()) {
+            return;
+        }
+        if !bracket.sliced {
+            self.seen(source, inside);
+        }
+        self.0.push((begin, "(".into()));
+        self.0.push((end, format!("|{SEEN})")));
+    }
+
+    /// Looks at a key.
+    fn seen(&mut self, source: &str, key: Option<Operand>) {
+        let near = |key: &Operand| key.begin.is_some_and(|begin| is_near(&source[begin..key.end]));
+        if let Some(key) = key.filter(|key| !near(key)) {
+            self.filter(key.end, SEEN);
+        }
     }
 
     /// `{% set name.attribute = value %}`: what a namespace gets is looked at.
@@ -192,6 +261,31 @@ impl Inserts {
             at = next;
         }
     }
+}
+
+/// A name, a literal or a bracket with what is looked up or called in it.
+#[derive(Clone, Copy)]
+struct Operand {
+    /// Where it begins; none where it belongs to something that is not known here.
+    begin: Option<usize>,
+    /// Where it ends.
+    end: usize,
+}
+
+/// An open bracket.
+struct Bracket {
+    byte: u8,
+    at: usize,
+    /// What it is put behind: what is called or looked into.
+    of: Option<Operand>,
+    /// It holds a colon.
+    sliced: bool,
+}
+
+/// Whether a key is a literal that is found at once: a text, or a small number from the start.
+fn is_near(key: &str) -> bool {
+    let quoted = key.starts_with(['"', '\'']) && token_end(key, 0, key.len()) == key.len();
+    quoted || (key.len() <= 3 && !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_operand(byte: u8) -> bool {
@@ -281,8 +375,16 @@ mod tests {
 
     fn short(source: &str) -> String {
         let made = bounded(source).unwrap();
-        let names =
-            [(OPERAND, "o"), (LEFT_FACTOR, "l"), (PRODUCT_FACTOR, "p"), (RIGHT_FACTOR, "r"), (KEPT, "k"), (TICK, "t")];
+        let names = [
+            (OPERAND, "o"),
+            (LEFT_FACTOR, "l"),
+            (PRODUCT_FACTOR, "p"),
+            (RIGHT_FACTOR, "r"),
+            (COMPARED, "c"),
+            (SEEN, "s"),
+            (KEPT, "k"),
+            (TICK, "t"),
+        ];
         names.into_iter().fold(made, |made, (name, letter)| made.replace(name, letter))
     }
 
@@ -306,6 +408,21 @@ mod tests {
             ("{%- for x in y -%}\nab{% endfor %}", "{%- for x in y -%}{% do t(3) -%}\nab{% endfor %}"),
             ("{{ a ~", "{{ a ~"),
             ("{{ é ~ 'ü' }}", "{{ é|o ~ 'ü'|o }}"),
+            ("{% if a == b.c and not d[0] < 'x' %}", "{% if a|c == b.c|c and not d[0]|c < 'x'|c %}"),
+            (
+                "{% for a in b if a.c in d and a not in e %}",
+                "{% for a in b if a.c|c in d|c and a|c not in e|c %}{% do t(0) %}",
+            ),
+            (
+                "{{ a in b|f }}{{ a is in b }}{{ a is not none }}",
+                "{{ a|c in b|c|f }}{{ a is in b }}{{ a is not none }}",
+            ),
+            ("{{ f(a=1, b==2) }}", "{{ f(a=1, b|c==2|c) }}"),
+            ("{{ a.b(1)[1:] }}{{ a[:-1][::2] }}", "{{ (a.b(1)|s)[1:] }}{{ ((a|s)[:-1]|s)[::2] }}"),
+            ("{{ -a[1:] ~ b[:c[2:]] }}", "{{ -(a|s)[1:]|o ~ (b|s)[:(c|s)[2:]]|o }}"),
+            ("{{ a[0]['b'][i].c[-1] }}", "{{ ((a[0]['b']|s)[i|s].c|s)[-1] }}"),
+            ("{{ {a: 1, 'b': [c[1:]]} }}{{ [a][b] }}", "{{ {a|s: 1, 'b': [(c|s)[1:]]} }}{{ ([a]|s)[b|s] }}"),
+            ("{{ a|f(b[1:]) }}{{ 'x'[1:] == y }}", "{{ a|f((b|s)[1:]) }}{{ ('x'|s)[1:]|c == y|c }}"),
         ] {
             assert_eq!(short(source), right);
         }

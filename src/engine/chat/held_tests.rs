@@ -66,6 +66,34 @@ fn what_would_fill_the_memory_is_an_error_of_the_template() {
     }
 }
 
+/// Each passes a loop that is short and touches a text that is long.
+#[test]
+fn what_would_work_through_a_long_text_again_and_again_is_an_error_of_the_template() {
+    for step in [
+        "{% if t == u %}{% endif %}",
+        "{% if t in u %}{% endif %}",
+        "{% if t not in u %}{% endif %}",
+        "{% if t is eq(u) or t is in u %}{% endif %}",
+        "{% if t is lower or t is startingwith u %}{% endif %}",
+        "{% set x = t[-1:] %}",
+        "{% set x = t[i + 4000000] %}",
+        "{% set x = ns.t[4000000:][:1] %}",
+        "{% set x = {t: 1}[t] %}",
+        "{% set x = [t, u]|select('eq', t)|list %}",
+        "{% set x = t|length %}",
+        "{% set x = t|count or t|int(0) %}",
+        "{% if t.startswith(u) %}{% endif %}",
+        "{% if [[t]] == [[u]] %}{% endif %}",
+    ] {
+        let source = format!(
+            "{{% set t = 'a' * 8000000 %}}{{% set u = t ~ '' %}}{{% set ns = namespace(t=t) %}}\
+             {{% for i in range(100000) %}}{step}{{% endfor %}}"
+        );
+        let error = rendered(&source).expect_err(step);
+        assert!(error.contains("works through more than"), "{step}: {error}");
+    }
+}
+
 #[test]
 fn what_would_overflow_the_stack_is_an_error_of_the_template() {
     for (source, what) in [
@@ -109,6 +137,14 @@ fn what_templates_do_stays_what_it_was() {
         ("{{ {'a': 1 + 1, 'b': 'x' ~ 'y'}.b }}{{ [1, 2, 3][0 + 1:2 + 1] }}", "xy[2, 3]"),
         ("{{ 'a' ~ 'b' if 1 + 1 == 2 and not (1 + 1) is odd else 'c' ~ 'd' }}", "ab"),
         ("{% macro m(a, b=1 + 1) %}{{ a ~ b }}{% endmacro %}{{ m('x', b=2 + 1) }}{{ m('y') }}", "x3y2"),
+        ("{{ messages[0]['content'][1:] }}{{ messages[-1].role[::-1] }}{{ messages[0:][0].role[1] }}", "éresus"),
+        ("{{ 'a' in 'abc' }}{{ 'a' not in ['a'] }}{{ 1 == 1.0 }}{{ x == y }}{{ x in 'a' }}", "TrueFalseTrueTrueTrue"),
+        ("{{ {1: 'a', 'b': 2}[0 + 1] }}{{ [1, 2]|select('gt', 1)|first }}{{ 2 is in [1, 2] }}", "a2True"),
+        (
+            "{{ ['a', 'b']|map('upper')|list }}{{ 'b' in ['a', 'b']|map('upper') }}{{ 'B' is upper }}",
+            "['A', 'B']FalseTrue",
+        ),
+        ("{% for a in [1, 2] if a in [2] %}{{ a }}{% endfor %}{{ -[3, 4][1:][0] }}", "2-4"),
     ] {
         assert_eq!(rendered(source).as_deref(), Ok(right), "{source}");
     }
