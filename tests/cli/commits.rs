@@ -43,7 +43,7 @@ fn accept(project: &Project, name: &str) {
 #[track_caller]
 fn last(project: &Project) -> PathBuf {
     let order = project.read("runs/small/.order");
-    project.path("runs/small").join(order.lines().last().expect("a run"))
+    project.path("runs/small").join(order.lines().last().and_then(|line| line.split(' ').next()).expect("a run"))
 }
 
 /// What `karat runs` says of the run that was recorded last.
@@ -95,7 +95,7 @@ fn a_corrupt_baseline_costs_the_verdict_and_not_the_run() {
     project.karat(SCORE).code(0);
     accept(&project, "main");
     let entry = project.path("baselines/small/main").join(project.read("baselines/small/main/current").trim());
-    let kept = ["results.jsonl", "manifest.json"]
+    let kept = ["results.jsonl", "manifest.json", "verdict.json", "../accepted.jsonl"]
         .map(|name| (entry.join(name), fs::read(entry.join(name)).expect("a file system and a process that work")));
     corrupt(&entry);
     let run = project.karat(SCORE.iter().chain(&["--report", "r.md"])).code(2);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A folder of the repository.
@@ -182,4 +183,16 @@ impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "\n{}\n--- stdout\n{}\n--- stderr\n{}", self.command, self.stdout, self.stderr)
     }
+}
+
+/// Notes a run's manifest as it is now where the order of runs holds its hash, as of a record that was made so.
+pub fn note_manifest(run: &Path) {
+    let manifest = std::fs::read(run.join("manifest.json")).expect("read the manifest");
+    let sha256: String = Sha256::digest(manifest).iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = run.file_name().and_then(|name| name.to_str()).expect("a run folder");
+    let order = run.with_file_name(".order");
+    let lines = std::fs::read_to_string(&order).expect("read the order");
+    let noted =
+        |line: &str| if line.starts_with(&format!("{id} ")) { format!("{id} {sha256}\n") } else { format!("{line}\n") };
+    std::fs::write(order, lines.lines().map(noted).collect::<String>()).expect("write the order");
 }

@@ -157,7 +157,8 @@ fn the_first_signal_ends_a_wait_for_a_pipe() {
 fn a_pipe_that_nobody_reads_is_an_error() {
     let project = project();
     assert!(Command::new("mkfifo").arg(project.path("pipe.html")).status().expect("start mkfifo").success());
-    project.karat(["run", "suite.yaml"]).code(0);
+    project.karat(["run", "suite.yaml", "--limit", "1"]).code(0);
+    project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "gold"})]);
     let model = random_tiny().to_string_lossy().into_owned();
     let commands = [
         vec!["generate", &model, "--in", "in.jsonl", "--out", "pipe.html"],
