@@ -30,10 +30,12 @@
 //! | `run` | the driver: streams all stages, emits `Event`s | error, git, stand_in, stats, dataset, engine, prompt, score, record, suite |
 //! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, stats, dataset, engine, rule, prompt, score, record, suite, compare, report, history, run |
 
+pub use karat_engine as engine;
+pub use karat_engine::error;
+use karat_engine::{stand_in, yaml};
+
 pub mod compare;
 pub mod dataset;
-pub mod engine;
-pub mod error;
 mod git;
 pub mod history;
 pub mod prompt;
@@ -42,9 +44,7 @@ pub mod report;
 pub mod rule;
 pub mod run;
 pub mod score;
-mod stand_in;
 pub mod stats;
 pub mod suite;
-mod yaml;
 
 pub mod cli;
