@@ -218,7 +218,9 @@ pub fn judged(base: Option<&RunReader>, without: &Without, candidate: &RunReader
         base_cases: base.map(|base| base as &dyn Cases),
     };
     let mut policy = policy(manifest);
-    policy.unreadable.extend([Some(candidate), base].into_iter().flatten().filter_map(unverified));
+    for run in [Some(candidate), base].into_iter().flatten() {
+        policy.unreadable.extend(unverified(run)?);
+    }
     let verdict = judge(&policy, &subject)?;
     let errored = match summary.totals.errored {
         0 => Errored::default(),
@@ -229,13 +231,13 @@ pub fn judged(base: Option<&RunReader>, without: &Without, candidate: &RunReader
 }
 
 /// A record of which an edit would not be seen is no evidence.
-fn unverified(run: &RunReader) -> Option<Unreadable> {
-    (!run.is_vouched()).then(|| Unreadable {
+fn unverified(run: &RunReader) -> Result<Option<Unreadable>> {
+    Ok(run.is_unverified()?.then(|| Unreadable {
         gate: format!("record of run `{}`", run.manifest().run_id),
         reason: format!(
             "nothing holds the SHA-256 of its {MANIFEST}; repeat the run, or accept it again where it is a baseline"
         ),
-    })
+    }))
 }
 
 /// A saved run as a comparison sees it.

@@ -66,7 +66,8 @@ impl Store {
     ) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = open_verified(accept.run)?;
-        let obstacle = obstacle(run.manifest(), &run.summary()?).or_else(|| unvouched(&run));
+        let unverified = run.is_unverified()?.then(unverified);
+        let obstacle = obstacle(run.manifest(), &run.summary()?).or(unverified);
         if let Some(obstacle) = obstacle.as_ref().filter(|_| !accept.force) {
             let fragment = format!("accept run `{}`: {}", run.manifest().run_id, obstacle.what);
             return Err(Error::input(fragment).at(run.folder()).with_hint(obstacle.hint));
@@ -165,12 +166,12 @@ pub fn obstacle(manifest: &Manifest, summary: &Summary) -> Option<Obstacle> {
     })
 }
 
-/// Where nothing beside the manifest holds its hash, an edit of it would be accepted unseen.
-fn unvouched(run: &RunReader) -> Option<Obstacle> {
-    (!run.is_vouched()).then(|| Obstacle {
+/// What stands in the way of a run of whose manifest an edit would be accepted unseen.
+fn unverified() -> Obstacle {
+    Obstacle {
         what: format!("nothing holds the SHA-256 of its {MANIFEST}: an edit would not be seen"),
         hint: "repeat the run, or accept it as it is with `--force`",
-    })
+    }
 }
 
 /// Makes a folder and those above it; the ones that were not there, the outermost first.

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;
 use super::seal::sha256;
-use super::{Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Plain, Prompts, RESULTS, SUMMARY, Summary};
+use super::{
+    Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Plain, Prompts, RESULTS, SUMMARY, Summary, VERDICT,
+};
 use crate::error::{Error, Result};
 use crate::stand_in::check_file;
 
@@ -89,6 +91,15 @@ impl RunReader {
     /// records of older versions, and for those that were never judged.
     pub fn is_vouched(&self) -> bool {
         self.vouched
+    }
+
+    /// Whether an edit of the manifest would go unseen although karat keeps its hash: it was copied away before it was judged, or
+    /// verdict and log are gone. Records of older versions hold their verdict under the manifest's own hashes, and no other.
+    ///
+    /// # Errors
+    /// A summary that cannot be read.
+    pub fn is_unverified(&self) -> Result<bool> {
+        Ok(!self.vouched && !self.manifest.files.contains_key(VERDICT) && self.summary()?.verdict.is_none())
     }
 
     /// Keeps a thing as long as the run is read.
