@@ -34,7 +34,7 @@ printf '[{"role": "user", "content": [{"type": "text", "text": "a"}]}, {"role": 
 for file in tests/fixtures/models/*/chat_template.jinja; do add chat_template < "$file"; done
 python3 - <<'PYTHON' | while IFS= read -r line; do printf '%s' "$line" | add chat_template; done
 import json, pathlib
-for line in pathlib.Path("src/engine/chat/agreed.jsonl").open():
+for line in pathlib.Path("engine/src/chat/agreed.jsonl").open():
     print(next(v for k, v in json.loads(line).items() if isinstance(v, str)).replace("\n", " "))
 PYTHON
 du -s fuzz/corpus/* | sed 's/^/seeded: /'

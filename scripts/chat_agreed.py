@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Recompute src/engine/chat/agreed.jsonl: what transformers prints for our small templates.
+"""Recompute engine/src/chat/agreed.jsonl: what transformers prints for our small templates.
 
 usage: chat_agreed.py [NEW.jsonl]     (needs: transformers >= 5, jinja2)
 The first line of the file holds the variables; a further line is {"template", "expected"} or {"template", "raises": true}.
@@ -8,7 +8,7 @@ NEW.jsonl may bring further templates, one JSON string per line.
 import datetime, json, pathlib, sys
 from transformers.utils.chat_template_utils import _compile_jinja_template as compile_template
 
-path = pathlib.Path(__file__).parent.parent / "src/engine/chat/agreed.jsonl"
+path = pathlib.Path(__file__).parent.parent / "engine/src/chat/agreed.jsonl"
 head, *rows = path.read_text().splitlines()
 variables = json.loads(head)
 templates = [json.loads(row)["template"] for row in rows]

@@ -3,7 +3,7 @@
 
 The conversations have keys whose value is null (content, tool_calls, name, reasoning, and within tool calls), contents that are
 missing or lists, last messages that go on, and template arguments. Text is compared, and where transformers raises karat must
-fail that line; one kind is counted and let pass: a loop over None, which minijinja takes for an empty one (src/engine/chat/mod.rs).
+fail that line; one kind is counted and let pass: a loop over None, which minijinja takes for an empty one (engine/src/chat/mod.rs).
 Templates that jinja2 itself cannot compile are counted and left out. The clock stands at 2024-07-26. Exit code 1 on any difference.
 
 usage: check_chat_templates.py [--karat target/release/karat] [--only WORD] [--show] TEMPLATES.jinja|FOLDER...

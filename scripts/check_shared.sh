@@ -16,6 +16,6 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 cargo test --release --no-fail-fast -- --ignored 2>&1 | tee "$log"
 ran=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$log" | awk '{ all += $1 } END { print all + 0 }')
-marked=$(grep -rF 'scripts/check_shared.sh"]' src tests | wc -l)
+marked=$(grep -rF 'scripts/check_shared.sh"]' src engine/src tests | wc -l)
 echo "$ran of $marked tests that need ../shared passed"
 [ "$ran" -eq "$marked" ]

@@ -20,7 +20,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 sources=$repository/scripts/emulated_card
-kernels=$(realpath "${2:-$repository/src/engine/candle/cuda/kernels}")
+kernels=$(realpath "${2:-$repository/engine/src/candle/cuda/kernels}")
 objects=$out/objects
 rm -rf "$objects"
 mkdir "$objects"

@@ -12,13 +12,13 @@
 //!
 //! | module | responsibility | may import |
 //! |---|---|---|
-//! | `error` | error kind, cause chain, location, hint | – |
+//! | `error` | of `karat-engine`: error kind, cause chain, location, hint | – |
 //! | `git` | git, called so that it runs nothing that a repository names: what runs record of it, and references into it, are asked in one way | error |
-//! | `stand_in` | what lies in the place of a file: pointers, pages, archives, devices; models, datasets, suites, prompts and records are looked at alike | error |
+//! | `stand_in` | of `karat-engine`: what lies in the place of a file: pointers, pages, archives, devices; models, datasets, suites, prompts and records are looked at alike | error |
 //! | `stats` | pure numbers: means, intervals, paired tests | – |
-//! | `yaml` | YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
+//! | `yaml` | of `karat-engine`: YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
 //! | `dataset` | verified files -> stream of `Sample` | error, stand_in |
-//! | `engine` | `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error, yaml, stand_in |
+//! | `engine` | the crate `karat-engine`. `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error, yaml, stand_in |
 //! | `rule` | what gates ask: bounds, filters, expressions, prices; data and its parsing | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, stand_in, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |

@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 
 use super::ops;
-use crate::simd::{self, Kernel, Lanes};
 use crate::error::{Error, Result};
+use crate::simd::{self, Kernel, Lanes};
 
 /// Which activation a feed-forward block uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

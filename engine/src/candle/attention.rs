@@ -15,8 +15,8 @@ use super::cache::{self, CacheShape, Kept, KeysValues, LayerCache, PAGE};
 use super::ops;
 use super::relative::{Bias, HeadBias};
 use crate::backend::Segment;
-use crate::simd::{self, Kernel, Lanes, WIDTH};
 use crate::error::Result;
+use crate::simd::{self, Kernel, Lanes, WIDTH};
 
 /// Most query rows computed at once.
 const TILE: usize = 8;

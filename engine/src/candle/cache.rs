@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use super::ops;
 use crate::backend::Segment;
-use crate::simd::{Lanes, WIDTH, to_bf16};
 use crate::error::{Error, Result};
+use crate::simd::{Lanes, WIDTH, to_bf16};
 
 /// Tokens per page, and keys per block of the attention kernel.
 pub const PAGE: usize = 32;

@@ -15,13 +15,13 @@ use super::{Decoder, Encoder, arch};
 use crate::answer::Closed;
 use crate::backend::{Backend, Encoded, EncoderBackend, Seen, Shape, Step};
 use crate::draft::Draft;
+use crate::error::Result;
 use crate::identity::ModelFolder;
 use crate::options::DtypeChoice;
 use crate::request::{Finish, Pooling, Sampling};
 use crate::sampler;
 use crate::scheduler::{Limits, run_all};
 use crate::workload::{Goal, Outcome, Watcher, Work};
-use crate::error::Result;
 
 /// The token that is no finite number.
 const POISON: u32 = 40;

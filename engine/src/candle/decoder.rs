@@ -18,10 +18,10 @@ use super::rotary::RopeRows;
 use super::spec::DecoderSpec;
 use super::weights::Checkpoint;
 use crate::backend::{Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
+use crate::error::Result;
 use crate::identity::ModelFolder;
 use crate::options::DtypeChoice;
 use crate::sampler;
-use crate::error::Result;
 
 /// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
 const LOGIT_ROWS: usize = 256;

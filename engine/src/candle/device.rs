@@ -10,10 +10,10 @@ use super::encoder_weights::HeadKind;
 use super::spec::DecoderSpec;
 use super::weights::gguf_file;
 use crate::backend::{Backend, EncoderBackend};
+use crate::error::{Error, Result};
 use crate::identity::ModelFolder;
 use crate::options::{Cards, DeviceChoice, DtypeChoice, EngineOptions};
 use crate::simd::InstructionSet;
-use crate::error::{Error, Result};
 
 /// Raised whenever a stored golden-bits test changes: results of two versions must not be compared silently.
 pub const NUMERICS_VERSION: u32 = 2;

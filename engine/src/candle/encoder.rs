@@ -13,8 +13,8 @@ use super::pooling;
 use super::relative::Relative;
 use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
 use crate::backend::{Encoded, EncoderBackend};
-use crate::request::Pooling;
 use crate::error::{Error, Result};
+use crate::request::Pooling;
 
 /// What distinguishes encoder families.
 #[derive(Clone, Debug, PartialEq)]

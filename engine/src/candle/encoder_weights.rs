@@ -12,10 +12,10 @@ use super::norm::{Norm, NormKind};
 use super::ops;
 use super::relative::{BUCKETS, Bias, Disentangled, PositionBlocks, Relative};
 use super::weights::Checkpoint;
+use crate::error::{Error, Result};
 use crate::identity::ModelFolder;
 use crate::options::DtypeChoice;
 use crate::request::Pooling;
-use crate::error::{Error, Result};
 
 /// What a family calls its tensors; those of a layer follow `layer.<index>.`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,8 +11,8 @@ use super::linear::Linear;
 use super::ops;
 use super::spec::{DecoderSpec, ExpertsSpec, FeedForwardSpec};
 use super::weights::{Checkpoint, Matrix, Order};
-use crate::simd::{self, Kernel, Lanes};
 use crate::error::Result;
+use crate::simd::{self, Kernel, Lanes};
 
 /// The experts of a layer.
 pub struct Experts {

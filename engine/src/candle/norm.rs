@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 
 use super::ops;
-use crate::simd::{self, Kernel, Lanes, WIDTH};
 use crate::error::Result;
+use crate::simd::{self, Kernel, Lanes, WIDTH};
 
 /// Which normalisation a model uses.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,8 +6,8 @@
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
 use rayon::prelude::*;
 
-use crate::simd::{self, Kernel, Lanes};
 use crate::error::{Error, Result};
+use crate::simd::{self, Kernel, Lanes};
 
 /// Rows per parallel task at the least, so that small steps do not pay for threads they cannot use.
 const MIN_VALUES_PER_TASK: usize = 16 * 1024;

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::norm::Norm;
 use super::ops;
-use crate::simd::{self, Kernel, Lanes, WIDTH};
 use crate::error::Result;
+use crate::simd::{self, Kernel, Lanes, WIDTH};
 
 /// A rotary embedding: how fast each pair of values turns.
 #[derive(Clone, Debug, PartialEq)]

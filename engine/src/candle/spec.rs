@@ -8,8 +8,8 @@ use super::attention::AttentionShape;
 use super::cache::CacheShape;
 use super::norm::NormKind;
 use super::rotary::Rope;
-use crate::options::DtypeChoice;
 use crate::error::{Error, Result};
+use crate::options::DtypeChoice;
 
 /// What distinguishes decoder families.
 #[derive(Clone, Debug, PartialEq)]

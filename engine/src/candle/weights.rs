@@ -16,11 +16,11 @@ use safetensors::{SafeTensorError, SafeTensors};
 
 use super::gguf;
 use super::linear::{Kind, Linear, Quantized, Weights};
+use crate::error::{Error, Result, nearest};
 use crate::hashed_file::HashedFile;
 use crate::identity::ModelFolder;
 use crate::model_kind::{in_two_shards, is_gguf, missing_shards, several_gguf, without_weights};
 use crate::options::DtypeChoice;
-use crate::error::{Error, Result, nearest};
 
 /// The weights of a model in one file.
 const SINGLE: &str = "model.safetensors";

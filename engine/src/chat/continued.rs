@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 
 use super::REASONING;
 use super::python::strip;
-use crate::request::Message;
 use crate::error::{Error, Result};
+use crate::request::Message;
 
 /// The mark; its last character is a blank that templates may trim.
 const MARK: &str = "CONTINUE_FINAL_MESSAGE_TAG ";

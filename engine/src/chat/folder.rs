@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::Origin;
 use crate::candle::gguf_metadata;
+use crate::error::{Error, Result};
 use crate::identity::ModelFolder;
 use crate::model_json::{read_json, read_text};
-use crate::error::{Error, Result};
 
 /// The template's text and where it stands; `None` where the folder has none.
 pub(super) fn find(model: &ModelFolder) -> Result<Option<(String, Origin)>> {

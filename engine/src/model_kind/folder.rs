@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::unsupported::{Format, QUANTISED, format_of, quantised, quantised_error};
 use super::{MERGE, Role, dangling, gguf, is_gguf, lost, safetensors, used};
 use crate::candle::weight_files;
+use crate::error::{Error, Result};
 use crate::identity::ModelFolder;
 use crate::model_json::read_json;
-use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn, no_file, server_error};
 
 /// JSON files that karat reads of a model.

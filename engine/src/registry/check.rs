@@ -7,8 +7,8 @@ use std::path::Path;
 use super::entry::Source;
 use super::find::Found;
 use crate::candle::count_weights;
-use crate::identity::{ModelFolder, model_files};
 use crate::error::{Error, Result};
+use crate::identity::{ModelFolder, model_files};
 use crate::stand_in::{Expected, StandIn};
 
 impl Found {

@@ -7,8 +7,8 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
-use crate::hub;
 use crate::error::{Error, Result};
+use crate::hub;
 use crate::yaml::{self, Node};
 
 /// One model of the registry.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::entry::{Entry, Source, file_name};
-use crate::hub;
 use crate::error::{Error, Result, nearest};
+use crate::hub;
 use crate::stand_in::read_file;
 
 /// Bytes of an entry.

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{About, FORMAT};
+use crate::error::{Error, Kind, Result};
 use crate::log::{Log, LogReader};
 use crate::private;
-use crate::error::{Error, Kind, Result};
 
 /// Bytes of a key, at the beginning of a record.
 pub(super) const KEY: usize = 32;

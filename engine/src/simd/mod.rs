@@ -9,12 +9,12 @@
 //!
 //! ```compile_fail
 //! // A set that was not detected.
-//! let set = karat::engine::simd::InstructionSet(0);
+//! let set = karat_engine::simd::InstructionSet(0);
 //! ```
 //!
 //! ```compile_fail
 //! // Lanes without a dispatch.
-//! use karat::engine::simd::Avx512;
+//! use karat_engine::simd::Avx512;
 //! ```
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics and unaligned loads behind one small trait")]
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokenizers::TruncationParams;
 
 use super::Tokenizer;
-use crate::guard::guarded;
 use crate::error::{Error, Result};
+use crate::guard::guarded;
 
 impl Tokenizer {
     /// A copy that cuts texts to `limit` tokens, special tokens included, as transformers' `truncation=True` does: from the

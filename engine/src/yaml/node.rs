@@ -14,8 +14,13 @@ use crate::error::{Error, Result};
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In the file, line and column from 1.
-    File { line: u64, column: u64 },
+    /// In the file.
+    File {
+        /// From 1.
+        line: u64,
+        /// From 1.
+        column: u64,
+    },
     /// On the command line, in these words.
     Option(Arc<str>),
 }
@@ -40,26 +45,41 @@ impl Origin {
 /// A value and where it was written.
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// The value.
     pub content: Content,
+    /// Where it was written.
     pub origin: Origin,
 }
 
+/// A value.
 #[derive(Clone, Debug)]
 pub enum Content {
+    /// `null`, `~` or nothing.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// An integer below 0.
     Signed(i64),
+    /// An integer from 0.
     Unsigned(u64),
+    /// Any other number.
     Float(f64),
+    /// A text.
     Text(String),
+    /// A list, in its order.
     List(Vec<Node>),
+    /// A mapping, in the order of the file.
     Map(Vec<Entry>),
 }
 
+/// A key of a mapping and its value.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The key.
     pub key: String,
+    /// Where the key was written.
     pub origin: Origin,
+    /// The value.
     pub value: Node,
 }
 

@@ -5,8 +5,8 @@ use crate::candle::activation::Activation;
 use crate::candle::encoder::{ClassifierSpec, EncoderSpec, Learned};
 use crate::candle::encoder_weights::Names;
 use crate::candle::relative::Relative;
-use crate::request::Pooling;
 use crate::error::{Error, Result};
+use crate::request::Pooling;
 
 /// Tensors of `BertModel`.
 pub const NAMES: Names = Names {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::candle::gguf_config;
-use crate::identity::ModelFolder;
 use crate::error::{Error, Result};
+use crate::identity::ModelFolder;
 
 /// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
 fn largest(key: &str) -> u64 {

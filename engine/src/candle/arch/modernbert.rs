@@ -4,8 +4,8 @@ use super::{Config, bert, rope};
 use crate::candle::activation::Activation;
 use crate::candle::encoder::{ClassifierSpec, EncoderSpec, Learned};
 use crate::candle::encoder_weights::Names;
-use crate::request::Pooling;
 use crate::error::{Error, Result};
+use crate::request::Pooling;
 
 const NAMES: Names = Names {
     prefix: "model.",

@@ -33,9 +33,9 @@ use crate::candle::cuda::Card;
 use crate::candle::decoder::answer;
 use crate::candle::device;
 use crate::candle::spec::DecoderSpec;
+use crate::error::{Error, Result};
 use crate::identity::ModelFolder;
 use crate::options::EngineOptions;
-use crate::error::{Error, Result};
 
 /// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
 const LOGIT_ROWS: usize = 256;

@@ -13,8 +13,8 @@ use super::weight::{Products, Stored, To, Weight, matrix, upload};
 use crate::candle::layer::Loader;
 use crate::candle::spec::DecoderSpec;
 use crate::candle::weights::{Checkpoint, count_weights};
-use crate::identity::ModelFolder;
 use crate::error::{Error, Kind, Result};
+use crate::identity::ModelFolder;
 
 /// The weights of a decoder.
 pub struct Weights<T> {

@@ -22,8 +22,8 @@ use crate::candle::encoder::{Encoder as Host, EncoderSpec, positions};
 use crate::candle::encoder_weights::Layer as HostLayer;
 use crate::candle::ops;
 use crate::candle::rotary::{self, RopeRows};
-use crate::request::Pooling;
 use crate::error::{Error, Result};
+use crate::request::Pooling;
 
 /// The layers of an encoder on a card, and the rest of it on the host.
 pub struct Encoder<T> {

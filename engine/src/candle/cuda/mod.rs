@@ -62,9 +62,9 @@ use super::encoder::{Encoder, EncoderSpec};
 use super::relative::Relative;
 use super::spec::DecoderSpec;
 use crate::backend::{Backend, EncoderBackend};
+use crate::error::Result;
 use crate::identity::ModelFolder;
 use crate::options::{DtypeChoice, EngineOptions};
-use crate::error::Result;
 
 /// Whether this build knows cards.
 pub const BUILT: bool = cfg!(feature = "cuda");

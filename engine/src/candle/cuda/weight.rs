@@ -13,8 +13,8 @@ use super::launch::Rows;
 use super::launch::gemm::{GemmKernels, Product};
 use super::matmul::{Form, Kind, Lt, Matmul, Number, Operands};
 use crate::candle::linear::Linear;
-use crate::options::DtypeChoice;
 use crate::error::{Error, Result};
+use crate::options::DtypeChoice;
 
 /// Values that are widened, rounded and copied at a time: 64 MiB of f32.
 const AT_ONCE: usize = 1 << 24;

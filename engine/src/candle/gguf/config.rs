@@ -6,8 +6,8 @@ use candle_core::quantized::gguf_file::Content;
 use serde_json::{Value, json};
 
 use super::Metadata;
-use crate::hashed_file::HashedFile;
 use crate::error::{Error, Result, nearest};
+use crate::hashed_file::HashedFile;
 
 /// Architectures whose tensor names and metadata are known here.
 const ARCHITECTURES: [&str; 8] = ["llama", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3"];

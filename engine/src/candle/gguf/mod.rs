@@ -17,9 +17,9 @@ use serde_json::{Map, json};
 use super::linear::Kind;
 use super::ops;
 use super::weights::Stored;
+use crate::error::{Error, Result};
 use crate::guard;
 use crate::hashed_file::HashedFile;
-use crate::error::{Error, Result};
 
 /// A tensor of a file.
 pub struct Tensor {

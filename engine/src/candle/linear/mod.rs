@@ -17,8 +17,8 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use super::ops;
-use crate::simd::{DotKernel, Dots, InstructionSet, Lanes, WIDTH, dispatch_dots_on, to_bf16};
 use crate::error::Result;
+use crate::simd::{DotKernel, Dots, InstructionSet, Lanes, WIDTH, dispatch_dots_on, to_bf16};
 use quantized::Unpacked;
 pub use quantized::{Kind, Quantized};
 use tile::{Bf16Pair, ByteChunk, CHUNK_WORDS, Chunk, PANEL, SCALED, Single};

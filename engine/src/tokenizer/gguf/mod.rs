@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 use super::added;
 use super::class::Class;
 use super::rebuild::around;
+use crate::error::{Error, Result, nearest};
 use crate::guard::guarded;
 use crate::special_tokens::SpecialTokens;
-use crate::error::{Error, Result, nearest};
 
 const MODELS: [&str; 3] = ["gpt2", "llama", "bert"];
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaStream, CudaView, CudaViewMut, PushKernelArg};
 
 use super::{Module, Rows, THREADS, blocks, failed, holds, int, ptx};
-use crate::request::Pooling;
 use crate::error::Result;
+use crate::request::Pooling;
 
 /// The kernels that pool; in f32.
 pub struct PoolKernels {

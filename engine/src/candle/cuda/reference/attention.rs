@@ -195,9 +195,7 @@ pub fn formula(heads: &Heads, source: &Source<'_>, sequences: &[Sequence], token
 mod tests {
     use super::*;
     use crate::candle::cuda::plan::Planner;
-    use crate::candle::cuda::reference::steps::{
-        SHAPES, Step, assert_attention, assert_contained, assert_invariant,
-    };
+    use crate::candle::cuda::reference::steps::{SHAPES, Step, assert_attention, assert_contained, assert_invariant};
 
     const MARK: f32 = 7.0;
 
