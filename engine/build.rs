@@ -1,4 +1,4 @@
-//! With the feature `cuda`: compiles every kernel in `src/candle/cuda/kernels` to PTX and writes `ptx.rs`, one constant
+//! With the feature `cuda`: compiles every kernel in `src/cuda/kernels` to PTX and writes `ptx.rs`, one constant
 //! per file. Without it: nothing.
 //!
 //! PTX and no machine code: one build serves all cards of at least the compute capability in `CUDA_COMPUTE_CAP`, for which
@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-const KERNELS: &str = "src/candle/cuda/kernels";
+const KERNELS: &str = "src/cuda/kernels";
 
 /// The newest CUDA version that driver 580, the one promised, loads the PTX of.
 const NEWEST: u32 = 13_000;

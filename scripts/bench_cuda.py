@@ -59,7 +59,7 @@ def prompts(rng, count, least, most, vocab):
 @stage(60)
 def kernels(karat):
     """Every kernel against its CPU reference, cuBLASLt against itself and against f64."""
-    filters = ["engine::candle::cuda", "--ignored", "--test-threads", "1", "--nocapture"]
+    filters = ["cuda::", "--ignored", "--test-threads", "1", "--nocapture"]
     done = subprocess.run([karat.work / "tests", *filters], capture_output=True, text=True, timeout=150)
     print("\n".join("  " + line for line in done.stdout.splitlines() if re.match(r"test |.*(worst|apart|within)", line)))
     check("kernels equal their references", done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:])
@@ -157,7 +157,7 @@ def sanitize(karat):
     if not sanitizer: return print("  left out: there is no compute-sanitizer")
     for tool in ("memcheck", "racecheck"):
         args = [sanitizer, "--tool", tool, "--error-exitcode", "9", karat.work / "tests",
-                "engine::candle::cuda::launch", "--ignored", "--test-threads", "1", "--skip", "company"]
+                "cuda::launch", "--ignored", "--test-threads", "1", "--skip", "company"]
         try:
             done = subprocess.run(list(map(str, args)), capture_output=True, text=True, timeout=max(min(left() - 20, 150), 30))
         except subprocess.TimeoutExpired:

@@ -17,7 +17,7 @@ pack)
   target=${CARGO_TARGET_DIR:-target}
   command -v nvcc >/dev/null || { echo 'no nvcc: run scripts/cuda_toolkit.sh, then `. FOLDER/env.sh` as it says' >&2; exit 2; }
   cargo build --release --features cuda
-  tests=$(cargo test --release --features cuda --lib --no-run --message-format json |
+  tests=$(cargo test --release --features cuda -p karat-engine --lib --no-run --message-format json |
     python3 -c 'import json, sys
 for line in sys.stdin:
     made = json.loads(line)

@@ -51,11 +51,11 @@ step 'build' cargo build --release --features cuda
 step 'starts without driver' starts_without_driver
 step 'tells what is missing' tells_what_is_missing
 step 'answers on what there is' answers_by_default
-step 'tests without a card' cargo test --release --features cuda --lib engine::candle::cuda
+step 'tests without a card' cargo test --release --features cuda -p karat-engine --lib cuda::
 step 'tests of the command line' cargo test --release --features cuda --test cli devices
 
 # Kernels and products against their references, whole models against transformers' answers, and in any company.
-kernels() { cargo test --release --features cuda --lib engine::candle::cuda -- --ignored --nocapture --test-threads 1 "$@"; }
+kernels() { cargo test --release --features cuda -p karat-engine --lib cuda:: -- --ignored --nocapture --test-threads 1 "$@"; }
 models() { KARAT_TEST_DEVICE=cuda cargo test --release --features cuda --test "$@"; }
 if nvidia-smi -L 2>/dev/null; then
   step 'kernels on the card' kernels

@@ -3,7 +3,7 @@
 #
 #   . TOOLKIT/env.sh                           of scripts/cuda_toolkit.sh: its headers
 #   scripts/emulated_card.sh FOLDER [KERNELS]  builds both there, from the kernels of another folder where it is named
-#   LD_LIBRARY_PATH=FOLDER cargo test --release --features cuda -- --ignored engine::candle::cuda
+#   LD_LIBRARY_PATH=FOLDER cargo test --release --features cuda -p karat-engine -- --ignored cuda::
 #
 # It shows that indices, orders, launches and captures are right: kernels are compiled by g++ from the same sources, every
 # thread is a fiber. It shows nothing of a card's speed, of its own exp, or of what happens where threads truly run at once.
@@ -20,7 +20,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 sources=$repository/scripts/emulated_card
-kernels=$(realpath "${2:-$repository/engine/src/candle/cuda/kernels}")
+kernels=$(realpath "${2:-$repository/engine/src/cuda/kernels}")
 objects=$out/objects
 rm -rf "$objects"
 mkdir "$objects"

@@ -5,7 +5,7 @@ usage: cargo test --release --test parity -- --nocapture 2>&1 | python3 scripts/
 
 Reads lines such as `…/models/gemma2: logits within 2.4e-6, …` and `…/bert mean_pooled: cosine 1 - 3.1e-13 or more` from the
 standard input, takes the family of each folder from its config.json and the types from DECODERS and ENCODERS in
-engine/src/candle/arch/mod.rs, and rewrites README.md between the two markers. With --check it writes nothing and fails where a
+engine/src/models/families/mod.rs, and rewrites README.md between the two markers. With --check it writes nothing and fails where a
 family of the code has no figure or no name here.
 """
 import json, pathlib, re, sys
@@ -25,7 +25,7 @@ BEGIN, END = "<!-- families: scripts/family_table.py -->", "<!-- end of families
 
 
 def listed(name):
-    text = (ROOT / "engine/src/candle/arch/mod.rs").read_text()
+    text = (ROOT / "engine/src/models/families/mod.rs").read_text()
     return re.findall(r'"([^"]+)"', re.search(rf"pub const {name}: [^=]*= \[(.*?)\];", text, re.S).group(1))
 
 

@@ -2,7 +2,7 @@
 """Write or refresh an entry of the model registry: hashes, parameters and type are recomputed, all else is kept.
 
 A new entry takes its other keys from the arguments; so does an existing one, for those that are given. The folder of an
-existing entry comes from its `source`. What counts as read by inference is what engine/src/identity.rs hashes;
+existing entry comes from its `source`. What counts as read by inference is what engine/src/models/identity.rs hashes;
 `karat models verify NAME@VERSION` proves that both agree. Comments are not kept. Standard library only.
 
 usage: registry_entry.py models/NAME@VERSION.yaml [--kind generator|embedder|classifier] [--description TEXT]

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use karat::engine::identity::ModelFolder;
-use karat::engine::registry::{Found, visible};
+use karat::engine::hub::registry::{Found, visible};
+use karat::engine::models::identity::ModelFolder;
 
 fn repository() -> PathBuf {
     std::fs::canonicalize(env!("CARGO_MANIFEST_DIR")).unwrap()

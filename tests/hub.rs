@@ -11,9 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use karat::engine::hub::registry;
 use karat::engine::hub::{MODEL_FILES, pull};
-use karat::engine::identity::ModelFolder;
-use karat::engine::registry;
+use karat::engine::models::identity::ModelFolder;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret_that_must_not_show";

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::render::Renderer;
-use super::request::Finish;
-use super::tokenizer::{StopMatcher, Stopped};
-use super::workload::Watcher;
 use crate::error::{Error, Result};
+use crate::render::Renderer;
+use crate::request::Finish;
+use crate::scheduler::workload::Watcher;
+use crate::tokenizer::{StopMatcher, Stopped};
 
 /// Watches for the model's end tokens and for stop strings.
 pub struct Answer {

@@ -12,16 +12,19 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::backend::{Encoded, EncoderBackend};
-use super::candle::{self, Fingerprint, HeadKind, arch, unit_length};
-use super::guard::{caught, guarded};
-use super::identity::ModelFolder;
-use super::options::EngineOptions;
-use super::reading::{Reading, Unread};
-use super::request::{Classification, Pooling, TextInput};
-use super::sentence::{self, PromptChoice};
-use super::texts::{Rows, Texts};
+use crate::cpu::unit_length;
+use crate::device;
+use crate::device::Fingerprint;
 use crate::error::{Error, Result};
+use crate::guard::{caught, guarded};
+use crate::models::identity::ModelFolder;
+use crate::models::{HeadKind, families as arch};
+use crate::options::EngineOptions;
+use crate::reading::{Reading, Unread};
+use crate::request::{Classification, Pooling, TextInput};
+use crate::scheduler::backend::{Encoded, EncoderBackend};
+use crate::sentence::{self, PromptChoice};
+use crate::texts::{Rows, Texts};
 
 /// An encoder with its tokenizer.
 struct TextEncoder {
@@ -62,10 +65,10 @@ impl TextEncoder {
         options.check()?;
         let config = arch::Config::read(folder)?;
         let spec = arch::encoder(&config)?;
-        let options = candle::encoder_options(&spec, options);
-        let fingerprint = candle::fingerprint(folder, &options)?;
+        let options = device::encoder_options(&spec, options);
+        let fingerprint = device::fingerprint(folder, &options)?;
         let texts = Texts::open(folder, &config, &spec)?;
-        let backend = Mutex::new(candle::encoder(folder, spec, head(&config)?, &options)?);
+        let backend = Mutex::new(device::encoder(folder, spec, head(&config)?, &options)?);
         let (batch_tokens, window) = (options.batch_tokens, options.window);
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }

@@ -12,24 +12,26 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::answer::{Answer, Closed};
-use super::backend::Backend;
-use super::candle::{self, DecoderSpec, Fingerprint, arch};
-use super::draft::Draft;
-use super::fleet;
-use super::generation_config::{EndTokens, GenerationConfig};
-use super::guard::{caught, guarded};
-use super::identity::ModelFolder;
-use super::options::EngineOptions;
-use super::render::Renderer;
-use super::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
-use super::response_cache::{Key, ResponseCache};
-use super::sampler;
-use super::scheduler::Limits;
-use super::thought;
-use super::tokenizer::Tokenizer;
-use super::workload::{Exchange, Goal, Outcome, Totals, Work};
+use crate::answer::{Answer, Closed};
+use crate::device::Fingerprint;
 use crate::error::{Error, Result};
+use crate::guard::{caught, guarded};
+use crate::models::generation_config::{EndTokens, GenerationConfig};
+use crate::models::identity::ModelFolder;
+use crate::models::{DecoderSpec, families as arch};
+use crate::options::EngineOptions;
+use crate::render::Renderer;
+use crate::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
+use crate::response_cache::{Key, ResponseCache};
+use crate::sampling as sampler;
+use crate::scheduler::Limits;
+use crate::scheduler::backend::Backend;
+use crate::scheduler::draft::Draft;
+use crate::scheduler::fleet;
+use crate::scheduler::workload::{Exchange, Goal, Outcome, Totals, Work};
+use crate::thought;
+use crate::tokenizer::Tokenizer;
+use crate::{cpu, device};
 
 /// Rendered requests that wait for the scheduler.
 const AHEAD: usize = 256;
@@ -134,10 +136,10 @@ impl Generator {
         cache: Option<ResponseCache>,
     ) -> Result<Self> {
         options.check()?;
-        let fingerprint = candle::fingerprint(folder, options)?;
+        let fingerprint = device::fingerprint(folder, options)?;
         let config = arch::Config::read(folder)?;
         let (mut spec, mut notes) = (Box::new(arch::decoder(&config)?), Vec::new());
-        if let Some(head) = candle::separate_head(folder, &spec)? {
+        if let Some(head) = cpu::separate_head(folder, &spec)? {
             spec.tied = false;
             notes.push(format!("{head} differs from the tied embedding: the separate head is used"));
         }
@@ -300,7 +302,7 @@ impl Weights {
     /// The backends, loaded now if they are not yet.
     fn load(&mut self, folder: &ModelFolder, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
         if let Self::Waiting(spec) = self {
-            *self = Self::Loaded(candle::decoders(folder, spec, options)?);
+            *self = Self::Loaded(device::decoders(folder, spec, options)?);
         }
         match self {
             Self::Loaded(backends) => Ok(backends),
@@ -523,5 +525,5 @@ fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCach
 pub fn hash_ids(ids: &[u32]) -> String {
     let mut hash = Sha256::new();
     ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-    super::identity::hex(&hash.finalize())
+    crate::models::identity::hex(&hash.finalize())
 }

@@ -1,12 +1,12 @@
 //! From a prompt to the tokens that the model sees, without any weights.
 
-use super::candle::arch;
-use super::chat::{ChatTemplate, Clock, OddRole, odd_role};
-use super::chat_notes::ChatNotes;
-use super::identity::ModelFolder;
-use super::request::{Prompt, Scored};
-use super::tokenizer::Tokenizer;
+use crate::chat::notes::ChatNotes;
+use crate::chat::{ChatTemplate, Clock, OddRole, odd_role};
 use crate::error::{Error, Result};
+use crate::models::families as arch;
+use crate::models::identity::ModelFolder;
+use crate::request::{Prompt, Scored};
+use crate::tokenizer::Tokenizer;
 
 /// Tokenizer and chat template of a model.
 pub struct Renderer {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::generation_config::FileUse;
-use super::processors::ProcessorOptions;
-use super::reading::Long;
+use crate::models::generation_config::FileUse;
+use crate::reading::Long;
+use crate::sampling::processors::ProcessorOptions;
 
 /// One chat message with everything its template may look at (`role`, `content`, `name`, `tool_calls`, …).
 pub type Message = Map<String, Value>;

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::candle::{Activation, StageSpec};
-use super::identity::ModelFolder;
-use super::model_json::read_json;
-use super::request::Pooling;
+use crate::cpu::Activation;
 use crate::error::{Error, Result, nearest};
+use crate::models::StageSpec;
+use crate::models::identity::ModelFolder;
+use crate::models::model_json::read_json;
+use crate::request::Pooling;
 
 /// The file that names prompts.
 pub(super) const PROMPTS: &str = "config_sentence_transformers.json";

@@ -21,14 +21,15 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::backend::Encoded;
-use super::candle::{EncoderSpec, arch};
-use super::identity::ModelFolder;
-use super::model_json::read_json;
-use super::reading::{Length, Long, Part, Reading, Span, Unread, Windows};
-use super::request::TextInput;
-use super::tokenizer::{LONG, Plain, Spaced, Tokenizer};
+use crate::cpu::EncoderSpec;
 use crate::error::{Error, Result};
+use crate::models::families as arch;
+use crate::models::identity::ModelFolder;
+use crate::models::model_json::read_json;
+use crate::reading::{Length, Long, Part, Reading, Span, Unread, Windows};
+use crate::request::TextInput;
+use crate::scheduler::backend::Encoded;
+use crate::tokenizer::{LONG, Plain, Spaced, Tokenizer};
 
 /// Makes tokens of texts.
 pub(super) struct Texts {

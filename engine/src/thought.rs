@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
-use super::request::{ChatOptions, Prompt, Turn};
-use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
+use crate::request::{ChatOptions, Prompt, Turn};
+use crate::tokenizer::Tokenizer;
 
 /// Start and end markers that models write: DeepSeek-R1, Qwen3, GLM, SmolLM3 and most others; then Granite and templates like it,
 /// Magistral, Seed-OSS, OpenThinker, MiniMax M3, Kimi-VL and Kimi-Dev, Kimi K3, Cohere's Command, Apertus, Gemma 4, and gpt-oss, whose

@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use karat::engine::chat::{ChatTemplate, Clock};
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::identity::ModelFolder;
 use karat::engine::render::Renderer;
-use karat::engine::special_tokens::SpecialTokens;
+use karat::engine::tokenizer::special_tokens::SpecialTokens;
 use karat::engine::{ChatOptions, Message, Prompt, Turn};
 use libfuzzer_sys::fuzz_target;
 

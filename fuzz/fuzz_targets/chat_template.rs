@@ -3,7 +3,7 @@
 
 use karat::engine::chat::{ChatTemplate, Clock};
 use karat::engine::{ChatOptions, Message};
-use karat::engine::special_tokens::SpecialTokens;
+use karat::engine::tokenizer::special_tokens::SpecialTokens;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

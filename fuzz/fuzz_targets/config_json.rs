@@ -1,8 +1,9 @@
 //! Model configurations: whatever `config.json` says is a specification or an error.
 #![no_main]
 
-use karat::engine::candle::arch::{self, Config};
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::families as arch;
+use karat::engine::models::families::Config;
+use karat::engine::models::identity::ModelFolder;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

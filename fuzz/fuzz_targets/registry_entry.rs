@@ -3,7 +3,7 @@
 
 use std::path::{Component, Path};
 
-use karat::engine::registry::{Entry, Source};
+use karat::engine::hub::registry::{Entry, Source};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

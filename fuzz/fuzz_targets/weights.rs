@@ -5,9 +5,11 @@
 use std::sync::LazyLock;
 
 use karat::engine::Pooling;
-use karat::engine::candle::arch::{self, Config};
-use karat::engine::candle::{Decoder, DecoderSpec, Encoder, EncoderSpec, HeadKind, weight_files};
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::families as arch;
+use karat::engine::models::families::Config;
+use karat::engine::cpu::{Decoder, Encoder, EncoderSpec};
+use karat::engine::models::{DecoderSpec, HeadKind, weight_files};
+use karat::engine::models::identity::ModelFolder;
 use karat::engine::options::DtypeChoice;
 use libfuzzer_sys::fuzz_target;
 

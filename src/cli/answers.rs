@@ -20,8 +20,8 @@ use super::engine_args::LineArgs;
 use super::lines::{Identified, InOrder, Lines, Output};
 use super::signals::Signals;
 use super::{Exit, resume, terminal};
-use crate::engine::identity::ModelFolder;
 use crate::engine::log::{Log, LogReader};
+use crate::engine::models::identity::ModelFolder;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Journal, Key, Manifest, Models, Place, RunId, Work, difference, folder, resumable};
 

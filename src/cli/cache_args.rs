@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::hash_memo::HashMemo;
+use crate::engine::models::hash_memo::HashMemo;
 
 /// Whether to use the cache.
 #[derive(clap::Args)]

@@ -16,7 +16,7 @@ use super::progress_args::ProgressArgs;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
-use crate::engine::model_kind::Role;
+use crate::engine::models::kind::Role;
 use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice, TextInput};
 use crate::error::Result;
 

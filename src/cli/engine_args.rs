@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 
 use crate::dataset::UnknownKeys;
-use crate::engine::candle;
+use crate::engine::device;
 use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
 use crate::error::{Error, Result};
 
@@ -51,7 +51,7 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range; a card that cannot be used.
     pub fn apply(&self) -> Result<EngineOptions> {
-        let (device, note) = candle::resolve(self.device.parse::<DeviceChoice>()?)?;
+        let (device, note) = device::resolve(self.device.parse::<DeviceChoice>()?)?;
         if let Some(note) = note {
             say!("note: {note}");
         }

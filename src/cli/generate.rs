@@ -18,10 +18,10 @@ use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::{Keys, fault};
 use crate::engine::chat::{Clock, check_names};
-use crate::engine::model_kind::Role;
+use crate::engine::models::kind::Role;
 use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;
-use crate::engine::workload::Totals;
+use crate::engine::scheduler::workload::Totals;
 use crate::engine::{
     CaseKey, Finish, GenerateOptions, Generator, Message, ProcessorOptions, Prompt, Request, Sampling,
 };

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, terminal};
-use crate::engine::{ModelRef, registry};
+use crate::engine::ModelRef;
+use crate::engine::hub::registry;
 use crate::error::{Error, Result};
 use crate::record::write_atomically;
 use crate::report::visible;

@@ -17,9 +17,9 @@ use super::signals::{Signals, WallArgs};
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::chat::Clock;
-use crate::engine::model_kind::Role;
+use crate::engine::models::kind::Role;
 use crate::engine::render::Renderer;
-use crate::engine::workload::Totals;
+use crate::engine::scheduler::workload::Totals;
 use crate::engine::{Generator, Scored};
 use crate::error::{Error, Result};
 

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use super::cache_args::CacheFolder;
-use crate::engine::hash_memo::HashMemo;
-use crate::engine::identity::ModelFolder;
-use crate::engine::model_kind::{self, Role};
-use crate::engine::registry::Source;
-use crate::engine::{ModelRef, hub, registry};
+use crate::engine::ModelRef;
+use crate::engine::hub::registry::Source;
+use crate::engine::hub::{self, registry};
+use crate::engine::models::hash_memo::HashMemo;
+use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::kind as model_kind;
+use crate::engine::models::kind::Role;
 use crate::error::Result;
 
 /// A model's folder, or the GGUF file that is named: as it is, pulled from the hub, or looked up in the registry with all of its

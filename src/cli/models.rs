@@ -9,9 +9,9 @@ use clap::Subcommand;
 
 use super::{Exit, model, terminal};
 use crate::engine::ModelRef;
-use crate::engine::identity::ModelFolder;
-use crate::engine::model_kind::Role;
-use crate::engine::registry::{Found, Source, find, visible};
+use crate::engine::hub::registry::{Found, Source, find, visible};
+use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::kind::Role;
 use crate::error::{Error, Result};
 use crate::report;
 

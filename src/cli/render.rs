@@ -10,7 +10,7 @@ use super::lines::{Lines, Output};
 use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;
-use crate::engine::model_kind::Role;
+use crate::engine::models::kind::Role;
 use crate::engine::render::Renderer;
 use crate::error::Result;
 

@@ -7,7 +7,7 @@ use super::conclude::{exit, judged};
 use super::store_args::Chosen;
 use super::{Exit, terminal};
 use crate::compare::Without;
-use crate::engine::candle::fingerprint;
+use crate::engine::device::fingerprint;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Kind, Result};
 use crate::history::{Store, open_verified};

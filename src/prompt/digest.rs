@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::identity::hex;
+use crate::engine::models::identity::hex;
 use crate::engine::{Message, Prompt};
 
 /// SHA-256 (hex) of a prompt: its text, or its messages as JSON.

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::beside::{beside, folder};
 use super::{FileEntry, packed};
-use crate::engine::identity::hex;
 use crate::engine::log;
+use crate::engine::models::identity::hex;
 use crate::error::{Error, Result};
 
 /// What ran, and the SHA-256 of every file of the record.

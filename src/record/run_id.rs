@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::engine::identity::hex;
+use crate::engine::models::identity::hex;
 use crate::error::{Error, Result};
 
 /// A sortable run id: UTC time to the second and six digits of the plan's hash, `20261120T110455Z-1a2b3c`, with `-2`,

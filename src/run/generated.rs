@@ -11,7 +11,7 @@ use super::event::{Event, Watch};
 use super::meter::{GENERATED, Meter, PROMPT};
 use super::outbox::{Answer, Answered, Outbox, SMALLEST};
 use super::recorded::Recorded;
-use crate::engine::workload::Totals;
+use crate::engine::scheduler::workload::Totals;
 use crate::engine::{CaseKey, Generator, Request, Response};
 use crate::error::{Error, Result};
 use crate::record::{BASELINE_DRAFTS, CACHED, Journal, Key, RESUMED, Work};

@@ -20,7 +20,7 @@ use super::event::Watch;
 use super::pages::{PAGE, Pages};
 use super::recorded_line::RecordedLine;
 use crate::dataset::{BlockHasher, UnknownKeys, has_lines_of_returns, lines, read_lines, refuse};
-use crate::engine::identity::hex;
+use crate::engine::models::identity::hex;
 use crate::error::{Error, Result, nearest};
 use crate::stand_in::open_file;
 

@@ -12,7 +12,7 @@ use super::scoring::{Scoring, Tools};
 use super::{Answers, Checked, Recorded, check};
 use crate::dataset::UnknownKeys;
 use crate::engine::options::EngineOptions;
-use crate::engine::workload::Totals;
+use crate::engine::scheduler::workload::Totals;
 use crate::engine::{Embedder, Finish, Long, Prompt, Request, Response};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ResultLine, RunId, RunWriter};
@@ -102,9 +102,13 @@ fn checked(folder: &Path, answers: Option<Answers>) -> Checked {
 }
 
 fn encoders() -> Encoders {
-    let embedder =
-        Embedder::open(&crate::engine::identity::ModelFolder::new(embedder()), None, false, &EngineOptions::default())
-            .unwrap();
+    let embedder = Embedder::open(
+        &crate::engine::models::identity::ModelFolder::new(embedder()),
+        None,
+        false,
+        &EngineOptions::default(),
+    )
+    .unwrap();
     let mut encoders = Encoders::default();
     encoders.embedder = Some(embedder);
     encoders

@@ -2,9 +2,11 @@
 
 use super::lint::placed;
 use super::load::Suite;
-use crate::engine::identity::ModelFolder;
+use crate::engine::ModelRef;
+use crate::engine::hub::{self, registry};
+use crate::engine::models::generation_config;
+use crate::engine::models::identity::ModelFolder;
 use crate::engine::render::Renderer;
-use crate::engine::{ModelRef, generation_config, hub, registry};
 use crate::prompt::Finding;
 
 /// Where the suite says which model.

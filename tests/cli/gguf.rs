@@ -176,12 +176,11 @@ fn damaged_headers_never_panic() {
             damaged[random.below(1800)] = random.below(256) as u8;
         }
         std::fs::write(folder.join("model.gguf"), damaged).expect("write a file");
-        let model = karat::engine::identity::ModelFolder::new(&folder);
-        let spec = karat::engine::candle::arch::Config::read(&model)
-            .and_then(|config| karat::engine::candle::arch::decoder(&config));
+        let model = karat::engine::models::identity::ModelFolder::new(&folder);
+        let spec = karat::engine::models::families::Config::read(&model)
+            .and_then(|config| karat::engine::models::families::decoder(&config));
         if let Ok(spec) = spec {
-            let loaded =
-                karat::engine::candle::Decoder::load(&model, spec, karat::engine::options::DtypeChoice::Auto, 4);
+            let loaded = karat::engine::cpu::Decoder::load(&model, spec, karat::engine::options::DtypeChoice::Auto, 4);
             drop(loaded);
         }
     }

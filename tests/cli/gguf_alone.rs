@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Field;
 use karat::engine::chat::ChatTemplate;
-use karat::engine::identity::ModelFolder;
-use karat::engine::special_tokens::SpecialTokens;
+use karat::engine::models::identity::ModelFolder;
 use karat::engine::tokenizer::Tokenizer;
+use karat::engine::tokenizer::special_tokens::SpecialTokens;
 use serde_json::{Value, json};
 
 use crate::project::{Project, fixture};

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use karat::engine::candle::count_weights;
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::count_weights;
+use karat::engine::models::identity::ModelFolder;
 use serde_json::{Value, json};
 
 use crate::project::{Project, engine_args, fixture, random_tiny, repository};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use karat::engine::scheduler::run_all;
-use karat::engine::workload::{Goal, Outcome, Work};
+use karat::engine::scheduler::workload::{Goal, Outcome, Work};
 
 use crate::reference::{self, LIMITS, floats, ids, json};
 

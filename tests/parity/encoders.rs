@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::identity::ModelFolder;
 use karat::engine::{Classification, Classifier, Long, Pooling, Reading, TextInput, Unread};
 use serde_json::Value;
 

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use karat::engine::answer::Closed;
-use karat::engine::backend::Backend;
-use karat::engine::candle::arch::{self, Config};
-use karat::engine::candle::decoders;
-use karat::engine::draft::Draft;
-use karat::engine::identity::ModelFolder;
+use karat::engine::device::decoders;
+use karat::engine::models::families as arch;
+use karat::engine::models::families::Config;
+use karat::engine::models::identity::ModelFolder;
 use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
+use karat::engine::scheduler::backend::Backend;
+use karat::engine::scheduler::draft::Draft;
+use karat::engine::scheduler::workload::{Goal, Outcome, Watcher, Work};
 use karat::engine::scheduler::{Limits, run_all};
-use karat::engine::workload::{Goal, Outcome, Watcher, Work};
 use karat::engine::{Embedder, Finish, Long, Pooling, Reading, Sampling, TextInput, Unread};
 
 /// The shared folder of the workplace.

@@ -13,11 +13,11 @@ use std::path::Path;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models as theirs;
-use karat::engine::candle::weight_files;
+use karat::engine::models::weight_files;
 use serde_json::{Value, json};
 
 use crate::reference::{self, distance, ids, json as read, last_logits};
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::identity::ModelFolder;
 
 /// A family's logits of a prompt `[1, tokens]` by a configuration and weights.
 type Family = fn(Value, VarBuilder, &Tensor) -> Result<Tensor>;

@@ -17,8 +17,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Activation, VarBuilder};
 use candle_transformers::models::{bert, debertav2, llama, mistral, modernbert, qwen2, qwen3, xlm_roberta};
 use karat::engine::Pooling;
-use karat::engine::candle::weight_files;
-use karat::engine::identity::ModelFolder;
+use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::weight_files;
 use serde_json::Value;
 
 use crate::reference::{self, distance, embed, ids, json, last_logits};

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::Origin;
-use crate::candle::gguf_metadata;
 use crate::error::{Error, Result};
-use crate::identity::ModelFolder;
-use crate::model_json::{read_json, read_text};
+use crate::models::gguf_metadata;
+use crate::models::identity::ModelFolder;
+use crate::models::model_json::{read_json, read_text};
 
 /// The template's text and where it stands; `None` where the folder has none.
 pub(super) fn find(model: &ModelFolder) -> Result<Option<(String, Origin)>> {

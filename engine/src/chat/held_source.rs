@@ -1,4 +1,4 @@
-//! Where a template's source gets the filters and calls of [`super::held`]. Lines stay what they are; comments, raw blocks, strings
+//! Where a template's source gets the filters and calls of [`crate::chat::held`]. Lines stay what they are; comments, raw blocks, strings
 //! and plain text are not touched. What cannot be parsed is left to minijinja, which says so.
 
 use super::syntax::{code_end, raw_end};

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{ChatTemplate, Clock};
 use crate::request::{ChatOptions, Message};
-use crate::special_tokens::SpecialTokens;
+use crate::tokenizer::special_tokens::SpecialTokens;
 
 fn rendered(source: &str) -> Result<String, String> {
     let message: Message = serde_json::from_value(json!({"role": "user", "content": "Hé"})).unwrap();

@@ -9,6 +9,8 @@
 //! macros; ordering comparisons between unlike types and iteration over `None`, where Python raises and minijinja does
 //! not; slices with a negative step and a stop of 0; floats from 1e16 joined by `~`.
 
+pub(crate) mod notes;
+
 mod builtins;
 mod clock;
 mod continued;
@@ -32,11 +34,11 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use super::guard::{FUEL, guarded};
-use super::identity::ModelFolder;
-use super::request::{ChatOptions, Message, Turn};
-use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
+use crate::guard::{FUEL, guarded};
+use crate::models::identity::ModelFolder;
+use crate::request::{ChatOptions, Message, Turn};
+use crate::tokenizer::special_tokens::SpecialTokens;
 
 pub use clock::Clock;
 pub use json::tojson;

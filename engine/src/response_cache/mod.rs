@@ -21,15 +21,15 @@ use serde::{Deserialize, Serialize};
 
 pub use self::segments::{CacheFile, cache_files};
 use self::segments::{Index, KEY, Place, Segments, short};
-use super::answer::Closed;
-use super::candle;
-use super::identity::{ModelFolder, hex};
-use super::log::{Log, LogReader};
-use super::options::EngineOptions;
-use super::private;
-use super::processors::{ProcessorOptions, Processors};
-use super::request::{Finish, GenerateOptions, Sampling};
+use crate::answer::Closed;
+use crate::device;
 use crate::error::{Error, Result};
+use crate::log::{Log, LogReader};
+use crate::models::identity::{ModelFolder, hex};
+use crate::options::EngineOptions;
+use crate::private;
+use crate::request::{Finish, GenerateOptions, Sampling};
+use crate::sampling::processors::{ProcessorOptions, Processors};
 
 /// Raised when keys or answers change their form, or what tokenizers and stop strings make of the same folder and options. Answers
 /// of format 2 may be another model's, too: its files were hashed before they were loaded, and could be replaced in between. Those of
@@ -102,7 +102,7 @@ impl ResponseCache {
     /// # Errors
     /// The folder cannot be read or written. The caller can do without a cache.
     pub fn open(folder: &Path, model: &ModelFolder, options: &EngineOptions) -> Result<Self> {
-        let fingerprint = candle::fingerprint(model, options)?;
+        let fingerprint = device::fingerprint(model, options)?;
         let mut files: BTreeMap<String, String> = model.hashes()?;
         files.retain(|name, _| !TEMPLATES.contains(&name.as_str()));
         let identity = blake3::hash(&json(&(FORMAT, &files))?);

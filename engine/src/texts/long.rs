@@ -1,11 +1,11 @@
 //! Texts of more bytes than are tokenized at once: their tokens are made piece by piece, so that memory stays flat.
 
-use super::super::backend::Encoded;
-use super::super::reading::{Length, Long, Unread};
-use super::super::request::TextInput;
-use super::super::tokenizer::Pieces;
 use super::{Rows, Texts};
 use crate::error::Result;
+use crate::reading::{Length, Long, Unread};
+use crate::request::TextInput;
+use crate::scheduler::backend::Encoded;
+use crate::tokenizer::Pieces;
 
 impl Texts {
     /// The rows of a long text, prompt first, or of a pair in which one is long.

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::class::Class;
+use super::special_tokens::{SpecialTokens, added_token};
 use crate::error::{Error, Result};
-use crate::identity::ModelFolder;
-use crate::model_json::read_json;
-use crate::special_tokens::{SpecialTokens, added_token};
+use crate::models::identity::ModelFolder;
+use crate::models::model_json::read_json;
 
 /// Added tokens by their ids.
 pub(super) type Listed = BTreeMap<u32, AddedToken>;

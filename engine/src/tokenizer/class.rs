@@ -1,7 +1,7 @@
 //! Which of transformers' tokenizer classes `AutoTokenizer` (5.24) takes for a folder, and the tokens that it names unasked.
 //!
 //! The generic class uses `tokenizer.json` as it is. The others keep vocabulary, merges and post-processor of the file and
-//! set up all else themselves from flags of `tokenizer_config.json` (see [`super::rebuild`]). Classes of families that this
+//! set up all else themselves from flags of `tokenizer_config.json` (see [`crate::tokenizer::rebuild`]). Classes of families that this
 //! engine does not compute, and those that exist in Python alone, are left out: their `tokenizer.json` is used as it is.
 
 use serde_json::{Map, Value};

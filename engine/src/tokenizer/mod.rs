@@ -7,6 +7,8 @@
 //! Whatever the file says, reading it or a text ends, with an error of the file or of the text at worst: `bounds` refuses what
 //! would fill the memory or go on for ever, panics of the crate are caught.
 
+pub mod special_tokens;
+
 mod added;
 mod bounds;
 mod class;
@@ -30,15 +32,15 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, EncodeInput, Encoding, Model as _, ModelWrapper};
 
-use super::candle::gguf_metadata;
-use super::guard::guarded;
-use super::identity::ModelFolder;
-use super::model_json::{json_error, read_json};
-use super::special_tokens::SpecialTokens;
-use super::thought;
 use crate::error::{Error, Result};
+use crate::guard::guarded;
+use crate::models::gguf_metadata;
+use crate::models::identity::ModelFolder;
+use crate::models::model_json::{json_error, read_json};
+use crate::thought;
 use class::Class;
 use rebuild::Settings;
+use special_tokens::SpecialTokens;
 
 pub use long_texts::{LONG, Pieces};
 pub use long_words::Spaced;

@@ -15,8 +15,8 @@ use tokenizers::{
 };
 
 use super::class::Class;
+use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
-use crate::special_tokens::SpecialTokens;
 
 /// How texts of Qwen 2 are cut.
 const QWEN2: &str =

@@ -12,12 +12,12 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::added;
-use super::class::Class;
-use super::rebuild::around;
 use crate::error::{Error, Result, nearest};
 use crate::guard::guarded;
-use crate::special_tokens::SpecialTokens;
+use crate::tokenizer::added;
+use crate::tokenizer::class::Class;
+use crate::tokenizer::rebuild::around;
+use crate::tokenizer::special_tokens::SpecialTokens;
 
 const MODELS: [&str; 3] = ["gpt2", "llama", "bert"];
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::super::Tokenizer;
 use super::{build, key};
-use crate::identity::ModelFolder;
+use crate::models::identity::ModelFolder;
+use crate::tokenizer::Tokenizer;
 
 /// What a converter writes for a `tokenizer.json`: texts by id, kinds, and merges or scores.
 fn metadata(file: &Path, pre: &str) -> Map<String, Value> {

@@ -1,0 +1,363 @@
+//! The parametric encoder: whole texts packed back to back, attention within each, one vector or logit row per text.
+
+use candle_core::Tensor;
+
+use super::activation::{self, Activation};
+use super::attention::{self, AttentionShape};
+use super::linear::Linear;
+use super::norm::Norm;
+use super::ops;
+use super::pooling;
+use super::relative::Relative;
+use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
+use crate::device::in_pool;
+use crate::error::{Error, Result};
+use crate::models::encoder_weights::{Convolution, Layer, Names};
+use crate::request::Pooling;
+use crate::scheduler::backend::{Encoded, EncoderBackend};
+
+/// What distinguishes encoder families.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderSpec {
+    /// What the family calls its tensors.
+    pub names: Names,
+    /// Number of token ids.
+    pub vocab: usize,
+    /// Width of the word vectors; where it is not `hidden`, a product leads there.
+    pub embedding: usize,
+    /// Width of the token vectors.
+    pub hidden: usize,
+    /// Width of the feed-forward block.
+    pub intermediate: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// Tokens of the longest text.
+    pub positions: usize,
+    /// Where positions come from, apart from `relative` and `rotations`.
+    pub learned: Learned,
+    /// Rows of the segment table; 0 without one.
+    pub token_types: usize,
+    /// Whether tokens choose their segments; else all are of the first.
+    pub segments: bool,
+    /// The window of each layer: a token sees half of it on either side.
+    pub windows: Vec<Option<usize>>,
+    /// Summands of the scores.
+    pub relative: Relative,
+    /// Rotary frequencies of layers without and with a window.
+    pub rotations: Option<[Rope; 2]>,
+    /// Whether norms stand before attention and feed-forward block instead of after them. The first attention then takes the
+    /// embeddings as they are, which were normed just before, and a norm ends the stack (ModernBERT).
+    pub norms_before: bool,
+    /// Epsilon of the layer norms.
+    pub norm_eps: f32,
+    /// Biases of the norms.
+    pub norm_bias: bool,
+    /// Biases of the attention's products.
+    pub attention_bias: bool,
+    /// Biases of the feed-forward block.
+    pub feed_forward_bias: bool,
+    /// Activation of the feed-forward block.
+    pub activation: Activation,
+    /// Whether the feed-forward block multiplies the activation with a gate.
+    pub gated: bool,
+    /// A convolution over the embeddings that the first layer's output is added to.
+    pub convolution: Option<ConvolutionSpec>,
+    /// How the family classifies.
+    pub classifier: ClassifierSpec,
+}
+
+/// Learned position vectors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Learned {
+    /// None.
+    None,
+    /// One per position.
+    Counted,
+    /// One per position, beginning after the row of the padding token; a padding token inside a text has that row and is not
+    /// counted (RoBERTa's `create_position_ids_from_input_ids`).
+    After(u32),
+}
+
+/// DeBERTa's `ConvLayer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvolutionSpec {
+    /// Tokens that it covers, odd.
+    pub kernel: usize,
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+    /// Activation.
+    pub activation: Activation,
+}
+
+/// A sequence-classification head: pool, dense layer, activation, perhaps a norm, and the product that gives the logits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassifierSpec {
+    /// How tokens become one row.
+    pub pooling: Pooling,
+    /// Name of the dense layer.
+    pub dense: &'static str,
+    /// Whether it has a bias.
+    pub dense_bias: bool,
+    /// What follows it.
+    pub activation: Activation,
+    /// Name of the norm that follows.
+    pub norm: Option<&'static str>,
+    /// Name of the last product.
+    pub output: &'static str,
+}
+
+impl EncoderSpec {
+    /// Values per head.
+    pub fn head_size(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    /// Rows of the position table.
+    pub(crate) fn position_rows(&self) -> usize {
+        match self.learned {
+            Learned::None => 0,
+            Learned::Counted => self.positions,
+            Learned::After(padding) => self.positions + padding as usize + 1,
+        }
+    }
+}
+
+/// What is made of the token vectors.
+pub(crate) enum Head {
+    Pool { pooling: Pooling, stages: Vec<Stage> },
+    Classify { pooling: Pooling, dense: Linear, activation: Activation, norm: Option<Norm>, output: Linear },
+}
+
+/// What a sentence-transformers folder does to a pooled vector.
+pub(crate) enum Stage {
+    /// A product and what follows it.
+    Dense(Linear, Option<Activation>),
+    /// Length one.
+    Normalize,
+}
+
+/// An encoder with its weights.
+pub struct Encoder {
+    pub(crate) spec: EncoderSpec,
+    /// `[vocab, embedding]`
+    pub(crate) words: Tensor,
+    pub(crate) positions: Vec<f32>,
+    pub(crate) types: Vec<f32>,
+    pub(crate) projection: Option<Linear>,
+    pub(crate) norm: Norm,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) convolution: Option<Convolution>,
+    pub(crate) last_norm: Option<Norm>,
+    pub(crate) head: Head,
+}
+
+impl Encoder {
+    /// Summands of the word vectors, `[tokens, embedding]`, where the model has any.
+    fn added(&self, texts: &[&Encoded]) -> Option<Vec<f32>> {
+        let spec = &self.spec;
+        let width = spec.embedding;
+        if spec.learned == Learned::None && spec.token_types == 0 {
+            return None;
+        }
+        let row = |table: &[f32], row: usize, at: usize| table.get(row * width + at).copied().unwrap_or(0.0);
+        let mut added = Vec::with_capacity(texts.iter().map(|t| t.ids.len()).sum::<usize>() * width);
+        for text in texts {
+            let kinds = text.types.iter().map(|kind| if spec.segments { *kind as usize } else { 0 });
+            for (position, kind) in positions(spec.learned, &text.ids).into_iter().zip(kinds) {
+                added.extend((0..width).map(|at| row(&self.positions, position, at) + row(&self.types, kind, at)));
+            }
+        }
+        Some(added)
+    }
+
+    /// Token vectors before the first layer, `[tokens, hidden]`.
+    fn embedded(&self, texts: &[&Encoded]) -> Result<Tensor> {
+        let ids: Vec<usize> = texts.iter().flat_map(|t| &t.ids).map(|id| *id as usize).collect();
+        let x = ops::gather(&self.words, &ids)?;
+        if let Some(added) = self.added(texts) {
+            ops::add(&x, &ops::matrix(added, ids.len(), self.spec.embedding)?)?;
+        }
+        match &self.projection {
+            Some(projection) => self.norm.forward(&projection.forward(&x)?),
+            None => self.norm.forward(&x),
+        }
+    }
+
+    /// Token vectors of packed texts, `[tokens, hidden]`.
+    fn hidden(&self, texts: &[&Encoded], lengths: &[usize]) -> Result<Tensor> {
+        let spec = &self.spec;
+        let (heads, size) = (spec.heads, spec.head_size());
+        let positions: Vec<usize> = lengths.iter().flat_map(|len| 0..*len).collect();
+        let usual = vec![0; positions.len()];
+        let rotations = spec.rotations.as_ref();
+        let rotations = rotations.map(|both| both.each_ref().map(|rope| RopeRows::new(&positions, &usual, rope)));
+        let no_norm = HeadNorm::Each(Vec::new());
+        let mut x = self.embedded(texts)?;
+        let convolved = self.convolution.as_ref().map(|c| c.forward(&x, lengths)).transpose()?;
+        for (index, (layer, window)) in self.layers.iter().zip(&spec.windows).enumerate() {
+            let qkv = match &layer.attention_norm {
+                Some(norm) if spec.norms_before => {
+                    layer.query_key_value.forward_made(&x, |x, to| norm.row_into(x, to))?
+                }
+                _ => layer.query_key_value.forward(&x)?,
+            };
+            if let Some(rotations) = &rotations {
+                let heads = Heads { queries: heads, keys: heads, size, query_norm: &no_norm, key_norm: &no_norm };
+                rotary::prepare_heads(&qkv, &heads, Some(&rotations[usize::from(window.is_some())]))?;
+            }
+            let shape = AttentionShape {
+                queries: heads,
+                keys: heads,
+                size,
+                scale: spec.scale,
+                soft_cap: None,
+                window: *window,
+            };
+            let attended = attention::bidirectional(&qkv, lengths, &shape, layer.bias.as_deref())?;
+            layer.output.forward_add(&attended, &x)?;
+            if let Some(norm) = layer.attention_norm.as_ref().filter(|_| !spec.norms_before) {
+                x = norm.forward(&x)?;
+            }
+            self.feed_forward(layer, &x)?;
+            if !spec.norms_before {
+                x = layer.feed_forward_norm.forward(&x)?;
+            }
+            if let (0, Some(convolution), Some(convolved)) = (index, &self.convolution, &convolved) {
+                ops::add(&x, convolved)?;
+                x = convolution.norm.forward(&x)?;
+            }
+        }
+        match &self.last_norm {
+            Some(norm) => norm.forward(&x),
+            None => Ok(x),
+        }
+    }
+
+    /// `x += feed-forward(x)`.
+    fn feed_forward(&self, layer: &Layer, x: &Tensor) -> Result<()> {
+        let activation = self.spec.activation;
+        let up = match self.spec.norms_before {
+            true => layer.up.forward_made(x, |x, to| layer.feed_forward_norm.row_into(x, to))?,
+            false => layer.up.forward(x)?,
+        };
+        if self.spec.gated {
+            return layer.down.forward_made_add(&up, |x, to| activation::gated_row(x, to, activation), x);
+        }
+        activation::activate(&up, activation)?;
+        layer.down.forward_add(&up, x)
+    }
+
+    pub(crate) fn check(&self, text: &Encoded) -> Result<()> {
+        let spec = &self.spec;
+        if text.ids.is_empty() || text.ids.len() > spec.positions || text.types.len() != text.ids.len() {
+            return Err(Error::internal(format!("encode a text of {} tokens", text.ids.len())));
+        }
+        if let Some(id) = text.ids.iter().find(|id| **id as usize >= spec.vocab) {
+            return Err(Error::input(format!("look up token {id} in an embedding of {} rows", spec.vocab))
+                .with_hint("the tokenizer and the weights belong to different models"));
+        }
+        match text.types.iter().find(|t| spec.segments && **t as usize >= spec.token_types) {
+            Some(kind) => {
+                Err(Error::input(format!("use segment {kind} of a model with {} segments", spec.token_types))
+                    .with_hint("this model does not take text pairs"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn compute(&self, texts: &[&Encoded]) -> Result<Vec<Vec<f32>>> {
+        let lengths: Vec<usize> = texts.iter().map(|t| t.ids.len()).collect();
+        let x = self.hidden(texts, &lengths)?;
+        let (pooling, skipped) = self.pooling(texts);
+        let width = self.spec.hidden;
+        self.finish(ops::with_values(&x, |values| pooling::pool(values, &lengths, &skipped, width, pooling))?)
+    }
+
+    /// How token vectors become one row for each text, and how many tokens of each do not count.
+    pub(crate) fn pooling(&self, texts: &[&Encoded]) -> (Pooling, Vec<usize>) {
+        match &self.head {
+            Head::Pool { pooling, .. } => (*pooling, texts.iter().map(|text| text.skipped).collect()),
+            Head::Classify { pooling, .. } => (*pooling, vec![0; texts.len()]),
+        }
+    }
+
+    /// What the head makes of the pooled rows.
+    pub(crate) fn finish(&self, pooled: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+        match &self.head {
+            Head::Pool { stages, .. } => stages.iter().try_fold(pooled, |rows, stage| stage.apply(rows)),
+            Head::Classify { dense, activation, norm, output, .. } => {
+                let pooled = dense.forward(&joined(pooled)?)?;
+                activation::activate(&pooled, *activation)?;
+                split(&match norm {
+                    Some(norm) => output.forward(&norm.forward(&pooled)?)?,
+                    None => output.forward(&pooled)?,
+                })
+            }
+        }
+    }
+}
+
+impl Stage {
+    fn apply(&self, mut rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Normalize => rows.iter_mut().for_each(|row| pooling::unit_length(row)),
+            Self::Dense(dense, activation) => {
+                let out = dense.forward(&joined(rows)?)?;
+                if let Some(activation) = activation {
+                    activation::activate(&out, *activation)?;
+                }
+                rows = split(&out)?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Rows as one matrix.
+fn joined(rows: Vec<Vec<f32>>) -> Result<Tensor> {
+    let (count, width) = (rows.len(), rows.first().map_or(0, Vec::len));
+    ops::matrix(rows.concat(), count, width)
+}
+
+/// A matrix as its rows.
+fn split(matrix: &Tensor) -> Result<Vec<Vec<f32>>> {
+    let width = matrix.dims2().map_err(ops::tensor_error)?.1;
+    ops::with_values(matrix, |values| values.chunks_exact(width).map(<[f32]>::to_vec).collect())
+}
+
+/// The row of the position table for every token of a text.
+pub(crate) fn positions(learned: Learned, ids: &[u32]) -> Vec<usize> {
+    let Learned::After(padding) = learned else { return (0..ids.len()).collect() };
+    let mut last = padding as usize;
+    let position = |id: &u32| {
+        if *id == padding {
+            return padding as usize;
+        }
+        last += 1;
+        last
+    };
+    ids.iter().map(position).collect()
+}
+
+impl EncoderBackend for Encoder {
+    fn width(&self) -> usize {
+        let of_stage = |stage: &Stage| match stage {
+            Stage::Dense(dense, _) => Some(dense.outputs()),
+            Stage::Normalize => None,
+        };
+        match &self.head {
+            Head::Pool { stages, .. } => stages.iter().rev().find_map(of_stage).unwrap_or(self.spec.hidden),
+            Head::Classify { output, .. } => output.outputs(),
+        }
+    }
+
+    fn encode(&mut self, texts: &[&Encoded]) -> Result<Vec<Vec<f32>>> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        texts.iter().try_for_each(|text| self.check(text))?;
+        in_pool(|| self.compute(texts))
+    }
+}

@@ -1,0 +1,27 @@
+//! The arithmetic of the engine on the processor: kernels whose bits do not depend on the batch, and decoders and encoders made of them.
+
+pub mod simd;
+
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod cache;
+#[cfg(test)]
+mod contained;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod experts;
+pub(crate) mod layer;
+pub mod linear;
+pub(crate) mod norm;
+pub(crate) mod ops;
+pub(crate) mod pooling;
+pub(crate) mod relative;
+pub(crate) mod rotary;
+#[cfg(test)]
+mod sweep;
+
+pub use activation::Activation;
+pub use cache::{CacheShape, PAGE};
+pub use decoder::{Decoder, check_weights, separate_head};
+pub use encoder::{Encoder, EncoderSpec};
+pub use pooling::unit_length;

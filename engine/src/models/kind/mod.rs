@@ -1,0 +1,179 @@
+//! What lies at a path that is given as a model, before anything of it is loaded: a folder or a GGUF file that karat reads, or
+//! one of the many things that look like one, each with its own error.
+//!
+//! `lint`, `run` and the engine's commands ask here, so that all say the same. Names, links, small JSON files and the headers of
+//! weight files are looked at, those of a generator for whether its tensors fit the configuration; weights are not read. Nothing
+//! that is read here is used: what is, a [`ModelFolder`] opens anew.
+
+mod folder;
+mod gguf;
+mod safetensors;
+mod unsupported;
+
+use std::path::{Path, PathBuf};
+
+use crate::ModelRef;
+use crate::chat;
+use crate::cpu::check_weights;
+use crate::error::{Error, Result, similar};
+use crate::hub;
+use crate::hub::registry;
+use crate::models::families as arch;
+use crate::models::families::Config;
+use crate::models::identity::ModelFolder;
+use crate::stand_in::{Expected, StandIn, no_file};
+
+pub use folder::{in_two_shards, missing_shards, several_gguf, without_weights};
+
+/// What a model is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// To continue texts.
+    Generator,
+    /// To turn texts into vectors.
+    Embedder,
+    /// To turn texts into probabilities of labels.
+    Classifier,
+    /// To show what a model would see: tokenizer and chat template are enough.
+    Renderer,
+    /// Whatever it does.
+    Any,
+}
+
+/// How an adapter becomes a model.
+const MERGE: &str =
+    "merge it into its base first: peft's merge_and_unload, then save_pretrained, writes a model that karat reads";
+
+/// An error about a path: "use `PATH`: WHAT".
+fn used(path: &Path, what: impl std::fmt::Display) -> Error {
+    Error::input(format!("use `{}`: {what}", path.display()))
+}
+
+/// Holds what a reference names against what karat can use, as far as it is here: a repository of the hub that the cache does
+/// not hold is only held against the form of such names. Gives what was looked at.
+///
+/// # Errors
+/// The one thing that is wrong.
+pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<ModelFolder>> {
+    let path = match reference {
+        ModelRef::Folder(path) | ModelRef::Gguf(path) => path.clone(),
+        ModelRef::Registry { name, version, base } => {
+            let found = registry::find(base, name, version)?;
+            let Some(path) = found.local() else {
+                return if found.is_unpulled() { Ok(None) } else { Err(found.lost()) };
+            };
+            if let Some(problem) = found.check_names(&ModelFolder::new(&path)).into_iter().next() {
+                return Err(problem);
+            }
+            path
+        }
+        ModelRef::Hub { repo, revision } => match hub::held(repo, revision.as_deref().unwrap_or("main"))? {
+            Some(snapshot) => snapshot,
+            None => return Ok(None),
+        },
+    };
+    check(&path, role)?;
+    Ok(Some(ModelFolder::at(&path)))
+}
+
+/// Holds what lies at a path against what karat can use.
+///
+/// # Errors
+/// The one thing that is wrong.
+pub fn check(path: &Path, role: Role) -> Result<()> {
+    if path.is_dir() {
+        folder::check(path, role)?;
+    } else if let Some(target) = dangling(path) {
+        return Err(lost(path, &target));
+    } else if !path.try_exists().map_err(|e| Error::io("look at", path, e))? {
+        return Err(nothing(path));
+    } else if let Some(what) = no_file(path) {
+        return Err(used(path, format!("it is {what}, and neither a model folder nor a .gguf file")).with_hint(GRAMMAR));
+    } else if is_gguf(path) {
+        gguf::check(path)?;
+    } else {
+        return Err(other_file(path));
+    }
+    let model = ModelFolder::at(path);
+    let config = || Config::read(&model);
+    match role {
+        Role::Any => Ok(()),
+        Role::Renderer => chat::check(&model),
+        Role::Generator => {
+            let config = config()?;
+            unsupported::generates(path, &config)?;
+            check_weights(&model, &arch::decoder(&config)?)?;
+            chat::check(&model)
+        }
+        Role::Embedder | Role::Classifier => arch::encoder(&config()?).map(drop),
+    }
+}
+
+/// Whether this is a GGUF file, by its name.
+pub fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
+}
+
+/// Where a link leads that leads nowhere.
+fn dangling(path: &Path) -> Option<PathBuf> {
+    let target = std::fs::read_link(path).ok()?;
+    (!path.exists()).then_some(target)
+}
+
+/// That a link leads nowhere, and how its target comes back.
+fn lost(path: &Path, target: &Path) -> Error {
+    let text = target.to_string_lossy();
+    let hint = if text.contains(".git/annex/objects") {
+        "fetch it with `git annex get`"
+    } else if text.contains(".dvc/cache") || text.contains("files/md5") {
+        "fetch it with `dvc pull`"
+    } else if text.contains("blobs/") {
+        "the hub's cache lacks the file: the download was not finished, or the cache was cleaned; download the model again"
+    } else {
+        "copy the file itself, or mend the link"
+    };
+    used(path, format!("it is a link to `{text}`, which does not exist")).with_hint(hint)
+}
+
+/// That there is nothing at a path.
+fn nothing(path: &Path) -> Error {
+    let kind = if is_gguf(path) { "GGUF file" } else { "model folder" };
+    let error = Error::input(format!("find the {kind} `{}`: there is none", path.display()));
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let pointer = parent.join(format!("{name}.dvc"));
+    if pointer.is_file() {
+        return error.with_hint(format!("`{}` stands for it: fetch it with `dvc pull`", pointer.display()));
+    }
+    let listed = std::fs::read_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    let names: Vec<String> =
+        listed.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let near = similar(&name, &names.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
+    error.with_hint(match near {
+        Some(near) => format!("did you mean `{}`?", parent.join(near).display()),
+        None => GRAMMAR.to_owned(),
+    })
+}
+
+const GRAMMAR: &str = "a model is a folder, a .gguf file, name@version of the registry, or org/name[@revision] on the hub; in a suite, \
+                       paths start from its folder";
+
+/// That a file is given that is no GGUF file.
+fn other_file(path: &Path) -> Error {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(Some(StandIn::Format("a GGUF file"))) = StandIn::of_file(path, Expected::Text) {
+        let hint = "rename it, or make a link to it whose name does";
+        return used(path, "it is a GGUF file whose name does not end in `.gguf`").with_hint(hint);
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    match unsupported::format_of(&name) {
+        Some((_, format)) => {
+            used(path, format!("it is {}, which karat does not read", format.what)).with_hint(format.hint)
+        }
+        None if name.ends_with(".safetensors") || name.ends_with(".json") => {
+            let what = "it is one file of a model";
+            used(path, what).with_hint(format!("name its folder as the model: `{}`", parent.display()))
+        }
+        None => used(path, "it is a file, and neither a model folder nor a .gguf file").with_hint(GRAMMAR),
+    }
+}

@@ -1,0 +1,248 @@
+//! One workload over several backends, one for each card (data parallelism).
+//!
+//! Every backend has a scheduler and a thread of its own, with its own pages; requests go to whoever has least to do, and
+//! answers leave as they end. A row's bits depend on nothing but its own sequence, so who computes it decides speed only.
+//! A thread that panics ends the run with an error, and so does one that ends while it has work or might get some.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::backend::Backend;
+use super::workload::{Exchange, Goal, Outcome, Totals, Work};
+use super::{Limits, Scheduler};
+use crate::error::{Error, Result};
+use crate::guard::caught;
+
+/// A request, or why it failed before it reached the engine.
+type Asked = std::result::Result<Work, String>;
+
+/// Runs work through the backends until there is none left.
+///
+/// # Errors
+/// What ends the whole run.
+pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn Exchange) -> Result<Totals> {
+    if let [only] = backends {
+        return caught("compute", || Scheduler::new(&mut **only, limits).run(exchange)).and_then(|totals| totals);
+    }
+    std::thread::scope(|scope| {
+        let (reports, received) = channel();
+        let mut lanes = Vec::with_capacity(backends.len());
+        for (number, backend) in backends.iter_mut().enumerate() {
+            let (sender, requests) = channel();
+            let mut counter = Counter { number, requests, reports: reports.clone() };
+            let work = move || {
+                let run = || Scheduler::new(&mut **backend, limits).run(&mut counter);
+                let totals = caught("compute on a card", run).and_then(|totals| totals);
+                // Nobody listens once the run has failed elsewhere.
+                drop(counter.reports.send((number, Report::Ended(totals))));
+            };
+            let thread = std::thread::Builder::new().name(format!("card {number}"));
+            thread.spawn_scoped(scope, work).map_err(|e| Error::internal("start a thread for a card").caused_by(e))?;
+            lanes.push(Lane::new(sender));
+        }
+        // The schedulers hold what reports there will be: when all have ended, no more can come.
+        drop(reports);
+        let window = limits.window.max(1) as u64;
+        Fleet { lanes, received, window, read: 0, unanswered: BTreeSet::new() }.run(exchange)
+    })
+}
+
+/// What a backend's scheduler tells.
+enum Report {
+    /// The answer to its request of this number.
+    Done(u64, Outcome),
+    /// What it did so far.
+    Stepped(Totals),
+    /// It has no more to do.
+    Ended(Result<Totals>),
+}
+
+/// Where a backend's scheduler gets its requests and leaves its answers.
+struct Counter {
+    number: usize,
+    requests: Receiver<Asked>,
+    reports: Sender<(usize, Report)>,
+}
+
+impl Counter {
+    fn tell(&self, report: Report) -> Result<()> {
+        self.reports.send((self.number, report)).map_err(|_| Error::internal("answer after the end of the run"))
+    }
+}
+
+impl Exchange for Counter {
+    fn next(&mut self, wait: bool) -> Result<Option<Asked>> {
+        Ok(match wait {
+            true => self.requests.recv().ok(),
+            false => self.requests.try_recv().ok(),
+        })
+    }
+
+    fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
+        self.tell(Report::Done(index, outcome))
+    }
+
+    fn stepped(&mut self, totals: &Totals) -> Result<()> {
+        self.tell(Report::Stepped(*totals))
+    }
+}
+
+/// A backend as the fleet sees it.
+struct Lane {
+    /// `None` once there are no more requests.
+    sender: Option<Sender<Asked>>,
+    /// Requests it got.
+    sent: u64,
+    /// By its own numbers, whose requests are unanswered, and the tokens that each may take.
+    unanswered: BTreeMap<u64, (u64, u64)>,
+    /// Sum of those tokens.
+    left: u64,
+    totals: Totals,
+}
+
+impl Lane {
+    fn new(sender: Sender<Asked>) -> Self {
+        Self { sender: Some(sender), sent: 0, unanswered: BTreeMap::new(), left: 0, totals: Totals::default() }
+    }
+}
+
+struct Fleet {
+    lanes: Vec<Lane>,
+    received: Receiver<(usize, Report)>,
+    window: u64,
+    read: u64,
+    unanswered: BTreeSet<u64>,
+}
+
+impl Fleet {
+    fn run(mut self, exchange: &mut dyn Exchange) -> Result<Totals> {
+        loop {
+            self.hand_out(exchange)?;
+            // Without requests all lanes end; a lane that ends drops its sender.
+            let Ok(first) = self.received.recv() else { return self.end() };
+            let mut told = Some(first);
+            let mut stepped = false;
+            while let Some((number, report)) = told {
+                let lane = &mut self.lanes[number];
+                match report {
+                    Report::Done(own, outcome) => {
+                        let Some((index, cost)) = lane.unanswered.remove(&own) else {
+                            return Err(Error::internal("find the request of a card's answer"));
+                        };
+                        lane.left -= cost;
+                        self.unanswered.remove(&index);
+                        exchange.done(index, outcome)?;
+                    }
+                    Report::Stepped(totals) => (lane.totals, stepped) = (totals, true),
+                    Report::Ended(totals) => {
+                        lane.totals = totals?;
+                        if lane.sender.is_some() || !lane.unanswered.is_empty() {
+                            let left = lane.unanswered.len();
+                            return Err(Error::internal(format!(
+                                "go on with card {number}: it ended with {left} requests unanswered"
+                            )));
+                        }
+                    }
+                }
+                told = self.received.try_recv().ok();
+            }
+            if stepped {
+                exchange.stepped(&self.totals())?;
+            }
+        }
+    }
+
+    /// What was done, when all lanes have ended.
+    fn end(&self) -> Result<Totals> {
+        match self.unanswered.len() {
+            0 => Ok(self.totals()),
+            left => Err(Error::internal(format!("answer {left} requests: all cards have ended"))),
+        }
+    }
+
+    /// Gives requests to whoever has least to do, as long as there are some and the window has room.
+    fn hand_out(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+        while self.read - self.unanswered.first().copied().unwrap_or(self.read) < self.window
+            && self.lanes.iter().any(|lane| lane.sender.is_some())
+        {
+            let idle = self.unanswered.is_empty();
+            let Some(asked) = exchange.next(idle)? else {
+                if idle {
+                    self.lanes.iter_mut().for_each(|lane| lane.sender = None);
+                }
+                return Ok(());
+            };
+            let least = self.lanes.iter().enumerate().min_by_key(|(_, lane)| lane.left);
+            let Some((number, _)) = least else { return Ok(()) };
+            let lane = &mut self.lanes[number];
+            let cost = asked.as_ref().map_or(0, cost);
+            lane.unanswered.insert(lane.sent, (self.read, cost));
+            lane.sent += 1;
+            lane.left += cost;
+            self.unanswered.insert(self.read);
+            self.read += 1;
+            // A lane that has failed no longer listens; what it failed of is among the reports.
+            if let Some(sender) = &lane.sender {
+                let _ = sender.send(asked);
+            }
+        }
+        Ok(())
+    }
+
+    fn totals(&self) -> Totals {
+        self.lanes.iter().fold(Totals::default(), |sum, lane| sum.beside(&lane.totals))
+    }
+}
+
+/// Tokens that a request may take; bounded, for costs are added up and a request may ask for any number.
+fn cost(work: &Work) -> u64 {
+    const MOST: u64 = 1 << 40;
+    let more = match &work.goal {
+        Goal::Generate { max_new_tokens, .. } => *max_new_tokens,
+        Goal::Score { .. } | Goal::Logits => 0,
+    };
+    (work.tokens.len().saturating_add(more) as u64).min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that never came to the engine.
+    struct Asking(usize);
+
+    impl Exchange for Asking {
+        fn next(&mut self, _wait: bool) -> Result<Option<Asked>> {
+            self.0 = self.0.saturating_sub(1);
+            Ok((self.0 > 0).then(|| Err("unreadable".into())))
+        }
+
+        fn done(&mut self, _index: u64, _outcome: Outcome) -> Result<()> {
+            Ok(())
+        }
+
+        fn stepped(&mut self, _totals: &Totals) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn ended(requests: usize, report: Option<Report>) -> String {
+        let (reports, received) = channel();
+        let (sender, _requests) = channel();
+        report.into_iter().for_each(|report| reports.send((0, report)).unwrap());
+        drop(reports);
+        let lanes = vec![Lane::new(sender)];
+        let fleet = Fleet { lanes, received, window: 4, read: 0, unanswered: BTreeSet::new() };
+        fleet.run(&mut Asking(requests + 1)).unwrap_err().chain()
+    }
+
+    #[test]
+    fn a_card_that_ends_while_it_has_work_or_might_get_some_ends_the_run() {
+        let done = || Some(Report::Ended(Ok(Totals::default())));
+        assert!(ended(3, done()).contains("ended with 3 requests unanswered"));
+        assert!(ended(9, done()).contains("ended with 4 requests unanswered"), "the window is full, more may come");
+        assert!(ended(2, None).contains("answer 2 requests: all cards have ended"));
+        let failed = Report::Ended(Err(Error::internal("multiply")));
+        assert!(ended(2, Some(failed)).contains("multiply"), "its own words");
+    }
+}
