@@ -18,7 +18,7 @@ use karat::engine::cpu::linear::{Kind, Linear, Quantized, Weights};
 use karat::engine::cpu::simd::{DotKernel, Dots, InstructionSet, WIDTH, dispatch_dots_on};
 use karat::engine::cpu::{Decoder, Encoder, PAGE};
 use karat::engine::models::HeadKind;
-use karat::engine::models::families as arch;
+use karat::engine::models::families;
 use karat::engine::models::families::Config;
 use karat::engine::models::identity::ModelFolder;
 use karat::engine::options::DtypeChoice;
@@ -79,7 +79,7 @@ fn decoder() -> Decoder {
     }
     write_model(folder.path(), &config, &shapes);
     let folder = ModelFolder::new(folder.path());
-    let spec = arch::decoder(&Config::read(&folder).unwrap()).unwrap();
+    let spec = families::decoder(&Config::read(&folder).unwrap()).unwrap();
     Decoder::load(&folder, spec, DtypeChoice::Auto, 64 * 512 / PAGE).unwrap()
 }
 
@@ -242,7 +242,7 @@ fn embed(c: &mut Criterion) {
     }
     write_model(folder.path(), &config, &shapes);
     let folder = ModelFolder::new(folder.path());
-    let spec = arch::encoder(&Config::read(&folder).unwrap()).unwrap();
+    let spec = families::encoder(&Config::read(&folder).unwrap()).unwrap();
     let mut model = Encoder::load(&folder, spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new())).unwrap();
     let mut group = c.benchmark_group("embed");
     group.sample_size(20);

@@ -18,7 +18,7 @@ use crate::device::Fingerprint;
 use crate::error::{Error, Result};
 use crate::guard::{caught, guarded};
 use crate::models::identity::ModelFolder;
-use crate::models::{HeadKind, families as arch};
+use crate::models::{HeadKind, families};
 use crate::options::EngineOptions;
 use crate::reading::{Reading, Unread};
 use crate::request::{Classification, Pooling, TextInput};
@@ -60,11 +60,11 @@ impl TextEncoder {
     fn open(
         folder: &ModelFolder,
         options: &EngineOptions,
-        head: impl Fn(&arch::Config) -> Result<HeadKind>,
+        head: impl Fn(&families::Config) -> Result<HeadKind>,
     ) -> Result<Self> {
         options.check()?;
-        let config = arch::Config::read(folder)?;
-        let spec = arch::encoder(&config)?;
+        let config = families::Config::read(folder)?;
+        let spec = families::encoder(&config)?;
         let options = device::encoder_options(&spec, options);
         let fingerprint = device::fingerprint(folder, &options)?;
         let texts = Texts::open(folder, &config, &spec)?;
@@ -316,7 +316,7 @@ impl Classifier {
     /// # Errors
     /// As for [`Embedder::open`]; a model without labels.
     pub fn open(folder: &ModelFolder, options: &EngineOptions) -> Result<Self> {
-        let config = arch::Config::read(folder)?;
+        let config = families::Config::read(folder)?;
         let labels = labels(&config)?;
         let multi_label = config.text_or("problem_type", "")? == "multi_label_classification";
         let count = labels.len();
@@ -330,7 +330,7 @@ impl Classifier {
     /// # Errors
     /// A folder without a configuration, or one that names no labels.
     pub fn labels_of(folder: &ModelFolder) -> Result<Vec<String>> {
-        labels(&arch::Config::read(folder)?)
+        labels(&families::Config::read(folder)?)
     }
 
     /// The labels in the model's order.
@@ -376,7 +376,7 @@ fn probabilities(logits: &[f32], multi_label: bool) -> Vec<f32> {
 }
 
 /// `id2label` in the order of its ids, or `LABEL_0`… for `num_labels`.
-fn labels(config: &arch::Config) -> Result<Vec<String>> {
+fn labels(config: &families::Config) -> Result<Vec<String>> {
     if let Some(map) = config.get("id2label").and_then(Value::as_object) {
         let mut labels: Vec<(usize, String)> = map
             .iter()

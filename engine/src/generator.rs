@@ -18,12 +18,12 @@ use crate::error::{Error, Result};
 use crate::guard::{caught, guarded};
 use crate::models::generation_config::{EndTokens, GenerationConfig};
 use crate::models::identity::ModelFolder;
-use crate::models::{DecoderSpec, families as arch};
+use crate::models::{DecoderSpec, families};
 use crate::options::EngineOptions;
 use crate::render::Renderer;
 use crate::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
 use crate::response_cache::{Key, ResponseCache};
-use crate::sampling as sampler;
+use crate::sampling;
 use crate::scheduler::Limits;
 use crate::scheduler::backend::Backend;
 use crate::scheduler::draft::Draft;
@@ -137,8 +137,8 @@ impl Generator {
     ) -> Result<Self> {
         options.check()?;
         let fingerprint = device::fingerprint(folder, options)?;
-        let config = arch::Config::read(folder)?;
-        let (mut spec, mut notes) = (Box::new(arch::decoder(&config)?), Vec::new());
+        let config = families::Config::read(folder)?;
+        let (mut spec, mut notes) = (Box::new(families::decoder(&config)?), Vec::new());
         if let Some(head) = cpu::separate_head(folder, &spec)? {
             spec.tied = false;
             notes.push(format!("{head} differs from the tied embedding: the separate head is used"));
@@ -470,7 +470,7 @@ fn prepare(
         Err(error) => return Prepared { work: Some(Err(error.chain())), ticket: Ticket::default() },
     };
     let eos: &[u32] = if options.ignore_eos { &[] } else { &end.ids };
-    let stream = sampler::stream_key(options.seed, &request.key);
+    let stream = sampling::stream_key(options.seed, &request.key);
     let key = cache.and_then(|cache| cache.key(&ids, (eos, processors.as_ref()), options, stream).ok());
     let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
     let thought_opened = thought::is_opened(renderer.tokenizer(), (&request.prompt, &ids), thought_markers);

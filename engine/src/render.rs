@@ -3,7 +3,7 @@
 use crate::chat::notes::ChatNotes;
 use crate::chat::{ChatTemplate, Clock, OddRole, odd_role};
 use crate::error::{Error, Result};
-use crate::models::families as arch;
+use crate::models::families;
 use crate::models::identity::ModelFolder;
 use crate::request::{Prompt, Scored};
 use crate::tokenizer::Tokenizer;
@@ -46,7 +46,7 @@ impl Renderer {
         let chat = ChatTemplate::from_folder(folder, tokenizer.special_tokens())?;
         // Whether the configuration is one of a generator is for others to say.
         let context =
-            arch::Config::read(folder).and_then(|config| arch::decoder(&config)).ok().map(|spec| spec.context);
+            families::Config::read(folder).and_then(|config| families::decoder(&config)).ok().map(|spec| spec.context);
         Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default(), context })
     }
 

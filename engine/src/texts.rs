@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::cpu::EncoderSpec;
 use crate::error::{Error, Result};
-use crate::models::families as arch;
+use crate::models::families;
 use crate::models::identity::ModelFolder;
 use crate::models::model_json::read_json;
 use crate::reading::{Length, Long, Part, Reading, Span, Unread, Windows};
@@ -81,7 +81,7 @@ pub(super) struct Sliding {
 }
 
 impl Texts {
-    pub fn open(folder: &ModelFolder, config: &arch::Config, spec: &EncoderSpec) -> Result<Self> {
+    pub fn open(folder: &ModelFolder, config: &families::Config, spec: &EncoderSpec) -> Result<Self> {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let known = tokenizer.model_vocab_size();
         if known > spec.vocab {

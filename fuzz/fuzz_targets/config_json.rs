@@ -1,7 +1,7 @@
 //! Model configurations: whatever `config.json` says is a specification or an error.
 #![no_main]
 
-use karat::engine::models::families as arch;
+use karat::engine::models::families;
 use karat::engine::models::families::Config;
 use karat::engine::models::identity::ModelFolder;
 use libfuzzer_sys::fuzz_target;
@@ -12,11 +12,11 @@ fuzz_target!(|data: &[u8]| {
         Ok(config) => config,
         Err(error) => return karat_fuzz::shown(&error),
     };
-    match arch::decoder(&config) {
+    match families::decoder(&config) {
         Ok(spec) => assert!(spec.check().is_ok()),
         Err(error) => karat_fuzz::shown(&error),
     }
-    if let Err(error) = arch::encoder(&config) {
+    if let Err(error) = families::encoder(&config) {
         karat_fuzz::shown(&error);
     }
 });

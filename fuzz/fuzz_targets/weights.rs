@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use karat::engine::Pooling;
-use karat::engine::models::families as arch;
+use karat::engine::models::families;
 use karat::engine::models::families::Config;
 use karat::engine::cpu::{Decoder, Encoder, EncoderSpec};
 use karat::engine::models::{DecoderSpec, HeadKind, weight_files};
@@ -15,8 +15,8 @@ use libfuzzer_sys::fuzz_target;
 
 static SPECS: LazyLock<(DecoderSpec, EncoderSpec)> = LazyLock::new(|| {
     let config = |name| Config::read(&ModelFolder::new(karat_fuzz::fixture(name))).expect("a fixture");
-    let decoder = arch::decoder(&config("llama")).expect("a decoder");
-    (decoder, arch::encoder(&config("bert")).expect("an encoder"))
+    let decoder = families::decoder(&config("llama")).expect("a decoder");
+    (decoder, families::encoder(&config("bert")).expect("an encoder"))
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     }
     std::fs::remove_file(index).expect("remove a file");
     let (_, weights) = karat_fuzz::file("model.gguf", data);
-    let own = Config::read(&ModelFolder::new(folder)).and_then(|config| arch::decoder(&config));
+    let own = Config::read(&ModelFolder::new(folder)).and_then(|config| families::decoder(&config));
     for spec in [own, Ok(decoder)] {
         if let Err(error) = spec.and_then(|spec| Decoder::load(&ModelFolder::new(folder), spec, DtypeChoice::Auto, 1)) {
             karat_fuzz::shown(&error);

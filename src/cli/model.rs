@@ -8,7 +8,7 @@ use crate::engine::hub::registry::Source;
 use crate::engine::hub::{self, registry};
 use crate::engine::models::hash_memo::HashMemo;
 use crate::engine::models::identity::ModelFolder;
-use crate::engine::models::kind as model_kind;
+use crate::engine::models::kind;
 use crate::engine::models::kind::Role;
 use crate::error::Result;
 
@@ -20,14 +20,14 @@ use crate::error::Result;
 /// There is no such model, or it is of a kind that is not read; the registry has no such entry or other files; the hub does not
 /// have it.
 pub fn folder(reference: &ModelRef, role: Role, memo: Option<&HashMemo>) -> Result<ModelFolder> {
-    model_kind::check_reference(reference, role)?;
+    kind::check_reference(reference, role)?;
     let path = match reference {
         ModelRef::Folder(path) => path.clone(),
         ModelRef::Gguf(path) => return Ok(ModelFolder::gguf(path, memo.cloned())),
         ModelRef::Hub { repo, revision } => {
             let path = hub::pull(repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES)?;
             // What was fetched just now was not looked at yet.
-            model_kind::check(&path, role)?;
+            kind::check(&path, role)?;
             path
         }
         ModelRef::Registry { name, version, base } => return registry::open(base, name, version, memo),

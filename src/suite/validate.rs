@@ -9,7 +9,7 @@ use super::plan::DatasetPlan;
 use crate::dataset::{Cells, FieldMap, Format, Kind};
 use crate::engine::ModelRef;
 use crate::engine::chat::ChatTemplate;
-use crate::engine::models::kind as model_kind;
+use crate::engine::models::kind;
 use crate::engine::models::kind::Role;
 use crate::engine::tokenizer::Tokenizer;
 use crate::error::{Error, Result, nearest};
@@ -108,7 +108,7 @@ impl Problems<'_> {
     /// A model in its role, where it is looked at.
     fn model(&mut self, place: &str, model: Result<Option<ModelRef>>, role: Option<Role>) {
         let checked = model.and_then(|model| match (model, role) {
-            (Some(model), Some(role)) => model_kind::check_reference(&model, role),
+            (Some(model), Some(role)) => kind::check_reference(&model, role),
             _ => Ok(None),
         });
         // A run reads them next; who only looks wants to hear of them, too.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use karat::engine::answer::Closed;
 use karat::engine::device::decoders;
-use karat::engine::models::families as arch;
+use karat::engine::models::families;
 use karat::engine::models::families::Config;
 use karat::engine::models::identity::ModelFolder;
 use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
@@ -43,7 +43,7 @@ pub fn options() -> EngineOptions {
 pub fn load(folder: &Path) -> Box<dyn Backend> {
     let folder = ModelFolder::new(folder);
     let config = Config::read(&folder).unwrap();
-    let spec = arch::decoder(&config).unwrap();
+    let spec = families::decoder(&config).unwrap();
     let options = EngineOptions { batch_tokens: 64, max_seqs: 16, ..options() };
     decoders(&folder, &spec, &options).unwrap().swap_remove(0)
 }

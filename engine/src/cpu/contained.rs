@@ -14,11 +14,11 @@ use super::{Decoder, Encoder};
 use crate::answer::Closed;
 use crate::error::Result;
 use crate::models::encoder_weights::HeadKind;
-use crate::models::families as arch;
+use crate::models::families;
 use crate::models::identity::ModelFolder;
 use crate::options::DtypeChoice;
 use crate::request::{Finish, Pooling, Sampling};
-use crate::sampling as sampler;
+use crate::sampling;
 use crate::scheduler::backend::{Backend, Encoded, EncoderBackend, Seen, Shape, Step};
 use crate::scheduler::draft::Draft;
 use crate::scheduler::workload::{Goal, Outcome, Watcher, Work};
@@ -36,8 +36,8 @@ fn fixtures() -> Vec<PathBuf> {
     folders
 }
 
-fn config(folder: &Path) -> arch::Config {
-    arch::Config::read(&ModelFolder::new(folder)).unwrap()
+fn config(folder: &Path) -> families::Config {
+    families::Config::read(&ModelFolder::new(folder)).unwrap()
 }
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
@@ -136,7 +136,7 @@ fn written(outcome: &Outcome) -> String {
 
 /// Tokens of a text; never the poison.
 fn tokens(len: usize, seed: u64) -> Vec<u32> {
-    let token = |at| (sampler::uniform(seed, at) * 200.0) as u32 + 50;
+    let token = |at| (sampling::uniform(seed, at) * 200.0) as u32 + 50;
     (0..len as u32).map(token).collect()
 }
 
@@ -175,7 +175,7 @@ impl Backend for Lent<'_> {
 
 fn contained(folder: &Path, value: f32, dtype: DtypeChoice) {
     let copy = poisoned(folder, value);
-    let spec = arch::decoder(&config(copy.path())).unwrap();
+    let spec = families::decoder(&config(copy.path())).unwrap();
     let all = workload(spec.context);
     let load = |pages| Decoder::load(&ModelFolder::new(copy.path()), spec.clone(), dtype, pages).unwrap();
     let alone = Limits { batch_tokens: 512, prefill_chunk: 512, max_seqs: 1, window: 1, sharing: false, drafts: false };
@@ -206,7 +206,7 @@ fn contained(folder: &Path, value: f32, dtype: DtypeChoice) {
 #[test]
 fn a_token_that_is_not_finite_reaches_no_other_sequence() {
     let decoders: Vec<PathBuf> =
-        fixtures().into_iter().filter(|folder| arch::decoder(&config(folder)).is_ok()).collect();
+        fixtures().into_iter().filter(|folder| families::decoder(&config(folder)).is_ok()).collect();
     assert!(decoders.len() > 15, "{decoders:?}");
     for (number, folder) in decoders.iter().enumerate() {
         contained(folder, [f32::NAN, f32::INFINITY][number % 2], [DtypeChoice::F32, DtypeChoice::Bf16][number / 2 % 2]);
@@ -216,13 +216,13 @@ fn a_token_that_is_not_finite_reaches_no_other_sequence() {
 #[test]
 fn a_text_that_is_not_finite_reaches_no_other_text() {
     let encoders: Vec<PathBuf> =
-        fixtures().into_iter().filter(|folder| arch::encoder(&config(folder)).is_ok()).collect();
+        fixtures().into_iter().filter(|folder| families::encoder(&config(folder)).is_ok()).collect();
     assert!(encoders.len() > 10, "{encoders:?}");
     let poolings = [Pooling::Mean, Pooling::Max, Pooling::Cls, Pooling::WeightedMean, Pooling::Last];
     for (number, folder) in encoders.iter().enumerate() {
         for value in [f32::NAN, f32::INFINITY] {
             let copy = poisoned(folder, value);
-            let spec = arch::encoder(&config(copy.path())).unwrap();
+            let spec = families::encoder(&config(copy.path())).unwrap();
             let longest = spec.positions.min(100);
             let head = HeadKind::Pool(poolings[number % poolings.len()], Vec::new());
             let mut model = Encoder::load(&ModelFolder::new(copy.path()), spec, DtypeChoice::F32, head).unwrap();

@@ -20,7 +20,7 @@ use crate::models::identity::ModelFolder;
 use crate::models::spec::DecoderSpec;
 use crate::models::weights::Checkpoint;
 use crate::options::DtypeChoice;
-use crate::sampling as sampler;
+use crate::sampling;
 use crate::scheduler::backend::{Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
 
 /// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
@@ -178,18 +178,18 @@ impl Decoder {
 pub(crate) fn answer(row: &mut [f32], read: &Read, processing: Option<&Processing>) -> Seen {
     if let Some(processing) = processing {
         // Before a processor hides it.
-        if sampler::argmax(row).is_none() {
+        if sampling::argmax(row).is_none() {
             return Seen::NotFinite;
         }
         processing.apply(row);
-        if sampler::argmax(row).is_none() {
+        if sampling::argmax(row).is_none() {
             return Seen::NothingLeft;
         }
     }
     let seen = match read.want {
-        Want::Next { sampling, key, position } => sampler::choose(row, &sampling, key, position).map(Seen::Next),
-        Want::Score { target } => sampler::score(row, target).map(|(logprob, greedy)| Seen::Score { logprob, greedy }),
-        Want::Logits => sampler::argmax(row).map(|_| Seen::Logits(row.to_vec())),
+        Want::Next { sampling, key, position } => sampling::choose(row, &sampling, key, position).map(Seen::Next),
+        Want::Score { target } => sampling::score(row, target).map(|(logprob, greedy)| Seen::Score { logprob, greedy }),
+        Want::Logits => sampling::argmax(row).map(|_| Seen::Logits(row.to_vec())),
     };
     seen.unwrap_or(Seen::NotFinite)
 }

@@ -14,12 +14,12 @@ use super::norm::{Norm, NormKind};
 use super::ops;
 use super::relative::{self, Bias, Disentangled, PositionBlocks};
 use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
-use crate::sampling as sampler;
+use crate::sampling;
 use crate::scheduler::backend::Segment;
 
 /// Pseudo-random values in [-1, 1) that differ from index to index.
 fn values(len: usize, seed: u64) -> Vec<f32> {
-    (0..len).map(|i| (sampler::uniform(seed, i as u32) * 2.0 - 1.0) as f32).collect()
+    (0..len).map(|i| (sampling::uniform(seed, i as u32) * 2.0 - 1.0) as f32).collect()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -77,7 +77,8 @@ enum Of {
 
 /// Random bytes as the blocks of a quantised type, with scales that keep the weights near one.
 fn blocks(kind: Kind, count: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..count * kind.bytes()).map(|i| (sampler::uniform(9, i as u32) * 256.0) as u8).collect();
+    let mut bytes: Vec<u8> =
+        (0..count * kind.bytes()).map(|i| (sampling::uniform(9, i as u32) * 256.0) as u8).collect();
     let half = |x: f32| half::f16::from_f32(x).to_le_bytes();
     for (index, block) in bytes.chunks_exact_mut(kind.bytes()).enumerate() {
         let scale = half((1.0 + (index % 7) as f32) / f32::from(1u16 << if kind.block() == 256 { 10 } else { 6 }));
@@ -476,7 +477,7 @@ fn golden_bits() {
         add(&flat(&linear(of, 768, 70).forward(&x).unwrap()));
     }
     let row = values(3000, 25);
-    let (logprob, _) = sampler::score(&row, 17).unwrap();
+    let (logprob, _) = sampling::score(&row, 17).unwrap();
     hash.update(logprob.to_bits().to_le_bytes());
     let got = crate::models::identity::hex(&hash.finalize()[..8]);
     assert_eq!((crate::device::NUMERICS_VERSION, got.as_str()), (2, "4392490b4cefce45"));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::families as arch;
+use super::families;
 use super::identity::ModelFolder;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
@@ -201,8 +201,8 @@ impl GenerationConfig {
     ///
     /// # Errors
     /// A value that names no tokens.
-    pub fn end_tokens(&self, config: &arch::Config, tokenizer: &Tokenizer, vocab: usize) -> Result<EndTokens> {
-        let place = |config: &arch::Config| {
+    pub fn end_tokens(&self, config: &families::Config, tokenizer: &Tokenizer, vocab: usize) -> Result<EndTokens> {
+        let place = |config: &families::Config| {
             let named = config.get("eos_token_id").map(Eos::read).transpose();
             named.map_err(|error| error.at(config.path()))
         };
@@ -248,8 +248,8 @@ impl GenerationConfig {
 pub fn survey(folder: &ModelFolder, tokenizer: Option<&Tokenizer>, options: &GenerateOptions) -> Result<Vec<String>> {
     let file = GenerationConfig::read(folder)?;
     let mut notes = file.notes(options, usize::MAX);
-    if let (Ok(config), Some(tokenizer)) = (arch::Config::read(folder), tokenizer)
-        && let Ok(spec) = arch::decoder(&config)
+    if let (Ok(config), Some(tokenizer)) = (families::Config::read(folder), tokenizer)
+        && let Ok(spec) = families::decoder(&config)
     {
         check_vocabulary(folder, tokenizer, spec.vocab)?;
         let end = file.end_tokens(&config, tokenizer, spec.vocab)?;
@@ -502,7 +502,7 @@ mod tests {
         }
         let (file, config) = (
             GenerationConfig::read(&ModelFolder::new(folder.path()))?,
-            arch::Config::read(&ModelFolder::new(folder.path()))?,
+            families::Config::read(&ModelFolder::new(folder.path()))?,
         );
         file.end_tokens(&config, &Tokenizer::from_folder(&ModelFolder::new(folder.path()))?, 2048)
     }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 fn texts(model: &str) -> Texts {
     let folder = ModelFolder::new(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(model));
-    let config = arch::Config::read(&folder).unwrap();
-    Texts::open(&folder, &config, &arch::encoder(&config).unwrap()).unwrap()
+    let config = families::Config::read(&folder).unwrap();
+    Texts::open(&folder, &config, &families::encoder(&config).unwrap()).unwrap()
 }
 
 fn embedder() -> Texts {

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use half::bf16;
 
 use super::*;
-use crate::sampling as sampler;
+use crate::sampling;
 
 const KINDS: [(Kind, GgmlDType); 10] = [
     (Kind::Q4_0, GgmlDType::Q4_0),
@@ -21,7 +21,7 @@ const KINDS: [(Kind, GgmlDType); 10] = [
 ];
 
 fn values(len: usize, seed: u64) -> Vec<f32> {
-    (0..len).map(|i| (sampler::uniform(seed, i as u32) * 2.0 - 1.0) as f32).collect()
+    (0..len).map(|i| (sampling::uniform(seed, i as u32) * 2.0 - 1.0) as f32).collect()
 }
 
 /// Random weights quantised by candle: its blocks and what it makes of them.

@@ -317,7 +317,7 @@ pub fn dispatch_dots_on<K: DotKernel>(set: InstructionSet, kernel: K) -> K::Outp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampling as sampler;
+    use crate::sampling;
 
     struct Bf16([f32; WIDTH], [f32; WIDTH], [f32; WIDTH]);
     impl DotKernel for Bf16 {
@@ -339,7 +339,7 @@ mod tests {
 
     /// Sixteen words of random bits.
     fn words(seed: u64) -> [u32; WIDTH] {
-        std::array::from_fn(|i| (sampler::uniform(seed, i as u32) * f64::from(u32::MAX)) as u32)
+        std::array::from_fn(|i| (sampling::uniform(seed, i as u32) * f64::from(u32::MAX)) as u32)
     }
 
     #[test]

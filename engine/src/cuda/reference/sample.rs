@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::cpu::simd::{self, Kernel, Lanes};
-    use crate::sampling as sampler;
+    use crate::sampling;
 
     fn next(sampling: Sampling, key: u64, position: u32) -> Want {
         Want::Next { sampling, key, position }
@@ -194,12 +194,12 @@ mod tests {
     /// Whether both choose the same; a different choice must be next to a boundary.
     fn same(row: &[f32], sampling: Sampling, key: u64, position: u32) -> bool {
         let ours = sample(row, &next(sampling, key, position)).unwrap();
-        let theirs = sampler::choose(row, &sampling, key, position);
+        let theirs = sampling::choose(row, &sampling, key, position);
         if ours == theirs.map_or(Seen::NotFinite, Seen::Next) {
             return true;
         }
         let (Seen::Next(ours), Some(theirs)) = (&ours, theirs) else { panic!("{ours:?} is not {theirs:?}") };
-        let allowed = allowed(row, best(row).unwrap(), &sampling, sampler::uniform(key, position));
+        let allowed = allowed(row, best(row).unwrap(), &sampling, sampling::uniform(key, position));
         assert!(allowed.contains(ours) && allowed.contains(&theirs), "{ours} is not {theirs}: {sampling:?}");
         false
     }
@@ -227,7 +227,7 @@ mod tests {
                 for target in [0, width / 2, width - 1, width, best(&row).unwrap_or(0) as usize] {
                     let target = target as u32;
                     let seen = sample(&row, &Want::Score { target }).unwrap();
-                    match (seen, sampler::score(&row, target)) {
+                    match (seen, sampling::score(&row, target)) {
                         (Seen::NotFinite, None) => {}
                         (Seen::Score { logprob, greedy }, Some((right, choice))) => {
                             assert!((logprob - right).abs() < 1e-6 || logprob == right, "{logprob} is not {right}");
@@ -246,7 +246,7 @@ mod tests {
             let bits = philox([9, 0], [position, 0, 0, 0]);
             let bits = u64::from(bits[0]) << 32 | u64::from(bits[1]);
             // 2^50 steps are exact in f64.
-            let right = sampler::uniform(9, position) * (1u64 << 50) as f64;
+            let right = sampling::uniform(9, position) * (1u64 << 50) as f64;
             assert_eq!(share(bits, 1 << 50), right as u64);
             // As the card does it.
             let high = |a: u64, b: u64| ((u128::from(a) * u128::from(b)) >> 64) as u64;

@@ -141,7 +141,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::cpu::{Decoder, Encoder};
-    use crate::models::{HeadKind, families as arch};
+    use crate::models::{HeadKind, families};
     use crate::options::DtypeChoice;
     use crate::request::Pooling;
 
@@ -169,14 +169,14 @@ mod tests {
                 }
                 config.value[key] = count.into();
                 let loaded = match name {
-                    "bert" | "modernbert" | "mpnet-dense" | "deberta-v2-conv" => arch::encoder(&config)
+                    "bert" | "modernbert" | "mpnet-dense" | "deberta-v2-conv" => families::encoder(&config)
                         .and_then(|spec| {
                             Encoder::load(&folder, spec, DtypeChoice::Auto, HeadKind::Pool(Pooling::Mean, Vec::new()))
                         })
                         .err(),
-                    _ => {
-                        arch::decoder(&config).and_then(|spec| Decoder::load(&folder, spec, DtypeChoice::Auto, 1)).err()
-                    }
+                    _ => families::decoder(&config)
+                        .and_then(|spec| Decoder::load(&folder, spec, DtypeChoice::Auto, 1))
+                        .err(),
                 };
                 assert!(loaded.is_some(), "{name}: {key} of {count} is taken");
             }

@@ -18,7 +18,7 @@ use crate::cpu::check_weights;
 use crate::error::{Error, Result, similar};
 use crate::hub;
 use crate::hub::registry;
-use crate::models::families as arch;
+use crate::models::families;
 use crate::models::families::Config;
 use crate::models::identity::ModelFolder;
 use crate::stand_in::{Expected, StandIn, no_file};
@@ -102,10 +102,10 @@ pub fn check(path: &Path, role: Role) -> Result<()> {
         Role::Generator => {
             let config = config()?;
             unsupported::generates(path, &config)?;
-            check_weights(&model, &arch::decoder(&config)?)?;
+            check_weights(&model, &families::decoder(&config)?)?;
             chat::check(&model)
         }
-        Role::Embedder | Role::Classifier => arch::encoder(&config()?).map(drop),
+        Role::Embedder | Role::Classifier => families::encoder(&config()?).map(drop),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::used;
 use crate::error::{Error, Result};
-use crate::models::families as arch;
+use crate::models::families;
 use crate::models::families::Config;
 
 /// What weights karat reads, for hints.
@@ -123,7 +123,7 @@ pub fn quantised_error(folder: &Path, how: &str) -> Error {
 pub fn generates(folder: &Path, config: &Config) -> Result<()> {
     let listed = config.get("architectures").and_then(Value::as_array);
     let mut names = listed.into_iter().flatten().filter_map(Value::as_str);
-    if arch::is_decoder(config)
+    if families::is_decoder(config)
         && let Some(name) = names.find(|name| CLASSIFIES.iter().any(|kind| name.ends_with(kind)))
     {
         let what = format!("it is a classifier (`{name}` of config.json), which does not generate");
@@ -131,7 +131,7 @@ pub fn generates(folder: &Path, config: &Config) -> Result<()> {
             used(folder, what).with_hint("take the model that it was made from; `karat classify` reads encoders only")
         );
     }
-    if arch::is_decoder(config) && folder.join("modules.json").is_file() {
+    if families::is_decoder(config) && folder.join("modules.json").is_file() {
         let what = "it is an embedder of sentence-transformers (modules.json), which does not generate";
         return Err(
             used(folder, what).with_hint("take the model that it was made from; `karat embed` reads encoders only")
