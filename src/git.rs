@@ -98,9 +98,10 @@ impl Git {
     /// There is no git, or the call fails.
     pub fn text(&self, args: &[&str]) -> Result<String> {
         let output = self.output(args)?;
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-            false => Err(Error::input(format!("call git: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        } else {
+            Err(Error::input(format!("call git: {}", String::from_utf8_lossy(&output.stderr).trim())))
         }
     }
 

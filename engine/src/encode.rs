@@ -206,9 +206,10 @@ impl Desk<'_> {
                 self.totals.windows += rows.count() as u64;
             }
         }
-        let outcome = match values.iter().flatten().all(|x| x.is_finite()) {
-            true => rows.reading(values).ok_or_else(|| Unread::Failed("find the values of a text".into())),
-            false => Err(Unread::Failed("compute vectors that are finite numbers".into())),
+        let outcome = if values.iter().flatten().all(|x| x.is_finite()) {
+            rows.reading(values).ok_or_else(|| Unread::Failed("find the values of a text".into()))
+        } else {
+            Err(Unread::Failed("compute vectors that are finite numbers".into()))
         };
         (self.sink)(text, outcome)
     }

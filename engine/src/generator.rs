@@ -423,10 +423,7 @@ where
         }
         // Whoever waits has nothing in flight: there is room, and this loop ends with the requests.
         while wait || self.has_room() {
-            let prepared = match wait {
-                true => self.receiver.recv().ok(),
-                false => self.receiver.try_recv().ok(),
-            };
+            let prepared = if wait { self.receiver.recv().ok() } else { self.receiver.try_recv().ok() };
             let Some(Prepared { work, ticket }) = prepared.transpose()? else { return Ok(None) };
             self.next = ticket.number + 1;
             let Some(work) = work else {

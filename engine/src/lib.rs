@@ -43,6 +43,8 @@
 //! | [`sampling`] | how the next token is chosen |
 //! | [`response_cache`], [`log`] | answers that were computed before, in files that survive a crash |
 
+#![deny(missing_docs)]
+
 pub mod answer;
 pub mod chat;
 pub mod cpu;

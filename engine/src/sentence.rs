@@ -61,9 +61,10 @@ impl PromptChoice {
             return Ok(text.to_owned());
         }
         let known: Vec<String> = prompts.iter().flat_map(|prompts| prompts.keys()).map(|k| format!("`{k}`")).collect();
-        let hint = match known.is_empty() {
-            true => "the model has no prompts of its own; `--prompt TEXT` gives one".to_owned(),
-            false => format!("known are {}", known.join(", ")),
+        let hint = if known.is_empty() {
+            "the model has no prompts of its own; `--prompt TEXT` gives one".to_owned()
+        } else {
+            format!("known are {}", known.join(", "))
         };
         Err(Error::input(format!("find the prompt `{name}`")).at(folder.path().join(PROMPTS)).with_hint(hint))
     }

@@ -40,9 +40,10 @@ pub fn check_file(path: &Path) -> Result<()> {
 pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     let (mut file, mut bytes) = (open_file(path)?.take(most + 1), Vec::new());
     file.read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
-    match bytes.len() as u64 <= most {
-        true => Ok(bytes),
-        false => Err(Error::input(format!("read `{}`: it has more than {most} bytes", path.display()))),
+    if bytes.len() as u64 <= most {
+        Ok(bytes)
+    } else {
+        Err(Error::input(format!("read `{}`: it has more than {most} bytes", path.display())))
     }
 }
 

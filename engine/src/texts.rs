@@ -145,9 +145,10 @@ impl Texts {
 
     fn rows(&self, input: &TextInput) -> std::result::Result<Rows, Unread> {
         let pair = input.text_pair.as_deref();
-        let text = match self.prompt.is_empty() {
-            true => Cow::Borrowed(&*input.text),
-            false => Cow::Owned(format!("{}{}", self.prompt, input.text)),
+        let text = if self.prompt.is_empty() {
+            Cow::Borrowed(&*input.text)
+        } else {
+            Cow::Owned(format!("{}{}", self.prompt, input.text))
         };
         let text = self.lowered(&text);
         if text.len() + pair.map_or(0, str::len) > LONG {
@@ -159,9 +160,10 @@ impl Texts {
         }
         let read = ids.len().min(self.limit);
         let shown = self.shown(&text, pair, &ids)?;
-        let (ids, types) = match shown.is_spaced {
-            true => self.tokenizer.encode_segments(&shown.text.text, shown.pair.as_ref().map(|pair| &*pair.text))?,
-            false => (ids, types),
+        let (ids, types) = if shown.is_spaced {
+            self.tokenizer.encode_segments(&shown.text.text, shown.pair.as_ref().map(|pair| &*pair.text))?
+        } else {
+            (ids, types)
         };
         let length = Length { tokens: ids.len(), read };
         let row = |(ids, types)| Encoded { ids, types, skipped: self.skipped };
@@ -237,9 +239,10 @@ impl Texts {
 
     /// Characters of a text behind `before` bytes of a prompt, by the bytes of what the tokenizer got.
     fn characters(&self, text: &str, before: usize, places: &[(usize, usize)]) -> Vec<Range<usize>> {
-        match self.lower_case {
-            true => characters(text, before, places, |c| c.to_lowercase().map(char::len_utf8).sum()),
-            false => characters(text, before, places, char::len_utf8),
+        if self.lower_case {
+            characters(text, before, places, |c| c.to_lowercase().map(char::len_utf8).sum())
+        } else {
+            characters(text, before, places, char::len_utf8)
         }
     }
 

@@ -424,10 +424,7 @@ fn journals(path: &Path) -> Result<(Vec<PathBuf>, bool)> {
         if Log::remove_incomplete(&path).unwrap_or(false) {
             continue;
         }
-        match Log::is_owned(&path)? {
-            true => owned = true,
-            false => left.push(path),
-        }
+        if Log::is_owned(&path)? { owned = true } else { left.push(path) }
     }
     Ok((left, owned))
 }

@@ -59,9 +59,10 @@ fn clear(folder: &CacheFolder) -> Result<Exit> {
     let files = cache_files(&folder.responses())?;
     let (mut bytes, mut left) = (0, Vec::new());
     for file in &files {
-        match file.remove()? {
-            true => bytes += file.bytes,
-            false => left.push(format!("  {}: in use by another karat; left", file.path.display())),
+        if file.remove()? {
+            bytes += file.bytes
+        } else {
+            left.push(format!("  {}: in use by another karat; left", file.path.display()))
         }
     }
     remove(&folder.hashes())?;

@@ -86,10 +86,11 @@ fn name(folder: &Path) -> Result<String> {
     let text = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let letter = |c: char| if c.is_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
     let name: String = text.chars().map(letter).collect();
-    match name.trim_matches('-').is_empty() {
-        true => Err(Error::input(format!("name the suite after the folder `{}`", folder.display()))
-            .with_hint("name a folder, as in `karat init my-suite`")),
-        false => Ok(name.trim_matches('-').to_owned()),
+    if name.trim_matches('-').is_empty() {
+        Err(Error::input(format!("name the suite after the folder `{}`", folder.display()))
+            .with_hint("name a folder, as in `karat init my-suite`"))
+    } else {
+        Ok(name.trim_matches('-').to_owned())
     }
 }
 

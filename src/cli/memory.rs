@@ -18,12 +18,13 @@ pub fn out_of_memory(bytes: usize) -> ! {
     }
     let mut text = [0; 1024];
     let mut rest = &mut text[..];
-    let written = match terminal::tells_in_json() {
-        true => writeln!(
+    let written = if terminal::tells_in_json() {
+        writeln!(
             rest,
             r#"{{"event":"error","text":"failed to get {bytes} bytes of memory","place":null,"cause":null,"hint":"{HINT}"}}"#
-        ),
-        false => writeln!(rest, "error: failed to get {bytes} bytes of memory\nhint: {HINT}"),
+        )
+    } else {
+        writeln!(rest, "error: failed to get {bytes} bytes of memory\nhint: {HINT}")
     };
     let length = if written.is_ok() { 1024 - rest.len() } else { 0 };
     terminal::last_words(&text[..length]);

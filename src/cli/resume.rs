@@ -196,9 +196,10 @@ fn unknown(named: &str, running: bool, left: &[Unfinished]) -> Error {
         return busy(named);
     }
     let ids: Vec<String> = left.iter().map(|run| format!("`{}`", run.run_id)).collect();
-    let hint = match ids.is_empty() {
-        true => "no run of this suite is unfinished".to_owned(),
-        false => format!("unfinished are {}", ids.join(", ")),
+    let hint = if ids.is_empty() {
+        "no run of this suite is unfinished".to_owned()
+    } else {
+        format!("unfinished are {}", ids.join(", "))
     };
     Error::input(format!("find the unfinished run `{named}`")).with_hint(hint)
 }

@@ -121,9 +121,10 @@ impl Signals {
     /// Those of [`Signals::check`]; nobody wants the input any more.
     pub fn check_waiting(&self) -> Result<()> {
         self.check()?;
-        match self.unwanted.load(Ordering::Relaxed) {
-            true => Err(Error::new(Kind::Incomplete, "finish: the work has ended")),
-            false => Ok(()),
+        if self.unwanted.load(Ordering::Relaxed) {
+            Err(Error::new(Kind::Incomplete, "finish: the work has ended"))
+        } else {
+            Ok(())
         }
     }
 }

@@ -291,9 +291,10 @@ impl BaselineArgs {
         let suite = wanted.suite;
         let others: Vec<String> = store.list_baselines(Some(suite))?.into_iter().map(|other| other.name).collect();
         if wanted.by_call {
-            let hint = match others.is_empty() {
-                true => format!("nothing was accepted in {}", store.baselines().join(suite).display()),
-                false => nearest(name, others.iter().map(String::as_str)),
+            let hint = if others.is_empty() {
+                format!("nothing was accepted in {}", store.baselines().join(suite).display())
+            } else {
+                nearest(name, others.iter().map(String::as_str))
             };
             return Err(Error::input(format!("find the baseline `{name}` of suite `{suite}`")).with_hint(hint));
         }
@@ -332,9 +333,10 @@ impl BaselineArgs {
             );
             return Chosen::without(Without::Missing(missing), name);
         }
-        match self.require_baseline {
-            true => Chosen::without(Without::Missing(format!("--require-baseline, and {why}")), name),
-            false => Chosen::without(Without::NotYet, name),
+        if self.require_baseline {
+            Chosen::without(Without::Missing(format!("--require-baseline, and {why}")), name)
+        } else {
+            Chosen::without(Without::NotYet, name)
         }
     }
 }

@@ -40,9 +40,10 @@ pub fn tells_in_json() -> bool {
 /// so that none of them looks like a message of its own.
 pub fn tell(text: std::fmt::Arguments<'_>) {
     let text = text.to_string();
-    match tells_in_json() {
-        true => tell_object(&json!({"event": "note", "text": text.strip_prefix("note: ").unwrap_or(&text)})),
-        false => write_line(&marked(&text)),
+    if tells_in_json() {
+        tell_object(&json!({"event": "note", "text": text.strip_prefix("note: ").unwrap_or(&text)}))
+    } else {
+        write_line(&marked(&text))
     }
 }
 
@@ -90,9 +91,10 @@ pub fn usage(error: &clap::Error) -> Result<()> {
     let text = if color { error.render().ansi().to_string() } else { error.render().to_string() };
     // clap quotes the call.
     let text = visible_lines(&text, color);
-    match told {
-        true => write_line(text.trim_end_matches('\n')),
-        false => put(&text)?,
+    if told {
+        write_line(text.trim_end_matches('\n'))
+    } else {
+        put(&text)?
     }
     Ok(())
 }
@@ -101,9 +103,10 @@ pub fn usage(error: &clap::Error) -> Result<()> {
 pub fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();
     let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let width = match terminal {
-        true => terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).or(columns),
-        false => columns,
+    let width = if terminal {
+        terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).or(columns)
+    } else {
+        columns
     };
     let width = width.filter(|width| *width >= 20).unwrap_or(Style::default().width);
     Style { width, color: coloured(terminal), ..Style::default() }
@@ -190,10 +193,7 @@ impl<W: Write> Write for VisibleJson<W> {
 pub fn argument(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
-    match text.chars().all(plain) {
-        true => text.into_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
+    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

@@ -105,16 +105,16 @@ impl Asked<'_> {
         if self.subject.comparison.is_none() {
             return Ok(unjudged(rule, limit, self.subject).into());
         }
-        let (held, words) = match self.gate.unpaired {
-            true => (self.unpaired(metric)?, "no data: one of the runs has no such scores"),
-            false => (self.paired(metric), "no data: the runs share no such scores"),
+        let (held, words) = if self.gate.unpaired {
+            (self.unpaired(metric)?, "no data: one of the runs has no such scores")
+        } else {
+            (self.paired(metric), "no data: the runs share no such scores")
         };
         let Some(held) = held else {
-            let hint = match self.gate.unpaired {
-                true => metric.hint(self.subject.summary),
-                false => {
-                    format!("{}, or say `unpaired: true` where their cases differ", metric.hint(self.subject.summary))
-                }
+            let hint = if self.gate.unpaired {
+                metric.hint(self.subject.summary)
+            } else {
+                format!("{}, or say `unpaired: true` where their cases differ", metric.hint(self.subject.summary))
             };
             return Ok(open(rule, limit, format!("{words}; {hint}")).into());
         };

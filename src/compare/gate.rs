@@ -134,9 +134,10 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
         let told =
             Subject { cases: &cases, base_cases: base_cases.as_ref().map(|cases| cases as &dyn Cases), ..*subject };
         let subject = if asked.is_empty() { subject } else { &told };
-        let view = match gate.filter.is_empty() && asked.is_empty() {
-            true => None,
-            false => Some(looked_at(&mut views, subject, (&gate.filter, asked), policy.method)?),
+        let view = if gate.filter.is_empty() && asked.is_empty() {
+            None
+        } else {
+            Some(looked_at(&mut views, subject, (&gate.filter, asked), policy.method)?)
         };
         let seen = match view {
             None => *subject,
@@ -304,10 +305,12 @@ pub(super) fn number(value: f64) -> String {
 /// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
 /// that leaves 0 out does not look like 0.
 pub fn signed(value: f64) -> String {
-    match value.abs() < 5e-5 && value.abs() > 1e-12 {
-        true => format!("{value:+.0e}"),
-        false if value < 0.0 => format!("{value:.4}"),
-        false => format!("{:+.4}", value + 0.0),
+    if value.abs() < 5e-5 && value.abs() > 1e-12 {
+        format!("{value:+.0e}")
+    } else if value < 0.0 {
+        format!("{value:.4}")
+    } else {
+        format!("{:+.4}", value + 0.0)
     }
 }
 

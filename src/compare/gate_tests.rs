@@ -451,9 +451,12 @@ fn operational_figures() {
 
 /// Golden cases, the last `errors` of `n` errored, the first `passed` passed.
 fn erring(passed: usize, n: usize, errors: usize) -> Vec<ResultLine> {
-    let case = |i: usize| match i < n - errors {
-        true => line("golden", &format!("{i:03}"), i < passed),
-        false => broken("golden", &format!("{i:03}")),
+    let case = |i: usize| {
+        if i < n - errors {
+            line("golden", &format!("{i:03}"), i < passed)
+        } else {
+            broken("golden", &format!("{i:03}"))
+        }
     };
     (0..n).map(case).collect()
 }
@@ -522,9 +525,8 @@ fn errored_pairs_could_turn_a_test() {
     assert_eq!([run(4, 0), run(5, 0)], [Outcome::Passed, Outcome::Failed]);
     assert_eq!([run(3, 1), run(3, 2), run(5, 2)], [Outcome::Passed, Outcome::Inconclusive, Outcome::Failed]);
     let inferior = |errors: usize| {
-        let candidate = (0..200).map(|i| match i < errors {
-            true => broken("golden", &format!("{i:03}")),
-            false => line("golden", &format!("{i:03}"), true),
+        let candidate = (0..200).map(|i| {
+            if i < errors { broken("golden", &format!("{i:03}")) } else { line("golden", &format!("{i:03}"), true) }
         });
         let rule = Gate { non_inferior: Some(0.05), ..gate("golden.match") };
         one(rule, Some(cases("golden", 200, 200)), candidate.collect()).outcome

@@ -205,9 +205,10 @@ impl Metric {
                 dataset.repeats.as_ref().map_or(scorer.cases, |repeats| repeats.cases.min(scorer.cases))
             })
             .sum();
-        let told = match units == side.cases {
-            true => format!("{units} cases"),
-            false => format!("{units} cases ({} answers)", side.cases),
+        let told = if units == side.cases {
+            format!("{units} cases")
+        } else {
+            format!("{units} cases ({} answers)", side.cases)
         };
         let mut failed = Vec::new();
         for (dataset, scorer) in rows {
@@ -243,10 +244,8 @@ impl Metric {
         };
         let has = comparison.datasets.iter().any(named);
         let (scope, kind, scorer) = rows(if has { &comparison.datasets } else { &comparison.classes })?;
-        let inside = |dataset: &&DatasetComparison| match has {
-            true => dataset.dataset == scope,
-            false => dataset.kind.name() == scope,
-        };
+        let inside =
+            |dataset: &&DatasetComparison| if has { dataset.dataset == scope } else { dataset.kind.name() == scope };
         let datasets = comparison.datasets.iter().filter(inside);
         let regressed = datasets.flat_map(|dataset| comparison.regressed(&dataset.dataset, &scorer.metric));
         let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();

@@ -142,9 +142,10 @@ pub(super) fn measure(
                     .cases
                     .iter()
                     .fold((0, 0.0), |(tokens, seconds), case| (tokens + case.tokens, seconds + case.total_seconds));
-                match seconds > 0.0 && tokens > 0 {
-                    true => Ok(Measured { value: tokens as f64 / seconds, by: By::Probe }),
-                    false => Err("has a probe that generated nothing".into()),
+                if seconds > 0.0 && tokens > 0 {
+                    Ok(Measured { value: tokens as f64 / seconds, by: By::Probe })
+                } else {
+                    Err("has a probe that generated nothing".into())
                 }
             }
             (_, None) => Err(format!("{}, or add `probe: {{cases: 50}}` to the suite", from_cache())),

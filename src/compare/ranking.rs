@@ -147,10 +147,7 @@ impl Costs {
 /// No such scorer looks at these cases; no candidates.
 pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str>) -> Result<Ranking> {
     let Some(some) = candidates.first() else { return Err(Error::internal("rank no candidates")) };
-    let class = match some.comparison.class("golden").is_some() {
-        true => "golden",
-        false => "danger",
-    };
+    let class = if some.comparison.class("golden").is_some() { "golden" } else { "danger" };
     let metrics = candidates.iter().map(|candidate| metric(candidate.comparison, class, scorer));
     let metrics = metrics.collect::<Result<Vec<_>>>()?;
     let p_values: Vec<f64> = metrics.iter().map(|m| m.significance.map_or(f64::NAN, |s| s.p_value)).collect();

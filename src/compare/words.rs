@@ -27,9 +27,10 @@ pub type Piece<'a> = (Side, &'a str);
 pub fn word_diff<'a>(before: &'a str, after: &'a str) -> Vec<Piece<'a>> {
     let mut config = TextDiff::configure();
     config.algorithm(Algorithm::Myers);
-    let diff = match before.len().max(after.len()) > LONGEST {
-        true => config.diff_lines(before, after),
-        false => config.diff_words(before, after),
+    let diff = if before.len().max(after.len()) > LONGEST {
+        config.diff_lines(before, after)
+    } else {
+        config.diff_words(before, after)
     };
     // Where each side has been told to, and how far it has been read.
     let (mut told, mut read) = ((0, 0), (0, 0));

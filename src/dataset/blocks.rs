@@ -53,10 +53,7 @@ mod tests {
 
     impl Read for Broken<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-            match self.0.is_empty() {
-                true => Err(std::io::Error::other("broken")),
-                false => self.0.read(&mut buffer[..3]),
-            }
+            if self.0.is_empty() { Err(std::io::Error::other("broken")) } else { self.0.read(&mut buffer[..3]) }
         }
     }
 

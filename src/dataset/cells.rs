@@ -73,9 +73,10 @@ impl Cells {
         // Among objects that are parsed already, of two keys that are one only the last is left.
         keys_once(&text).map_err(|error| error.context(format!("read a case: the cell `{key}`")))?;
         serde_json::from_str(&text).map_err(|error| {
-            let hint = match is_python(&text) {
-                true => "this is a list as Python prints it; write JSON, with json.dumps",
-                false => "lists and objects in a cell are written as JSON",
+            let hint = if is_python(&text) {
+                "this is a list as Python prints it; write JSON, with json.dumps"
+            } else {
+                "lists and objects in a cell are written as JSON"
             };
             Error::input(format!("read a case: the cell `{key}` is not JSON")).caused_by(error).with_hint(hint)
         })

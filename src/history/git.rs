@@ -136,10 +136,7 @@ impl Repository {
 
     fn show(&self, object: &str) -> Result<Vec<u8>> {
         let output = self.0.output(&["cat-file", "blob", object])?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => Err(Error::input(format!("read `{object}` from git"))),
-        }
+        if output.status.success() { Ok(output.stdout) } else { Err(Error::input(format!("read `{object}` from git"))) }
     }
 
     /// Writes a file as it lies in git.

@@ -100,9 +100,10 @@ impl Store {
         let baseline = self.read_baseline(suite, name)?;
         if baseline.entries.is_empty() && baseline.current == Current::None {
             let known = self.list_baselines(Some(suite))?;
-            let hint = match known.is_empty() {
-                true => "no run was accepted yet; `karat baseline accept` does it".to_owned(),
-                false => crate::error::nearest(name, known.iter().map(|baseline| baseline.name.as_str())),
+            let hint = if known.is_empty() {
+                "no run was accepted yet; `karat baseline accept` does it".to_owned()
+            } else {
+                crate::error::nearest(name, known.iter().map(|baseline| baseline.name.as_str()))
             };
             return Err(Error::input(format!("find the baseline `{name}` of suite `{suite}`")).with_hint(hint));
         }

@@ -52,10 +52,7 @@ pub fn read(folder: &Path) -> Result<Vec<Acceptance>> {
         let parsed = serde_json::from_str(text);
         let acceptance: Acceptance =
             parsed.map_err(|e| Error::input("read an acceptance").at_line(&path, line).caused_by(e))?;
-        match acceptance.is_whole(text) {
-            true => Ok(acceptance),
-            false => Err(off().at_line(&path, line)),
-        }
+        if acceptance.is_whole(text) { Ok(acceptance) } else { Err(off().at_line(&path, line)) }
     };
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }

@@ -25,10 +25,7 @@ pub fn project_of_suite(file: &Path) -> Result<PathBuf> {
 /// # Errors
 /// A current folder that is not there any more.
 pub fn project_of_folder(folder: &Path) -> Result<PathBuf> {
-    let whole = match folder.is_absolute() {
-        true => folder.to_path_buf(),
-        false => here()?.join(folder),
-    };
+    let whole = if folder.is_absolute() { folder.to_path_buf() } else { here()?.join(folder) };
     // What links lead to is where the files are; a folder that is not there yet is where it will be.
     let whole = std::fs::canonicalize(&whole).unwrap_or(whole);
     let nearest = |marker: &str| whole.ancestors().find(|folder| folder.join(marker).exists());

@@ -332,14 +332,13 @@ impl Workspace {
             known.extend(newest.into_iter().map(|run| run.run_id));
             known.push(LATEST.into());
         }
-        let hint = match known.is_empty() {
-            true => "no run was accepted yet; `karat baseline accept` does it".to_owned(),
-            false => {
-                let near = nearest(name, known.iter().map(String::as_str));
-                let stop = if near.ends_with('?') { "" } else { ";" };
-                let all = if what == "baseline" { "karat baseline list" } else { "karat runs" };
-                format!("{near}{stop} `{all}` lists all")
-            }
+        let hint = if known.is_empty() {
+            "no run was accepted yet; `karat baseline accept` does it".to_owned()
+        } else {
+            let near = nearest(name, known.iter().map(String::as_str));
+            let stop = if near.ends_with('?') { "" } else { ";" };
+            let all = if what == "baseline" { "karat baseline list" } else { "karat runs" };
+            format!("{near}{stop} `{all}` lists all")
         };
         Error::input(format!("find the {what} `{name}`")).with_hint(hint)
     }

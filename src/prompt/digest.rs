@@ -47,12 +47,11 @@ impl Beginning {
     /// As [`digest`] of the whole conversation, its last message going on with `rest`.
     pub fn digest(&self, rest: &str) -> String {
         let mut hash = self.0.clone();
-        match rest.bytes().any(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
-            false => hash.update(rest),
-            true => {
-                let written = serde_json::to_vec(rest).unwrap_or_default();
-                hash.update(&written[1..written.len() - 1]);
-            }
+        if rest.bytes().any(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
+            let written = serde_json::to_vec(rest).unwrap_or_default();
+            hash.update(&written[1..written.len() - 1]);
+        } else {
+            hash.update(rest)
         }
         hex(&hash.chain_update(END).finalize())
     }

@@ -25,9 +25,10 @@ pub(super) fn append(folder: &Path, run_id: &RunId, manifest_sha256: &str) -> Re
 
 /// Takes a run back that came no further than its line: it is pruned, and no run is missing.
 pub(super) fn withdraw(folder: &Path, run_id: &RunId) -> Result<()> {
-    match recorded_order(folder)?.iter().any(|id| id == run_id.as_str()) {
-        true => append_line(&folder.join(ORDER), &format!("{WITHDRAWN}{run_id}")).map(drop),
-        false => Ok(()),
+    if recorded_order(folder)?.iter().any(|id| id == run_id.as_str()) {
+        append_line(&folder.join(ORDER), &format!("{WITHDRAWN}{run_id}")).map(drop)
+    } else {
+        Ok(())
     }
 }
 

@@ -68,12 +68,10 @@ pub fn unfinished(folder: &Path) -> Result<Vec<Unfinished>> {
                 entries.add(offset, payload);
             }
             let about: About = parse(reader.about(), &path)?;
-            match about.manifest.run_id == run_id {
-                true => Ok(about),
-                false => Err(Error::input(format!(
-                    "read the journal of run `{}`: it has another's name",
-                    about.manifest.run_id
-                ))),
+            if about.manifest.run_id == run_id {
+                Ok(about)
+            } else {
+                Err(Error::input(format!("read the journal of run `{}`: it has another's name", about.manifest.run_id)))
             }
         });
         let Counts { finished, computed } = entries.counts;

@@ -277,10 +277,7 @@ fn unwritable(path: &Path, error: std::io::Error) -> Error {
 
 /// Where the environment fails while a run is recorded, as on a full disk, another folder may do.
 fn hinted(error: Error) -> Error {
-    match error.kind() == Kind::Environment && error.hint().is_none() {
-        true => error.with_hint(ELSEWHERE),
-        false => error,
-    }
+    if error.kind() == Kind::Environment && error.hint().is_none() { error.with_hint(ELSEWHERE) } else { error }
 }
 
 /// Writes what was sorted to the file, each line as `code` has it.

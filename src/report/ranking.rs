@@ -67,9 +67,10 @@ pub fn markdown(ranking: &Ranking) -> String {
     out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
     let row = |run: &RankedRun| {
         let model = run.model.as_ref().map_or("–".into(), |model| code(model, 60));
-        let change = match run.significance.is_some_and(|significance| significance.significant) {
-            true => format!("**{}**", change(run)),
-            false => change(run),
+        let change = if run.significance.is_some_and(|significance| significance.significant) {
+            format!("**{}**", change(run))
+        } else {
+            change(run)
         };
         let costs = Cost::ALL.map(|which| cost(run, which).replace('*', "\\*")).join(" | ");
         let cells = [

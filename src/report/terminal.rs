@@ -57,13 +57,12 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
 /// The sections of the report.
 impl Page {
     fn figures(&mut self, rows: &[Row], compared: bool) {
-        match rows.is_empty() {
-            true => self.line(0, &[(Paint::Dim, "no cases")]),
-            false => {
-                let titles = self.table(columns_of(rows, compared));
-                if titles.contains(&"detectable") && rows.iter().any(|row| detectable(row.detectable()) == "none") {
-                    self.notes(NONE_DETECTABLE);
-                }
+        if rows.is_empty() {
+            self.line(0, &[(Paint::Dim, "no cases")])
+        } else {
+            let titles = self.table(columns_of(rows, compared));
+            if titles.contains(&"detectable") && rows.iter().any(|row| detectable(row.detectable()) == "none") {
+                self.notes(NONE_DETECTABLE);
             }
         }
     }

@@ -93,10 +93,7 @@ impl<'de> de::Visitor<'de> for NamesVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<BaselineNames, A::Error> {
         let names = BTreeMap::deserialize(de::value::MapAccessDeserializer::new(map))?;
-        match names.is_empty() {
-            true => Err(de::Error::invalid_length(0, &self)),
-            false => Ok(BaselineNames::ByDevice(names)),
-        }
+        if names.is_empty() { Err(de::Error::invalid_length(0, &self)) } else { Ok(BaselineNames::ByDevice(names)) }
     }
 }
 

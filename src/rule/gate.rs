@@ -97,9 +97,10 @@ impl de::Visitor<'_> for AllowanceVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Allowance, E> {
-        match (0.0..=1.0).contains(&value) {
-            true => Ok(Allowance::Share(value)),
-            false => Err(E::invalid_value(de::Unexpected::Float(value), &self)),
+        if (0.0..=1.0).contains(&value) {
+            Ok(Allowance::Share(value))
+        } else {
+            Err(E::invalid_value(de::Unexpected::Float(value), &self))
         }
     }
 

@@ -62,9 +62,10 @@ impl Outbox {
 
     /// Hands over what there is.
     pub fn flush(&mut self) -> Result<()> {
-        match self.chunk.is_empty() {
-            true => Ok(()),
-            false => self.sender.send(std::mem::take(&mut self.chunk)).map_err(|_| stopped()),
+        if self.chunk.is_empty() {
+            Ok(())
+        } else {
+            self.sender.send(std::mem::take(&mut self.chunk)).map_err(|_| stopped())
         }
     }
 }

@@ -373,10 +373,11 @@ impl Recorded {
     fn read(&mut self, offset: u64) -> Result<String> {
         let mut line = self.pages.line(offset)?;
         let whole = content(&line, offset);
-        match whole.len() + 1 == line.len() && line.ends_with(b"\n") {
+        if whole.len() + 1 == line.len() && line.ends_with(b"\n") {
             // The usual line: nothing around it but the break.
-            true => line.truncate(line.len() - 1),
-            false => line = whole.to_vec(),
+            line.truncate(line.len() - 1)
+        } else {
+            line = whole.to_vec()
         }
         String::from_utf8(line).map_err(|_| Error::input("read a recorded answer that is not UTF-8").at(&self.path))
     }

@@ -92,9 +92,10 @@ impl Contains {
         }
         let text = self.prepare(output);
         let prepared: Vec<String> = values.iter().map(|value| self.prepare(value)).collect();
-        let numbers = match !options.absent && prepared.iter().any(|value| has_edge_digit(value)) {
-            true => spans(&text),
-            false => Vec::new(),
+        let numbers = if !options.absent && prepared.iter().any(|value| has_edge_digit(value)) {
+            spans(&text)
+        } else {
+            Vec::new()
         };
         let found: Vec<bool> = prepared.iter().map(|value| self.occurs(&text, value, &numbers)).collect();
         let count = found.iter().filter(|found| **found).count();

@@ -209,9 +209,12 @@ impl ExactMatch {
     /// The numbers that the targets are; those that the file has as JSON numbers are written as JSON does.
     fn accepted(&self, sample: &Sample, decimal: Decimal) -> Result<Vec<Number>> {
         let targets = sample.target.iter().enumerate();
-        let number = |(index, target): (usize, &String)| match sample.numeric_targets.contains(&index) {
-            true => self.number(target, Decimal::Point),
-            false => self.number(target, decimal),
+        let number = |(index, target): (usize, &String)| {
+            if sample.numeric_targets.contains(&index) {
+                self.number(target, Decimal::Point)
+            } else {
+                self.number(target, decimal)
+            }
         };
         targets.map(number).collect()
     }
@@ -224,9 +227,10 @@ impl ExactMatch {
             let quoted = quote(place.text, PAIR);
             return Ok(lacking(format!("{quoted} is not one number, {}", expected(targets, PAIR))));
         };
-        Ok(match accepted.iter().any(|accepted| self.is_equal(accepted, &number)) {
-            true => verdict(true, format!("the number {} matches", quote(place.text, PAIR))),
-            false => verdict(false, self.extracted(place.text, text, targets)),
+        Ok(if accepted.iter().any(|accepted| self.is_equal(accepted, &number)) {
+            verdict(true, format!("the number {} matches", quote(place.text, PAIR)))
+        } else {
+            verdict(false, self.extracted(place.text, text, targets))
         })
     }
 
@@ -265,9 +269,10 @@ impl ExactMatch {
         let shown = text[begin..at].chars().rev().take(THREE / 2).map(char::len_utf8).sum::<usize>();
         let near = &text[at - shown..begin + line.len()];
         let dots = if shown < at - begin { "…" } else { "" };
-        let from = match line.trim() == part.trim() {
-            true => String::new(),
-            false => format!(" from {}", quote(&format!("{dots}{near}"), THREE)),
+        let from = if line.trim() == part.trim() {
+            String::new()
+        } else {
+            format!(" from {}", quote(&format!("{dots}{near}"), THREE))
         };
         let several = match (self.markers.repeat(text), self.markers.which) {
             (false, _) => "",

@@ -60,9 +60,10 @@ pub fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
         }
         let silent = is_invisible(c) || is_blank_sign(c);
         let selects = matches!(c, TEXT_LOOK | PICTURE_LOOK);
-        let is_seen = match silent {
-            true => !(selects && selected) && is_needed(before, c, characters.peek().copied()),
-            false => !c.is_control() && !has_no_look(c),
+        let is_seen = if silent {
+            !(selects && selected) && is_needed(before, c, characters.peek().copied())
+        } else {
+            !c.is_control() && !has_no_look(c)
         };
         selected = is_seen && selects;
         before = if selected { before } else { Some(c).filter(|_| is_seen) };

@@ -188,9 +188,10 @@ fn remove_punctuation(text: String, pattern: &Regex) -> String {
             _ => false,
         };
         // Of ASCII the pattern holds just what Rust calls punctuation.
-        let punctuation = match character.is_ascii() {
-            true => character.is_ascii_punctuation(),
-            false => pattern.is_match(character.encode_utf8(&mut buffer)),
+        let punctuation = if character.is_ascii() {
+            character.is_ascii_punctuation()
+        } else {
+            pattern.is_match(character.encode_utf8(&mut buffer))
         };
         if numeric || !punctuation {
             kept.push(*character);

@@ -64,9 +64,10 @@ fn is_argument(near: &str) -> bool {
     let thin = ["\\,", "\\;", "\\!", "\\ "].iter().find_map(|space| spaced.strip_suffix(space)).unwrap_or(spaced);
     let plain = without_index(thin);
     let name = last_word(plain);
-    match plain[..plain.len() - name.len()].ends_with('\\') {
-        true => is_function(name),
-        false => spaced.len() < near.len() && is_bare_function(name),
+    if plain[..plain.len() - name.len()].ends_with('\\') {
+        is_function(name)
+    } else {
+        spaced.len() < near.len() && is_bare_function(name)
     }
 }
 

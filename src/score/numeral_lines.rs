@@ -64,11 +64,13 @@ fn lines<'a>(text: &'a str, places: &[Place<'a>]) -> Vec<Line<'a>> {
         while places.get(next).is_some_and(|place| place.start < at + line.len()) {
             next += 1;
         }
-        lines.push(match first == next {
-            true if line.trim().is_empty() => Line::Blank,
-            true => Line::Other,
-            false => bare(line, at, &places[first..next])
-                .map_or(Line::Other, |unit| Line::Bare(Bare { place: next - 1, first, unit })),
+        lines.push(if first < next {
+            bare(line, at, &places[first..next])
+                .map_or(Line::Other, |unit| Line::Bare(Bare { place: next - 1, first, unit }))
+        } else if line.trim().is_empty() {
+            Line::Blank
+        } else {
+            Line::Other
         });
         at += line.len();
     }

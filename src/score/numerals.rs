@@ -451,9 +451,10 @@ fn glued(head: &str, start: usize) -> Before {
     if head[..head.len() - word.len()].ends_with('\\') {
         return if MACROS.contains(&word) { Before::Part(start) } else { Before::Number { start, negative: false } };
     }
-    match CODES.iter().any(|code| word.eq_ignore_ascii_case(code)) {
-        true => Before::Number { start, negative: false },
-        false => Before::Word,
+    if CODES.iter().any(|code| word.eq_ignore_ascii_case(code)) {
+        Before::Number { start, negative: false }
+    } else {
+        Before::Word
     }
 }
 

@@ -232,9 +232,10 @@ fn marks(text: &str, markers: &[(&str, &str)], known: bool) -> Vec<Marker> {
     let lower = if known { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) };
     let mut find = |spelled: &str, pair: Option<usize>, role: Role| {
         let len = spelled.len();
-        let (text, spelled) = match known && spelled.starts_with('<') {
-            true => (&*lower, Cow::Owned(spelled.to_ascii_lowercase())),
-            false => (text, Cow::Borrowed(spelled)),
+        let (text, spelled) = if known && spelled.starts_with('<') {
+            (&*lower, Cow::Owned(spelled.to_ascii_lowercase()))
+        } else {
+            (text, Cow::Borrowed(spelled))
         };
         let places = text.match_indices(&*spelled).filter(|(at, _)| !is_quoted(text, *at, len));
         found.extend(places.map(|(at, _)| Marker { at, len, pair, role }));

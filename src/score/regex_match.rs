@@ -96,9 +96,10 @@ impl RegexMatch {
     /// # Errors
     /// The first that is empty or does not compile.
     pub fn check(&self, sample: &Sample) -> Result<()> {
-        match self.patterns.is_empty() {
-            true => sample.target.iter().try_for_each(|target| self.target(target).map(drop)),
-            false => Ok(()),
+        if self.patterns.is_empty() {
+            sample.target.iter().try_for_each(|target| self.target(target).map(drop))
+        } else {
+            Ok(())
         }
     }
 

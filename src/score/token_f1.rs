@@ -106,12 +106,11 @@ impl TokenF1 {
 fn four_decimals(value: f64) -> String {
     let parts = value * 1e4;
     // Multiplying rounds by less than this: only of ties it could change the side.
-    match (parts.fract() - 0.5).abs() > 1e-6 {
-        true => {
-            let parts = parts.round() as u32;
-            format!("{}.{:04}", parts / 10_000, parts % 10_000)
-        }
-        false => format!("{value:.4}"),
+    if (parts.fract() - 0.5).abs() > 1e-6 {
+        let parts = parts.round() as u32;
+        format!("{}.{:04}", parts / 10_000, parts % 10_000)
+    } else {
+        format!("{value:.4}")
     }
 }
 

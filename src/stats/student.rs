@@ -22,9 +22,10 @@ pub fn student_two_sided(t: f64, degrees: f64) -> Option<f64> {
     // Of x near 1 its logarithm and its distance from 1 are known better than x itself.
     let (ln_x, rest) = (-libm::log1p(square), square / (1.0 + square));
     let front = libm::exp(a * ln_x + b * libm::log(rest) - ln_beta_half(a));
-    let value = match x < (a + 1.0) / (a + b + 2.0) {
-        true => front * fraction(a, b, x) / a,
-        false => 1.0 - front * fraction(b, a, rest) / b,
+    let value = if x < (a + 1.0) / (a + b + 2.0) {
+        front * fraction(a, b, x) / a
+    } else {
+        1.0 - front * fraction(b, a, rest) / b
     };
     Some(value.clamp(0.0, 1.0))
 }

@@ -31,12 +31,13 @@ pub fn two_rates(first: (u64, u64), second: (u64, u64), level: f64) -> Option<Tw
     let normal = (2.0 * cumulative(-score(one, two, 0.0).abs())).min(1.0);
     let (all, passed) = (one.1 + two.1, one.0 + two.0);
     let expected = one.1.min(two.1) * passed.min(all - passed) / all;
-    let (p_value, test) = match expected < FEW {
-        true => match fisher(first, second) {
+    let (p_value, test) = if expected < FEW {
+        match fisher(first, second) {
             exact if exact > normal => (exact, SampleTest::Fisher),
             _ => (normal, SampleTest::ChiSquared),
-        },
-        false => (normal, SampleTest::ChiSquared),
+        }
+    } else {
+        (normal, SampleTest::ChiSquared)
     };
     let interval = Interval { low: low(one, two, z) + 0.0, high: 0.0 - low(two, one, z) };
     let interval = interval.agreeing(difference > 0.0, p_value < alpha);
@@ -51,10 +52,12 @@ fn score(one: (f64, f64), two: (f64, f64), delta: f64) -> f64 {
     let spread = |rate: f64, n: f64| (rate * (1.0 - rate)).max(0.0) / n;
     let all = one.1 + two.1;
     let variance = (spread(rate, one.1) + spread(rate + delta, two.1)) * all / (all - 1.0);
-    match variance > 0.0 {
-        true => distance / variance.sqrt(),
-        false if distance.abs() < 1e-15 => 0.0,
-        false => f64::INFINITY.copysign(distance),
+    if variance > 0.0 {
+        distance / variance.sqrt()
+    } else if distance.abs() < 1e-15 {
+        0.0
+    } else {
+        f64::INFINITY.copysign(distance)
     }
 }
 

@@ -200,9 +200,10 @@ impl Prompts<'_> {
         let Some(renderer) = self.renderer else { return self.builder.build(sample, true) };
         let prompt = self.builder.build(sample, renderer.has_chat_template())?;
         // What is odd about its tokens is among the renderer's warnings.
-        match tokenized {
-            true => drop(renderer.render(&prompt)?),
-            false => drop(renderer.text(&prompt)?),
+        if tokenized {
+            drop(renderer.render(&prompt)?)
+        } else {
+            drop(renderer.text(&prompt)?)
         }
         Ok(prompt)
     }

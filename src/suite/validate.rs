@@ -162,9 +162,10 @@ impl Problems<'_> {
             _ => no_file(&path).map_or("there is no such file".to_owned(), |what| format!("it is {what}")),
         };
         let pointer = path.with_added_extension("dvc");
-        let hint = match pointer.is_file() {
-            true => format!("`{}` stands for it: fetch it with `dvc pull`", pointer.display()),
-            false => "paths start from the suite's folder".to_owned(),
+        let hint = if pointer.is_file() {
+            format!("`{}` stands for it: fetch it with `dvc pull`", pointer.display())
+        } else {
+            "paths start from the suite's folder".to_owned()
         };
         let error = Error::input(format!("open `{}`: {fragment}", path.display()));
         self.add(place, error.with_hint(hint));

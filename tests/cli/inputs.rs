@@ -83,9 +83,10 @@ fn a_dataset_that_is_replaced_during_the_run_ends_it_without_a_record() {
         let old = project.read("danger.jsonl");
         let child = started(&project, &[]);
         let new = project.write("new.jsonl", old.replace("gold?", "lead?"));
-        match in_place {
-            true => drop(project.write("danger.jsonl", old.replace("gold?", "lead?"))),
-            false => std::fs::rename(new, project.path("danger.jsonl")).expect("replace the dataset"),
+        if in_place {
+            drop(project.write("danger.jsonl", old.replace("gold?", "lead?")))
+        } else {
+            std::fs::rename(new, project.path("danger.jsonl")).expect("replace the dataset")
         }
         let run = ended(child).code(2).complains(&["the file was changed during the run"]);
         run.complains(&["--> danger.jsonl"]);

@@ -206,9 +206,10 @@ fn what_is_hashed_last_is_what_was_read_first() {
             let (model, changed) = (ModelFolder::new(&path), path.join(file));
             let old = std::fs::read(&changed).expect("read a file");
             // Its header is read, or all of it where it is a text.
-            match file.ends_with(".safetensors") {
-                true => drop(count_weights(&model).expect("count weights")),
-                false => drop(model.read(file).expect("read a file")),
+            if file.ends_with(".safetensors") {
+                drop(count_weights(&model).expect("count weights"))
+            } else {
+                drop(model.read(file).expect("read a file"))
             }
             let mut new = old.clone();
             *new.last_mut().expect("a byte") ^= 1;

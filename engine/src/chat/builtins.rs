@@ -41,26 +41,27 @@ pub(super) fn install(env: &mut Environment<'static>) {
     held::filter(
         env,
         "list",
-        Value::from_function(|value: &Value| match value.is_none() {
-            true => Err(Error::new(ErrorKind::InvalidOperation, "None is not iterable")),
-            false => Ok(value.try_iter()?.collect::<Value>()),
+        Value::from_function(|value: &Value| {
+            if value.is_none() {
+                Err(Error::new(ErrorKind::InvalidOperation, "None is not iterable"))
+            } else {
+                Ok(value.try_iter()?.collect::<Value>())
+            }
         }),
     );
     held::filter(
         env,
         "first",
-        Value::from_function(|value: &Value| match value.is_undefined() {
-            true => Ok(Value::UNDEFINED),
-            false => minijinja::filters::first(value),
+        Value::from_function(|value: &Value| {
+            if value.is_undefined() { Ok(Value::UNDEFINED) } else { minijinja::filters::first(value) }
         }),
     );
     held::filter(
         env,
         "last",
-        Value::from_function(|value: Value| match value.is_undefined() {
-            true => Ok(Value::UNDEFINED),
-            false => minijinja::filters::last(value),
-        }),
+        Value::from_function(
+            |value: Value| if value.is_undefined() { Ok(Value::UNDEFINED) } else { minijinja::filters::last(value) },
+        ),
     );
     held::filter(env, "replace", Value::from_function(replace));
     held::filter(env, "indent", Value::from_function(indent));

@@ -24,10 +24,11 @@ pub(super) fn mark(messages: &mut [Message], field: &str, template: &str) -> Res
     let Some(value) = last.get(field).cloned() else {
         return Err(Error::input(format!("continue the last message: it has no `{field}`")));
     };
-    let fields: Vec<&str> = match REASONING.contains(&field) {
+    let fields: Vec<&str> = if REASONING.contains(&field) {
         // It stands under several names; the template reads one of them.
-        true => REASONING.into_iter().filter(|name| last.get(*name) == Some(&value)).collect(),
-        false => vec![field],
+        REASONING.into_iter().filter(|name| last.get(*name) == Some(&value)).collect()
+    } else {
+        vec![field]
     };
     if !fields.iter().any(|field| template.contains(field)) {
         return Err(Error::input(format!("continue the last message: the chat template never reads `{field}`")));

@@ -42,9 +42,10 @@ fn told(text: String, origin: Origin) -> Result<(String, Origin)> {
         return Ok((text, origin));
     }
     let error = Error::input("use the chat template: it is empty, and the model would see no message");
-    let error = error.with_hint(match origin.in_json {
-        true => "put the template in its place, or null to do without one",
-        false => "fetch the file again, or remove it to do without a template",
+    let error = error.with_hint(if origin.in_json {
+        "put the template in its place, or null to do without one"
+    } else {
+        "fetch the file again, or remove it to do without a template"
     });
     Err(match origin.path {
         Some(path) => error.at(path),
@@ -111,9 +112,10 @@ fn default_of(named: &[Value], path: &Path) -> Result<String> {
         return template_of(entry).ok_or_else(|| no_text("default", path));
     }
     let names: Vec<String> = named.iter().filter_map(name).collect();
-    let what = match names.is_empty() {
-        true => "the list of `chat_template` names none".to_owned(),
-        false => format!("none of {} is called `default`", names.join(", ")),
+    let what = if names.is_empty() {
+        "the list of `chat_template` names none".to_owned()
+    } else {
+        format!("none of {} is called `default`", names.join(", "))
     };
     Err(Error::input(format!("choose a chat template: {what}"))
         .at(path)

@@ -46,17 +46,19 @@ fn refused(what: impl Into<String>) -> Error {
 fn work(bytes: usize) -> Result<(), Error> {
     let [left, printed] = LEFT.get();
     LEFT.set([left.saturating_sub(bytes), printed]);
-    match bytes <= left {
-        true => Ok(()),
-        false => Err(refused(format!("the template works through more than {WORK} bytes of text, lists and loops"))),
+    if bytes <= left {
+        Ok(())
+    } else {
+        Err(refused(format!("the template works through more than {WORK} bytes of text, lists and loops")))
     }
 }
 
 /// Whether a text or list of so many bytes or items may be made: a thing and what it is counted in.
 fn fits(length: usize, most: usize, (what, unit): (&str, &str)) -> Result<(), Error> {
-    match length <= most {
-        true => Ok(()),
-        false => Err(refused(format!("the template makes {what} of {length} {unit}; at most {most} are possible"))),
+    if length <= most {
+        Ok(())
+    } else {
+        Err(refused(format!("the template makes {what} of {length} {unit}; at most {most} are possible")))
     }
 }
 
@@ -283,10 +285,7 @@ pub fn print(bytes: usize) -> Result<(), Error> {
     work(bytes)?;
     let [left, printed] = LEFT.get();
     LEFT.set([left, printed.saturating_sub(bytes)]);
-    match bytes <= printed {
-        true => Ok(()),
-        false => Err(refused(format!("the template prints more than {PRINTED} bytes"))),
-    }
+    if bytes <= printed { Ok(()) } else { Err(refused(format!("the template prints more than {PRINTED} bytes"))) }
 }
 
 /// Takes note of a value that is printed, and looks whether that ends.

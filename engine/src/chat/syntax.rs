@@ -11,9 +11,10 @@ use std::ops::Range;
 
 /// The source as minijinja should see it.
 pub(super) fn prepare(source: &str) -> Cow<'_, str> {
-    let source = match source.contains('\r') {
-        true => Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n")),
-        false => Cow::Borrowed(source),
+    let source = if source.contains('\r') {
+        Cow::Owned(source.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(source)
     };
     let edits = edits(&source);
     if edits.is_empty() {

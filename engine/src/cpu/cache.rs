@@ -170,9 +170,10 @@ impl<E: Kept> KeysValues<E> {
 
 impl LayerCache {
     fn new(shape: CacheShape, pages: usize) -> Result<Self> {
-        let blocks = match shape.bf16 {
-            true => Blocks::Bf16(KeysValues::new(shape, pages)?),
-            false => Blocks::F32(KeysValues::new(shape, pages)?),
+        let blocks = if shape.bf16 {
+            Blocks::Bf16(KeysValues::new(shape, pages)?)
+        } else {
+            Blocks::F32(KeysValues::new(shape, pages)?)
         };
         Ok(Self { shape, pages, blocks })
     }

@@ -70,9 +70,10 @@ pub fn check_weights(folder: &ModelFolder, spec: &DecoderSpec) -> Result<()> {
     let weights = Checkpoint::headers(folder)?;
     let loader = Loader::new(&weights, spec);
     loader.table()?;
-    match spec.tied {
-        true => loader.check_spare_head()?,
-        false => drop(loader.head()?),
+    if spec.tied {
+        loader.check_spare_head()?
+    } else {
+        drop(loader.head()?)
     }
     if spec.positions {
         loader.positions()?;
@@ -89,10 +90,11 @@ impl Decoder {
     pub fn load(folder: &ModelFolder, spec: DecoderSpec, dtype: DtypeChoice, pages: usize) -> Result<Self> {
         let weights = Checkpoint::open(folder, dtype)?;
         let loader = Loader::new(&weights, &spec);
-        let (embedding, head) = match spec.tied {
+        let (embedding, head) = if spec.tied {
             // Only a table without a bias can be shared.
-            true => (Embedding::Tied, loader.table()?),
-            false => (Embedding::Table(loader.table()?), loader.head()?),
+            (Embedding::Tied, loader.table()?)
+        } else {
+            (Embedding::Table(loader.table()?), loader.head()?)
         };
         let positions = spec.positions.then(|| loader.positions()).transpose()?;
         let layers = (0..spec.layers.len()).map(|index| loader.layer(index)).collect::<Result<_>>()?;

@@ -238,9 +238,10 @@ impl Encoder {
     /// `x += feed-forward(x)`.
     fn feed_forward(&self, layer: &Layer, x: &Tensor) -> Result<()> {
         let activation = self.spec.activation;
-        let up = match self.spec.norms_before {
-            true => layer.up.forward_made(x, |x, to| layer.feed_forward_norm.row_into(x, to))?,
-            false => layer.up.forward(x)?,
+        let up = if self.spec.norms_before {
+            layer.up.forward_made(x, |x, to| layer.feed_forward_norm.row_into(x, to))?
+        } else {
+            layer.up.forward(x)?
         };
         if self.spec.gated {
             return layer.down.forward_made_add(&up, |x, to| activation::gated_row(x, to, activation), x);

@@ -113,9 +113,10 @@ pub(crate) fn route(logits: &[f32], chosen: usize, normalised: bool) -> Vec<(usi
     let highest = f64::from(logits[order[0]]);
     let weights: Vec<f64> = logits.iter().map(|x| libm::exp(f64::from(*x) - highest)).collect();
     order.truncate(chosen);
-    let sum: f64 = match normalised {
-        true => order.iter().fold(0.0, |sum, expert| sum + weights[*expert]),
-        false => weights.iter().fold(0.0, |sum, weight| sum + weight),
+    let sum: f64 = if normalised {
+        order.iter().fold(0.0, |sum, expert| sum + weights[*expert])
+    } else {
+        weights.iter().fold(0.0, |sum, weight| sum + weight)
     };
     order.into_iter().map(|expert| (expert, (weights[expert] / sum) as f32)).collect()
 }

@@ -66,9 +66,10 @@ impl FeedForward {
     }
 
     fn activate(&self, x: &[f32], to: &mut [f32]) {
-        match self.spec.gated {
-            true => activation::gated_row(x, to, self.spec.activation),
-            false => activation::activate_row(x, to, self.spec.activation),
+        if self.spec.gated {
+            activation::gated_row(x, to, self.spec.activation)
+        } else {
+            activation::activate_row(x, to, self.spec.activation)
         }
     }
 
@@ -119,14 +120,12 @@ impl Layer {
     pub fn forward(&self, stream: &Stream<'_>, cache: &mut LayerCache) -> Result<()> {
         let attended = self.attend(stream, cache)?;
         // In a parallel layer the feed-forward block must read the stream before attention is added to it.
-        let before = match stream.spec.parallel {
-            true => Some(self.feed(stream)?),
-            false => None,
-        };
+        let before = if stream.spec.parallel { Some(self.feed(stream)?) } else { None };
         let post_norm = self.attention_post_norm.as_ref();
-        match stream.is_plain(post_norm) {
-            true => self.output.forward_add(&attended, stream.x)?,
-            false => stream.add(&self.output.forward(&attended)?, post_norm)?,
+        if stream.is_plain(post_norm) {
+            self.output.forward_add(&attended, stream.x)?
+        } else {
+            stream.add(&self.output.forward(&attended)?, post_norm)?
         }
         let fed = match before {
             Some(fed) => fed,
@@ -221,12 +220,11 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// Its shape or type is another: it would differ from the token vectors, and be the one that counts.
     pub fn check_spare_head(&self) -> Result<()> {
-        match self.weights.contains(&format!("{}.weight", self.head_name())) {
-            true => {
-                let head = Matrix::new(self.head_name(), self.spec.vocab);
-                self.weights.matrices(&[head], self.spec.hidden, false).map(drop)
-            }
-            false => Ok(()),
+        if self.weights.contains(&format!("{}.weight", self.head_name())) {
+            let head = Matrix::new(self.head_name(), self.spec.vocab);
+            self.weights.matrices(&[head], self.spec.hidden, false).map(drop)
+        } else {
+            Ok(())
         }
     }
 
@@ -242,10 +240,8 @@ impl<'a> Loader<'a> {
     }
 
     fn norm(&self, name: &str, width: usize, spec: NormSpec) -> Result<Norm> {
-        let mut weight = match spec.weight {
-            true => self.weights.vector(&format!("{name}.weight"), width)?,
-            false => vec![1.0; width],
-        };
+        let mut weight =
+            if spec.weight { self.weights.vector(&format!("{name}.weight"), width)? } else { vec![1.0; width] };
         weight.iter_mut().for_each(|w| *w += spec.offset);
         let bias = spec.bias.then(|| self.weights.vector(&format!("{name}.bias"), width)).transpose()?;
         Ok(Norm { kind: spec.kind, weight, bias, eps: spec.eps })

@@ -98,10 +98,8 @@ impl<T: Stored> Encoder<T> {
         let products = Products::new::<T>(&stream)?;
         let layers = std::mem::take(&mut host.layers);
         let layers = layers.iter().map(|layer| Layer::new(&products, layer)).collect::<Result<_>>()?;
-        let table = |values: &[f32]| match values.is_empty() {
-            true => Ok(None),
-            false => upload::<f32>(&stream, values).map(Some),
-        };
+        let table =
+            |values: &[f32]| if values.is_empty() { Ok(None) } else { upload::<f32>(&stream, values).map(Some) };
         Ok(Self {
             rows: RowKernels::load(&stream, T::KIND)?,
             activations: ActivationKernels::load(&stream, T::KIND)?,

@@ -75,9 +75,8 @@ pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
         _ => {
             let card = cards.swap_remove(index);
             let (major, minor) = card.capability;
-            match 10 * major + minor < needs.capability {
-                false => Ok(card),
-                true => fail(
+            if 10 * major + minor < needs.capability {
+                fail(
                     format!(
                         "{} has compute capability {major}.{minor}, this build needs {}.{}",
                         card.name,
@@ -85,7 +84,9 @@ pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
                         needs.capability % 10
                     ),
                     "build with CUDA_COMPUTE_CAP=80 for the oldest cards that karat knows, or use `--device cpu`",
-                ),
+                )
+            } else {
+                Ok(card)
             }
         }
     }

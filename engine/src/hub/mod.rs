@@ -153,9 +153,10 @@ pub(crate) fn is_commit(revision: &str) -> bool {
 
 /// The snapshot that the cache has for a revision.
 fn snapshot_of(folder: &Path, revision: &str) -> Option<PathBuf> {
-    let commit = match is_commit(revision) {
-        true => revision.to_owned(),
-        false => std::fs::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_owned(),
+    let commit = if is_commit(revision) {
+        revision.to_owned()
+    } else {
+        std::fs::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_owned()
     };
     Some(folder.join("snapshots").join(commit)).filter(|snapshot| is_name_of_commit(snapshot) && snapshot.is_dir())
 }

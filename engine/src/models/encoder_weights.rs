@@ -135,9 +135,10 @@ impl Encoder {
             _ => table("embeddings.position_embeddings", spec.position_rows())?,
         };
         let types = table("embeddings.token_type_embeddings", spec.token_types)?;
-        let projection = match width == spec.hidden {
-            true => None,
-            false => Some(loader.linear(&["embeddings.embed_proj"], (width, spec.hidden), false)?),
+        let projection = if width == spec.hidden {
+            None
+        } else {
+            Some(loader.linear(&["embeddings.embed_proj"], (width, spec.hidden), false)?)
         };
         let norm = loader.norm(spec.names.embedding_norm)?;
         let shared = loader.shared_bias()?;
@@ -226,10 +227,7 @@ impl Loader<'_> {
         let (rows, width) = (2 * options.span, self.spec.hidden);
         let name = format!("{}encoder.rel_embeddings.weight", self.prefix);
         let vectors = ops::matrix(self.weights.table(&name, rows, width)?, rows, width)?;
-        match options.norm {
-            true => self.norm("encoder.LayerNorm")?.forward(&vectors).map(Some),
-            false => Ok(Some(vectors)),
-        }
+        if options.norm { self.norm("encoder.LayerNorm")?.forward(&vectors).map(Some) } else { Ok(Some(vectors)) }
     }
 
     fn disentangled(
@@ -274,10 +272,7 @@ impl Loader<'_> {
         let bias = self.weights.vector(&name("conv.bias"), width)?;
         let product = self.weights.made((width, kernel * width), Some(bias), |output, input| {
             let (tap, input) = (input / width, input % width);
-            match output / group == input / group {
-                true => taps[(output * group + input % group) * kernel + tap],
-                false => 0.0,
-            }
+            if output / group == input / group { taps[(output * group + input % group) * kernel + tap] } else { 0.0 }
         });
         Ok(Convolution { product, kernel, activation: spec.activation, norm: self.norm("encoder.conv.LayerNorm")? })
     }

@@ -266,10 +266,7 @@ impl Eos {
     fn read(value: &Value) -> Result<Self> {
         let wrong = || {
             let error = Error::input(format!("read `eos_token_id: {value}` as a token id or a list of them"));
-            match value.is_string() {
-                true => error.with_hint("it is the number of the token, not its text"),
-                false => error,
-            }
+            if value.is_string() { error.with_hint("it is the number of the token, not its text") } else { error }
         };
         let all = match value {
             Value::Array(all) => all.iter().map(id).collect::<Option<Vec<i64>>>(),

@@ -288,9 +288,10 @@ impl HashedFile {
 
 /// The hash of a segment as a part of the tree, or of a file that is no more than it.
 fn chaining_value(start: u64, bytes: &[u8], alone: bool) -> ChainingValue {
-    match alone {
-        true => *blake3::hash(bytes).as_bytes(),
-        false => blake3::Hasher::new().set_input_offset(start).update(bytes).finalize_non_root(),
+    if alone {
+        *blake3::hash(bytes).as_bytes()
+    } else {
+        blake3::Hasher::new().set_input_offset(start).update(bytes).finalize_non_root()
     }
 }
 

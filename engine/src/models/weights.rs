@@ -253,10 +253,7 @@ pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>> {
     if !missing.is_empty() {
         return Err(missing_shards(folder.path(), &missing));
     }
-    match files.is_empty() {
-        true => Err(Error::input("find any shard in the weight index").at(&index)),
-        false => Ok(files),
-    }
+    if files.is_empty() { Err(Error::input("find any shard in the weight index").at(&index)) } else { Ok(files) }
 }
 
 /// Number of values by type (`f16`), over the float tensors of a folder: buffers of whole numbers are no weights.
@@ -310,9 +307,10 @@ impl Checkpoint {
             let Some(file) = folder.file(name)? else {
                 return Err(without_weights(folder.path().join(name).parent().unwrap_or(folder.path())));
             };
-            match is_gguf(Path::new(name)) {
-                true => checkpoint.add_gguf(&file)?,
-                false => checkpoint.add_safetensors(&file)?,
+            if is_gguf(Path::new(name)) {
+                checkpoint.add_gguf(&file)?
+            } else {
+                checkpoint.add_safetensors(&file)?
             }
             file.forget();
             checkpoint.files.push(file);
@@ -402,13 +400,12 @@ impl Checkpoint {
         for start in (0..a.rows()).step_by(COMPARED_ROWS) {
             let rows = start..a.rows().min(start + COMPARED_ROWS);
             // Bytes that differ may be equal values only by the sign of a zero, which changes no product.
-            let differ = match a.stored == b.stored {
-                true => self.bytes(a, Some(rows.clone()))? != self.bytes(b, Some(rows))?,
-                false => {
-                    let count = rows.len() * a.shape.last().copied().unwrap_or(1);
-                    let (a, b) = (self.reader(a, Some(rows.clone()), one)?, self.reader(b, Some(rows), other)?);
-                    (0..count).into_par_iter().any(|i| a.get(i) != b.get(i))
-                }
+            let differ = if a.stored == b.stored {
+                self.bytes(a, Some(rows.clone()))? != self.bytes(b, Some(rows))?
+            } else {
+                let count = rows.len() * a.shape.last().copied().unwrap_or(1);
+                let (a, b) = (self.reader(a, Some(rows.clone()), one)?, self.reader(b, Some(rows), other)?);
+                (0..count).into_par_iter().any(|i| a.get(i) != b.get(i))
             };
             if differ {
                 return Ok(true);
@@ -641,9 +638,10 @@ fn safetensors_header(file: &HashedFile) -> Result<(usize, Metadata)> {
         Err(error) => return Err(broken(error)),
     };
     let tensors = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
-    match end.checked_add(tensors).map(|end| end as u64) == Some(file.len()) {
-        true => Ok((end, metadata)),
-        false => Err(broken(SafeTensorError::MetadataIncompleteBuffer)),
+    if end.checked_add(tensors).map(|end| end as u64) == Some(file.len()) {
+        Ok((end, metadata))
+    } else {
+        Err(broken(SafeTensorError::MetadataIncompleteBuffer))
     }
 }
 

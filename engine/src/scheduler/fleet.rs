@@ -72,10 +72,7 @@ impl Counter {
 
 impl Exchange for Counter {
     fn next(&mut self, wait: bool) -> Result<Option<Asked>> {
-        Ok(match wait {
-            true => self.requests.recv().ok(),
-            false => self.requests.try_recv().ok(),
-        })
+        Ok(if wait { self.requests.recv().ok() } else { self.requests.try_recv().ok() })
     }
 
     fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {

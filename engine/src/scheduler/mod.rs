@@ -444,9 +444,10 @@ impl<'a> Scheduler<'a> {
             return draft.recorded(most + 1).get(1..).unwrap_or_default();
         }
         let recorded = draft.recorded(most);
-        match recorded.is_empty() {
-            true => draft::look_up(&sequence.tokens, room.min(SMALL.saturating_sub(rows))),
-            false => recorded,
+        if recorded.is_empty() {
+            draft::look_up(&sequence.tokens, room.min(SMALL.saturating_sub(rows)))
+        } else {
+            recorded
         }
     }
 

@@ -329,10 +329,11 @@ proptest! {
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window, sharing, drafts };
         let mut list = List::new(all.iter().map(Asked::work).collect());
-        let backend = |_| match ahead {
-            true => Box::new(Early::new(pages)) as Box<dyn Backend>,
-            false => Box::new(Paper::new(pages)),
-        };
+        let backend = |_| if ahead {
+Box::new(Early::new(pages)) as Box<dyn Backend>
+} else {
+Box::new(Paper::new(pages))
+};
         let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         let outcomes = list.into_outcomes();
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
@@ -369,22 +370,23 @@ proptest! {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window: 50, sharing: true, drafts };
         let mut list = List::new(all.iter().map(Asked::work).collect());
         let poison = Some(4);
-        let backend = |_| match ahead {
-            true => {
+        let backend = |_| if ahead {
                 let mut early = Early::new(pages);
                 early.paper.poison = poison;
                 Box::new(early) as Box<dyn Backend>
-            }
-            false => Box::new(Paper { poison, ..Paper::new(pages) }),
-        };
+
+} else {
+Box::new(Paper { poison, ..Paper::new(pages) })
+};
         let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         let outcomes = list.into_outcomes();
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&outcomes) {
-            let right = match poisoned(asked, 4) {
-                true => "compute logits that are finite numbers".to_owned(),
-                false => asked.right(),
-            };
+            let right = if poisoned(asked, 4) {
+"compute logits that are finite numbers".to_owned()
+} else {
+asked.right()
+};
             prop_assert_eq!(right, written(outcome), "{:?}", asked);
         }
     }

@@ -101,9 +101,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<f64> {
             _ => {}
         }
     }
-    match growth <= GROWTH {
-        true => Ok(growth),
-        false => Err(refuse(format!("its normalizer may make a text {growth:.0} times as long; at most {GROWTH:.0}"))),
+    if growth <= GROWTH {
+        Ok(growth)
+    } else {
+        Err(refuse(format!("its normalizer may make a text {growth:.0} times as long; at most {GROWTH:.0}")))
     }
 }
 
@@ -211,9 +212,10 @@ fn characters(text: &str) -> std::result::Result<(), String> {
     let Ok(bytes) = BASE64.decode(text) else { return Ok(()) };
     let Some((size, rest)) = bytes.split_first_chunk::<4>() else { return Ok(()) };
     let size = u32::from_le_bytes(*size) as usize;
-    match (1..=rest.len() / 4).contains(&(size / 4)) {
-        true => Ok(()),
-        false => Err(format!("has a map of characters that is cut off or empty: {size} bytes of {}", rest.len())),
+    if (1..=rest.len() / 4).contains(&(size / 4)) {
+        Ok(())
+    } else {
+        Err(format!("has a map of characters that is cut off or empty: {size} bytes of {}", rest.len()))
     }
 }
 

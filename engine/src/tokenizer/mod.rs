@@ -89,13 +89,13 @@ impl Tokenizer {
                     .and_then(|(inner, special_tokens)| Self::whole(inner, special_tokens))
                     .map_err(|error| error.at(&file));
             }
-            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(match dir.exists() {
-                true => {
-                    "export it: transformers.AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one also for \
-                     models that come with vocab.txt, vocab.json or tokenizer.model"
-                }
-                false => "the model folder does not exist",
-            }));
+            let hint = if dir.exists() {
+                "export it: transformers.AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one also for \
+                 models that come with vocab.txt, vocab.json or tokenizer.model"
+            } else {
+                "the model folder does not exist"
+            };
+            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(hint));
         };
         let longest = bounds::longest_text(bounds::check(&bytes).map_err(|error| error.at(&path))?);
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
@@ -178,12 +178,10 @@ impl Tokenizer {
 
     /// Whether a text of so many bytes is tokenized at once.
     fn takes(&self, bytes: usize) -> Result<()> {
-        match bytes <= self.longest {
-            true => Ok(()),
-            false => Err(Error::input(format!(
-                "encode a text of {bytes} bytes: at most {} are tokenized at once",
-                self.longest
-            ))),
+        if bytes <= self.longest {
+            Ok(())
+        } else {
+            Err(Error::input(format!("encode a text of {bytes} bytes: at most {} are tokenized at once", self.longest)))
         }
     }
 

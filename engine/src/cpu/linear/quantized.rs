@@ -368,9 +368,10 @@ impl Quantized {
             }
             if layout.minimum {
                 let whole = halves(block, minimum);
-                match layout.nested {
-                    false => to.minima[index] = whole,
-                    true => products(whole, &block[minima..], &mut to.minima, |byte| -f32::from(byte)),
+                if layout.nested {
+                    products(whole, &block[minima..], &mut to.minima, |byte| -f32::from(byte))
+                } else {
+                    to.minima[index] = whole
                 }
             }
         }

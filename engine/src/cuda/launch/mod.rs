@@ -63,9 +63,10 @@ fn failed(name: &str) -> impl FnOnce(DriverError) -> Error {
 
 /// That a buffer has at least `needed` values.
 fn holds(name: &str, what: &str, len: usize, needed: usize) -> Result<()> {
-    match len >= needed {
-        true => Ok(()),
-        false => Err(Error::internal(format!("start the kernel `{name}`: {what} holds {len} values of {needed}"))),
+    if len >= needed {
+        Ok(())
+    } else {
+        Err(Error::internal(format!("start the kernel `{name}`: {what} holds {len} values of {needed}")))
     }
 }
 
@@ -116,9 +117,10 @@ fn address<T>(stream: &CudaStream, view: Option<&CudaView<'_, T>>) -> u64 {
 
 /// That numbers are of the kind that kernels were loaded for.
 fn typed<T: Number>(name: &str, kind: Kind) -> Result<()> {
-    match T::KIND == kind {
-        true => Ok(()),
-        false => Err(Error::internal(format!("start the kernel `{name}` of {} on {}", kind.name(), T::KIND.name()))),
+    if T::KIND == kind {
+        Ok(())
+    } else {
+        Err(Error::internal(format!("start the kernel `{name}` of {} on {}", kind.name(), T::KIND.name())))
     }
 }
 

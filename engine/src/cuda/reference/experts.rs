@@ -127,9 +127,10 @@ mod tests {
         for normalised in [false, true] {
             let found = route(&logits, 6, normalised);
             let exp = |expert: usize| f64::from(logits[expert]).exp();
-            let sum: f64 = match normalised {
-                true => found.iter().map(|(expert, _)| exp(*expert as usize)).sum(),
-                false => (0..40).map(exp).sum(),
+            let sum: f64 = if normalised {
+                found.iter().map(|(expert, _)| exp(*expert as usize)).sum()
+            } else {
+                (0..40).map(exp).sum()
             };
             let right: Vec<f64> = found.iter().map(|(expert, _)| exp(*expert as usize) / sum).collect();
             assert_near(&found.iter().map(|(_, weight)| *weight).collect::<Vec<_>>(), &right, 1.0);

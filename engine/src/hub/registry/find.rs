@@ -34,9 +34,10 @@ pub fn find(base: &Path, name: &str, version: &str) -> Result<Found> {
         return Found::read(&short(path));
     }
     let known: Vec<String> = visible(&base)?.into_keys().collect();
-    let hint = match known.is_empty() {
-        true => format!("there is no `{FOLDER}/{file}` in `{}` or a folder above it", base.display()),
-        false => nearest(&format!("{name}@{version}"), known.iter().map(String::as_str)),
+    let hint = if known.is_empty() {
+        format!("there is no `{FOLDER}/{file}` in `{}` or a folder above it", base.display())
+    } else {
+        nearest(&format!("{name}@{version}"), known.iter().map(String::as_str))
     };
     Err(Error::input(format!("find `{name}@{version}` in the model registry")).with_hint(hint))
 }

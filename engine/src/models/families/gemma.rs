@@ -59,9 +59,10 @@ fn head_size(config: &Config) -> Result<usize> {
 
 /// A cap; a key that is there with `null` turns it off.
 fn cap(config: &Config, key: &str, default: Option<f64>) -> Result<Option<f32>> {
-    match config.has(key) {
-        true => config.get(key).map(|_| config.number_or(key, 0.0).map(|cap| cap as f32)).transpose(),
-        false => Ok(default.map(|cap| cap as f32)),
+    if config.has(key) {
+        config.get(key).map(|_| config.number_or(key, 0.0).map(|cap| cap as f32)).transpose()
+    } else {
+        Ok(default.map(|cap| cap as f32))
     }
 }
 
@@ -83,10 +84,7 @@ fn sandwiched(config: &Config, spec: &mut DecoderSpec, pattern: usize) -> Result
     spec.names.attention_post_norm = Some("post_attention_layernorm");
     spec.names.feed_forward_norm = Some("pre_feedforward_layernorm");
     spec.names.feed_forward_post_norm = Some("post_feedforward_layernorm");
-    let window = match config.has("sliding_window") {
-        true => config.optional_count("sliding_window")?,
-        false => Some(4096),
-    };
+    let window = if config.has("sliding_window") { config.optional_count("sliding_window")? } else { Some(4096) };
     let windows = match config.get("layer_types") {
         Some(_) => config.windows(spec.layers.len(), window, 0)?,
         None => {

@@ -16,9 +16,10 @@ pub fn spec(config: &Config) -> Result<DecoderSpec> {
 
 /// Windows of the Qwen families: off unless `use_sliding_window`, and then from layer `max_window_layers` on.
 pub fn windows(config: &Config, layers: usize) -> Result<Vec<Option<usize>>> {
-    let window = match config.flag_or("use_sliding_window", false)? {
-        true => Some(config.optional_count("sliding_window")?.unwrap_or(4096)),
-        false => None,
+    let window = if config.flag_or("use_sliding_window", false)? {
+        Some(config.optional_count("sliding_window")?.unwrap_or(4096))
+    } else {
+        None
     };
     let first = config.optional_count("max_window_layers")?.unwrap_or(28);
     config.windows(layers, window, first)

@@ -20,9 +20,10 @@ pub fn third(config: &Config) -> Result<DecoderSpec> {
         shared: None,
     };
     mix(config, &mut spec, experts)?;
-    let window = match config.flag_or("use_sliding_window", false)? {
-        true => Some(config.optional_count("sliding_window")?.unwrap_or(4096)),
-        false => None,
+    let window = if config.flag_or("use_sliding_window", false)? {
+        Some(config.optional_count("sliding_window")?.unwrap_or(4096))
+    } else {
+        None
     };
     let windows = vec![window; spec.layers.len()];
     Ok(llama::with_windows(spec, &windows))

@@ -23,10 +23,8 @@ pub fn spec(config: &Config) -> Result<DecoderSpec> {
             (1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect()
         }
     };
-    let window = match config.flag_or("use_sliding_window", false)? {
-        true => config.optional_count("sliding_window")?,
-        false => None,
-    };
+    let window =
+        if config.flag_or("use_sliding_window", false)? { config.optional_count("sliding_window")? } else { None };
     let windows = match config.get("layer_types") {
         Some(_) => config.windows(layers, window, 0)?,
         None => turns.iter().map(|turns| window.filter(|_| !turns)).collect(),

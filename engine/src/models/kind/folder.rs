@@ -219,9 +219,10 @@ impl<'a> Listed<'a> {
         };
         let first = children(self.folder);
         let found: Vec<PathBuf> = first.iter().filter(|folder| holds_model(folder)).cloned().collect();
-        match found.is_empty() {
-            true => first.iter().flat_map(|folder| children(folder)).filter(|folder| holds_model(folder)).collect(),
-            false => found,
+        if found.is_empty() {
+            first.iter().flat_map(|folder| children(folder)).filter(|folder| holds_model(folder)).collect()
+        } else {
+            found
         }
     }
 

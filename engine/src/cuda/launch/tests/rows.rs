@@ -114,9 +114,10 @@ fn add_norm<T: Value, Y: Value>(bench: &Bench, width: usize, [post, next]: [Opti
         };
         let what = format!("add_norm {} {} {width} {:?} {:?}", T::KIND.name(), Y::KIND.name(), kind(post), kind(next));
         assert_rows(&bench.down(&stream), width, |row| right(row).0, &x, &what);
-        match given {
-            true => assert_rows(&bench.down(&to), width, |row| right(row).1, &before, &what),
-            false => assert_eq!(bench.down(&to), before),
+        if given {
+            assert_rows(&bench.down(&to), width, |row| right(row).1, &before, &what)
+        } else {
+            assert_eq!(bench.down(&to), before)
         }
     }
 }

@@ -121,9 +121,10 @@ fn rows_behind_and_rows_not_asked_for_stay() {
     assert!(run(width + 1).is_err() && run(WIDEST + 1).is_err());
     run(width).unwrap();
     for (at, found) in bench.down(&found).into_iter().enumerate() {
-        match at != 2 && at < COUNT {
-            true => assert_eq!(found.seen(&greedy), Some(Seen::Next(at as u32 + 1))),
-            false => assert_eq!(found, Found::default(), "row {at}"),
+        if at != 2 && at < COUNT {
+            assert_eq!(found.seen(&greedy), Some(Seen::Next(at as u32 + 1)))
+        } else {
+            assert_eq!(found, Found::default(), "row {at}")
         }
     }
 }
