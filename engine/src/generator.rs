@@ -522,5 +522,5 @@ fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCach
 pub fn hash_ids(ids: &[u32]) -> String {
     let mut hash = Sha256::new();
     ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-    crate::models::identity::hex(&hash.finalize())
+    crate::hash::hex(&hash.finalize())
 }

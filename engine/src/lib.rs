@@ -54,6 +54,7 @@ mod encode;
 pub mod error;
 mod generator;
 pub mod guard;
+pub mod hash;
 pub mod hub;
 pub mod log;
 pub mod models;

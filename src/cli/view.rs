@@ -135,7 +135,7 @@ impl Door {
 fn token() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|e| Error::internal("make an address").caused_by(e))?;
-    Ok(crate::engine::models::identity::hex(&bytes))
+    Ok(crate::hash::hex(&bytes))
 }
 
 /// The one page that is served.

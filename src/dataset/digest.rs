@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::hash::hex;
 
 /// Bytes of a block of a dataset.
 const BLOCK: usize = 1 << 18;
@@ -163,15 +164,6 @@ impl<R: Read, E: Fn() -> Error> Read for Verified<R, E> {
     }
 }
 
-/// SHA-256 of bytes, in hex.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What the thread of [`hashing`] found.
 pub(super) fn joined(thread: JoinHandle<FileDigest>) -> Result<FileDigest> {
     thread.join().map_err(|_| Error::internal("hash a dataset: the thread panicked"))
@@ -180,6 +172,7 @@ pub(super) fn joined(thread: JoinHandle<FileDigest>) -> Result<FileDigest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::sha256;
 
     fn digest(bytes: &[u8]) -> FileDigest {
         let (mut reader, thread) = hashing(bytes);

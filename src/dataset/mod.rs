@@ -28,7 +28,7 @@ mod tests;
 pub use blocks::{lines, read_lines};
 pub use cells::{CellForm, Cells};
 pub use content::{content_id, to_json};
-pub use digest::{BlockHasher, BlockHashes, FileDigest, sha256};
+pub use digest::{BlockHasher, BlockHashes, FileDigest};
 pub use fields::{Field, FieldMap};
 pub use keys::{Column, Holds, Instead, Keys, UnknownKeys, keys_once};
 pub use message::{MESSAGE, fault};

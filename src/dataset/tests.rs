@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::error::Result;
+use crate::hash::sha256;
 
 fn read(name: &str, bytes: &[u8]) -> Vec<Result<Sample>> {
     let source = Source::file(name).unwrap();

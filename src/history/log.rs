@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::record::{MANIFEST, ORDER, RunReader, append_line, is_sealed, recorded_manifest, sha256};
+use crate::hash::sha256;
+use crate::record::{MANIFEST, ORDER, RunReader, append_line, is_sealed, recorded_manifest};
 use crate::stand_in::check_file;
 
 /// The file.

@@ -98,7 +98,7 @@ fn refusals() {
     let changed = text.replace("\"git_commit\": null,", "\"git_commit\": \"abc\",\n  \"git_dirty\": true,");
     fs::write(dirty.join(crate::record::MANIFEST), &changed).unwrap();
     let order = dirty.with_file_name(crate::record::ORDER);
-    let [before, after] = [text, changed].map(|text| crate::record::sha256(text.as_bytes()));
+    let [before, after] = [text, changed].map(|text| crate::hash::sha256(text.as_bytes()));
     fs::write(&order, fs::read_to_string(&order).unwrap().replace(&before, &after)).unwrap();
     let error = place.accept(&dirty, "main").unwrap_err();
     assert!(error.fragment().ends_with("were not committed when it ran"), "{error}");

@@ -17,6 +17,7 @@ use crate::dataset::{Input, Sample, Source};
 use crate::engine::chat::check_names;
 use crate::engine::{ChatOptions, Message, Prompt, Turn};
 use crate::error::{Error, Result};
+use crate::hash::hex;
 
 /// Turns cases into prompts. Compiled once, used for all cases, on any thread.
 #[derive(Debug)]
@@ -300,5 +301,5 @@ fn hash(template: &Template, spec: &PromptSpec, system: Option<&str>, shots: &[S
     if !spec.chat_template_kwargs.is_empty() {
         part("chat_template_kwargs", &Value::Object(spec.chat_template_kwargs.clone()).to_string());
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize())
 }

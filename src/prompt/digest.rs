@@ -5,8 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::models::identity::hex;
 use crate::engine::{Message, Prompt};
+use crate::hash::hex;
 
 /// SHA-256 (hex) of a prompt: its text, or its messages as JSON.
 pub(super) fn digest(prompt: &Prompt) -> String {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::spec::portable_path;
-use crate::dataset::{refuse, sha256};
+use crate::dataset::refuse;
 use crate::error::{Error, Result};
+use crate::hash::sha256;
 use crate::stand_in::read_file;
 
 /// Bytes of a template, or of the file of its examples.

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::beside::{beside, folder};
 use super::{FileEntry, packed};
 use crate::engine::log;
-use crate::engine::models::identity::hex;
 use crate::error::{Error, Result};
+use crate::hash::hex;
 
 /// What ran, and the SHA-256 of every file of the record.
 pub const MANIFEST: &str = "manifest.json";

@@ -59,7 +59,7 @@ pub(crate) use beside::{beside, folder};
 pub(crate) use files::{FileHasher, sync_folder, write_atomically};
 pub(crate) use order::append_line;
 pub(crate) use packed::{compress, packed};
-pub(crate) use seal::{is_sealed, sha256};
+pub(crate) use seal::is_sealed;
 
 #[cfg(test)]
 pub(crate) mod tests_support {

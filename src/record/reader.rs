@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;
-use super::seal::sha256;
 use super::{
     Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, Plain, Prompts, RESULTS, SUMMARY, Summary, VERDICT,
 };
 use crate::error::{Error, Result};
+use crate::hash::sha256;
 use crate::stand_in::check_file;
 
 /// A saved run whose files are the ones its manifest names.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::engine::models::identity::hex;
 use crate::error::{Error, Result};
+use crate::hash::hex;
 
 /// A sortable run id: UTC time to the second and six digits of the plan's hash, `20261120T110455Z-1a2b3c`, with `-2`,
 /// `-3` behind it where the same plan ran twice within a second.

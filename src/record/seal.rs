@@ -1,13 +1,6 @@
-//! SHA-256 of bytes, and texts that hold their own.
+//! Texts that hold their own SHA-256.
 
-use super::FileHasher;
-
-/// SHA-256 (hex) of bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    let mut hasher = FileHasher::default();
-    hasher.update(bytes);
-    hasher.finish().sha256
-}
+use crate::hash::sha256;
 
 /// Whether a seal is the SHA-256 (hex) of the bytes without the seal itself, which stands in them last.
 pub(crate) fn is_sealed(seal: &str, bytes: &[u8]) -> bool {

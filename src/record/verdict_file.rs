@@ -11,11 +11,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::seal::{is_sealed, sha256};
+use super::seal::is_sealed;
 use super::{
     Decision, FileHasher, MANIFEST, Manifest, REPORT, RuleResult, RunReader, VERDICT, Verdict, write_atomically,
 };
 use crate::error::{Error, Kind, Result};
+use crate::hash::sha256;
 use crate::stand_in::check_file;
 
 /// The format of `verdict.json`; `docs/verdict.schema.json` describes it. Version 1 had neither `outcome` nor inconclusive rules,

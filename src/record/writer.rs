@@ -12,13 +12,13 @@ use super::files::HashedFile;
 use super::journal::{About, Journal, Key as JournalKey, Work, journal_path, resumable};
 use super::prompts::FrontCoder;
 use super::reader::pretty;
-use super::seal::sha256;
 use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
     Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, RESULTS, RunId, SUMMARY, Summary,
     SummaryBuilder, check_name, order, sync_folder,
 };
 use crate::error::{Error, Kind, Result};
+use crate::hash::sha256;
 
 /// Bytes of sorted lines that are written at a time, and pieces that may wait.
 const PIECE_BYTES: usize = 1 << 18;

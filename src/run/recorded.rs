@@ -20,8 +20,8 @@ use super::event::Watch;
 use super::pages::{PAGE, Pages};
 use super::recorded_line::RecordedLine;
 use crate::dataset::{BlockHasher, UnknownKeys, has_lines_of_returns, lines, read_lines, refuse};
-use crate::engine::models::identity::hex;
 use crate::error::{Error, Result, nearest};
+use crate::hash::hex;
 use crate::stand_in::open_file;
 
 /// Recorded answers of a suite's cases.

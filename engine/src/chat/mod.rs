@@ -32,7 +32,6 @@ use std::path::PathBuf;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::guard::{FUEL, guarded};
@@ -107,7 +106,7 @@ impl ChatTemplate {
         let prepared =
             held::bounded(&syntax::prepare(source)).map_err(|what| origin.place("read the chat template", &what, 0))?;
         env.add_template_owned(NAME, prepared).map_err(|error| origin.error("read the chat template", &error))?;
-        let sha256 = Sha256::digest(source.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = crate::hash::sha256(source.as_bytes());
         Ok(Self { env, special_tokens, origin, source: source.to_owned(), sha256, tool_use: None })
     }
 

@@ -480,6 +480,6 @@ fn golden_bits() {
     let row = values(3000, 25);
     let (logprob, _) = sampling::score(&row, 17).unwrap();
     hash.update(logprob.to_bits().to_le_bytes());
-    let got = crate::models::identity::hex(&hash.finalize()[..8]);
+    let got = crate::hash::hex(&hash.finalize()[..8]);
     assert_eq!((crate::device::NUMERICS_VERSION, got.as_str()), (2, "4392490b4cefce45"));
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::hex;
+use crate::hash::hex;
 use crate::private;
 use crate::stand_in::read_file;
 

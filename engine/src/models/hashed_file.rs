@@ -19,8 +19,8 @@ use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, me
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::identity::hex;
 use crate::error::{Error, Result};
+use crate::hash::hex;
 
 /// Bytes of a segment: a power of two of BLAKE3's chunks, so that a whole one is a subtree wherever it stands.
 const SEGMENT: u64 = 256 << 10;
@@ -189,7 +189,7 @@ impl HashedFile {
 
     /// Computes SHA-256 from all bytes, which the caller holds since [`HashedFile::read_all`].
     pub(crate) fn hash_held(&self, bytes: &[u8]) {
-        self.sha256.get_or_init(|| self.cost.count(bytes.len(), || hex(&Sha256::digest(bytes))));
+        self.sha256.get_or_init(|| self.cost.count(bytes.len(), || crate::hash::sha256(bytes)));
     }
 
     /// Takes over a SHA-256 that is tied to its BLAKE3.
@@ -411,7 +411,7 @@ mod tests {
             let file = file(&bytes);
             let read = open(file.path());
             assert_eq!(read.blake3().unwrap(), blake3::hash(&bytes), "{len}");
-            assert_eq!(read.sha256().unwrap(), hex(&Sha256::digest(&bytes)), "{len}");
+            assert_eq!(read.sha256().unwrap(), crate::hash::sha256(&bytes), "{len}");
             // Whatever was read before, and in whatever order.
             let read = open(file.path());
             let mut part = vec![0; (len / 3) as usize];

@@ -46,15 +46,6 @@ const TOKENIZER_FILES: [&str; 7] = [
     "additional_chat_templates/tool_use.jinja",
 ];
 
-/// Bytes as lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text = vec![0; 2 * bytes.len()];
-    for (digits, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
-        *digits = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
-    }
-    String::from_utf8(text).unwrap_or_default()
-}
-
 /// A model as it was when its files were first asked for: a folder, or a GGUF file that is named by its path, beside which
 /// nothing has a say but a tokenizer that it lacks. Cheap to clone; all clones share what was read.
 #[derive(Clone)]

@@ -5,11 +5,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::models::identity::{ModelFolder, hex};
-
-fn sha256(bytes: &[u8]) -> String {
-    hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes))
-}
+use crate::hash::sha256;
+use crate::models::identity::ModelFolder;
 
 /// A registry with one tiny model whose files only have to be there.
 struct Registry {
