@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write the README's table of families: the code's lists of model types, with what the parity tests print.
+"""Write the table of families in docs/models.md: the code's lists of model types, with what the parity tests print.
 
 usage: cargo test --release --test parity -- --nocapture 2>&1 | python3 scripts/family_table.py [--check]
 
 Reads lines such as `…/models/gemma2: logits within 2.4e-6, …` and `…/bert mean_pooled: cosine 1 - 3.1e-13 or more` from the
 standard input, takes the family of each folder from its config.json and the types from DECODERS and ENCODERS in
-engine/src/models/families/mod.rs, and rewrites README.md between the two markers. With --check it writes nothing and fails where a
+engine/src/models/families/mod.rs, and rewrites docs/models.md between the two markers. With --check it writes nothing and fails where a
 family of the code has no figure or no name here.
 """
 import json, pathlib, re, sys
@@ -61,7 +61,7 @@ def main():
                         f"{', '.join(parts)} ({len(figure['folders'])} checkpoint{'s' * (len(figure['folders']) > 1)}) |")
     if missing: sys.exit(f"no figure or no name for: {', '.join(missing)}")
     if "--check" in sys.argv: return
-    path = ROOT / "README.md"
+    path = ROOT / "docs/models.md"
     text = path.read_text()
     before, rest = text.split(BEGIN)
     path.write_text(before + BEGIN + "\n" + "\n".join(rows) + "\n" + END + rest.split(END)[1])

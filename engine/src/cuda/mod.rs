@@ -77,7 +77,7 @@ pub const BUILT: bool = cfg!(feature = "cuda");
 pub fn usable(index: usize) -> crate::error::Result<Card> {
     Err(crate::error::Error::input(format!("use cuda:{index}: this karat was built without the feature `cuda`"))
         .with_hint(
-            "`cargo build --release --features cuda` builds one with it (README, CUDA); `--device cpu` needs none",
+            "`cargo build --release --features cuda` builds one with it (docs/cuda.md); `--device cpu` needs none",
         ))
 }
 
