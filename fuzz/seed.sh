@@ -10,7 +10,8 @@ add() { # target, file on standard input: kept under the hash of its content
   mv "$file" "fuzz/corpus/$1/$(sha1sum "$file" | cut -c1-40)"
 }
 
-for folder in tests/fixtures/models/*/ models/*/; do
+for folder in tests/fixtures/models/*/ models/*/ models/*/*/; do
+  [ -f "$folder/config.json" ] && [ -f "$folder/tokenizer.json" ] || continue
   add config_json < "$folder/config.json"
   # The header and no values: what follows is data.
   for file in "$folder"/*.safetensors; do head -c 3000 "$file" | add weights; done

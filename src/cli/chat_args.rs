@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 
 /// Flags about chat templates.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Chat template")]
 pub struct ChatArgs {
     /// Arguments of the chat template as a JSON object, as in '{"enable_thinking": false}'; a line's own go before them.
     #[arg(long, value_name = "JSON")]

@@ -22,6 +22,7 @@ use crate::error::Result;
 
 /// Arguments of `karat classify`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat classify ./toxicity --in texts.jsonl --out labels.jsonl")]
 pub struct Args {
     /// A model folder, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
@@ -30,13 +31,13 @@ pub struct Args {
     #[command(flatten)]
     answers: AnswerArgs,
     #[command(flatten)]
-    engine: EngineArgs,
-    #[command(flatten)]
     long: LongArgs,
     #[command(flatten)]
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Deserialize)]

@@ -10,6 +10,9 @@ use crate::record::RunReader;
 
 /// Arguments of `karat compare`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  karat compare main latest\n  karat compare main candidate-7 candidate-8                   # ranks them"
+)]
 pub struct Args {
     /// The run to compare against: a run folder, a run id, `latest` or SUITE/latest, the name of a baseline, a label, or
     /// git:REF:PATH.

@@ -22,6 +22,7 @@ use crate::error::Result;
 
 /// Arguments of `karat embed`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat embed ./minilm --in texts.jsonl --out vectors.jsonl")]
 pub struct Args {
     /// A model folder, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
@@ -29,8 +30,6 @@ pub struct Args {
     lines: LineArgs,
     #[command(flatten)]
     answers: AnswerArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
     /// How token vectors become one; auto is what the model folder says.
     #[arg(long, value_enum, default_value_t = PoolingChoice::Auto)]
     pooling: PoolingChoice,
@@ -49,6 +48,8 @@ pub struct Args {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 /// How to compute; none of these changes an answer but the device and the type.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Engine tuning (no byte of a result depends on it, device and type aside)")]
 pub struct EngineArgs {
     /// Where to compute: auto (the first CUDA card where there is one that this build can use, else the CPU), cpu, cuda, cuda:N,
     /// cuda:N,N for several cards, or cuda:all.

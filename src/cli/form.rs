@@ -15,6 +15,7 @@ use crate::report::{Report, csv, json, junit, markdown, parquet, ranking, termin
 
 /// How a report is written and where to.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Reports")]
 pub struct FormArgs {
     /// How to write the report.
     #[arg(long, value_enum, default_value_t = Format::Terminal)]

@@ -12,6 +12,9 @@ use crate::report::markdown;
 
 /// Arguments of `karat gate`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  karat gate latest\n  karat gate latest --baseline git:main:baselines/my-suite/main"
+)]
 pub struct Args {
     /// The run: a run folder, a run id, `latest` or SUITE/latest, the name of a baseline, a label, or git:REF:PATH. The gates of
     /// its own plan apply.

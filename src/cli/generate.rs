@@ -29,6 +29,9 @@ use crate::error::{Error, Kind, Result};
 
 /// Arguments of `karat generate`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  karat generate ./my-model --in prompts.jsonl --out answers.jsonl --max-new-tokens 128"
+)]
 pub struct Args {
     /// A model folder, a .gguf file, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
@@ -38,8 +41,6 @@ pub struct Args {
     answers: AnswerArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
     /// Most tokens of an answer.
     #[arg(long, default_value_t = GenerateOptions::default().max_new_tokens, value_name = "N")]
     max_new_tokens: usize,
@@ -72,6 +73,8 @@ pub struct Args {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// The moment that chat templates see unless told otherwise: fixed, so that equal inputs give equal bytes.

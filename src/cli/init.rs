@@ -11,6 +11,7 @@ use crate::report::visible;
 
 /// Arguments of `karat init`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat init my-suite\n  karat init my-suite --model ./my-model")]
 pub struct Args {
     /// The folder of the suite; made if it is not there.
     #[arg(default_value = "my-suite")]

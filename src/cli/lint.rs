@@ -16,6 +16,7 @@ use crate::suite::{Overrides, Purpose, Suite, has_errors};
 
 /// Arguments of `karat lint`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat lint my-suite")]
 pub struct Args {
     /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 
 /// Arguments of `karat logprob`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat logprob ./my-model --in texts.jsonl --out logprobs.jsonl")]
 pub struct Args {
     /// A model folder, a .gguf file, name@version of the registry, or org/name[@revision] on the hub.
     model: String,
@@ -33,11 +34,11 @@ pub struct Args {
     #[command(flatten)]
     answers: AnswerArgs,
     #[command(flatten)]
-    engine: EngineArgs,
-    #[command(flatten)]
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Deserialize)]

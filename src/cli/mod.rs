@@ -33,6 +33,7 @@ mod lines;
 mod lint;
 mod logprob;
 mod long_args;
+mod man;
 mod memory;
 mod model;
 mod models;
@@ -59,6 +60,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 
+use crate::engine::device::NUMERICS_VERSION;
 use crate::engine::guard::caught;
 use crate::error::{Error, Result};
 
@@ -109,6 +111,8 @@ enum Command {
     Render(render::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
+    /// Write manual pages.
+    Man(man::Args),
 }
 
 /// Parses the command line, runs the command, prints its error and gives its exit code.
@@ -128,10 +132,26 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
+/// The command line, with all that `--version` says.
+fn command() -> clap::Command {
+    let features: Vec<&str> = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda"))]
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(name, _)| *name)
+        .collect();
+    let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
+    // Builds that are released name their commit.
+    let commit = option_env!("KARAT_COMMIT").map_or(String::new(), |commit| format!("commit: {commit}\n"));
+    let version = env!("CARGO_PKG_VERSION");
+    let version = format!("{version}\n{commit}features: {features}\nnumerics: {NUMERICS_VERSION}");
+    // Once for each process; clap wants it for good.
+    Cli::command().long_version(&*version.leak())
+}
+
 /// The call, as clap has it and as the command takes it.
 fn parse() -> Result<(ArgMatches, Cli), clap::Error> {
-    let call = Cli::command().try_get_matches()?;
-    let cli = Cli::from_arg_matches(&call).map_err(|error| error.format(&mut Cli::command()))?;
+    let call = command().try_get_matches()?;
+    let cli = Cli::from_arg_matches(&call).map_err(|error| error.format(&mut command()))?;
     Ok((call, cli))
 }
 
@@ -160,6 +180,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Classify(args) => classify::run(args),
         Command::Render(args) => render::run(args),
         Command::Completions(args) => completions::run::<Cli>(args),
+        Command::Man(args) => man::run(args, self::command()),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::error::Error;
 
 /// Logits processors.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Logits processors")]
 pub struct ProcessorArgs {
     /// Divide logits of tokens that came before, the prompt's among them, by this where they are positive, multiply where
     /// they are negative; 1 changes nothing.

@@ -8,6 +8,7 @@ use super::terminal;
 
 /// The flags.
 #[derive(clap::Args, Clone, Default)]
+#[command(next_help_heading = "Progress")]
 pub struct ProgressArgs {
     /// No progress, no notes and no summary.
     #[arg(long, short, conflicts_with = "progress")]

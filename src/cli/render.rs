@@ -16,6 +16,9 @@ use crate::error::Result;
 
 /// Arguments of `karat render`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  karat render ./my-model --in prompts.jsonl                   # what the model would see"
+)]
 pub struct Args {
     /// A model folder (tokenizer and chat template suffice), name@version of the registry, or org/name[@revision] on the hub.
     model: String,

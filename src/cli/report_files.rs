@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 /// Files that reports are written to as well.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Reports")]
 pub struct ReportArgs {
     /// Write a report to this file too, in the format that its ending names: .html, .md, .json, .xml (JUnit), .csv, .parquet
     /// or .txt; may be given several times.

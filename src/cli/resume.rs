@@ -20,6 +20,7 @@ const ONE: &str = "-";
 
 /// The flag.
 #[derive(clap::Args, Clone, Default)]
+#[command(next_help_heading = "Long runs")]
 pub struct ResumeArgs {
     /// Go on with the unfinished run of this very plan, under its id; where there are several, with the one that is named
     /// (--resume=RUN). Starts nothing where there is none.

@@ -30,6 +30,9 @@ use crate::suite::{DatasetPlan, Overrides, Purpose, Suite, has_errors};
 
 /// Arguments of `karat run`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  karat run my-suite\n  karat run my-suite --model ./candidate --label candidate-7 --report report.html\n  karat run my-suite --require-baseline --report junit.xml     # in CI\n  karat run my-suite --resume                                  # after an interruption"
+)]
 pub struct Args {
     /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
@@ -62,8 +65,6 @@ pub struct Args {
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
-    engine: EngineArgs,
-    #[command(flatten)]
     reports: ReportArgs,
     #[command(flatten)]
     resume: ResumeArgs,
@@ -71,6 +72,8 @@ pub struct Args {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// Runs the command.

@@ -23,6 +23,7 @@ use crate::suite::{Purpose, Suite};
 
 /// Arguments of `karat score`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat score my-suite --responses answers.jsonl")]
 pub struct Args {
     /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
@@ -52,8 +53,6 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    engine: EngineArgs,
-    #[command(flatten)]
     reports: ReportArgs,
     #[command(flatten)]
     resume: ResumeArgs,
@@ -61,6 +60,8 @@ pub struct Args {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// Runs the command.

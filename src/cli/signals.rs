@@ -31,6 +31,7 @@ pub fn duration(text: &str) -> std::result::Result<Duration, String> {
 
 /// The flag that bounds the time of a command.
 #[derive(clap::Args, Clone, Default)]
+#[command(next_help_heading = "Long runs")]
 pub struct WallArgs {
     /// Stop after the step in which this time is over, counted from the start of karat (30m, 1h 30m, 90s); exit code 3.
     #[arg(long, value_name = "DURATION", value_parser = MaxWall::parse)]

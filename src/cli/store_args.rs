@@ -17,6 +17,7 @@ use crate::suite::{Overrides, Purpose, Suite};
 
 /// The two folders.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Folders")]
 pub struct StoreArgs {
     /// Folder of runs (default: runs/ of the suite's project: the nearest folder above the suite with baselines/, else with .git,
     /// else the suite's own).
@@ -145,6 +146,7 @@ fn tell_unvouched(run: &RunReader) {
 
 /// Which baseline to compare with.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Baseline")]
 pub struct BaselineArgs {
     /// Compare with this baseline, or with this run, or git:REF:PATH (default: the suite's baseline, if one was accepted).
     #[arg(long, value_name = "NAME")]

@@ -24,6 +24,7 @@ use crate::report::html::policy;
 
 /// Arguments of `karat view`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  karat view latest\n  karat view latest --out report.html")]
 pub struct Args {
     /// The run: a run folder, a run id, `latest` or SUITE/latest, the name of a baseline, a label, or git:REF:PATH.
     #[arg(default_value = "latest")]
