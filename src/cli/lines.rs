@@ -17,7 +17,8 @@ use super::signals::Signals;
 use crate::dataset::{Keys, UnknownKeys};
 use crate::engine::log::sync_folder;
 use crate::error::{Error, Result};
-use crate::record::{beside, folder};
+use crate::history::{ACCEPTED, CURRENT};
+use crate::record::{MANIFEST, ORDER, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDICT, beside, folder};
 
 /// Bytes of a line, which is in memory as a whole.
 const LINE_BYTES: u64 = 64 << 20;
@@ -161,6 +162,19 @@ fn in_place(path: &Path) -> Result<File> {
     }
 }
 
+/// Holds that an output is no file of a record or of a baseline: those never change.
+fn refuse_kept(path: &Path) -> Result<()> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let record = [MANIFEST, RESULTS, SUMMARY, PERFORMANCE, PROMPTS, VERDICT, REPORT];
+    let kept = record.contains(&name) && folder(path).join(MANIFEST).exists()
+        || [CURRENT, ACCEPTED, ORDER].contains(&name) && path.exists();
+    if kept {
+        return Err(Error::input(format!("write `{}`: it belongs to a record, which never changes", path.display()))
+            .with_hint("name a file in another folder"));
+    }
+    Ok(())
+}
+
 /// Writes lines to a file that appears under its name only when complete, or to standard output as they come.
 pub enum Output {
     /// Standard output, or a device that cannot be renamed to.
@@ -183,6 +197,7 @@ impl Output {
         if path.as_os_str() == "-" {
             return Ok(Self::Stream(BufWriter::new(super::terminal::stdout())));
         }
+        refuse_kept(path)?;
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             // A pipe or /dev/null: written in place. A folder fails here with the system's own words.
             return Ok(Self::Stream(BufWriter::new(Box::new(in_place(path)?))));

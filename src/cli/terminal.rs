@@ -87,9 +87,9 @@ pub fn tell_panics() {
 /// As for [`lines`].
 pub fn usage(error: &clap::Error) -> Result<()> {
     let told = error.use_stderr();
-    let color = coloured(if told { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() });
+    // An error quotes the call, in which somebody else's colours may stand.
+    let color = !told && coloured(std::io::stdout().is_terminal());
     let text = if color { error.render().ansi().to_string() } else { error.render().to_string() };
-    // clap quotes the call.
     let text = visible_lines(&text, color);
     if told {
         write_line(text.trim_end_matches('\n'))

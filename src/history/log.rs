@@ -49,11 +49,15 @@ pub struct Acceptance {
 pub fn read(folder: &Path) -> Result<Vec<Acceptance>> {
     let path = folder.join(ACCEPTED);
     let text = text(&path)?;
+    let mut sealed = false;
     let parse = |(line, text): (u64, &str)| {
         let parsed = serde_json::from_str(text);
         let acceptance: Acceptance =
             parsed.map_err(|e| Error::input("read an acceptance").at_line(&path, line).caused_by(e))?;
-        if acceptance.is_whole(text) { Ok(acceptance) } else { Err(off().at_line(&path, line)) }
+        // Behind a line that is sealed none is of an older version.
+        let whole = acceptance.is_whole(text) && (acceptance.seal.is_some() || !sealed);
+        sealed |= acceptance.seal.is_some();
+        if whole { Ok(acceptance) } else { Err(off().at_line(&path, line)) }
     };
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
@@ -73,14 +77,13 @@ fn off() -> Error {
         .with_hint("restore it from version control")
 }
 
-/// Whether a baseline's log knows a run; also where there is no log, as of baselines of older versions.
+/// Whether a baseline's log knows a run.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub(super) fn knows(folder: &Path, run_id: &str) -> Result<bool> {
-    let path = folder.join(ACCEPTED);
     let known = |line| serde_json::from_str::<Acceptance>(line).is_ok_and(|acceptance| acceptance.run_id == run_id);
-    Ok(!path.exists() || text(&path)?.lines().any(known))
+    Ok(text(&folder.join(ACCEPTED))?.lines().any(known))
 }
 
 /// Opens a run whose files are what their hashes say ([`RunReader::open`]), and holds its manifest against what stands beside its
@@ -115,13 +118,17 @@ fn hashes(folder: &Path) -> Result<Vec<(&'static str, String)>> {
     let recorded = recorded_manifest(above, id)?.map(|sha256| (ORDER, sha256));
     let mut hashes: Vec<_> = recorded.into_iter().collect();
     let path = above.join(ACCEPTED);
+    let mut sealed = false;
     for (line, text) in (1..).zip(text(&path)?.lines()) {
         // A line that a crash cut off says nothing.
         let Ok(acceptance) = serde_json::from_str::<Acceptance>(text) else { continue };
+        // Behind a line that is sealed none is of an older version.
+        let whole = acceptance.is_whole(text) && (acceptance.seal.is_some() || !sealed);
+        sealed |= acceptance.seal.is_some();
         if acceptance.run_id != id {
             continue;
         }
-        if !acceptance.is_whole(text) {
+        if !whole {
             return Err(off().at_line(&path, line));
         }
         hashes.extend(acceptance.manifest_sha256.map(|sha256| (ACCEPTED, sha256)));

@@ -293,6 +293,13 @@ impl Workspace {
         if let Some(known) = known.iter().find(|(run, _)| run.run_id == id) {
             return Ok(Some(found(known)));
         }
+        // A whole id is no beginning of another: of two runs in one second the second has `-2` behind it.
+        if let Some((folder, _)) =
+            known.iter().find(|(run, _)| run.run_id.strip_prefix(id).is_some_and(|rest| rest.starts_with('-')))
+        {
+            let error = Error::input(format!("find run `{id}`: it is not there, or has no manifest"));
+            return Err(error.at(folder.folder.with_file_name(id)).with_hint("`karat runs` lists what is there"));
+        }
         // Shorter beginnings are dates at best, and could just as well be a baseline's name.
         const SHORTEST: usize = 8;
         let begun: Vec<_> =

@@ -226,6 +226,45 @@ fn a_record_that_nothing_vouches_for_is_no_evidence() {
     assert!(gated.stdout.contains("nothing holds the SHA-256 of its manifest.json"), "{gated}");
 }
 
+/// What has the name of a run's file is not written over it.
+#[test]
+fn no_output_is_written_over_a_record() {
+    let (project, entry, run) = project();
+    let candidate = run.to_string_lossy().into_owned();
+    let log = entry.with_file_name("accepted.jsonl");
+    for (file, flag) in
+        [(run.join("manifest.json"), "--report"), (entry.join("results.jsonl"), "--out"), (log, "--out")]
+    {
+        let before = fs::read(&file).expect("read a file");
+        let args = ["gate", &candidate, flag, file.to_str().expect("a path")];
+        let args = if flag == "--out" { [&args[..], &["--format", "json"]].concat() } else { args.to_vec() };
+        project.karat(args).code(2).complains(&["belongs to a record"]);
+        assert_eq!(fs::read(&file).expect("read a file"), before);
+    }
+    project.karat(["gate", &candidate]).code(0);
+}
+
+/// A run that is gone is not another one whose id begins alike.
+#[test]
+fn a_run_that_is_gone_is_no_other() {
+    let (project, _, run) = project();
+    let id = run.file_name().and_then(|name| name.to_str()).expect("a name");
+    let first = id.strip_suffix("-2").unwrap_or(id).to_owned();
+    let second = format!("{first}-2");
+    if !project.path(format!("runs/s/{second}")).exists() {
+        // Recorded in another second.
+        fs::rename(project.path("runs/s").join(&first), project.path("runs/s").join(&second)).expect("rename a run");
+    } else {
+        fs::remove_dir_all(project.path("runs/s").join(&first)).expect("remove a run");
+    }
+    for args in
+        [vec!["gate", &first], vec!["view", &first, "--out", "v.html"], vec!["baseline", "accept", &first, "-m", "x"]]
+    {
+        let gone = project.karat(args).code(2);
+        assert!(gone.stderr.contains(&format!("`{first}`")), "{gone}");
+    }
+}
+
 /// The fault that began it: one digit turned a verdict.
 #[test]
 fn a_gate_that_is_loosened_in_the_record_passes_nothing() {

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, Template, Value, filters, tests};
 
 use super::held_source;
@@ -126,6 +126,7 @@ pub fn install(env: &mut Environment<'static>) {
     env.add_filter(held_source::OPERAND, |value: Value| deep(&value, None).map(|_| value));
     env.add_filter(held_source::COMPARED, |value: Value| compared(&value).map(|()| value));
     env.add_filter(held_source::SEEN, |value: Value| shallow(&value).map(|()| value));
+    env.add_filter(held_source::SLICE, slice);
     env.add_filter(held_source::KEPT, |value: Value, holder: Value| deep(&value, Some(&holder)).map(|_| value));
     env.add_filter(held_source::LEFT_FACTOR, |value: Value| {
         shallow(&value)?;
@@ -167,6 +168,44 @@ pub fn install(env: &mut Environment<'static>) {
             Ok::<_, Error>(function.call(state, &args)?.is_true())
         });
     }
+}
+
+/// `value[start:stop:step]` as Python has it: minijinja goes one too far with a negative step, panics on what is empty, and nests
+/// what it slices again and again.
+fn slice(value: &Value, start: Option<i64>, stop: Option<i64>, step: Option<i64>) -> Result<Value, Error> {
+    shallow(value)?;
+    let step = step.unwrap_or(1);
+    if step == 0 {
+        return Err(refused("cannot slice by step size of 0"));
+    }
+    if let Some(text) = value.as_str() {
+        let characters: Vec<char> = text.chars().collect();
+        return Ok(Value::from(
+            sliced(characters.len(), start, stop, step).map(|at| characters[at]).collect::<String>(),
+        ));
+    }
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Ok(Value::from(Vec::<Value>::new())),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items: Vec<Value> = value.try_iter()?.collect();
+            fits(items.len(), ITEMS, A_LIST)?;
+            let taken: Vec<Value> = sliced(items.len(), start, stop, step).map(|at| items[at].clone()).collect();
+            Ok(if value.is_tuple() { Value::from(Tuple::from(taken)) } else { Value::from(taken) })
+        }
+        kind => Err(refused(format!("value of type {kind} cannot be sliced"))),
+    }
+}
+
+/// Places of a slice, as `PySlice_AdjustIndices` counts them.
+fn sliced(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> impl Iterator<Item = usize> {
+    let (length, forward) = (length as i64, step > 0);
+    let (first, last) = if forward { (0, length) } else { (-1, length - 1) };
+    let place = |bound: i64| (if bound < 0 { bound.saturating_add(length) } else { bound }).clamp(first, last);
+    let start = start.map_or(if forward { first } else { last }, place);
+    let stop = stop.map_or(if forward { last } else { first }, place);
+    std::iter::successors(Some(start), move |at| at.checked_add(step))
+        .take_while(move |at| if forward { *at < stop } else { *at > stop })
+        .map(|at| at as usize)
 }
 
 /// Looks at a value that is compared: a text as a whole, a list or a map with all that is in it.

@@ -13,8 +13,10 @@ pub(super) const PRODUCT_FACTOR: &str = "karat_product_factor";
 pub(super) const RIGHT_FACTOR: &str = "karat_right_factor";
 /// Looks at an operand of a comparison or of `in`.
 pub(super) const COMPARED: &str = "karat_compared";
-/// Looks at what is sliced or indexed, and at keys.
+/// Looks at what is indexed, and at keys.
 pub(super) const SEEN: &str = "karat_seen";
+/// Takes the place of a slice.
+pub(super) const SLICE: &str = "karat_slice";
 /// Looks at what a namespace gets.
 pub(super) const KEPT: &str = "karat_kept";
 /// Counts the passes of loops.
@@ -97,7 +99,7 @@ pub fn bounded(source: &str) -> Result<String, String> {
     plain += source.len() - at.min(source.len());
     for (end, mark) in loops {
         let mark = mark.map(String::from).unwrap_or_default();
-        inserts.0.push((end, format!("{{% do {TICK}({plain}) {mark}%}}")));
+        inserts.put(end, format!("{{% do {TICK}({plain}) {mark}%}}"));
     }
     Ok(inserts.made(source))
 }
@@ -111,24 +113,28 @@ fn code(source: &str, open: usize, end: usize, close: &str) -> (usize, usize) {
     (begin, stop.max(begin))
 }
 
-/// What to put where.
-struct Inserts(Vec<(usize, String)>);
+/// What to put where, in the place of so many bytes.
+struct Inserts(Vec<(usize, usize, String)>);
 
 impl Inserts {
     fn made(mut self, source: &str) -> String {
-        self.0.sort_by_key(|(at, _)| *at);
+        self.0.sort_by_key(|(at, _, _)| *at);
         let (mut out, mut last) = (String::with_capacity(source.len() + 64 * self.0.len()), 0);
-        for (at, text) in self.0 {
+        for (at, bytes, text) in self.0 {
             out.push_str(&source[last..at]);
             out.push_str(&text);
-            last = at;
+            last = at + bytes;
         }
         out.push_str(&source[last..]);
         out
     }
 
+    fn put(&mut self, at: usize, text: impl Into<String>) {
+        self.0.push((at, 0, text.into()));
+    }
+
     fn filter(&mut self, at: usize, name: &str) {
-        self.0.push((at, format!("|{name}")));
+        self.put(at, format!("|{name}"));
     }
 
     /// Looks through code for operators with an operand on both sides, for slices and for indices.
@@ -157,7 +163,7 @@ impl Inserts {
             match bytes[at] {
                 byte @ (b'(' | b'[' | b'{') => {
                     let of = operand.take().filter(|_| byte != b'{');
-                    brackets.push(Bracket { byte, at, of, sliced: false });
+                    brackets.push(Bracket { byte, at, of, colons: Vec::new() });
                     if brackets.len() > BRACKETS {
                         return Err(format!("brackets stand more than {BRACKETS} deep in each other"));
                     }
@@ -180,7 +186,7 @@ impl Inserts {
                     let key = operand.take();
                     match brackets.last_mut() {
                         Some(Bracket { byte: b'{', .. }) => self.seen(source, key),
-                        Some(bracket) => bracket.sliced = true,
+                        Some(bracket) => bracket.colons.push(at),
                         None => {}
                     }
                 }
@@ -220,17 +226,25 @@ impl Inserts {
         Ok(())
     }
 
-    /// What a bracket that closes at `at` is put behind is looked at where it is searched from one end, and so is the key in it.
+    /// A bracket that closes at `at`: a slice becomes a call, what is searched from one end is looked at, and so is the key in it.
     fn looked_up(&mut self, source: &str, bracket: &Bracket, (at, inside): (usize, Option<Operand>)) {
         let (b'[', Some(Operand { begin: Some(begin), end })) = (bracket.byte, bracket.of) else { return };
-        if !bracket.sliced && is_near(source[bracket.at + 1..at].trim()) {
+        if bracket.colons.is_empty() {
+            if !is_near(source[bracket.at + 1..at].trim()) {
+                self.seen(source, inside);
+                self.put(begin, "(");
+                self.put(end, format!("|{SEEN})"));
+            }
             return;
         }
-        if !bracket.sliced {
-            self.seen(source, inside);
+        self.put(begin, "(");
+        self.0.push((bracket.at, 1, format!("|{SLICE}(")));
+        let mut part = bracket.at + 1;
+        for (place, mark) in bracket.colons.iter().map(|colon| (*colon, ",")).chain([(at, "))")]) {
+            let bound = if source[part..place].trim().is_empty() { "none" } else { "" };
+            self.0.push((place, 1, format!("{bound}{mark}")));
+            part = place + 1;
         }
-        self.0.push((begin, "(".into()));
-        self.0.push((end, format!("|{SEEN})")));
     }
 
     /// Looks at a key.
@@ -250,8 +264,8 @@ impl Inserts {
             if &source[at..next] == "=" {
                 let target = source[begin..at].trim().strip_prefix("set").unwrap_or_default().trim();
                 if let Some((holder, _)) = target.rsplit_once('.').filter(|_| !target.contains(',')) {
-                    self.0.push((next, " (".into()));
-                    self.0.push((end, format!(")|{KEPT}({})", holder.trim())));
+                    self.put(next, " (");
+                    self.put(end, format!(")|{KEPT}({})", holder.trim()));
                 }
                 return;
             }
@@ -278,8 +292,8 @@ struct Bracket {
     at: usize,
     /// What it is put behind: what is called or looked into.
     of: Option<Operand>,
-    /// It holds a colon.
-    sliced: bool,
+    /// Where it holds colons.
+    colons: Vec<usize>,
 }
 
 /// Whether a key is a literal that is found at once: a text, or a small number from the start.
@@ -382,6 +396,7 @@ mod tests {
             (RIGHT_FACTOR, "r"),
             (COMPARED, "c"),
             (SEEN, "s"),
+            (SLICE, "sl"),
             (KEPT, "k"),
             (TICK, "t"),
         ];
@@ -418,11 +433,12 @@ mod tests {
                 "{{ a|c in b|c|f }}{{ a is in b }}{{ a is not none }}",
             ),
             ("{{ f(a=1, b==2) }}", "{{ f(a=1, b|c==2|c) }}"),
-            ("{{ a.b(1)[1:] }}{{ a[:-1][::2] }}", "{{ (a.b(1)|s)[1:] }}{{ ((a|s)[:-1]|s)[::2] }}"),
-            ("{{ -a[1:] ~ b[:c[2:]] }}", "{{ -(a|s)[1:]|o ~ (b|s)[:(c|s)[2:]]|o }}"),
+            ("{{ a.b(1)[1:] }}{{ a[:-1][::2] }}", "{{ (a.b(1)|sl(1,none)) }}{{ ((a|sl(none,-1))|sl(none,none,2)) }}"),
+            ("{{ -a[1:] ~ b[:c[2:]] }}", "{{ -(a|sl(1,none))|o ~ (b|sl(none,(c|sl(2,none))))|o }}"),
+            ("{{ a[x + 1 : y * 2] }}", "{{ (a|sl(x|o + 1|o , y|l * 2|r)) }}"),
             ("{{ a[0]['b'][i].c[-1] }}", "{{ ((a[0]['b']|s)[i|s].c|s)[-1] }}"),
-            ("{{ {a: 1, 'b': [c[1:]]} }}{{ [a][b] }}", "{{ {a|s: 1, 'b': [(c|s)[1:]]} }}{{ ([a]|s)[b|s] }}"),
-            ("{{ a|f(b[1:]) }}{{ 'x'[1:] == y }}", "{{ a|f((b|s)[1:]) }}{{ ('x'|s)[1:]|c == y|c }}"),
+            ("{{ {a: 1, 'b': [c[1:]]} }}{{ [a][b] }}", "{{ {a|s: 1, 'b': [(c|sl(1,none))]} }}{{ ([a]|s)[b|s] }}"),
+            ("{{ a|f(b[1:]) }}{{ 'x'[1:] == y }}", "{{ a|f((b|sl(1,none))) }}{{ ('x'|sl(1,none))|c == y|c }}"),
         ] {
             assert_eq!(short(source), right);
         }

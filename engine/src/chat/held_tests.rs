@@ -144,6 +144,15 @@ fn what_templates_do_stays_what_it_was() {
             "{{ ['a', 'b']|map('upper')|list }}{{ 'b' in ['a', 'b']|map('upper') }}{{ 'B' is upper }}",
             "['A', 'B']FalseTrue",
         ),
+        (
+            "{{ [3, 1, 2][:0:-1] }}{{ 'abc'[2:0:-1] }}{{ messages[:0:-1] }}{{ [3, 1, 2, 5, 4][4:0:-2] }}",
+            "[2, 1]cb[][4, 5]",
+        ),
+        ("{{ [][::-1] }}{{ ''[::-1] }}{{ ()[::-1] }}{{ range(0)[::-1] }}{{ messages[1:][::-1] }}", "[]()[][]"),
+        (
+            "{{ 'abcdef'[-3:-1] }}{{ 'abc'[5:] }}{{ 'abc'[-9:2] }}{{ (1, 2, 3)[1:] }}{{ range(5)[1:4:2] }}",
+            "deab(2, 3)[1, 3]",
+        ),
         ("{% for a in [1, 2] if a in [2] %}{{ a }}{% endfor %}{{ -[3, 4][1:][0] }}", "2-4"),
     ] {
         assert_eq!(rendered(source).as_deref(), Ok(right), "{source}");
