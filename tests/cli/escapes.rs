@@ -151,6 +151,8 @@ fn no_command_shows_what_a_terminal_obeys() {
         drive(&[command, &model, "--in", "in.jsonl", "--out", "out.jsonl"], false);
         drive(&[command, &model, "--in", &word, "--out", "out.jsonl"], true);
     }
+    drive(&["man", &word], true).code(0);
+    std::fs::remove_dir_all(project.path(&word)).expect("remove the pages");
     drive(&["init", &word], true).code(0);
     drive(&["init", &word], true).code(2);
     // clap takes sequences away itself.
