@@ -293,12 +293,14 @@ impl Workspace {
         if let Some(known) = known.iter().find(|(run, _)| run.run_id == id) {
             return Ok(Some(found(known)));
         }
-        // A whole id is no beginning of another: of two runs in one second the second has `-2` behind it.
-        if let Some((folder, _)) =
-            known.iter().find(|(run, _)| run.run_id.strip_prefix(id).is_some_and(|rest| rest.starts_with('-')))
-        {
+        // A whole id is no beginning of another: of two runs in one second the second has `-2` behind it, up to `-999`.
+        let nth = |rest: &str| {
+            let number = rest.strip_prefix('-').unwrap_or_default();
+            (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if let Some((run, _)) = known.iter().find(|(run, _)| run.run_id.strip_prefix(id).is_some_and(nth)) {
             let error = Error::input(format!("find run `{id}`: it is not there, or has no manifest"));
-            return Err(error.at(folder.folder.with_file_name(id)).with_hint("`karat runs` lists what is there"));
+            return Err(error.at(run.folder.with_file_name(id)).with_hint("`karat runs` lists what is there"));
         }
         // Shorter beginnings are dates at best, and could just as well be a baseline's name.
         const SHORTEST: usize = 8;
