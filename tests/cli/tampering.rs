@@ -221,9 +221,19 @@ fn a_record_that_nothing_vouches_for_is_no_evidence() {
     // Nor is it what others are held against.
     fs::write(&manifest, text).expect("write the manifest");
     fs::remove_file(entry.join("verdict.json")).expect("remove the verdict");
-    fs::remove_file(entry.with_file_name("accepted.jsonl")).expect("remove the log");
+    let log = entry.with_file_name("accepted.jsonl");
+    let mut line: Value = serde_json::from_slice(&fs::read(&log).expect("read the log")).expect("an acceptance");
+    for key in ["manifest_sha256", "seal"] {
+        line.as_object_mut().expect("an object").remove(key);
+    }
+    // As a version wrote it that kept no hashes.
+    fs::write(&log, format!("{line}\n")).expect("write the log");
     let gated = project.karat(["gate", &candidate]).code(3);
     assert!(gated.stdout.contains("nothing holds the SHA-256 of its manifest.json"), "{gated}");
+    // Without a log nobody knows who accepted it.
+    fs::remove_file(&log).expect("remove the log");
+    let gated = project.karat(["gate", &candidate]).code(3);
+    assert!(gated.stdout.contains("accepted.jsonl"), "{gated}");
 }
 
 /// What has the name of a run's file is not written over it.
