@@ -87,11 +87,7 @@ struct RegenerateArgs {
     #[arg(long, short, value_name = "TEXT", requires = "accept")]
     message: Option<String>,
     #[command(flatten)]
-    store: StoreArgs,
-    #[command(flatten)]
     cache: CacheArgs,
-    #[command(flatten)]
-    engine: EngineArgs,
     #[command(flatten)]
     reports: ReportArgs,
     #[command(flatten)]
@@ -100,6 +96,10 @@ struct RegenerateArgs {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(clap::Args)]

@@ -62,11 +62,11 @@ pub struct Args {
     /// A string that ends an answer; may be given several times.
     #[arg(long, value_name = "S")]
     stop: Vec<String>,
-    #[command(flatten)]
-    processors: ProcessorArgs,
     /// What `strftime_now` shows to a chat template.
     #[arg(long, default_value = DEFAULT_NOW, value_name = "RFC3339")]
     now: String,
+    #[command(flatten)]
+    processors: ProcessorArgs,
     #[command(flatten)]
     chat: ChatArgs,
     #[command(flatten)]

@@ -162,13 +162,21 @@ fn in_place(path: &Path) -> Result<File> {
     }
 }
 
-/// Holds that an output is no file of a record or of a baseline: those never change.
+/// Holds that an output is written over no file of a record or of a baseline: those never change.
 fn refuse_kept(path: &Path) -> Result<()> {
+    const RECORD: [&str; 7] = [MANIFEST, RESULTS, SUMMARY, PERFORMANCE, PROMPTS, VERDICT, REPORT];
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let record = [MANIFEST, RESULTS, SUMMARY, PERFORMANCE, PROMPTS, VERDICT, REPORT];
-    let kept = record.contains(&name) && folder(path).join(MANIFEST).exists()
-        || [CURRENT, ACCEPTED, ORDER].contains(&name) && path.exists();
-    if kept {
+    let beside = |name: &str| folder(path).join(name);
+    let kept = match name.strip_suffix(".gz").unwrap_or(name) {
+        name if RECORD.contains(&name) => {
+            std::fs::read_to_string(beside(MANIFEST)).is_ok_and(|manifest| manifest.contains("\"karat-run/"))
+        }
+        CURRENT => beside(ACCEPTED).exists(),
+        ACCEPTED => beside(CURRENT).exists(),
+        ORDER => true,
+        _ => false,
+    };
+    if kept && path.exists() {
         return Err(Error::input(format!("write `{}`: it belongs to a record, which never changes", path.display()))
             .with_hint("name a file in another folder"));
     }

@@ -134,16 +134,10 @@ pub fn main() -> ExitCode {
 
 /// The command line, with all that `--version` says.
 fn command() -> clap::Command {
-    let features: Vec<&str> = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda"))]
-        .iter()
-        .filter(|(_, on)| *on)
-        .map(|(name, _)| *name)
-        .collect();
-    let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
-    // Builds that are released name their commit.
-    let commit = option_env!("KARAT_COMMIT").map_or(String::new(), |commit| format!("commit: {commit}\n"));
-    let version = env!("CARGO_PKG_VERSION");
-    let version = format!("{version}\n{commit}features: {features}\nnumerics: {NUMERICS_VERSION}");
+    let known = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda"))];
+    let built: Vec<&str> = known.into_iter().filter_map(|(name, built)| built.then_some(name)).collect();
+    let features = if built.is_empty() { "none".to_owned() } else { built.join(", ") };
+    let version = format!("{}\nfeatures: {features}\nnumerics: {NUMERICS_VERSION}", env!("CARGO_PKG_VERSION"));
     // Once for each process; clap wants it for good.
     Cli::command().long_version(&*version.leak())
 }
@@ -204,5 +198,36 @@ fn show(error: &Error) {
     }
     if let Some(hint) = error.hint() {
         say!("hint: {hint}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    /// A heading holds for all options behind it, so that one at the wrong place takes others in.
+    #[test]
+    fn options_stand_under_their_own_heading() {
+        let expected = |id: &str| match id {
+            "label" | "limit" | "dry_run" | "no_outputs" | "no_cache" | "model" | "seed" | "suite" | "now"
+            | "no_open" | "input" => Some(None),
+            "chat_template_kwargs" => Some(Some("Chat template")),
+            "require_baseline" => Some(Some("Baseline")),
+            "runs_dir" | "baselines_dir" => Some(Some("Folders")),
+            "max_wall" => Some(Some("Long runs")),
+            "quiet" => Some(Some("Progress")),
+            _ => None,
+        };
+        let (mut waiting, mut looked_at) = (vec![command()], 0);
+        while let Some(command) = waiting.pop() {
+            for option in command.get_arguments().filter(|argument| !argument.is_positional()) {
+                if let Some(heading) = expected(option.get_id().as_str()) {
+                    assert_eq!(option.get_help_heading(), heading, "{} {option}", command.get_name());
+                    looked_at += 1;
+                }
+            }
+            waiting.extend(command.get_subcommands().cloned());
+        }
+        assert!(looked_at > 50, "{looked_at}");
     }
 }

@@ -46,15 +46,9 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     repeat: Option<u32>,
     #[command(flatten)]
-    chat: ChatArgs,
-    #[command(flatten)]
     label: LabelArgs,
     #[command(flatten)]
     overrides: OverrideArgs,
-    #[command(flatten)]
-    baseline: BaselineArgs,
-    #[command(flatten)]
-    store: StoreArgs,
     /// Record no answers and no explanations, only scores; keep no answers in the cache either.
     #[arg(long)]
     no_outputs: bool,
@@ -65,6 +59,10 @@ pub struct Args {
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
+    chat: ChatArgs,
+    #[command(flatten)]
+    baseline: BaselineArgs,
+    #[command(flatten)]
     reports: ReportArgs,
     #[command(flatten)]
     resume: ResumeArgs,
@@ -72,6 +70,8 @@ pub struct Args {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }

@@ -42,16 +42,14 @@ pub struct Args {
     label: LabelArgs,
     #[command(flatten)]
     overrides: OverrideArgs,
-    #[command(flatten)]
-    baseline: BaselineArgs,
-    #[command(flatten)]
-    store: StoreArgs,
     /// Record no answers and no explanations, only scores.
     #[arg(long)]
     no_outputs: bool,
     /// Check everything that `karat lint` checks, and the answers; show the plan as JSON and stop.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    baseline: BaselineArgs,
     #[command(flatten)]
     reports: ReportArgs,
     #[command(flatten)]
@@ -60,6 +58,8 @@ pub struct Args {
     wall: WallArgs,
     #[command(flatten)]
     progress: ProgressArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     engine: EngineArgs,
 }

@@ -32,10 +32,6 @@ pub struct Args {
     /// The suite, by its name, file or folder, where the run's name alone does not tell it.
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
-    #[command(flatten)]
-    baseline: BaselineArgs,
-    #[command(flatten)]
-    store: StoreArgs,
     /// Write the page to this file instead, and stop.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -45,6 +41,10 @@ pub struct Args {
     /// Open no browser, only tell the address.
     #[arg(long)]
     no_open: bool,
+    #[command(flatten)]
+    baseline: BaselineArgs,
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Bytes of a request that are looked at; a browser's fits many times.

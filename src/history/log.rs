@@ -42,39 +42,53 @@ pub struct Acceptance {
     pub seal: Option<String>,
 }
 
-/// All acceptances of a baseline, the oldest first; none where there is no such file, as of baselines of older versions.
+/// A line of the log.
+struct Line {
+    number: u64,
+    /// What it says; a crash may have cut it off.
+    parsed: serde_json::Result<Acceptance>,
+    /// It is as it was written, so far as a hash holds it.
+    whole: bool,
+}
+
+/// The lines of a log, the oldest first; none where there is no such file.
+fn lines(path: &Path) -> Result<Vec<Line>> {
+    check_file(path)?;
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    let (text, mut sealed) = (String::from_utf8_lossy(&bytes), false);
+    let line = |(number, text): (u64, &str)| {
+        let parsed = serde_json::from_str::<Acceptance>(text);
+        let is_sealed = parsed.as_ref().is_ok_and(|acceptance| acceptance.seal.is_some());
+        // Behind a line that is sealed none is of an older version.
+        let whole = parsed.as_ref().is_ok_and(|acceptance| acceptance.is_whole(text)) && (is_sealed || !sealed);
+        sealed |= is_sealed;
+        Line { number, parsed, whole }
+    };
+    Ok((1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(line).collect())
+}
+
+fn off(path: &Path, line: u64) -> Error {
+    Error::input(format!("verify `{ACCEPTED}`: the line is not as it was written"))
+        .at_line(path, line)
+        .with_hint("restore it from version control")
+}
+
+/// All acceptances of a baseline, the oldest first.
 ///
 /// # Errors
 /// A file that cannot be read, a line that is not as it was written.
 pub fn read(folder: &Path) -> Result<Vec<Acceptance>> {
     let path = folder.join(ACCEPTED);
-    let text = text(&path)?;
-    let mut sealed = false;
-    let parse = |(line, text): (u64, &str)| {
-        let parsed = serde_json::from_str(text);
-        let acceptance: Acceptance =
-            parsed.map_err(|e| Error::input("read an acceptance").at_line(&path, line).caused_by(e))?;
-        // Behind a line that is sealed none is of an older version.
-        let whole = acceptance.is_whole(text) && (acceptance.seal.is_some() || !sealed);
-        sealed |= acceptance.seal.is_some();
-        if whole { Ok(acceptance) } else { Err(off().at_line(&path, line)) }
+    let acceptance = |Line { number, parsed, whole }| match parsed {
+        Ok(acceptance) if whole => Ok(acceptance),
+        Ok(_) => Err(off(&path, number)),
+        Err(e) => Err(Error::input("read an acceptance").at_line(&path, number).caused_by(e)),
     };
-    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
-}
-
-/// The log's text; none where there is no such file.
-fn text(path: &Path) -> Result<String> {
-    check_file(path)?;
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(e) => Err(Error::io("read", path, e)),
-    }
-}
-
-fn off() -> Error {
-    Error::input(format!("verify `{ACCEPTED}`: the line is not as it was written"))
-        .with_hint("restore it from version control")
+    lines(&path)?.into_iter().map(acceptance).collect()
 }
 
 /// Whether a baseline's log knows a run.
@@ -82,8 +96,8 @@ fn off() -> Error {
 /// # Errors
 /// A file that cannot be read.
 pub(super) fn knows(folder: &Path, run_id: &str) -> Result<bool> {
-    let known = |line| serde_json::from_str::<Acceptance>(line).is_ok_and(|acceptance| acceptance.run_id == run_id);
-    Ok(text(&folder.join(ACCEPTED))?.lines().any(known))
+    let known = |line: &Line| line.parsed.as_ref().is_ok_and(|acceptance| acceptance.run_id == run_id);
+    Ok(lines(&folder.join(ACCEPTED))?.iter().any(known))
 }
 
 /// Opens a run whose files are what their hashes say ([`RunReader::open`]), and holds its manifest against what stands beside its
@@ -118,20 +132,13 @@ fn hashes(folder: &Path) -> Result<Vec<(&'static str, String)>> {
     let recorded = recorded_manifest(above, id)?.map(|sha256| (ORDER, sha256));
     let mut hashes: Vec<_> = recorded.into_iter().collect();
     let path = above.join(ACCEPTED);
-    let mut sealed = false;
-    for (line, text) in (1..).zip(text(&path)?.lines()) {
+    for Line { number, parsed, whole } in lines(&path)? {
         // A line that a crash cut off says nothing.
-        let Ok(acceptance) = serde_json::from_str::<Acceptance>(text) else { continue };
-        // Behind a line that is sealed none is of an older version.
-        let whole = acceptance.is_whole(text) && (acceptance.seal.is_some() || !sealed);
-        sealed |= acceptance.seal.is_some();
-        if acceptance.run_id != id {
-            continue;
-        }
+        let Some(own) = parsed.ok().filter(|acceptance| acceptance.run_id == id) else { continue };
         if !whole {
-            return Err(off().at_line(&path, line));
+            return Err(off(&path, number));
         }
-        hashes.extend(acceptance.manifest_sha256.map(|sha256| (ACCEPTED, sha256)));
+        hashes.extend(own.manifest_sha256.map(|sha256| (ACCEPTED, sha256)));
     }
     Ok(hashes)
 }

@@ -176,9 +176,10 @@ impl RunReader {
             Err(error) => return Err(error),
         };
         let path = self.folder().join(REPORT);
+        check_file(&path)?;
         if let Some(sha256) = &file.report_sha256
-            && path.is_file()
-            && FileHasher::of_file(&path)?.sha256 != *sha256
+            && path.exists()
+            && (path.is_dir() || FileHasher::of_file(&path)?.sha256 != *sha256)
         {
             let fragment = format!("verify `{REPORT}`: its SHA-256 is not the one that `{VERDICT}` holds");
             return Err(Error::input(fragment).at(&path).with_hint(REMADE));

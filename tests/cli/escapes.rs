@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use karat::score::seen;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::project::{Project, Run, fixture, random_tiny, repository};
 
@@ -178,8 +177,7 @@ fn what_others_wrote_is_shown_and_not_obeyed() {
     (line["why"], line["by"], line["worse"]) = (HOSTILE.into(), HOSTILE.into(), json!([HOSTILE]));
     line["seal"] = "".into();
     // As whoever commits such a log would.
-    let seal: String = Sha256::digest(line.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
-    line["seal"] = seal.into();
+    line["seal"] = karat::engine::hash::sha256(line.to_string().as_bytes()).into();
     project.write_lines("baselines/s/main/accepted.jsonl", &[line]);
     let listed = clean(project.karat(["baseline", "list"]), true).code(0);
     assert_eq!(listed.stdout.lines().count(), 1, "a name makes no line of its own{listed}");

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A folder of the repository.
@@ -188,7 +187,7 @@ impl std::fmt::Display for Run {
 /// Notes a run's manifest as it is now where the order of runs holds its hash, as of a record that was made so.
 pub fn note_manifest(run: &Path) {
     let manifest = std::fs::read(run.join("manifest.json")).expect("read the manifest");
-    let sha256: String = Sha256::digest(manifest).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = karat::engine::hash::sha256(&manifest);
     let id = run.file_name().and_then(|name| name.to_str()).expect("a run folder");
     let order = run.with_file_name(".order");
     let lines = std::fs::read_to_string(&order).expect("read the order");

@@ -28,6 +28,8 @@ const DEEPEST: usize = 200;
 const WIDTH: usize = 100_000;
 /// Bytes that a rendering works through, in texts, items and pieces of the template between its tags.
 const WORK: usize = 1 << 30;
+/// Bytes that an item of a list counts for: so much longer it takes to go over one.
+const ITEM: usize = 32;
 
 thread_local! {
     /// Bytes that the rendering of this thread may still work through, and print.
@@ -77,7 +79,7 @@ fn shallow(value: &Value) -> Result<(), Error> {
         ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
             let items = value.len().unwrap_or(0);
             fits(items, ITEMS, A_LIST)?;
-            work(items)
+            work(items.saturating_mul(ITEM))
         }
         _ => Ok(()),
     }
@@ -125,7 +127,7 @@ fn is_namespace(value: &Value) -> bool {
 pub fn install(env: &mut Environment<'static>) {
     env.add_filter(held_source::OPERAND, |value: Value| deep(&value, None).map(|_| value));
     env.add_filter(held_source::COMPARED, |value: Value| compared(&value).map(|()| value));
-    env.add_filter(held_source::SEEN, |value: Value| shallow(&value).map(|()| value));
+    env.add_filter(held_source::SEEN, |value: Value| counted(&value).map(|()| value));
     env.add_filter(held_source::SLICE, slice);
     env.add_filter(held_source::KEPT, |value: Value, holder: Value| deep(&value, Some(&holder)).map(|_| value));
     env.add_filter(held_source::LEFT_FACTOR, |value: Value| {
@@ -168,6 +170,11 @@ pub fn install(env: &mut Environment<'static>) {
             Ok::<_, Error>(function.call(state, &args)?.is_true())
         });
     }
+}
+
+/// Looks at a value of which one place or the length is asked for: texts are counted through for it, lists know.
+fn counted(value: &Value) -> Result<(), Error> {
+    if value.as_str().is_some() { shallow(value) } else { Ok(()) }
 }
 
 /// `value[start:stop:step]` as Python has it: minijinja goes one too far with a negative step, panics on what is empty, and nests
@@ -247,7 +254,7 @@ pub fn method(
 
 /// Looks at the arguments of a filter or method: whether it may be called, in so far as that is not known by its result.
 fn check(name: &str, args: &[Value]) -> Result<(), Error> {
-    args.iter().try_for_each(shallow)?;
+    args.iter().try_for_each(if ["length", "count", "first", "last"].contains(&name) { counted } else { shallow })?;
     let text = |at: usize| args.get(at).and_then(Value::as_str);
     let number = |at: usize| args.get(at).and_then(Value::as_usize).unwrap_or(0);
     let Some(value) = args.first() else { return Ok(()) };

@@ -13,7 +13,7 @@ pub(super) const PRODUCT_FACTOR: &str = "karat_product_factor";
 pub(super) const RIGHT_FACTOR: &str = "karat_right_factor";
 /// Looks at an operand of a comparison or of `in`.
 pub(super) const COMPARED: &str = "karat_compared";
-/// Looks at what is indexed, and at keys.
+/// Looks at texts that are indexed, and at keys.
 pub(super) const SEEN: &str = "karat_seen";
 /// Takes the place of a slice.
 pub(super) const SLICE: &str = "karat_slice";
@@ -343,7 +343,8 @@ fn token_end(source: &str, at: usize, end: usize) -> usize {
     }
 }
 
-/// Where the operand ends that begins behind an operator: a literal, a name or a bracket, with what is looked up or called in it.
+/// Where the operand ends that begins behind an operator: a literal, a name or a bracket, with what is looked up or called in it, and its
+/// filters.
 fn operand_end(source: &str, from: usize, end: usize) -> Option<usize> {
     let bytes = &source.as_bytes()[..end];
     let blank = |at: usize| (at..end).find(|at| !bytes[*at].is_ascii_whitespace());
@@ -359,7 +360,8 @@ fn operand_end(source: &str, from: usize, end: usize) -> Option<usize> {
     while let Some(next) = blank(done) {
         done = match bytes[next] {
             b'(' | b'[' => bracket_end(source, next, end)?,
-            b'.' => token_end(source, blank(next + 1)?, end),
+            // What an operator gets is what filters make of its operand.
+            b'.' | b'|' => token_end(source, blank(next + 1)?, end),
             _ => break,
         };
     }
@@ -407,7 +409,7 @@ mod tests {
     fn operands_are_looked_at_and_nothing_else_changes() {
         for (source, right) in [
             ("a {{ b }} + c ~ d", "a {{ b }} + c ~ d"),
-            ("{{ a ~ b.c[1](x + 1)|f }}", "{{ a|o ~ b.c[1](x|o + 1|o)|o|f }}"),
+            ("{{ a ~ b.c[1](x + 1)|f }}", "{{ a|o ~ b.c[1](x|o + 1|o)|f|o }}"),
             ("{{ 'a' * 2 * n }}", "{{ 'a'|l * 2|r|p * n|r }}"),
             ("{{ (a+b)*-c }}", "{{ (a|o+b|o)|l*-c|r }}"),
             ("{{ f(*args, **more) }}", "{{ f(*args, **more) }}"),
@@ -430,8 +432,9 @@ mod tests {
             ),
             (
                 "{{ a in b|f }}{{ a is in b }}{{ a is not none }}",
-                "{{ a|c in b|c|f }}{{ a is in b }}{{ a is not none }}",
+                "{{ a|c in b|f|c }}{{ a is in b }}{{ a is not none }}",
             ),
+            ("{{ a == b|f(1)|g and 'a' * n|int }}", "{{ a|c == b|f(1)|g|c and 'a'|l * n|int|r }}"),
             ("{{ f(a=1, b==2) }}", "{{ f(a=1, b|c==2|c) }}"),
             ("{{ a.b(1)[1:] }}{{ a[:-1][::2] }}", "{{ (a.b(1)|sl(1,none)) }}{{ ((a|sl(none,-1))|sl(none,none,2)) }}"),
             ("{{ -a[1:] ~ b[:c[2:]] }}", "{{ -(a|sl(1,none))|o ~ (b|sl(none,(c|sl(2,none))))|o }}"),

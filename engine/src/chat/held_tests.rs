@@ -40,6 +40,7 @@ fn what_would_fill_the_memory_is_an_error_of_the_template() {
         "{{ '%*d'|format(1000000000, 1) }}".into(),
         "{{ '{:>1000000000}'.format(1) }}".into(),
         "{{ 'a' * 10**9 }}".into(),
+        "{{ 'a' * '1000000000'|int }}{{ ('a' ~ 'b'|upper) * '1000000000'|int }}".into(),
         "{{ 'a' * 10000000 * 9 ~ 'a' * 10000000 * 9 }}".into(),
         "{{ ([0] * 100000000)|list|length }}".into(),
         "{{ ([0] * 100000000)|join('abc')|length }}".into(),
@@ -92,6 +93,23 @@ fn what_would_work_through_a_long_text_again_and_again_is_an_error_of_the_templa
         let error = rendered(&source).expect_err(step);
         assert!(error.contains("works through more than"), "{step}: {error}");
     }
+}
+
+#[test]
+fn what_would_go_over_a_long_list_again_and_again_is_an_error_of_the_template() {
+    for step in [
+        "{% set q = l|unique|list %}",
+        "{% set q = l|batch(3)|list %}",
+        "{% set q = l[::-1] %}",
+        "{% set q = l|sort %}",
+    ] {
+        let source = format!("{{% set l = range(100000)|list %}}{{% for i in range(100000) %}}{step}{{% endfor %}}");
+        let error = rendered(&source).expect_err(step);
+        assert!(error.contains("works through more than"), "{step}: {error}");
+    }
+    // A long conversation whose template asks for places and lengths in every turn is far from it.
+    let source = "{% set l = range(20000)|list %}{% for i in l %}{% if l[i] == l|length or l[i - 1] == l|last %}{% endif %}{% endfor %}x";
+    assert_eq!(rendered(source).as_deref(), Ok("x"));
 }
 
 #[test]
