@@ -29,7 +29,7 @@
 //! | `report` | record or comparison -> bytes, one file per format; never prints | error, stats, dataset, score, record, compare |
 //! | `history` | where runs and baselines live: list, accept, show | error, git, hash, stand_in, record, stats |
 //! | `run` | the driver: streams all stages, emits `Event`s | error, hash, git, stand_in, stats, dataset, engine, prompt, score, record, suite |
-//! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, hash, stats, dataset, engine, rule, prompt, score, record, suite, compare, report, history, run |
+//! | `cli` | clap, terminal, progress, exit codes; one file per subcommand | error, hash, stand_in, stats, dataset, engine, rule, prompt, score, record, suite, compare, report, history, run |
 
 pub use karat_engine as engine;
 pub use karat_engine::error;

@@ -49,6 +49,8 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
 
 /// What [`no_file`] calls a folder.
 const FOLDER: &str = "a folder";
+/// What [`no_file`] calls a device.
+pub const DEVICE: &str = "a device";
 /// Bytes of a file that are looked at.
 const LOOKED_AT: usize = 1024;
 /// Characters of a text that are quoted.
@@ -235,7 +237,7 @@ pub fn no_file(path: &Path) -> Option<&'static str> {
         let kinds = [
             (kind.is_fifo(), "a named pipe"),
             (kind.is_socket(), "a socket"),
-            (kind.is_char_device() || kind.is_block_device(), "a device"),
+            (kind.is_char_device() || kind.is_block_device(), DEVICE),
         ];
         if let Some((_, name)) = kinds.into_iter().find(|(is, _)| *is) {
             return Some(name);

@@ -5,13 +5,14 @@
 //! regular file never waits, and is read as it is.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::signals::Signals;
 use crate::error::{Error, Result};
+use crate::stand_in::{DEVICE, no_file};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 16;
@@ -41,6 +42,7 @@ impl Input {
         if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_dir()) {
             return File::open(path).map(Self::File).map_err(|e| Error::io("open", path, e));
         }
+        refuse_endless(path)?;
         let of_thread = path.to_owned();
         let mut stream = Stream::start(move || File::open(of_thread), signals);
         stream.opened().map_err(|e| Error::io("open", path, e))?;
@@ -59,6 +61,19 @@ impl Input {
             Self::Stream(stream) => Box::new(stream),
         }
     }
+}
+
+/// Holds that a device is one that lines come from: most others never end, and what is read twice would fill the disk.
+fn refuse_endless(path: &Path) -> Result<()> {
+    let ends = || {
+        let null = std::fs::canonicalize(path).is_ok_and(|place| place == Path::new("/dev/null"));
+        null || File::open(path).is_ok_and(|device| device.is_terminal())
+    };
+    if no_file(path) != Some(DEVICE) || ends() {
+        return Ok(());
+    }
+    Err(Error::input(format!("open `{}`: it is {DEVICE}", path.display()))
+        .with_hint("give a file, a pipe, or - for standard input"))
 }
 
 /// Bytes that another thread reads.

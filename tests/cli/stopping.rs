@@ -182,6 +182,19 @@ fn a_pipe_that_nobody_reads_is_an_error() {
 }
 
 #[test]
+fn a_device_that_never_ends_is_no_input() {
+    let project = project();
+    let model = random_tiny().to_string_lossy().into_owned();
+    for args in [
+        vec!["score", "suite.yaml", "--responses", "/dev/zero"],
+        vec!["generate", &model, "--in", "/dev/zero", "--out", "out.jsonl"],
+    ] {
+        project.karat(args).code(2).complains(&["it is a device"]);
+    }
+    project.karat(["generate", &model, "--in", "/dev/null", "--out", "out.jsonl"]).code(4);
+}
+
+#[test]
 fn lines_of_a_pipe_are_answered() {
     let project = project();
     assert!(Command::new("mkfifo").arg(project.path("pipe")).status().expect("start mkfifo").success());
