@@ -9,7 +9,7 @@ use super::list::{Baseline, Current};
 use super::project::{SUITE, project_of_folder, suites_below};
 use super::{CURRENT, REPAIR, RunEntry, Store};
 use crate::error::{Error, Result, nearest};
-use crate::record::{MANIFEST, RunReader, recorded_order};
+use crate::record::{MANIFEST, ORDER, RunReader, recorded_lines, recorded_order};
 
 /// Length of the time in a run id; what follows tells plans apart and says nothing about order.
 const SECOND: usize = "20261120T110455Z".len();
@@ -235,7 +235,8 @@ impl Workspace {
             return Err(Error::input(fragment).with_hint("name one of them, or run the command with --suite NAME"));
         }
         if let Some((_, last)) = found.pop() {
-            return refuse_lost(&last.folder).map(|()| last);
+            refuse_lost(&last.folder)?;
+            return refuse_untold(&last.folder).map(|()| last);
         }
         Err({
             let at = self.first().runs();
@@ -385,6 +386,34 @@ fn refuse_lost(latest: &Path) -> Result<()> {
     }
     let error = Error::input(format!("find the latest run: the one recorded last, `{last}`, is not there any more"));
     Err(error.at(folder).with_hint("name a run; `karat runs` lists them"))
+}
+
+/// Where the order does not tell which run was recorded last, no run is the latest: a line of it was taken away, doubled, or a newer run
+/// was copied here. The same run with the same manifest is recorded once; one that was killed before its folder stood gets another.
+fn refuse_untold(latest: &Path) -> Result<()> {
+    let (Some(folder), Some(id)) = (latest.parent(), latest.file_name().and_then(|name| name.to_str())) else {
+        return Ok(());
+    };
+    let lines = recorded_lines(folder)?;
+    let fail = |fragment: String| {
+        let error = Error::input(format!("find the latest run: {fragment}"));
+        Err(error.at(folder.join(ORDER)).with_hint("name a run; `karat runs` lists them"))
+    };
+    let own = lines.iter().filter(|(recorded, sha256)| recorded == id && sha256.is_some());
+    let hashes: Vec<_> = own.map(|(_, sha256)| sha256).collect();
+    if hashes.iter().enumerate().any(|(i, hash)| hashes[..i].contains(hash)) {
+        return fail(format!("`{id}` was recorded once and stands there twice"));
+    }
+    let second = |id: &str| id.get(..SECOND).map(str::to_owned);
+    let known = |id: &str| lines.is_empty() || lines.iter().any(|(recorded, _)| recorded == id);
+    let newer = std::fs::read_dir(folder)
+        .map_err(|e| Error::io("read", folder, e))?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find(|name| !known(name) && second(name) > second(id) && folder.join(name).join(MANIFEST).is_file());
+    match newer {
+        Some(newer) => fail(format!("`{newer}` is newer than `{id}`, the last of those that were recorded here")),
+        None => Ok(()),
+    }
 }
 
 fn as_path(path: &Path) -> Result<Option<PathBuf>> {

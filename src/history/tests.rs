@@ -192,16 +192,25 @@ fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
     assert_eq!(latest(), earlier, "recorded last by a clock that went back");
     let ids: Vec<String> = place.store.list_runs(None).unwrap().into_iter().map(|run| run.run_id).collect();
     assert_eq!(ids, [id(&later), id(&earlier)]);
-    // One that an older version recorded stands before all others; its name says when it was.
-    let old = place.run(30, &lines);
     let order = place.store.runs().join("desk").join(crate::record::ORDER);
-    let text = fs::read_to_string(&order)
-        .unwrap()
-        .lines()
-        .filter(|line| !line.starts_with(&id(&old)))
-        .collect::<Vec<_>>()
-        .join("\n");
-    fs::write(&order, text).unwrap();
+    let whole = fs::read_to_string(&order).unwrap();
+    let with = |lines: &[&str]| fs::write(&order, lines.join("\n") + "\n").unwrap();
+    let written: Vec<&str> = whole.lines().collect();
+    // Without its line, the run of the later clock is newer than the last that is known; a line twice tells of no run.
+    with(&written[1..]);
+    let untold = || workspace.resolve(None, "latest").unwrap_err();
+    let newer = format!("`{}` is newer than `{}`", id(&later), id(&earlier));
+    assert!(untold().fragment().contains(&newer), "{}", untold());
+    with(&[written[0], written[1], written[0]]);
+    assert!(untold().fragment().ends_with("was recorded once and stands there twice"), "{}", untold());
+    // One that was killed before its folder stood, and was recorded again.
+    let again = format!("{} {}", id(&later), "0".repeat(64));
+    with(&[&again, written[1], written[0]]);
+    assert_eq!(latest(), later);
+    with(&written);
+    // One that an older version recorded stands before all others; its name says when it was.
+    let old = place.run(1, &lines);
+    with(&written);
     assert_eq!(latest(), earlier);
     fs::remove_dir_all(&earlier).unwrap();
     let lost = || workspace.resolve(None, "latest").unwrap_err();
@@ -212,6 +221,8 @@ fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
     assert_eq!(latest(), later);
     fs::remove_dir(&partial).unwrap();
     fs::remove_file(&order).unwrap();
+    assert_eq!(latest(), later);
+    fs::remove_dir_all(&later).unwrap();
     assert_eq!(latest(), old);
 }
 

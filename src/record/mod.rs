@@ -43,7 +43,7 @@ pub use journal::{About, Journal, Key, Models, Place, Work, difference, refused,
 pub use line::{ResultLine, round};
 pub use lines::Lines;
 pub use manifest::{FORMAT, FileEntry, Hashes, Manifest, Selected};
-pub use order::{ORDER, is_recorded, recorded_manifest, recorded_order};
+pub use order::{ORDER, is_recorded, recorded_lines, recorded_manifest, recorded_order};
 pub use packed::Plain;
 pub use performance::{BASELINE_DRAFTS, CACHED, Hashing, Performance, Phase, Probe, ProbedCase, RESUMED};
 pub use prompts::{PromptCursor, PromptLine, Prompts};

@@ -65,7 +65,7 @@ fn ends_whole(file: &mut File) -> std::io::Result<bool> {
 /// # Errors
 /// A file that cannot be read.
 pub fn recorded_order(folder: &Path) -> Result<Vec<String>> {
-    Ok(lines(folder)?.into_iter().map(|(id, _)| id).collect())
+    Ok(recorded_lines(folder)?.into_iter().map(|(id, _)| id).collect())
 }
 
 /// SHA-256 (hex) of the manifest that a run was recorded with; none where it was recorded elsewhere, or by a version that did not
@@ -75,11 +75,14 @@ pub fn recorded_order(folder: &Path) -> Result<Vec<String>> {
 /// A file that cannot be read.
 pub fn recorded_manifest(folder: &Path, run_id: &str) -> Result<Option<String>> {
     // A run that was killed between its line and its folder was recorded again when it was resumed.
-    Ok(lines(folder)?.into_iter().rev().find(|(id, _)| id == run_id).and_then(|(_, sha256)| sha256))
+    Ok(recorded_lines(folder)?.into_iter().rev().find(|(id, _)| id == run_id).and_then(|(_, sha256)| sha256))
 }
 
-/// Ids and hashes.
-fn lines(folder: &Path) -> Result<Vec<(String, Option<String>)>> {
+/// The lines: ids, and the SHA-256 of each manifest where the version that recorded it noted it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn recorded_lines(folder: &Path) -> Result<Vec<(String, Option<String>)>> {
     let path = folder.join(ORDER);
     check_file(&path)?;
     let bytes = match fs::read(&path) {
