@@ -23,7 +23,18 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_function("raise_exception", raise_exception);
     env.add_function("dict", dict);
     env.add_function("joiner", minijinja_contrib::globals::joiner);
+    install_filters(env);
+    env.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    env.add_test("sequence", |value: &Value| {
+        use ValueKind::{Iterable, Map, Seq, String, Undefined};
+        matches!(value.kind(), Seq | Iterable | Map | String | Undefined)
+    });
+    env.add_test("callable", |value: &Value| {
+        value.kind() == ValueKind::Plain && !value.is_undefined() && value.as_object().is_some()
+    });
+}
 
+fn install_filters(env: &mut Environment<'static>) {
     held::filter(env, "tojson", Value::from_function(tojson));
     held::filter(env, "default", Value::from_function(default));
     held::filter(env, "d", Value::from_function(default));
@@ -80,15 +91,6 @@ pub(super) fn install(env: &mut Environment<'static>) {
             format!("{}{text}{}", " ".repeat(left), " ".repeat(gap - left))
         }),
     );
-
-    env.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
-    env.add_test("sequence", |value: &Value| {
-        use ValueKind::{Iterable, Map, Seq, String, Undefined};
-        matches!(value.kind(), Seq | Iterable | Map | String | Undefined)
-    });
-    env.add_test("callable", |value: &Value| {
-        value.kind() == ValueKind::Plain && !value.is_undefined() && value.as_object().is_some()
-    });
 }
 
 fn raise_exception(message: &Value) -> Result<Value, Error> {

@@ -1,6 +1,8 @@
 //! Where a template's source gets the filters and calls of [`crate::chat::held`]. Lines stay what they are; comments, raw blocks, strings
 //! and plain text are not touched. What cannot be parsed is left to minijinja, which says so.
 
+use std::ops::Range;
+
 use super::syntax::{code_end, raw_end};
 
 /// Looks at an operand of `~` or `+`.
@@ -139,91 +141,87 @@ impl Inserts {
 
     /// Looks through code for operators with an operand on both sides, for slices and for indices.
     fn code(&mut self, source: &str, (begin, end): (usize, usize)) -> Result<(), String> {
-        let bytes = source.as_bytes();
-        let (mut at, mut tokens) = (begin, 0usize);
-        // The last operand, and where the right operand of the last product ends.
-        let (mut operand, mut product) = (None::<Operand>, None);
-        let mut brackets: Vec<Bracket> = Vec::new();
-        // What was before: a dot goes on with an operand, a bar begins the name of a filter.
-        let (mut dotted, mut piped) = (None, false);
         // The first `in` of a loop is no operator.
-        let mut looped = source[begin..end].split_whitespace().next() == Some("for");
+        let looped = source[begin..end].split_whitespace().next() == Some("for");
+        let mut scan = Scan { looped, ..Scan::new(source, end) };
+        let (mut at, mut tokens) = (begin, 0usize);
         while at < end {
             let next = token_end(source, at, end);
-            let text = &source[at..next];
-            if bytes[at].is_ascii_whitespace() {
-                at = next;
-                continue;
-            }
-            tokens += 1;
-            if tokens > TOKENS {
-                return Err(format!("a tag has more than {TOKENS} names, numbers and signs"));
-            }
-            let (before, bar) = (dotted.take(), std::mem::take(&mut piped));
-            match bytes[at] {
-                byte @ (b'(' | b'[' | b'{') => {
-                    let of = operand.take().filter(|_| byte != b'{');
-                    brackets.push(Bracket { byte, at, of, colons: Vec::new() });
-                    if brackets.len() > BRACKETS {
-                        return Err(format!("brackets stand more than {BRACKETS} deep in each other"));
-                    }
+            if !source.as_bytes()[at].is_ascii_whitespace() {
+                tokens += 1;
+                if tokens > TOKENS {
+                    return Err(format!("a tag has more than {TOKENS} names, numbers and signs"));
                 }
-                b')' | b']' | b'}' => {
-                    let inside = operand.take();
-                    let bracket = brackets.pop();
-                    let begin = bracket.as_ref().map_or(Some(at), |bracket| match bracket.of {
-                        Some(of) => of.begin,
-                        None => Some(bracket.at),
-                    });
-                    if let Some(bracket) = bracket {
-                        self.looked_up(source, &bracket, (at, inside));
-                    }
-                    operand = Some(Operand { begin, end: next });
-                }
-                b'.' => dotted = operand.take(),
-                b'|' => (piped, operand) = (true, None),
-                b':' => {
-                    let key = operand.take();
-                    match brackets.last_mut() {
-                        Some(Bracket { byte: b'{', .. }) => self.seen(source, key),
-                        Some(bracket) => bracket.colons.push(at),
-                        None => {}
-                    }
-                }
-                byte => {
-                    let compares = matches!(text, "==" | "!=" | "<" | "<=" | ">" | ">=")
-                        || (text == "in" && !(brackets.is_empty() && std::mem::take(&mut looped)));
-                    let computes = matches!(byte, b'~' | b'+' | b'*') && text.len() == 1;
-                    if compares || computes {
-                        if let Some(left) = operand.take().map(|left| left.end)
-                            && let Some(right) = operand_end(source, next, end)
-                        {
-                            let [before, after] = match byte {
-                                _ if compares => [COMPARED, COMPARED],
-                                b'*' if product == Some(left) => [PRODUCT_FACTOR, RIGHT_FACTOR],
-                                b'*' => [LEFT_FACTOR, RIGHT_FACTOR],
-                                _ => [OPERAND, OPERAND],
-                            };
-                            self.filter(left, before);
-                            self.filter(right, after);
-                            product = (byte == b'*').then_some(right);
-                        }
-                    } else if text == "not" {
-                        // `a not in b`
-                    } else if is_operand(byte) && !WORDS.contains(&text) {
-                        let begin = match before {
-                            Some(before) => before.begin,
-                            None => (!bar).then_some(at),
-                        };
-                        operand = Some(Operand { begin, end: next });
-                    } else {
-                        operand = None;
-                    }
-                }
+                self.token(&mut scan, at..next)?;
             }
             at = next;
         }
         Ok(())
+    }
+
+    fn token(&mut self, scan: &mut Scan<'_>, token: Range<usize>) -> Result<(), String> {
+        let (source, at) = (scan.source, token.start);
+        let before = std::mem::take(&mut scan.before);
+        match source.as_bytes()[at] {
+            byte @ (b'(' | b'[' | b'{') => return scan.open(byte, at),
+            b')' | b']' | b'}' => {
+                let inside = scan.operand.take();
+                let bracket = scan.brackets.pop();
+                let begin = bracket.as_ref().map_or(Some(at), |bracket| match bracket.of {
+                    Some(of) => of.begin,
+                    None => Some(bracket.at),
+                });
+                if let Some(bracket) = bracket {
+                    self.looked_up(source, &bracket, (at, inside));
+                }
+                scan.operand = Some(Operand { begin, end: token.end });
+            }
+            b'.' => scan.before = scan.operand.take().map_or(Before::Other, Before::Dot),
+            b'|' => (scan.before, scan.operand) = (Before::Bar, None),
+            b':' => {
+                let key = scan.operand.take();
+                match scan.brackets.last_mut() {
+                    Some(Bracket { byte: b'{', .. }) => self.seen(source, key),
+                    Some(bracket) => bracket.colons.push(at),
+                    None => {}
+                }
+            }
+            byte if is_operand(byte) && !WORDS.contains(&&source[token.clone()]) => {
+                let begin = match before {
+                    Before::Dot(holder) => holder.begin,
+                    Before::Bar => None,
+                    Before::Other => Some(at),
+                };
+                scan.operand = Some(Operand { begin, end: token.end });
+            }
+            _ => self.operator(scan, token),
+        }
+        Ok(())
+    }
+
+    /// A word or a sign that is no operand.
+    fn operator(&mut self, scan: &mut Scan<'_>, token: Range<usize>) {
+        let text = &scan.source[token.clone()];
+        let compares = matches!(text, "==" | "!=" | "<" | "<=" | ">" | ">=")
+            || (text == "in" && !(scan.brackets.is_empty() && std::mem::take(&mut scan.looped)));
+        if compares || matches!(text, "~" | "+" | "*") {
+            if let Some(left) = scan.operand.take().map(|left| left.end)
+                && let Some(right) = operand_end(scan.source, token.end, scan.end)
+            {
+                let [before, after] = match text {
+                    _ if compares => [COMPARED, COMPARED],
+                    "*" if scan.product == Some(left) => [PRODUCT_FACTOR, RIGHT_FACTOR],
+                    "*" => [LEFT_FACTOR, RIGHT_FACTOR],
+                    _ => [OPERAND, OPERAND],
+                };
+                self.filter(left, before);
+                self.filter(right, after);
+                scan.product = (text == "*").then_some(right);
+            }
+        } else if text != "not" {
+            // `a not in b` has its operand before `not`.
+            scan.operand = None;
+        }
     }
 
     /// A bracket that closes at `at`: a slice becomes a call, what is searched from one end is looked at, and so is the key in it.
@@ -274,6 +272,48 @@ impl Inserts {
             }
             at = next;
         }
+    }
+}
+
+/// What is known of the code of a tag up to a token.
+struct Scan<'a> {
+    source: &'a str,
+    /// Where the tag ends.
+    end: usize,
+    /// The last operand.
+    operand: Option<Operand>,
+    /// Where the right operand of the last product ends.
+    product: Option<usize>,
+    brackets: Vec<Bracket>,
+    before: Before,
+    /// The next `in` is that of a loop.
+    looped: bool,
+}
+
+/// What stands right before a token.
+#[derive(Default)]
+enum Before {
+    /// A dot: the token goes on with this operand.
+    Dot(Operand),
+    /// A bar: the token is the name of a filter.
+    Bar,
+    #[default]
+    Other,
+}
+
+impl<'a> Scan<'a> {
+    fn new(source: &'a str, end: usize) -> Self {
+        let (operand, product, brackets) = (None, None, Vec::new());
+        Self { source, end, operand, product, brackets, before: Before::Other, looped: false }
+    }
+
+    fn open(&mut self, byte: u8, at: usize) -> Result<(), String> {
+        let of = self.operand.take().filter(|_| byte != b'{');
+        self.brackets.push(Bracket { byte, at, of, colons: Vec::new() });
+        if self.brackets.len() > BRACKETS {
+            return Err(format!("brackets stand more than {BRACKETS} deep in each other"));
+        }
+        Ok(())
     }
 }
 
