@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Subcommand;
+use indicatif::DecimalBytes;
 use jiff::Timestamp;
 
 use super::cache_args::CacheFolder;
@@ -46,11 +47,11 @@ fn stats(folder: &CacheFolder) -> Result<Exit> {
             None => ("?".into(), "damaged, or of another version"),
         };
         let written = Timestamp::try_from(file.modified).map_or_else(|_| "?".into(), |time| format!("{time:.0}"));
-        lines.push(format!("  {answers:>9} answers  {:>9}  {written}  {model}", size(file.bytes)));
+        lines.push(format!("  {answers:>9} answers  {:>9}  {written}  {model}", DecimalBytes(file.bytes).to_string()));
     }
     let known = files.iter().filter_map(|file| Some(file.content.as_ref()?.0)).sum::<u64>();
     let bytes = files.iter().map(|file| file.bytes).sum();
-    lines.push(format!("  {known:>9} answers  {:>9}  in all", size(bytes)));
+    lines.push(format!("  {known:>9} answers  {:>9}  in all", DecimalBytes(bytes).to_string()));
     terminal::lines(lines)?;
     Ok(Exit::Passed)
 }
@@ -66,7 +67,7 @@ fn clear(folder: &CacheFolder) -> Result<Exit> {
         }
     }
     remove(&folder.hashes())?;
-    let removed = format!("removed {} of answers from {}", size(bytes), folder.path().display());
+    let removed = format!("removed {} of answers from {}", DecimalBytes(bytes), folder.path().display());
     terminal::lines(std::iter::once(removed).chain(left))?;
     Ok(Exit::Passed)
 }
@@ -76,8 +77,4 @@ fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
         _ => Ok(()),
     }
-}
-
-fn size(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

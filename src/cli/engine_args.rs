@@ -13,29 +13,29 @@ use crate::error::{Error, Result};
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Engine tuning (no byte of a result depends on it, device and type aside)")]
 pub struct EngineArgs {
-    /// Where to compute: auto (the first CUDA card where there is one that this build can use, else the CPU), cpu, cuda, cuda:N,
-    /// cuda:N,N for several cards, or cuda:all.
+    /// Where to compute: auto (the first NVIDIA GPU that this build can use, else the CPU), cpu, cuda, cuda:N,
+    /// cuda:N,N for several GPUs, or cuda:all.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
-    /// Type to compute in: auto (f32, or what a GGUF file holds; bf16 on a card), f32, bf16, or f16 on a card.
+    /// Type to compute in: auto (f32, or what a GGUF file holds; bf16 on a GPU), f32, bf16, or f16 on a GPU.
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub dtype: String,
     /// Threads, 1 to 1024 (default: one per core).
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Most tokens in one step, at least 2 (default: 512, on a card 2048).
+    /// Most tokens in one step, at least 2 (default: 512, on a GPU 2048).
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<usize>,
     /// Most prompt tokens of one sequence in one step (default: no bound of its own).
     #[arg(long, value_name = "N")]
     pub prefill_chunk: Option<usize>,
-    /// Most sequences in flight (default: 128, on a card 256).
+    /// Most sequences in flight (default: 128, on a GPU 256).
     #[arg(long, value_name = "N")]
     pub max_seqs: Option<usize>,
     /// How many requests may be reordered to fill steps; bounds memory.
     #[arg(long, default_value_t = EngineOptions::default().window, value_name = "N")]
     pub window: usize,
-    /// Memory for the KV cache (default: half of what is free; on a card what is left beside the model).
+    /// Memory for the KV cache (default: half of what is free; on a GPU what is left beside the model).
     #[arg(long, value_name = "GIB")]
     pub kv_gib: Option<f64>,
     /// Compute equal beginnings of prompts again for every prompt.
@@ -50,13 +50,13 @@ impl EngineArgs {
     /// Checks the flags and finds the device. [`start_threads`] has started the threads already.
     ///
     /// # Errors
-    /// A value out of range; a card that cannot be used.
+    /// A value out of range; a GPU that cannot be used.
     pub fn apply(&self) -> Result<EngineOptions> {
         let (device, note) = device::resolve(self.device.parse::<DeviceChoice>()?)?;
         if let Some(note) = note {
             say!("note: {note}");
         }
-        // A card reads its weights for many rows in the time of one.
+        // A GPU reads its weights for many rows in the time of one.
         let more = if device == DeviceChoice::Cpu { [1, 1] } else { [4, 2] };
         let usual = EngineOptions::default();
         let options = EngineOptions {

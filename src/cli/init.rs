@@ -1,22 +1,26 @@
 //! `karat init`: a small suite to begin with.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Exit, terminal};
 use crate::engine::ModelRef;
 use crate::engine::hub::registry;
+use crate::engine::models::kind::{self, Role};
 use crate::error::{Error, Result};
 use crate::record::write_atomically;
 use crate::report::visible;
 
 /// Arguments of `karat init`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  karat init my-suite\n  karat init my-suite --model ./my-model")]
+#[command(
+    after_help = "Examples:\n  karat init my-suite --model ./my-model\n  karat init . --model Qwen/Qwen2.5-0.5B-Instruct\n  \
+                        karat init my-suite --model models/qwen2.5-0.5b-q8_0.gguf"
+)]
 pub struct Args {
     /// The folder of the suite; made if it is not there.
     #[arg(default_value = "my-suite")]
     folder: PathBuf,
-    /// The generator: a model folder, name@version of the registry, or org/name[@revision] on the hub (default:
+    /// The generator: a model folder, a GGUF file, name@version of a registry, or org/name[@revision] on the hub (default:
     /// karat-mini@2 of the registry above the folder, else above the karat program).
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
@@ -24,6 +28,10 @@ pub struct Args {
 
 /// The generator where none is named.
 const DEFAULT: (&str, &str) = ("karat-mini", "2");
+
+/// Small chat models of the hub that answer a suite on a CPU, with the size of their download.
+const HUB: &str =
+    "HuggingFaceTB/SmolLM2-135M-Instruct (0.3 GB), Qwen/Qwen2.5-0.5B-Instruct (1.0 GB), Qwen/Qwen3-0.6B (1.5 GB)";
 
 /// The files of a suite; the generator and the name stand for `{{model}}` and `{{name}}`.
 const FILES: [(&str, &str); 5] = [
@@ -55,15 +63,16 @@ pub fn run(args: Args) -> Result<Exit> {
         return Err(error);
     }
     let shown = visible(&terminal::argument(folder));
+    let step = |call: String, what: &str| format!("  {call:<48} {what}\n");
     terminal::page(&format!(
-        "wrote {shown}: a suite, {} golden and {} danger cases, a prompt\n\nnext:\n\
-         \x20 karat lint {shown}                 look for mistakes; no model is loaded\n\
-         \x20 karat run {shown}                  answer, score, judge\n\
-         \x20 karat baseline accept latest -m \"first run\"\n\
-         then change {shown}/prompts/answer.md, run again, and look:\n\
-         \x20 karat view latest                  what changed, case by case, in a browser\n",
+        "wrote {shown}: a suite, {} golden and {} danger cases, a prompt\n\nnext:\n{}{}{}{}{}",
         cases(FILES[1].1),
         cases(FILES[2].1),
+        step(format!("karat lint {shown}"), "look for mistakes; no model is loaded"),
+        step(format!("karat run {shown}"), "answer, score, judge"),
+        step("karat baseline accept latest -m \"first run\"".into(), "what later runs are compared with"),
+        step(format!("$EDITOR {shown}/prompts/answer.md"), "change the prompt, and run again"),
+        step("karat view latest".into(), "what changed, case by case, in a browser"),
     ))?;
     Ok(Exit::Passed)
 }
@@ -95,17 +104,36 @@ fn name(folder: &Path) -> Result<String> {
     }
 }
 
-/// The generator as the suite spells it: paths from the working folder become whole ones.
+/// The generator as the suite spells it, once it is known to be one.
 fn model(args: &Args, folder: &Path) -> Result<String> {
     let Some(named) = &args.model else { return default_model(folder) };
-    let text = match ModelRef::parse(named, Path::new("."))? {
-        ModelRef::Folder(path) | ModelRef::Gguf(path) => {
-            let whole = std::fs::canonicalize(&path).map_err(|e| Error::io("find the model", &path, e))?;
-            whole.to_string_lossy().into_owned()
-        }
+    let mut reference = ModelRef::parse(named, Path::new("."))?;
+    if let ModelRef::Registry { base, .. } = &mut reference {
+        // Where the suite will look for it.
+        *base = folder.into();
+    }
+    kind::check_reference(&reference, Role::Generator)?;
+    let text = match &reference {
+        ModelRef::Folder(path) | ModelRef::Gguf(path) => from_suite(path, folder)?,
         ModelRef::Registry { .. } | ModelRef::Hub { .. } => named.clone(),
     };
     quoted(&text)
+}
+
+/// The path of a model as a suite in `folder` names it: relative where both lie below the current folder, so that they can move
+/// together; else absolute.
+fn from_suite(model: &Path, folder: &Path) -> Result<String> {
+    let whole = |path: &Path| std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e));
+    let (model, suite, here) = (whole(model)?, whole(folder)?, whole(Path::new("."))?);
+    let path = match (model.strip_prefix(&here), suite.strip_prefix(&here)) {
+        (Ok(model), Ok(suite)) => {
+            let up: PathBuf = suite.components().map(|_| Component::ParentDir).collect();
+            let start = if up.as_os_str().is_empty() { Path::new(".") } else { &up };
+            start.join(model)
+        }
+        _ => model,
+    };
+    Ok(path.to_string_lossy().into_owned())
 }
 
 /// [`DEFAULT`] by name where a registry above the folder has it, else the folder of its weights in the repository that
@@ -124,13 +152,35 @@ fn default_model(folder: &Path) -> Result<String> {
             quoted(&whole.to_string_lossy())
         }
         None => {
-            let error = Error::input(format!(
-                "choose a generator: no registry above `{}` has {name}@{version}",
-                folder.display()
-            ));
-            Err(error.with_hint("name one: --model ./my-model, --model name@version or --model org/name@revision"))
+            let text = format!("choose a generator: no registry above `{}` has {name}@{version}", folder.display());
+            Err(Error::input(text).with_hint(choices(folder)))
         }
     }
+}
+
+/// Which models can be had, and how they are named.
+fn choices(folder: &Path) -> String {
+    let entries = registry::visible(folder).unwrap_or_default();
+    let generators = entries.into_iter().filter(|(_, path)| {
+        registry::Found::read(path).is_ok_and(|found| found.entry.kind == registry::ModelKind::Generator)
+    });
+    let generators: Vec<String> = generators.map(|(name, _)| name).collect();
+    let registry = match generators.as_slice() {
+        [] => "models/NAME@VERSION.yaml in that folder or one above it; there is none now".to_owned(),
+        some => format!("of the registry here: {}", some.join(", ")),
+    };
+    let mut lines = vec![
+        "name one with --model:".to_owned(),
+        "--model FOLDER        on this machine, in the Hugging Face layout (config.json, tokenizer.json, *.safetensors)".into(),
+        "--model FILE.gguf     on this machine, one GGUF file".into(),
+        format!("--model NAME@VERSION  {registry}"),
+    ];
+    if cfg!(feature = "hub") {
+        lines.push(format!(
+            "--model ORG/NAME      on the Hugging Face hub, fetched at the first run; small ones: {HUB}"
+        ));
+    }
+    lines.join("\n")
 }
 
 /// The text as YAML takes it.

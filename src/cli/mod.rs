@@ -137,7 +137,10 @@ fn command() -> clap::Command {
     let known = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda"))];
     let built: Vec<&str> = known.into_iter().filter_map(|(name, built)| built.then_some(name)).collect();
     let features = if built.is_empty() { "none".to_owned() } else { built.join(", ") };
-    let version = format!("{}\nfeatures: {features}\nnumerics: {NUMERICS_VERSION}", env!("CARGO_PKG_VERSION"));
+    // Where it was built in a checkout; see build.rs.
+    let commit = option_env!("KARAT_COMMIT").map(|commit| format!("\ncommit: {commit}")).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    let version = format!("{version}{commit}\nfeatures: {features}\nnumerics: {NUMERICS_VERSION}");
     // Once for each process; clap wants it for good.
     Cli::command().long_version(&*version.leak())
 }
@@ -203,7 +206,24 @@ fn show(error: &Error) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::command;
+
+    #[test]
+    fn the_version_names_the_commit_of_a_checkout_and_no_other() {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let head = std::process::Command::new("git").args(["-C", folder, "rev-parse", "HEAD"]).output();
+        let head = head.ok().filter(|output| output.status.success() && Path::new(folder).join(".git").exists());
+        let head = head.map(|output| String::from_utf8(output.stdout).unwrap());
+        let command = command();
+        let version = command.get_long_version().unwrap();
+        let shown = version.lines().find_map(|line| line.strip_prefix("commit: "));
+        let shown = shown.map(|commit| commit.trim_end_matches("-dirty"));
+        assert_eq!(shown.is_some(), head.is_some(), "{version}");
+        assert!(shown.zip(head.as_deref()).is_none_or(|(shown, head)| shown.len() >= 10 && head.starts_with(shown)));
+        assert!(version.contains("\nfeatures: ") && version.contains("\nnumerics: "), "{version}");
+    }
 
     /// A heading holds for all options behind it, so that one at the wrong place takes others in.
     #[test]

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use clap::Subcommand;
+use indicatif::{DecimalBytes, HumanCount};
 
 use super::{Exit, model, terminal};
 use crate::engine::ModelRef;
@@ -91,7 +92,7 @@ fn list() -> Result<Exit> {
 
 fn row(found: &Found) -> [String; 6] {
     let entry = &found.entry;
-    let parameters = format!("{} parameters", grouped(entry.parameters));
+    let parameters = format!("{} parameters", HumanCount(entry.parameters));
     let (licence, description) = (entry.licence.to_string(), entry.description.to_string());
     [entry.reference(), entry.kind.name().to_owned(), parameters, size(found), licence, description]
 }
@@ -104,7 +105,7 @@ fn show(found: &Found) -> Result<Exit> {
         ("description", entry.description.to_string()),
         ("source", source(found)),
         ("size", size(found)),
-        ("parameters", format!("{} in {}", grouped(entry.parameters), entry.dtype.name())),
+        ("parameters", format!("{} in {}", HumanCount(entry.parameters), entry.dtype.name())),
         ("licence", entry.licence.to_string()),
         ("tokenizer", entry.tokenizer.to_string()),
     ];
@@ -184,18 +185,5 @@ fn size(found: &Found) -> String {
     let Some(folder) = found.local() else { return "not here".into() };
     let len = |name: &str| std::fs::metadata(folder.join(name)).map_or(0, |file| file.len());
     let bytes: u64 = found.entry.files.keys().map(|name| len(name.as_str())).sum();
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// 3480000 as `3,480,000`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    DecimalBytes(bytes).to_string()
 }

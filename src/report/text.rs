@@ -1,5 +1,7 @@
 //! Making any text safe and short enough to show on one line.
 
+use unicode_width::UnicodeWidthChar;
+
 pub(super) use crate::compare::signed;
 use crate::compare::{Detectable, TextSide, word_diff};
 use crate::score::seen;
@@ -114,20 +116,14 @@ pub(super) fn changed_words(before: &str, after: &str, width: usize) -> String {
     one_line(&shown, width)
 }
 
-/// Columns of text on a terminal.
+/// Columns of text on a terminal: the sum over its characters, so that text cut between any two of them fits.
 pub(super) fn columns(text: &str) -> usize {
     text.chars().map(char_columns).sum()
 }
 
-/// 0 for combining marks, 2 for the wide blocks of East Asian text and emoji, 1 otherwise. An approximation by block:
-/// what is wrong here costs alignment, never content.
+/// 0 for combining marks, 2 for wide East Asian characters and emoji, 1 for most others.
 fn char_columns(c: char) -> usize {
-    match u32::from(c) {
-        0x0300..=0x036F | 0x1AB0..=0x1AFF | 0x20D0..=0x20FF | 0xFE00..=0xFE0F => 0,
-        0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 => 2,
-        0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD => 2,
-        _ => 1,
-    }
+    c.width().unwrap_or(0)
 }
 
 /// A figure with four decimals, or a dash where there is none.
@@ -174,6 +170,7 @@ mod tests {
         assert_eq!(one_line("  abcdef ", 4), "abc…");
         assert_eq!(one_line("abcd", 4), "abcd");
         assert_eq!(one_line("日本語", 5), "日本…");
+        assert_eq!(one_line("ภาษาที่ดี", 7), "ภาษาที่ดี");
         assert_eq!(one_line("x", 0), "");
         let prompt = "You are the support desk of an invented shop. Answer briefly.";
         let other = "You are the help desk of an invented shop. Answer briefly, please.";

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub enum DeviceClass {
     /// The processor.
     Cpu,
-    /// CUDA cards.
+    /// NVIDIA GPUs.
     Cuda,
 }
 
@@ -24,7 +24,7 @@ impl DeviceClass {
         }
     }
 
-    /// The class of a device as fingerprints spell it: `cpu x86_64`, or a card.
+    /// The class of a device as fingerprints spell it: `cpu x86_64`, or a GPU.
     pub fn of_fingerprint(device: &str) -> Self {
         if device.starts_with("cpu") { Self::Cpu } else { Self::Cuda }
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::project::{Project, random_tiny, repository};
+use crate::project::{Project, fixture, random_tiny, repository};
 
 /// Git in the project's folder, untouched by the settings of whoever runs the tests.
 #[track_caller]
@@ -179,13 +179,44 @@ fn a_suite_to_begin_with() {
     let busy = |tried: &std::io::Result<_>| tried.as_ref().is_err_and(|e| e.kind() == ErrorKind::ExecutableFileBusy);
     let lost = std::iter::repeat_with(start).find(|tried| !busy(tried)).unwrap().unwrap();
     assert_eq!(lost.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&lost.stderr).contains("--model"), "{lost:?}");
+    let told = String::from_utf8_lossy(&lost.stderr);
+    for choice in ["--model FOLDER ", "--model FILE.gguf ", "there is none now", "Qwen/Qwen3-0.6B"] {
+        assert!(told.contains(choice), "{choice}: {told}");
+    }
     assert!(!project.path("other").exists());
     // With a registry above, the model of this repository is taken.
     let entry = repository("models/karat-mini@2.yaml");
     project.write("models/karat-mini@2.yaml", std::fs::read(entry).unwrap());
     project.karat(["init", "third"]).code(0);
     assert!(project.read("third/suite.yaml").contains("{model: karat-mini@2}"));
+}
+
+#[test]
+fn a_suite_for_any_model() {
+    let project = Project::new();
+    let generator = |folder: &str| {
+        let suite = project.read(&format!("{folder}/suite.yaml"));
+        let line = suite.lines().find(|line| line.contains("generator:")).unwrap();
+        line.split_once("{model: ").unwrap().1.split_once('}').unwrap().0.to_owned()
+    };
+    // Below the current folder a path stays relative, so that suite and model can move together.
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        project.write(&format!("models/mine/{file}"), std::fs::read(random_tiny().join(file)).unwrap());
+    }
+    for (folder, path) in [("desk", "\"../models/mine\""), ("a/b", "\"../../models/mine\""), (".", "\"./models/mine\"")]
+    {
+        project.karat(["init", folder, "--model", "models/mine"]).code(0);
+        assert_eq!(generator(folder), path);
+        project.karat(["lint", folder]).code(0);
+    }
+    // The hub is not asked, and a name of the registry has to be one where the suite looks for it.
+    project.karat(["init", "hub", "--model", "org/name@v1"]).code(0);
+    assert_eq!(generator("hub"), "\"org/name@v1\"");
+    project.karat(["init", "none", "--model", "none@1"]).code(2).complains(&["none@1", "model registry"]);
+    // What generates nothing is no generator.
+    let embedder = fixture("bert-mean");
+    project.karat(["init", "none", "--model", embedder.to_str().unwrap()]).code(2).complains(&["bert", "karat embed"]);
+    assert!(!project.path("none").exists());
 }
 
 #[test]
