@@ -15,7 +15,7 @@ use super::view::{Cases, View};
 use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational, outcome_scores};
 use crate::error::Result;
 use crate::record::{AnswerOutcome, Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
-use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier, outcome_rate};
+use crate::rule::{ErrorPolicy, Figure, Filter, Gate, Metric, Prices, Statistic, Tier};
 use crate::stats::{ALPHA, holm};
 
 /// How many cases a rule lists; the total is always exact.
@@ -147,14 +147,16 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
         let slice = view.filter(|_| !gate.filter.is_empty());
         let slice = slice.and_then(|view| baseline::filtered(gate, view.comparison.as_ref()?));
         rules.extend(slice.map(Ruled::from));
-        match (&gate.fail_if, Operational::parse(&gate.metric)) {
+        match (&gate.fail_if, Figure::parse(&gate.metric)) {
             (Some(text), _) => rules.push(gate_expression::rule(text, gate, &seen, policy.prices.as_ref())?.into()),
             (None, Err(error)) => rules.push(failed(gate.metric.clone(), None, error.chain()).into()),
-            (None, Ok(Some(figure))) => {
+            (None, Ok(Figure::Operational(figure))) => {
                 let results = operational::rules(figure, gate, &seen, policy.prices.as_ref())?;
                 rules.extend(results.into_iter().map(Ruled::from));
             }
-            (None, Ok(None)) => rules.extend(Asked { gate, subject: &seen }.rules()?),
+            (None, Ok(Figure::Scores(metric))) => {
+                rules.extend(Asked { gate, metric: &metric, subject: &seen }.rules()?);
+            }
         }
         rules[before..].iter_mut().for_each(|ruled| ruled.result.tier = gate.tier);
     }
@@ -241,7 +243,7 @@ pub(super) fn outcome(low: bool, high: bool) -> Outcome {
 
 /// What errored cases leave open, for the reason of a rule on a metric. Those whose answer does not tell what the metric asks for
 /// count as errored there, and have not erred.
-pub(super) fn turned(metric: &str, errored: u64) -> String {
+pub(super) fn turned(metric: &Metric, errored: u64) -> String {
     let cases = match (untold(metric), errored) {
         (None, 1) => "1 errored case".to_owned(),
         (None, _) => format!("{errored} errored cases"),
@@ -252,10 +254,10 @@ pub(super) fn turned(metric: &str, errored: u64) -> String {
 }
 
 /// What a line may not tell of its answer, where a metric asks for it.
-pub(super) fn untold(metric: &str) -> Option<&'static str> {
-    match outcome_rate(metric)? {
-        "finish_length_rate" => Some("how the answer ended"),
-        "empty_rate" => Some("whether the answer was empty"),
+pub(super) fn untold(metric: &Metric) -> Option<&'static str> {
+    match metric.statistic {
+        Statistic::OutcomeRate("finish_length_rate") => Some("how the answer ended"),
+        Statistic::OutcomeRate("empty_rate") => Some("whether the answer was empty"),
         _ => None,
     }
 }

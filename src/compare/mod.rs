@@ -42,7 +42,7 @@ pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSu
 pub use danger::DangerChanges;
 pub use effect::{Detectable, Magnitude, Method, Sample, Significance, TestKind};
 pub use gate::{GatePolicy, LISTED_CASES, Subject, Unreadable, Without, judge, signed};
-pub use metric::{Metric, MetricValue, Statistic};
+pub use metric::MetricValue;
 pub use pair::{Pair, pairs};
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
 pub use slice::{Slice, SliceComparison};
@@ -55,4 +55,4 @@ pub use words::{Piece, Side as TextSide, bounded, bounded_pair, word_diff};
 pub(crate) use comparison::tests as tests_support;
 
 pub use crate::record::{CaseRef, Decision, Evidence, Outcome, RuleResult, Verdict};
-pub use crate::rule::{Gate, Tier};
+pub use crate::rule::{Gate, Metric, Statistic, Tier};

@@ -4,7 +4,6 @@
 use super::lint::placed;
 use super::lint_generation::local;
 use super::load::Suite;
-use super::metric::{Metric, Scope, Statistic};
 use super::plan::DatasetPlan;
 use crate::dataset::{Input, Kind, Sample};
 use crate::engine::Classifier;
@@ -12,6 +11,7 @@ use crate::engine::render::Renderer;
 use crate::engine::thought;
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Finding;
+use crate::rule::{Figure, Statistic};
 use crate::score::{CompileContext, On, Scorer, ScorerSpec, ToxicLabels, other_language};
 
 /// What the scorers of the suite say, without a look at the cases.
@@ -52,17 +52,15 @@ fn decided(suite: &Suite, findings: &mut Vec<Finding>) {
 /// Gates whose bounds no run could miss; where no rule guards the danger cases at all, that is said already.
 fn unfailing(suite: &Suite, findings: &mut Vec<Finding>) {
     let (datasets, gates) = (&suite.plan.datasets, &suite.plan.gates);
-    let names: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
     let danger = datasets.iter().filter(|dataset| dataset.kind == Kind::Danger).map(|dataset| dataset.name.as_str());
     let danger: Vec<&str> = danger.collect();
     let guarded = gates.iter().any(|gate| gate.guards(&danger));
     for (index, gate) in gates.iter().enumerate() {
-        let Ok(metric) = Metric::parse(&gate.metric, &names) else { continue };
-        let of_danger = match &metric.scope {
-            Scope::Kind(kind) => *kind == Kind::Danger,
-            Scope::Dataset(name) => danger.contains(&name.as_str()),
-        };
-        if of_danger && !guarded {
+        let Ok(Figure::Scores(metric)) = Figure::parse(&gate.metric) else { continue };
+        let covered = suite.plan.covered(&metric);
+        let of_danger = covered.iter().any(|dataset| dataset.kind == Kind::Danger);
+        // Where there are no such cases, that is said already.
+        if covered.is_empty() || of_danger && !guarded {
             continue;
         }
         let similar = |spec: &ScorerSpec| metric.scorer.as_deref() == Some(spec.name()) && spec.needs_embedder();
