@@ -50,6 +50,7 @@ mod run_progress;
 mod runs;
 mod score;
 mod screen;
+mod session;
 mod signals;
 mod store_args;
 mod suite_args;
