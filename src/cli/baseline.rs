@@ -24,6 +24,7 @@ use crate::history::{
 use crate::record::{Manifest, Outcome, RESULTS, RuleResult, RunReader};
 use crate::report::{Errored, Report};
 use crate::rule::DeviceClass;
+use crate::stats::format::fixed;
 use crate::suite::{Overrides, Plan, Purpose, Suite};
 
 /// Arguments of `karat baseline`.
@@ -264,8 +265,9 @@ fn worse_than(before: &RunReader, run: &RunReader, alone: &Verdict) -> Result<Ve
     let fell = datasets.flat_map(|dataset| dataset.scorers.iter().map(move |metric| (&dataset.dataset, metric)));
     let fell = fell.filter_map(|(dataset, metric)| {
         let (one, two) = (metric.paired_base.rate?, metric.paired_candidate.rate?);
-        (two < one)
-            .then(|| format!("{dataset}.{} {one:.4} to {two:.4} of {} pairs", metric.metric, metric.pairs.pairs()))
+        (two < one).then(|| {
+            format!("{dataset}.{} {} to {} of {} pairs", metric.metric, fixed(one), fixed(two), metric.pairs.pairs())
+        })
     });
     Ok(failed.into_iter().chain(fell).collect())
 }

@@ -293,7 +293,7 @@ pub fn run(args: Args) -> Result<Exit> {
             totals.generated_tokens,
             ended.answered - totals.cached,
             totals.prefill_tokens + totals.shared_tokens,
-            totals.generated_tokens as f64 / seconds.max(1e-9),
+            progress::per_second(totals.generated_tokens, seconds),
             totals.steps,
             totals.cached,
             ended.loaded,

@@ -121,7 +121,7 @@ pub fn run(args: Args) -> Result<Exit> {
             "scored {} tokens of {} texts in {seconds:.2} s ({:.0} tokens/s), loaded in {:.2} s{}",
             totals.prefill_tokens,
             ended.answered,
-            totals.prefill_tokens as f64 / seconds.max(1e-9),
+            progress::per_second(totals.prefill_tokens, seconds),
             ended.loaded,
             progress::peak_note()
         );

@@ -93,7 +93,7 @@ pub fn tell(verb: &str, totals: &EncodeTotals, ended: &Ended, form: Form) {
             "{verb} {} texts of {} tokens in {seconds:.2} s ({:.0} tokens/s), loaded in {loaded:.2} s{}",
             totals.texts,
             totals.tokens,
-            totals.tokens as f64 / seconds.max(1e-9),
+            progress::per_second(totals.tokens, seconds),
             progress::peak_note()
         );
         if totals.long > 0 {

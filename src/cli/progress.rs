@@ -92,6 +92,11 @@ impl Drop for Progress {
     }
 }
 
+/// How many of something went by in a second.
+pub fn per_second(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds.max(1e-9)
+}
+
 /// Most memory that this process has held, in MiB, where the system tells.
 pub fn peak_mib() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;

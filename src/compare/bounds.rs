@@ -1,13 +1,14 @@
 //! Bounds of one metric of scores: absolute, relative, significance, non-inferiority; paired or not.
 
 use super::effect::Detectable;
-use super::gate::{Ruled, Subject, Test, Tests, failed, number, open, outcome, p_text, signed, turned, unjudged};
+use super::gate::{Ruled, Subject, Test, Tests, failed, open, outcome, turned, unjudged};
 use super::metric::{Change, PairedValue};
 use super::tally::VALUES;
 use super::view::{Errors, Said, said};
 use crate::error::Result;
 use crate::record::{Evidence, Outcome, RuleResult};
 use crate::rule::{Gate, Metric, Statistic};
+use crate::stats::format::{short, short_p, signed};
 use crate::stats::{ALPHA, CONFIDENCE, Interval};
 
 /// Differences this small are rounding: 0.87 - 0.85 > 0.02 in binary.
@@ -74,14 +75,14 @@ impl Asked<'_> {
         let outcome = outcome(holds(seen.lowest), holds(seen.highest));
         let paired = self.subject.comparison.and_then(|comparison| metric.paired(comparison));
         let interval = match seen.interval {
-            Some(interval) => format!(", 95 % {} to {}", number(interval.low), number(interval.high)),
+            Some(interval) => format!(", 95 % {} to {}", short(interval.low), short(interval.high)),
             None => String::new(),
         };
         // Failing cases explain a low rate or a high mean of a limit; a rate that is too high has no culprits.
         let high_rate = below && metric.statistic == Statistic::PassRate;
         let culprits = outcome != Outcome::Passed && !high_rate;
         let (cases, cases_total) = if culprits { (seen.failed, seen.failed_total) } else { (vec![], 0) };
-        let mut reason = format!("{} over {}{interval}", number(seen.value), seen.told);
+        let mut reason = format!("{} over {}{interval}", short(seen.value), seen.told);
         if outcome == Outcome::Inconclusive {
             reason.push_str(&turned(metric, seen.errored));
         }
@@ -189,7 +190,7 @@ impl Asked<'_> {
             Statistic::Mean => format!("; {fell} fell, {rose} rose of {told}"),
         });
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
-            reason.push_str(&format!(", {test} p = {}", p_text(p_value)));
+            reason.push_str(&format!(", {test} p = {}", short_p(p_value)));
         }
         let [lowest, highest] = extremes;
         Some(Held { seen, lowest, highest, evidence, detectable, errored, regressed, regressed_total, reason })
@@ -217,7 +218,7 @@ impl Asked<'_> {
         let mut reason = change_text(&seen);
         let (n, m) = (before.len(), after.len());
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
-            reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", p_text(p_value)));
+            reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", short_p(p_value)));
         }
         let detectable = seen.sample.design.detectable(ALPHA);
         let (regressed, regressed_total) = (Vec::new(), 0);
@@ -295,7 +296,7 @@ fn two_samples(
 
 /// Both values and the difference with its interval: effect and interval are always shown.
 fn change_text(change: &Change) -> String {
-    let mut text = format!("{} to {}, {:+.4}", number(change.base), number(change.candidate), change.moved());
+    let mut text = format!("{} to {}, {:+.4}", short(change.base), short(change.candidate), change.moved());
     if let Some(interval) = change.interval {
         text.push_str(&format!(" (95 % {} to {})", signed(interval.low), signed(interval.high)));
     }

@@ -16,6 +16,7 @@ use super::{Comparison, Method, baseline, complete, danger, gate_expression, ope
 use crate::error::Result;
 use crate::record::{AnswerOutcome, Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
 use crate::rule::{ErrorPolicy, Figure, Filter, Gate, Metric, Prices, Statistic, Tier};
+use crate::stats::format::{short, short_p};
 use crate::stats::{ALPHA, holm};
 
 /// How many cases a rule lists; the total is always exact.
@@ -217,12 +218,12 @@ fn decide(tested: Vec<&mut Ruled>) {
         let result = &mut ruled.result;
         result.outcome = outcome(low, high);
         result.corrected_p_value = Some(p_value);
-        result.reason.push_str(&format!("; corrected for {count}: p = {}", p_text(p_value)));
+        result.reason.push_str(&format!("; corrected for {count}: p = {}", short_p(p_value)));
         // A single change among these rules has to be below the first of Holm's levels.
         let detectable = ruled.overlooked.detectable(ALPHA / tests.len() as f64);
         result.detectable = detectable.effect();
         if p_value >= ALPHA
-            && let Some(told) = detectable.told(number)
+            && let Some(told) = detectable.told(short)
         {
             result.reason.push_str(&format!("; {told}"));
         }
@@ -295,28 +296,4 @@ pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) 
         Without::Unnamed(why) => skipped(&format!("not judged: {why}")),
         Without::Missing(_) => open(rule, limit, "not judged: the baseline cannot be used".into()),
     }
-}
-
-/// A figure with at most four decimals.
-pub(super) fn number(value: f64) -> String {
-    let text = format!("{value:.4}");
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short == "-0" { "0".into() } else { short.into() }
-}
-
-/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
-/// that leaves 0 out does not look like 0.
-pub fn signed(value: f64) -> String {
-    if value.abs() < 5e-5 && value.abs() > 1e-12 {
-        format!("{value:+.0e}")
-    } else if value < 0.0 {
-        format!("{value:.4}")
-    } else {
-        format!("{:+.4}", value + 0.0)
-    }
-}
-
-/// A p-value: four decimals, or its order of magnitude.
-pub(super) fn p_text(p: f64) -> String {
-    if p >= 1e-4 || p == 0.0 { number(p) } else { format!("{p:.1e}") }
 }

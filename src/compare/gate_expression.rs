@@ -3,12 +3,13 @@
 //! A term without data is neither true nor false, nor is one that errored cases could turn. `fail_if` fails where its expression
 //! holds; it is inconclusive where missing data leave that open, and not judged where only the missing baseline does.
 
-use super::gate::{Subject, failed, number, open, unjudged, untold};
+use super::gate::{Subject, failed, open, unjudged, untold};
 use super::operational;
 use super::view::{Errors, Said, said};
 use crate::error::Result;
 use crate::record::{Outcome, RuleResult};
 use crate::rule::{Change, Expression, Figure, Gate, Metric, Operational, Prices, Sign, Statistic, Term, Window};
+use crate::stats::format::short;
 
 /// What a term or an expression comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl Evaluation<'_> {
                     (false, None) => ", errored cases could turn it".to_owned(),
                     (false, Some(what)) => format!(", cases that erred or do not tell {what} could turn it"),
                 };
-                self.told.push(format!("{name} is {}{note}: {}{errors}", number(value), truth.word()));
+                self.told.push(format!("{name} is {}{note}: {}{errors}", short(value), truth.word()));
                 if truth == Truth::Holds || self.observed.is_none() {
                     self.observed = Some(value);
                 }

@@ -41,7 +41,7 @@ pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, chan
 pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
 pub use danger::DangerChanges;
 pub use effect::{Detectable, Magnitude, Method, Sample, Significance, TestKind};
-pub use gate::{GatePolicy, LISTED_CASES, Subject, Unreadable, Without, judge, signed};
+pub use gate::{GatePolicy, LISTED_CASES, Subject, Unreadable, Without, judge};
 pub use metric::MetricValue;
 pub use pair::{Pair, pairs};
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};

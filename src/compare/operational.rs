@@ -1,11 +1,12 @@
 //! Bounds of operational figures: tokens, throughput, memory, cost, latency.
 
 use super::bounds::TOLERANCE;
-use super::gate::{Subject, failed, number, open, outcome, unjudged};
+use super::gate::{Subject, failed, open, outcome, unjudged};
 use super::{Cases, TokenSums};
 use crate::error::Result;
 use crate::record::{BASELINE_DRAFTS, CACHED, Performance, ProbedCase, RuleResult};
 use crate::rule::{Gate, Operational, Prices};
+use crate::stats::format::short;
 use crate::stats::quantile;
 
 /// A rule for each bound of a gate on an operational figure.
@@ -188,5 +189,5 @@ fn tokens(cases: &dyn Cases) -> Result<TokenSums> {
 
 /// Large figures without decimals, others with four.
 fn shown(value: f64) -> String {
-    if value.abs() >= 1e4 { format!("{value:.0}") } else { number(value) }
+    if value.abs() >= 1e4 { format!("{value:.0}") } else { short(value) }
 }
