@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::cache_args::CacheArgs;
-use super::conclude::{Concluded, baseline_of, judged, plan};
+use super::conclude::{Concluded, baseline_of, failing, judged, own_failures, plan, told_rule};
 use super::engine_args::EngineArgs;
 use super::form::{FormArgs, Told};
 use super::progress_args::{Form, ProgressArgs};
@@ -15,13 +15,13 @@ use super::run::{Running, Showing, carry_out};
 use super::signals::WallArgs;
 use super::store_args::{Chosen, Opened, StoreArgs, suite_and_store};
 use super::{Exit, terminal};
-use crate::compare::{Tier, Verdict, Without};
+use crate::compare::{Verdict, Without};
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Kind, Result};
 use crate::history::{
     Accept, Acceptance, Accepted, Baseline, Current, REPAIR, RunEntry, Store, Weighed, open_verified,
 };
-use crate::record::{Manifest, Outcome, RESULTS, RuleResult, RunReader};
+use crate::record::{Manifest, Outcome, RESULTS, RunReader};
 use crate::report::{Errored, Report};
 use crate::rule::DeviceClass;
 use crate::stats::format::fixed;
@@ -224,33 +224,6 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
     let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why }, weigh)?;
     own_failures(&alone.verdict).iter().for_each(|note| say!("note: {note}"));
     Ok(accepted)
-}
-
-/// What a run's own rules say against it: "it fails 2 rules: …", "1 rule is inconclusive: …".
-pub fn own_failures(alone: &Verdict) -> Vec<String> {
-    let open = alone.rules.iter().filter(|rule| rule.outcome == Outcome::Inconclusive && rule.tier() != Tier::Advisory);
-    let (failed, open): (Vec<String>, Vec<String>) =
-        (failing(alone).map(told_rule).collect(), open.map(told_rule).collect());
-    let count = |rules: &[String]| if rules.len() == 1 { "1 rule".into() } else { format!("{} rules", rules.len()) };
-    let mut notes = Vec::new();
-    if !failed.is_empty() {
-        notes.push(format!("it fails {}: {}", count(&failed), failed.join("; ")));
-    }
-    if !open.is_empty() {
-        let verb = if open.len() == 1 { "is" } else { "are" };
-        notes.push(format!("{} {verb} inconclusive: {}", count(&open), open.join("; ")));
-    }
-    notes
-}
-
-/// A rule and why it went so.
-fn told_rule(rule: &RuleResult) -> String {
-    format!("{}: {}", rule.rule, rule.reason)
-}
-
-/// Critical and required rules that failed.
-fn failing(verdict: &Verdict) -> impl Iterator<Item = &RuleResult> {
-    verdict.rules.iter().filter(|rule| rule.outcome == Outcome::Failed && rule.tier() != Tier::Advisory)
 }
 
 /// What got worse since the run that is replaced: rules that fail against it, which none could judge `alone`, and pass rates that

@@ -1,8 +1,9 @@
 //! Bounds of one metric of scores: absolute, relative, significance, non-inferiority; paired or not.
 
 use super::effect::Detectable;
-use super::gate::{Ruled, Subject, Test, Tests, failed, open, outcome, turned, unjudged};
 use super::metric::{Change, PairedValue};
+use super::results::{Ruled, TOLERANCE, Test, Tests, failed, open, outcome, turned, unjudged};
+use super::subject::Subject;
 use super::tally::VALUES;
 use super::view::{Errors, Said, said};
 use crate::error::Result;
@@ -10,9 +11,6 @@ use crate::record::{Evidence, Outcome, RuleResult};
 use crate::rule::{Gate, Metric, Statistic};
 use crate::stats::format::{short, short_p, signed};
 use crate::stats::{ALPHA, CONFIDENCE, Interval};
-
-/// Differences this small are rounding: 0.87 - 0.85 > 0.02 in binary.
-pub(super) const TOLERANCE: f64 = 1e-9;
 
 /// A gate on a metric, over a run.
 pub(super) struct Asked<'a> {

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::change::{CaseChange, ChangeKind, change, class, severity};
-use super::danger::DangerChanges;
+use super::danger_changes::DangerChanges;
 use super::effect::Method;
 use super::kept::Kept;
 use super::slice::{self, SliceComparison, SliceTallies};
 use super::tally::{DatasetComparison, DatasetTally};
-use super::{Cause, CauseKind, LISTED_CASES, Pair, causes, pairs};
+use super::{Cause, CauseKind, Pair, causes, pairs};
 use crate::dataset::Kind;
 use crate::error::Result;
-use crate::record::{CaseRef, Manifest, PromptCursor, Prompts, ResultLine};
+use crate::record::{Manifest, PromptCursor, Prompts, ResultLine};
 
 /// How to compare.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -142,30 +142,6 @@ impl Tokens {
             }
             Pair::Removed(base) => self.base.add(base),
             Pair::Added(candidate) => self.candidate.add(candidate),
-        }
-    }
-}
-
-/// Some cases by name: how many, and the first [`LISTED_CASES`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct CaseList {
-    /// How many there are.
-    pub total: u64,
-    /// The first of them.
-    pub cases: Vec<CaseRef>,
-}
-
-impl CaseList {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.total == 0
-    }
-
-    /// Adds a case by dataset and id.
-    pub(super) fn push(&mut self, (dataset, id): (&str, &str)) {
-        self.total += 1;
-        if self.cases.len() < LISTED_CASES {
-            self.cases.push(CaseRef::new(dataset, id));
         }
     }
 }
@@ -321,7 +297,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::compare::TestKind;
     use crate::engine::Finish;
-    use crate::record::{RunId, SummaryBuilder};
+    use crate::record::{CaseRef, RunId, SummaryBuilder};
     use crate::score::Score;
     use proptest::prelude::*;
     use serde_json::json;

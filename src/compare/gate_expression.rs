@@ -3,8 +3,9 @@
 //! A term without data is neither true nor false, nor is one that errored cases could turn. `fail_if` fails where its expression
 //! holds; it is inconclusive where missing data leave that open, and not judged where only the missing baseline does.
 
-use super::gate::{Subject, failed, open, unjudged, untold};
 use super::operational;
+use super::results::{failed, open, unjudged, untold};
+use super::subject::Subject;
 use super::view::{Errors, Said, said};
 use crate::error::Result;
 use crate::record::{Outcome, RuleResult};

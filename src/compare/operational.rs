@@ -1,7 +1,7 @@
 //! Bounds of operational figures: tokens, throughput, memory, cost, latency.
 
-use super::bounds::TOLERANCE;
-use super::gate::{Subject, failed, open, outcome, unjudged};
+use super::results::{TOLERANCE, failed, open, outcome, unjudged};
+use super::subject::Subject;
 use super::{Cases, TokenSums};
 use crate::error::Result;
 use crate::record::{BASELINE_DRAFTS, CACHED, Performance, ProbedCase, RuleResult};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::view::{CaseLines, Cases};
+use super::cases::{CaseLines, Cases};
 use crate::error::Result;
 use crate::record::{AnswerOutcome, ResultLine};
 use crate::rule::{Figure, Gate, Statistic};

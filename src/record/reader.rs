@@ -167,13 +167,6 @@ fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
     })
 }
 
-/// Indented JSON with a line break at the end.
-pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::internal("write JSON").caused_by(e))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
 /// Whether a name begins as those do that karat gives runs: `20261130T225925Z-8a0023`.
 fn is_dated(name: &str) -> bool {
     let (date, rest) = name.split_at_checked(8).unwrap_or_default();
