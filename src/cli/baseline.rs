@@ -277,7 +277,7 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
             Ok(exit) => exit,
             // The others are regenerated all the same.
             Err(error) if args.all && !matches!(error.kind(), Kind::Interrupted | Kind::Incomplete) => {
-                super::show(&error);
+                super::error::show(&error);
                 Exit::of(&error)
             }
             Err(error) => return Err(error),

@@ -43,7 +43,7 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, sto
     let place = visible(&folder.display().to_string());
     let shown = format!("{}\nrun folder: {place}\n", page::render(&report, terminal::style()));
     for failed in [kept, terminal::page(&shown)].into_iter().filter_map(Result::err) {
-        super::show(&failed);
+        super::error::show(&failed);
         exit = exit.worse(Exit::of(&failed));
     }
     let told = Told { report, run: &run, base: baseline.run.as_ref() };

@@ -422,5 +422,4 @@ fn case(case: &CaseChange, numerics: bool) -> String {
 }
 
 #[cfg(test)]
-#[path = "markdown_tests.rs"]
 mod tests;

@@ -308,5 +308,4 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
 }
 
 #[cfg(test)]
-#[path = "terminal_tests.rs"]
 mod tests;
