@@ -423,6 +423,7 @@ fn knows_test_files_by_their_declaration() {
     );
     assert_eq!(files("engine/plan.rs", "mod a; #[cfg(test)] mod tests;")[0], "engine/plan/tests.rs");
     assert_eq!(files("lib.rs", "#[cfg(test)] mod tests;")[0], "tests.rs");
+    assert_eq!(files("lib.rs", "#[cfg(test)] pub(crate) mod tests;")[0], "tests.rs");
     assert!(files("engine/plan.rs", "mod tests; #[cfg(test)] mod tests { }").is_empty());
     let tests: BTreeSet<String> = files("engine/chat/mod.rs", "#[cfg(test)] mod tests;").into_iter().collect();
     for (path, right) in

@@ -116,16 +116,8 @@ impl Asked<'_> {
         let lower_is_better = self.gate.lower_is_better || metric.counts_failures();
         let holds = |change: &Change| holds(relative, change, lower_is_better);
         let (low, high) = (holds(&held.lowest), holds(&held.highest));
-        let tests = || {
-            let bad = |change: &Change| match relative {
-                Relative::NoSignificantDrop => change.moved() < 0.0,
-                _ => change.moved() > 0.0,
-            };
-            let test = |change: &Change| change.p_value.map(|p_value| Test { p_value, bad: bad(change) });
-            Some(Tests { seen: test(&held.seen)?, lowest: test(&held.lowest)?, highest: test(&held.highest)? })
-        };
         let significance = matches!(relative, Relative::NoSignificantDrop | Relative::NoSignificantRise);
-        let tests = if significance { tests() } else { None };
+        let tests = if significance { held.tests(relative) } else { None };
         let outcome = match (low, high, significance) {
             // Decided when all tests of the verdict are known.
             (_, _, true) if tests.is_some() => Outcome::Failed,
@@ -254,6 +246,18 @@ struct Held {
     regressed: Vec<crate::record::CaseRef>,
     regressed_total: u64,
     reason: String,
+}
+
+impl Held {
+    /// The tests that decide a rule on significance; none where there is no test.
+    fn tests(&self, relative: Relative) -> Option<Tests> {
+        let bad = |change: &Change| match relative {
+            Relative::NoSignificantDrop => change.moved() < 0.0,
+            _ => change.moved() > 0.0,
+        };
+        let test = |change: &Change| change.p_value.map(|p_value| Test { p_value, bad: bad(change) });
+        Some(Tests { seen: test(&self.seen)?, lowest: test(&self.lowest)?, highest: test(&self.highest)? })
+    }
 }
 
 /// The change of a metric over cases that need not be the same.

@@ -2,7 +2,10 @@
 
 use super::effect::{self, Sample};
 use super::tally::VALUES;
-use super::{Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricSide, Significance, UnitCounts};
+use super::{
+    Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricComparison, MetricSide, Significance,
+    UnitCounts,
+};
 use crate::dataset::Kind;
 use crate::error::nearest;
 use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
@@ -128,16 +131,7 @@ impl Metric {
         let value = self.of(&side)?;
         let danger = rows.iter().all(|(dataset, _)| dataset.kind == Kind::Danger);
         let errored = if danger { 0 } else { side.errored };
-        let (lowest, highest) = match (errored, self.statistic) {
-            (0, _) => (value, value),
-            (_, Statistic::PassRate) => (value, (side.passed + errored) as f64 / side.cases as f64),
-            (_, Statistic::OutcomeRate(_)) => (value - errored as f64 / side.cases as f64, value),
-            (_, Statistic::Mean) => {
-                let scored = (side.cases - side.errored) as f64;
-                let with = |each: f64| (value * scored + each * errored as f64) / (scored + errored as f64);
-                (with(VALUES.0), with(VALUES.1))
-            }
-        };
+        let (lowest, highest) = self.range(&side, value, errored);
         // Cases with several answers, and groups, are what was drawn: their interval is the summary's own.
         let interval = match (self.statistic, rows.as_slice()) {
             (Statistic::Mean, _) => None,
@@ -172,6 +166,20 @@ impl Metric {
         Some(MetricValue { value, lowest, highest, errored, cases, told, interval, failed, failed_total })
     }
 
+    /// The value had all errored cases failed, with the lowest value, and had they passed, with the highest.
+    fn range(&self, side: &MetricSide, value: f64, errored: u64) -> (f64, f64) {
+        match (errored, self.statistic) {
+            (0, _) => (value, value),
+            (_, Statistic::PassRate) => (value, (side.passed + errored) as f64 / side.cases as f64),
+            (_, Statistic::OutcomeRate(_)) => (value - errored as f64 / side.cases as f64, value),
+            (_, Statistic::Mean) => {
+                let scored = (side.cases - side.errored) as f64;
+                let with = |each: f64| (value * scored + each * errored as f64) / (scored + errored as f64);
+                (with(VALUES.0), with(VALUES.1))
+            }
+        }
+    }
+
     /// Whether it is a metric of danger cases alone.
     pub(super) fn is_danger(&self, summary: &Summary) -> bool {
         let kinds = summary.datasets.iter().flat_map(|dataset| {
@@ -202,11 +210,38 @@ impl Metric {
         let datasets = comparison.datasets.iter().filter(inside);
         let regressed = datasets.flat_map(|dataset| comparison.regressed(&dataset.dataset, &scorer.metric));
         let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();
-        let (significance, magnitude) = match self.statistic {
+        let danger = kind == Kind::Danger;
+        let (magnitude, (seen, extremes)) = (self.test(&scorer).1, self.changes(&scorer, danger)?);
+        let UnitCounts { worse, better, units, .. } = scorer.units;
+        Some(PairedValue {
+            evidence: Evidence {
+                pairs: units,
+                regressed: worse,
+                improved: better,
+                p_value: seen.p_value,
+                interval: seen.interval,
+            },
+            seen,
+            extremes,
+            detectable: magnitude.map_or(Detectable::Unknown, |magnitude| magnitude.detectable),
+            told: scorer.units.told(scorer.pairs.pairs()),
+            errored: if danger { 0 } else { scorer.common_base.errored + scorer.common_candidate.errored },
+            regressed,
+            regressed_total: scorer.pairs.regressed,
+        })
+    }
+
+    /// What the pairs say of its change.
+    fn test(&self, scorer: &MetricComparison) -> (Option<Significance>, Option<Magnitude>) {
+        match self.statistic {
             Statistic::PassRate | Statistic::OutcomeRate(_) => (scorer.significance, scorer.rate_difference),
             Statistic::Mean => (scorer.mean_significance, scorer.mean_difference),
-        };
-        let danger = kind == Kind::Danger;
+        }
+    }
+
+    /// Its change as it was seen, and had the errored cases come out for the lowest difference, and for the highest.
+    fn changes(&self, scorer: &MetricComparison, danger: bool) -> Option<(Change, [Change; 2])> {
+        let (significance, magnitude) = self.test(scorer);
         // Over the pairs that both runs answered; danger cases that err fail.
         let (base, candidate) = if danger {
             (scorer.common_base, scorer.common_candidate)
@@ -230,37 +265,20 @@ impl Metric {
             values.map(|values| of_pairs(values, found, size))
         };
         let extremes = scorer.extremes.as_ref().filter(|_| !danger);
-        let (seen, extremes) = match (seen, extremes) {
+        match (seen, extremes) {
             (Some(seen), None) => {
                 let change = of_pairs(seen, significance, magnitude);
-                (change, [change, change])
+                Some((change, [change, change]))
             }
             (seen, Some(extremes)) => {
                 let [lowest, highest] = &**extremes;
                 let extremes = [extreme(lowest)?, extreme(highest)?];
                 // Where every pair erred, nothing was seen.
                 let seen = seen.map_or(extremes[0], |seen| of_pairs(seen, significance, magnitude));
-                (seen, extremes)
+                Some((seen, extremes))
             }
-            (None, None) => return None,
-        };
-        let UnitCounts { worse, better, units, .. } = scorer.units;
-        Some(PairedValue {
-            evidence: Evidence {
-                pairs: units,
-                regressed: worse,
-                improved: better,
-                p_value: seen.p_value,
-                interval: seen.interval,
-            },
-            seen,
-            extremes,
-            detectable: magnitude.map_or(Detectable::Unknown, |magnitude| magnitude.detectable),
-            told: scorer.units.told(scorer.pairs.pairs()),
-            errored: if danger { 0 } else { scorer.common_base.errored + scorer.common_candidate.errored },
-            regressed,
-            regressed_total: scorer.pairs.regressed,
-        })
+            (None, None) => None,
+        }
     }
 
     /// It is a share of answers that do not pass: the lower the better.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{RESULTS, RunId, Summary, check_name};
+use super::{FileEntry, RESULTS, RunId, Summary, check_name};
 use crate::dataset::Kind as Class;
 use crate::error::{Error, Kind, Result};
 

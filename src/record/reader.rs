@@ -4,7 +4,6 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;

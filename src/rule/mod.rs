@@ -1,4 +1,4 @@
-//! What gates ask: bounds of metrics, filters, tiers, expressions, operational figures, prices, and the baseline's name. Data and its parsing; `suite`
+//! What gates ask: metrics and their bounds, filters, tiers, expressions, operational figures, prices, and the baseline's name. Data and its parsing; `suite`
 //! checks it before anything runs, `compare` judges by it.
 
 mod baseline;

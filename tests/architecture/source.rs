@@ -149,10 +149,13 @@ impl Source {
             _ if self.depth() == 0 => String::new(),
             _ => format!("{}/", self.path.trim_end_matches(".rs")),
         };
-        let words = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
+        let words = ["#", "[", "cfg", "(", "test", ")", "]"];
         let starts =
             (0..self.tokens.len()).filter(|i| words.iter().enumerate().all(|(k, w)| self.text_at(i + k) == *w));
-        let named = starts.filter(|i| self.text_at(i + 9) == ";").map(|i| self.text_at(i + 8));
+        // It may be `pub`, or `pub(crate)`.
+        let declaration = |i: &usize| (i + 7..i + 12).find(|at| self.text_at(*at) == "mod");
+        let named = starts.filter_map(|i| declaration(&i)).filter(|at| self.text_at(at + 2) == ";");
+        let named = named.map(|at| self.text_at(at + 1));
         named.flat_map(|name| [format!("{folder}{name}.rs"), format!("{folder}{name}/mod.rs")]).collect()
     }
 
