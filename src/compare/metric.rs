@@ -211,7 +211,8 @@ impl Metric {
         let regressed = datasets.flat_map(|dataset| comparison.regressed(&dataset.dataset, &scorer.metric));
         let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();
         let danger = kind == Kind::Danger;
-        let (magnitude, (seen, extremes)) = (self.test(&scorer).1, self.changes(&scorer, danger)?);
+        let (_, magnitude) = self.test(&scorer);
+        let (seen, extremes) = self.changes(&scorer, danger)?;
         let UnitCounts { worse, better, units, .. } = scorer.units;
         Some(PairedValue {
             evidence: Evidence {

@@ -22,7 +22,7 @@ pub(super) fn rules(
         None => None,
     };
     let mut rules = absolute(figure, gate, &now, before.as_ref());
-    rules.extend(relative(figure, gate, subject, (before.as_ref(), &now)));
+    rules.extend(relative(figure, gate, subject, before.as_ref(), &now));
     if rules.is_empty() {
         rules.push(failed(figure.to_string(), None, "it states no bound".into()));
     }
@@ -57,7 +57,8 @@ fn relative(
     figure: Operational,
     gate: &Gate,
     subject: &Subject<'_>,
-    (before, now): (Option<&Figure>, &Figure),
+    before: Option<&Figure>,
+    now: &Figure,
 ) -> Vec<RuleResult> {
     let mut rules = Vec::new();
     let relatives = [
