@@ -16,11 +16,11 @@
 //! | `git` | git, called so that it runs nothing that a repository names: what runs record of it, and references into it, are asked in one way | error |
 //! | `hash` | of `karat-engine`: SHA-256 and hex | – |
 //! | `stand_in` | of `karat-engine`: what lies in the place of a file: pointers, pages, archives, devices; models, datasets, suites, prompts and records are looked at alike | error |
-//! | `stats` | pure numbers: means, intervals, paired tests | – |
+//! | `stats` | pure numbers: means, intervals, paired tests; how they are written | – |
 //! | `yaml` | of `karat-engine`: YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
 //! | `dataset` | verified files -> stream of `Sample` | error, hash, stand_in |
 //! | `engine` | the crate `karat-engine`. `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error, yaml, stand_in |
-//! | `rule` | what gates ask: bounds, filters, expressions, prices; data and its parsing | error |
+//! | `rule` | what gates ask: metrics, bounds, filters, expressions, prices; data and its parsing | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, hash, stand_in, dataset, engine |
 //! | `score` | `needs` and `score`, one file per scorer family | error, dataset, engine |
 //! | `record` | the saved run and the journal of one that is not saved yet: versioned formats, data only; its summary holds intervals, hence `stats`, and rules' tiers | error, hash, stand_in, stats, dataset, engine, rule, score |

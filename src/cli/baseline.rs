@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::cache_args::CacheArgs;
-use super::conclude::{Concluded, baseline_of, judged, plan};
+use super::conclude::{Concluded, baseline_of, failing, judged, own_failures, plan, told_rule};
 use super::engine_args::EngineArgs;
 use super::form::{FormArgs, Told};
 use super::progress_args::{Form, ProgressArgs};
@@ -15,15 +15,16 @@ use super::run::{Running, Showing, carry_out};
 use super::signals::WallArgs;
 use super::store_args::{Chosen, Opened, StoreArgs, suite_and_store};
 use super::{Exit, terminal};
-use crate::compare::{Tier, Verdict, Without};
+use crate::compare::{Verdict, Without};
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Kind, Result};
 use crate::history::{
     Accept, Acceptance, Accepted, Baseline, Current, REPAIR, RunEntry, Store, Weighed, open_verified,
 };
-use crate::record::{Manifest, Outcome, RESULTS, RuleResult, RunReader};
+use crate::record::{Manifest, Outcome, RESULTS, RunReader};
 use crate::report::{Errored, Report};
 use crate::rule::DeviceClass;
+use crate::stats::format::fixed;
 use crate::suite::{Overrides, Plan, Purpose, Suite};
 
 /// Arguments of `karat baseline`.
@@ -225,33 +226,6 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
     Ok(accepted)
 }
 
-/// What a run's own rules say against it: "it fails 2 rules: …", "1 rule is inconclusive: …".
-pub fn own_failures(alone: &Verdict) -> Vec<String> {
-    let open = alone.rules.iter().filter(|rule| rule.outcome == Outcome::Inconclusive && rule.tier() != Tier::Advisory);
-    let (failed, open): (Vec<String>, Vec<String>) =
-        (failing(alone).map(told_rule).collect(), open.map(told_rule).collect());
-    let count = |rules: &[String]| if rules.len() == 1 { "1 rule".into() } else { format!("{} rules", rules.len()) };
-    let mut notes = Vec::new();
-    if !failed.is_empty() {
-        notes.push(format!("it fails {}: {}", count(&failed), failed.join("; ")));
-    }
-    if !open.is_empty() {
-        let verb = if open.len() == 1 { "is" } else { "are" };
-        notes.push(format!("{} {verb} inconclusive: {}", count(&open), open.join("; ")));
-    }
-    notes
-}
-
-/// A rule and why it went so.
-fn told_rule(rule: &RuleResult) -> String {
-    format!("{}: {}", rule.rule, rule.reason)
-}
-
-/// Critical and required rules that failed.
-fn failing(verdict: &Verdict) -> impl Iterator<Item = &RuleResult> {
-    verdict.rules.iter().filter(|rule| rule.outcome == Outcome::Failed && rule.tier() != Tier::Advisory)
-}
-
 /// What got worse since the run that is replaced: rules that fail against it, which none could judge `alone`, and pass rates that
 /// fell.
 fn worse_than(before: &RunReader, run: &RunReader, alone: &Verdict) -> Result<Vec<String>> {
@@ -264,8 +238,9 @@ fn worse_than(before: &RunReader, run: &RunReader, alone: &Verdict) -> Result<Ve
     let fell = datasets.flat_map(|dataset| dataset.scorers.iter().map(move |metric| (&dataset.dataset, metric)));
     let fell = fell.filter_map(|(dataset, metric)| {
         let (one, two) = (metric.paired_base.rate?, metric.paired_candidate.rate?);
-        (two < one)
-            .then(|| format!("{dataset}.{} {one:.4} to {two:.4} of {} pairs", metric.metric, metric.pairs.pairs()))
+        (two < one).then(|| {
+            format!("{dataset}.{} {} to {} of {} pairs", metric.metric, fixed(one), fixed(two), metric.pairs.pairs())
+        })
     });
     Ok(failed.into_iter().chain(fell).collect())
 }
@@ -302,7 +277,7 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
             Ok(exit) => exit,
             // The others are regenerated all the same.
             Err(error) if args.all && !matches!(error.kind(), Kind::Interrupted | Kind::Incomplete) => {
-                super::show(&error);
+                super::error::show(&error);
                 Exit::of(&error)
             }
             Err(error) => return Err(error),

@@ -1,23 +1,19 @@
 //! `karat classify`: label probabilities of texts and pairs of texts.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::answers::{AnswerArgs, Answers, Asking, Opened};
-use super::embed::summary;
+use super::answers::AnswerArgs;
 use super::engine_args::{EngineArgs, LineArgs};
-use super::generate::finish;
-use super::lines::{Identified, Lines};
-use super::long_args::{self, LongArgs, Said, WindowLine};
-use super::progress::{Done, Progress, Tally};
+use super::lines::Identified;
+use super::long_args::{LongArgs, Said, WindowLine, done, tell};
 use super::progress_args::ProgressArgs;
-use super::signals::{Signals, WallArgs};
+use super::session::{self, Flags, Start};
+use super::signals::WallArgs;
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::models::kind::Role;
-use crate::engine::{Classifier, EncodeTotals, TextInput};
+use crate::engine::{Classification, Classifier, TextInput};
 use crate::error::Result;
 
 /// Arguments of `karat classify`.
@@ -62,6 +58,12 @@ struct Labels {
     scores: Map<String, Value>,
 }
 
+impl Labels {
+    fn of(made: Classification) -> Self {
+        Self { scores: made.scores.into_iter().map(|(label, p)| (label, Value::from(p))).collect() }
+    }
+}
+
 #[derive(Serialize)]
 struct Answer {
     id: Value,
@@ -79,67 +81,38 @@ struct Answer {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
-    let engine = args.engine.apply()?;
-    let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
-    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
-    let answers = match Answers::open::<Line>("classify", &args.lines, asking, json!({"long": args.long.long()}))? {
-        Opened::Ready(answers) => answers,
-        Opened::Not(exit) => return Ok(exit),
-    };
-    let loading = Instant::now();
-    let model = model::named(&args.model, Role::Classifier)?;
-    let mut classifier = Classifier::open(&model, &engine)?;
-    answers.settle(&model, classifier.fingerprint())?;
-    let loaded = loading.elapsed();
-    let tally = Tally::default();
-    let done = |totals: &EncodeTotals| Done {
-        lines: totals.texts,
-        failed: tally.failed(),
-        prompt_tokens: totals.tokens,
-        ..Done::default()
-    };
-    let mut bar = Progress::start("classify", form);
     let long = args.long.long();
-    let texts = answers.unanswered(input).map(|line| {
+    let Args { lines, answers, wall, engine, .. } = &args;
+    let flags = Flags { lines, answers, wall, engine, form };
+    let ready = match session::open::<Line>("classify", flags, json!({"long": long}))? {
+        Start::Ready(ready) => ready,
+        Start::Not(exit) => return Ok(exit),
+    };
+    let model = model::named(&args.model, Role::Classifier)?;
+    let mut classifier = Classifier::open(&model, &ready.engine)?;
+    ready.settle(&model, classifier.fingerprint())?;
+    let (lines, session) = ready.begin();
+    let texts = lines.map(|line| {
         let line = line?;
         Ok(TextInput { text: line.text, text_pair: line.text_pair, long })
     });
     let totals = classifier.classify(
         texts,
         |number, outcome| {
-            let failed = outcome.is_err();
-            tally.count(failed);
-            let line = |id| match outcome {
-                Ok(reading) => {
-                    let said = Said::of(reading.map(|made| Labels {
-                        scores: made.scores.into_iter().map(|(label, p)| (label, Value::from(p))).collect(),
-                    }));
-                    let scores = said.whole.map(|made| made.scores);
-                    Answer { id, scores, windows: said.windows, truncated_tokens: said.truncated_tokens, error: None }
+            session.put(number, outcome.is_err(), |id| {
+                let said = Said::of(outcome.map(|reading| reading.map(Labels::of)));
+                Answer {
+                    id,
+                    scores: said.whole.map(|made| made.scores),
+                    windows: said.windows,
+                    truncated_tokens: said.truncated_tokens,
+                    error: said.error,
                 }
-                Err(unread) => {
-                    let error = Some(unread.to_string());
-                    Answer { id, scores: None, windows: None, truncated_tokens: None, error }
-                }
-            };
-            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
+            })
         },
-        |totals| {
-            // Before the next step, and before anybody stops.
-            answers.flush()?;
-            signals.check()?;
-            bar.show(done(totals));
-            Ok(())
-        },
+        |totals| session.step(done(totals)),
     );
-    bar.end(totals.as_ref().ok().map(done));
-    let totals = totals.inspect_err(|error| answers.told(error))?;
-    let resumed = answers.resumed();
-    answers.close()?;
-    if !form.is_quiet() {
-        summary("classified", &totals, bar.elapsed().as_secs_f64(), loaded.as_secs_f64());
-    }
-    long_args::warn(&totals);
-    finish(resumed + tally.answered(), tally.failed())
+    let (totals, ended) = session.close(totals, done)?;
+    tell("classified", &totals, &ended, form);
+    ended.exit()
 }

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::baseline::own_failures;
 use super::form::{self, Told};
 use super::report_files::ReportFiles;
 use super::store_args::Chosen;
 use super::{Exit, terminal};
 use crate::compare::{
-    Cases, CompareOptions, Comparison, Decision, GatePolicy, Method, Side, Subject, Unreadable, Verdict, Without,
-    compare, judge,
+    Cases, CompareOptions, Comparison, Decision, GatePolicy, Method, Outcome, RuleResult, Side, Subject, Tier,
+    Unreadable, Verdict, Without, compare, judge,
 };
 use crate::error::{Error, Result};
 use crate::history::{Found, Store, Workspace, obstacle};
@@ -44,7 +43,7 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, sto
     let place = visible(&folder.display().to_string());
     let shown = format!("{}\nrun folder: {place}\n", page::render(&report, terminal::style()));
     for failed in [kept, terminal::page(&shown)].into_iter().filter_map(Result::err) {
-        super::show(&failed);
+        super::error::show(&failed);
         exit = exit.worse(Exit::of(&failed));
     }
     let told = Told { report, run: &run, base: baseline.run.as_ref() };
@@ -270,4 +269,31 @@ impl Judged {
             ..Report::of_run(run.manifest(), &self.summary)
         }
     }
+}
+
+/// What a run's own rules say against it: "it fails 2 rules: …", "1 rule is inconclusive: …".
+pub fn own_failures(alone: &Verdict) -> Vec<String> {
+    let open = alone.rules.iter().filter(|rule| rule.outcome == Outcome::Inconclusive && rule.tier() != Tier::Advisory);
+    let (failed, open): (Vec<String>, Vec<String>) =
+        (failing(alone).map(told_rule).collect(), open.map(told_rule).collect());
+    let count = |rules: &[String]| if rules.len() == 1 { "1 rule".into() } else { format!("{} rules", rules.len()) };
+    let mut notes = Vec::new();
+    if !failed.is_empty() {
+        notes.push(format!("it fails {}: {}", count(&failed), failed.join("; ")));
+    }
+    if !open.is_empty() {
+        let verb = if open.len() == 1 { "is" } else { "are" };
+        notes.push(format!("{} {verb} inconclusive: {}", count(&open), open.join("; ")));
+    }
+    notes
+}
+
+/// A rule and why it went so.
+pub fn told_rule(rule: &RuleResult) -> String {
+    format!("{}: {}", rule.rule, rule.reason)
+}
+
+/// Critical and required rules that failed.
+pub fn failing(verdict: &Verdict) -> impl Iterator<Item = &RuleResult> {
+    verdict.rules.iter().filter(|rule| rule.outcome == Outcome::Failed && rule.tier() != Tier::Advisory)
 }

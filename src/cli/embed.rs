@@ -1,23 +1,20 @@
 //! `karat embed`: one vector per text.
 
-use std::time::Instant;
-
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answers::{AnswerArgs, Answers, Asking, Opened};
+use super::answers::AnswerArgs;
 use super::engine_args::{EngineArgs, LineArgs};
-use super::generate::finish;
-use super::lines::{Identified, Lines};
-use super::long_args::{self, LongArgs, Said, WindowLine};
-use super::progress::{self, Done, Progress, Tally};
+use super::lines::Identified;
+use super::long_args::{LongArgs, Said, WindowLine, done, tell};
 use super::progress_args::ProgressArgs;
-use super::signals::{Signals, WallArgs};
+use super::session::{self, Flags, Start};
+use super::signals::WallArgs;
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::models::kind::Role;
-use crate::engine::{Embedder, EncodeTotals, Pooling, PromptChoice, TextInput};
+use crate::engine::{Embedder, Pooling, PromptChoice, TextInput};
 use crate::error::Result;
 
 /// Arguments of `karat embed`.
@@ -115,94 +112,45 @@ struct Answer {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
-    let engine = args.engine.apply()?;
-    let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
+    let long = args.long.long();
     let options = json!({
         "pooling": args.pooling.pooling(),
         "normalize": args.normalize,
         "prompt_name": args.prompt_name,
         "prompt": args.prompt,
-        "long": args.long.long(),
+        "long": long,
     });
-    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
-    let answers = match Answers::open::<Line>("embed", &args.lines, asking, options)? {
-        Opened::Ready(answers) => answers,
-        Opened::Not(exit) => return Ok(exit),
+    let Args { lines, answers, wall, engine, .. } = &args;
+    let ready = match session::open::<Line>("embed", Flags { lines, answers, wall, engine, form }, options)? {
+        Start::Ready(ready) => ready,
+        Start::Not(exit) => return Ok(exit),
     };
-    let loading = Instant::now();
     let model = model::named(&args.model, Role::Embedder)?;
     let prompt = match (args.prompt_name, args.prompt) {
         (Some(name), _) => PromptChoice::Named(name),
         (None, Some(text)) => PromptChoice::Text(text),
         (None, None) => PromptChoice::Default,
     };
-    let mut embedder = Embedder::prompted(&model, args.pooling.pooling(), args.normalize, &engine, &prompt)?;
-    answers.settle(&model, embedder.fingerprint())?;
-    let loaded = loading.elapsed();
-    let tally = Tally::default();
-    let done = |totals: &EncodeTotals| Done {
-        lines: totals.texts,
-        failed: tally.failed(),
-        prompt_tokens: totals.tokens,
-        ..Done::default()
-    };
-    let mut bar = Progress::start("embed", form);
-    let long = args.long.long();
-    let texts = answers.unanswered(input).map(|line| Ok(TextInput { text: line?.text, text_pair: None, long }));
+    let mut embedder = Embedder::prompted(&model, args.pooling.pooling(), args.normalize, &ready.engine, &prompt)?;
+    ready.settle(&model, embedder.fingerprint())?;
+    let (lines, session) = ready.begin();
     let totals = embedder.embed(
-        texts,
+        lines.map(|line| Ok(TextInput { text: line?.text, text_pair: None, long })),
         |number, outcome| {
-            let failed = outcome.is_err();
-            tally.count(failed);
-            let line = |id| match outcome {
-                Ok(reading) => {
-                    let said = Said::of(reading.map(|embedding| Vector { embedding }));
-                    let embedding = said.whole.map(|made| made.embedding);
-                    Answer {
-                        id,
-                        embedding,
-                        windows: said.windows,
-                        truncated_tokens: said.truncated_tokens,
-                        error: None,
-                    }
+            session.put(number, outcome.is_err(), |id| {
+                let said = Said::of(outcome.map(|reading| reading.map(|embedding| Vector { embedding })));
+                Answer {
+                    id,
+                    embedding: said.whole.map(|made| made.embedding),
+                    windows: said.windows,
+                    truncated_tokens: said.truncated_tokens,
+                    error: said.error,
                 }
-                Err(unread) => {
-                    let error = Some(unread.to_string());
-                    Answer { id, embedding: None, windows: None, truncated_tokens: None, error }
-                }
-            };
-            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
+            })
         },
-        |totals| {
-            // Before the next step, and before anybody stops.
-            answers.flush()?;
-            signals.check()?;
-            bar.show(done(totals));
-            Ok(())
-        },
+        |totals| session.step(done(totals)),
     );
-    bar.end(totals.as_ref().ok().map(done));
-    let totals = totals.inspect_err(|error| answers.told(error))?;
-    let resumed = answers.resumed();
-    answers.close()?;
-    if !form.is_quiet() {
-        summary("embedded", &totals, bar.elapsed().as_secs_f64(), loaded.as_secs_f64());
-    }
-    long_args::warn(&totals);
-    finish(resumed + tally.answered(), tally.failed())
-}
-
-/// The closing line of an encoder command.
-pub fn summary(verb: &str, totals: &EncodeTotals, seconds: f64, loaded: f64) {
-    say!(
-        "{verb} {} texts of {} tokens in {seconds:.2} s ({:.0} tokens/s), loaded in {loaded:.2} s{}",
-        totals.texts,
-        totals.tokens,
-        totals.tokens as f64 / seconds.max(1e-9),
-        progress::peak_note()
-    );
-    if totals.long > 0 {
-        say!("{} of them are longer than the model reads and were read in {} windows", totals.long, totals.windows);
-    }
+    let (totals, ended) = session.close(totals, done)?;
+    tell("embedded", &totals, &ended, form);
+    ended.exit()
 }

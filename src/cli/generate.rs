@@ -1,20 +1,20 @@
 //! `karat generate`: answers for lines of prompts.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::answers::{AnswerArgs, Answers, Asking, Opened};
+use super::answers::AnswerArgs;
 use super::cache_args::CacheArgs;
 use super::chat_args::{ChatArgs, ChatFlags, Continued, warn};
 use super::engine_args::{EngineArgs, LineArgs};
-use super::lines::{Identified, Lines};
+use super::lines::Identified;
 use super::processor_args::ProcessorArgs;
-use super::progress::{self, Done, Progress, Tally};
+use super::progress::{self, Done};
 use super::progress_args::ProgressArgs;
-use super::signals::{Signals, WallArgs};
+use super::session::{self, Flags, Ready, Start};
+use super::signals::WallArgs;
 use super::{Exit, line_keys, model};
 use crate::dataset::{Keys, fault};
 use crate::engine::chat::{Clock, check_names};
@@ -25,7 +25,7 @@ use crate::engine::scheduler::workload::Totals;
 use crate::engine::{
     CaseKey, Finish, GenerateOptions, Generator, Message, ProcessorOptions, Prompt, Request, Sampling,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// Arguments of `karat generate`.
 #[derive(clap::Args)]
@@ -238,54 +238,36 @@ fn request(mut line: Line, options: &GenerateOptions, chat: &ChatFlags) -> Reque
     Request { prompt, options, key: CaseKey { dataset: String::new(), case, repeat: 0 }, draft }
 }
 
+fn done(totals: &Totals) -> Done {
+    Done {
+        lines: totals.finished,
+        cached: totals.cached,
+        prompt_tokens: totals.prefill_tokens,
+        generated_tokens: totals.generated_tokens,
+        ..Done::default()
+    }
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
     let options = args.options()?;
-    let engine = args.engine.apply()?;
     let clock = Clock::parse(&args.now)?;
     let chat = args.chat.options()?;
-    let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
-    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
     let mut shape = json!({"generation": options, "now": args.now});
     chat.show_in(&mut shape);
-    let answers = match Answers::open::<Line>("generate", &args.lines, asking, shape)? {
-        Opened::Ready(answers) => answers,
-        Opened::Not(exit) => return Ok(exit),
+    let Args { lines, answers, wall, engine, .. } = &args;
+    let ready = match session::open::<Line>("generate", Flags { lines, answers, wall, engine, form }, shape)? {
+        Start::Ready(ready) => ready,
+        Start::Not(exit) => return Ok(exit),
     };
-    let loading = Instant::now();
-    let cache = args.cache.folder();
-    let model = model::named(&args.model, Role::Generator)?;
-    let renderer = Arc::new(Renderer::open(&model, clock)?);
-    if cache.is_some() {
-        // What answers are kept by; a folder that changes under karat is no reason to do without a cache.
-        model.hashes()?;
-    }
-    let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &engine));
-    let known = opened
-        .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
-    let mut generator = Generator::with_cache(&model, renderer, &engine, known)?;
-    generator.notes().iter().for_each(|note| say!("warning: {note}"));
-    answers.settle(&model, generator.fingerprint())?;
+    let mut generator = opened(&args, clock, &ready)?;
     generator.warnings(&options)?.iter().for_each(|note| say!("warning: {note}"));
-    let loaded = loading.elapsed();
-    let tally = Tally::default();
-    let done = |totals: &Totals| Done {
-        lines: totals.finished,
-        cached: totals.cached,
-        failed: tally.failed(),
-        prompt_tokens: totals.prefill_tokens,
-        generated_tokens: totals.generated_tokens,
-    };
-    let mut bar = Progress::start("generate", form);
-    let requests = answers.unanswered(input).map(|line| Ok(request(line?, &options, &chat)));
+    let (lines, session) = ready.begin();
     let totals = generator.generate(
-        requests,
+        lines.map(|line| Ok(request(line?, &options, &chat))),
         |number, response| {
-            let failed = response.finish == Finish::Error;
-            tally.count(failed);
-            let line = |id| Answer {
+            session.put(number, response.finish == Finish::Error, |id| Answer {
                 id,
                 text: &response.text,
                 ids: &response.ids,
@@ -293,51 +275,48 @@ pub fn run(args: Args) -> Result<Exit> {
                 prompt_tokens: response.prompt_tokens,
                 thought_opened: response.thought_opened,
                 error: response.error.as_deref(),
-            };
-            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
+            })
         },
-        |totals| {
-            // Before the next step, and before anybody stops.
-            answers.flush()?;
-            signals.check()?;
-            bar.show(done(totals));
-            Ok(())
-        },
+        |totals| session.step(done(totals)),
     );
-    bar.end(totals.as_ref().ok().map(done));
+    session.end_progress(totals.as_ref().ok().map(done));
     if let Err(error) = generator.keep() {
         say!("answers were not kept: failed to {}", error.chain());
     }
-    let totals = totals.inspect_err(|error| answers.told(error))?;
-    let resumed = answers.resumed();
-    answers.close()?;
+    let (totals, ended) = session.close(totals, done)?;
     warn(generator.renderer());
     if !form.is_quiet() {
-        let seconds = bar.elapsed().as_secs_f64();
+        let seconds = ended.seconds;
         say!(
             "generated {} tokens for {} prompts of {} tokens in {seconds:.2} s ({:.0} generated tokens/s, {} steps), \
              {} answers from the cache, loaded in {:.2} s{}",
             totals.generated_tokens,
-            tally.answered() - totals.cached,
+            ended.answered - totals.cached,
             totals.prefill_tokens + totals.shared_tokens,
-            totals.generated_tokens as f64 / seconds.max(1e-9),
+            progress::per_second(totals.generated_tokens, seconds),
             totals.steps,
             totals.cached,
-            loaded.as_secs_f64(),
+            ended.loaded,
             progress::peak_note()
         );
     }
-    finish(resumed + tally.answered(), tally.failed())
+    ended.exit()
 }
 
-/// The exit code of an engine command.
-pub fn finish(answered: u64, failed: u64) -> Result<Exit> {
-    if answered == 0 {
-        return Err(Error::new(Kind::Empty, "find any line in the input"));
+/// The model, with the answers that are known of it.
+fn opened(args: &Args, clock: Clock, ready: &Ready<Line>) -> Result<Generator> {
+    let cache = args.cache.folder();
+    let model = model::named(&args.model, Role::Generator)?;
+    let renderer = Arc::new(Renderer::open(&model, clock)?);
+    if cache.is_some() {
+        // What answers are kept by; a folder that changes under karat is no reason to do without a cache.
+        model.hashes()?;
     }
-    if failed > 0 {
-        say!("{failed} of {answered} lines failed; see their `error`");
-        return Ok(Exit::Inconclusive);
-    }
-    Ok(Exit::Passed)
+    let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &ready.engine));
+    let known = opened
+        .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
+    let generator = Generator::with_cache(&model, renderer, &ready.engine, known)?;
+    generator.notes().iter().for_each(|note| say!("warning: {note}"));
+    ready.settle(&model, generator.fingerprint())?;
+    Ok(generator)
 }

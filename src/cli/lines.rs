@@ -15,10 +15,9 @@ use super::engine_args::LineArgs;
 use super::input::Input;
 use super::signals::Signals;
 use crate::dataset::{Keys, UnknownKeys};
-use crate::engine::log::sync_folder;
 use crate::error::{Error, Result};
 use crate::history::{ACCEPTED, CURRENT};
-use crate::record::{MANIFEST, ORDER, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDICT, beside, folder};
+use crate::record::{MANIFEST, ORDER, PERFORMANCE, PROMPTS, REPORT, RESULTS, SUMMARY, VERDICT, beside, folder, settle};
 
 /// Bytes of a line, which is in memory as a whole.
 const LINE_BYTES: u64 = 64 << 20;
@@ -266,9 +265,7 @@ impl Output {
         // It could be opened: what fails now is the environment's, whatever the system calls it.
         let failed = |e| Error::environment(format!("write `{}`", path.display())).caused_by(e);
         let file = writer.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|e| failed(e.error))?;
-        sync_folder(folder(&path)).map_err(failed)
+        settle(file, &path).map_err(failed)
     }
 }
 

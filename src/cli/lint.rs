@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use super::Exit;
 use super::preflight::{Named, findings};
-use super::run::wanted;
-use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
+use super::store_args::{BaselineArgs, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::OverrideArgs;
 use crate::compare::Without;
 use crate::engine::options::{Cards, DeviceChoice, EngineOptions};
@@ -53,7 +52,7 @@ fn baselines(args: &Args, store: &Store, suite: &Suite) -> Result<Vec<Finding>> 
     let mut found: Vec<Finding> = Vec::new();
     for device in [DeviceChoice::Cpu, DeviceChoice::Cuda(Cards::FIRST)] {
         let engine = EngineOptions { device, ..EngineOptions::default() };
-        let finding = match args.baseline.open(&args.store, store, &wanted(suite, &engine)?) {
+        let finding = match args.baseline.open(&args.store, store, &Wanted::of_suite(suite, &engine)?) {
             Err(error) => Finding::from(&error),
             Ok(chosen) => match chosen.without {
                 Without::Missing(why) => Finding::warning(why).with_hint("as it is, a run is inconclusive"),

@@ -1,19 +1,19 @@
 //! `karat logprob`: log-probabilities of token ids, or of continuations of contexts.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::answers::{AnswerArgs, Answers, Asking, Opened};
+use super::answers::AnswerArgs;
 use super::chat_args::warn;
 use super::engine_args::{EngineArgs, LineArgs};
-use super::generate::{DEFAULT_NOW, finish};
-use super::lines::{Identified, Lines};
-use super::progress::{self, Done, Progress, Tally};
+use super::generate::DEFAULT_NOW;
+use super::lines::Identified;
+use super::progress::{self, Done};
 use super::progress_args::ProgressArgs;
-use super::signals::{Signals, WallArgs};
+use super::session::{self, Flags, Start};
+use super::signals::WallArgs;
 use super::{Exit, line_keys, model};
 use crate::dataset::Keys;
 use crate::engine::chat::Clock;
@@ -85,66 +85,46 @@ fn question(line: Line) -> Scored {
     }
 }
 
+fn done(totals: &Totals) -> Done {
+    Done { lines: totals.finished, prompt_tokens: totals.prefill_tokens, ..Done::default() }
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
-    let engine = args.engine.apply()?;
-    let signals = Signals::listen(&args.wall)?;
-    let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
-    let asking = Asking { args: &args.answers, quiet: form.is_quiet(), signals: &signals };
-    let answers = match Answers::open::<Line>("logprob", &args.lines, asking, Value::Null)? {
-        Opened::Ready(answers) => answers,
-        Opened::Not(exit) => return Ok(exit),
+    let Args { lines, answers, wall, engine, .. } = &args;
+    let ready = match session::open::<Line>("logprob", Flags { lines, answers, wall, engine, form }, Value::Null)? {
+        Start::Ready(ready) => ready,
+        Start::Not(exit) => return Ok(exit),
     };
-    let loading = Instant::now();
     let model = model::named(&args.model, Role::Generator)?;
     let renderer = Arc::new(Renderer::open(&model, Clock::parse(DEFAULT_NOW)?)?);
-    let mut generator = Generator::open(&model, renderer, &engine)?;
+    let mut generator = Generator::open(&model, renderer, &ready.engine)?;
     generator.notes().iter().for_each(|note| say!("warning: {note}"));
-    answers.settle(&model, generator.fingerprint())?;
-    let loaded = loading.elapsed();
-    let tally = Tally::default();
-    let done = |totals: &Totals| Done {
-        lines: totals.finished,
-        failed: tally.failed(),
-        prompt_tokens: totals.prefill_tokens,
-        ..Done::default()
-    };
-    let mut bar = Progress::start("logprob", form);
+    ready.settle(&model, generator.fingerprint())?;
+    let (lines, session) = ready.begin();
     let totals = generator.logprob(
-        answers.unanswered(input).map(|line| Ok(question(line?))),
+        lines.map(|line| Ok(question(line?))),
         |number, outcome| {
-            let failed = outcome.is_err();
-            tally.count(failed);
-            let line = |id| match outcome {
+            session.put(number, outcome.is_err(), |id| match outcome {
                 Ok(p) => Answer { id, logprob: Some(p.logprob), tokens: p.tokens, greedy: p.greedy, error: None },
                 Err(error) => Answer { id, logprob: None, tokens: 0, greedy: false, error: Some(error) },
-            };
-            answers.put(number, failed, line).inspect_err(|_| signals.want_no_more())
+            })
         },
-        |totals| {
-            // Before the next step, and before anybody stops.
-            answers.flush()?;
-            signals.check()?;
-            bar.show(done(totals));
-            Ok(())
-        },
+        |totals| session.step(done(totals)),
     );
-    bar.end(totals.as_ref().ok().map(done));
-    let totals = totals.inspect_err(|error| answers.told(error))?;
-    let resumed = answers.resumed();
-    answers.close()?;
+    let (totals, ended) = session.close(totals, done)?;
     warn(generator.renderer());
     if !form.is_quiet() {
-        let seconds = bar.elapsed().as_secs_f64();
+        let seconds = ended.seconds;
         say!(
             "scored {} tokens of {} texts in {seconds:.2} s ({:.0} tokens/s), loaded in {:.2} s{}",
             totals.prefill_tokens,
-            tally.answered(),
-            totals.prefill_tokens as f64 / seconds.max(1e-9),
-            loaded.as_secs_f64(),
+            ended.answered,
+            progress::per_second(totals.prefill_tokens, seconds),
+            ended.loaded,
             progress::peak_note()
         );
     }
-    finish(resumed + tally.answered(), tally.failed())
+    ended.exit()
 }

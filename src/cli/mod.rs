@@ -19,6 +19,7 @@ mod completions;
 mod conclude;
 mod embed;
 mod engine_args;
+mod error;
 mod exit;
 mod figures;
 mod form;
@@ -50,6 +51,7 @@ mod run_progress;
 mod runs;
 mod score;
 mod screen;
+mod session;
 mod signals;
 mod store_args;
 mod suite_args;
@@ -58,11 +60,10 @@ mod view;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde_json::json;
 
 use crate::engine::device::NUMERICS_VERSION;
 use crate::engine::guard::caught;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub use exit::Exit;
 pub use memory::out_of_memory;
@@ -126,7 +127,7 @@ pub fn main() -> ExitCode {
         Err(error) => usage(&error),
     };
     let exit = exit.unwrap_or_else(|error| {
-        show(&error);
+        error::show(&error);
         Exit::of(&error)
     });
     ExitCode::from(exit.code())
@@ -178,29 +179,6 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Render(args) => render::run(args),
         Command::Completions(args) => completions::run::<Cli>(args),
         Command::Man(args) => man::run(args, self::command()),
-    }
-}
-
-/// "failed to …", where, why, and what to do.
-fn show(error: &Error) {
-    let chain = error.chain();
-    let causes = chain.strip_prefix(error.fragment()).and_then(|rest| rest.strip_prefix(": "));
-    let text = format!("failed to {}", error.fragment());
-    let place = error.location().map(ToString::to_string);
-    if terminal::tells_in_json() {
-        let hint = error.hint();
-        terminal::tell_object(&json!({"event": "error", "text": text, "place": place, "cause": causes, "hint": hint}));
-        return;
-    }
-    say!("error: {text}");
-    if let Some(place) = place {
-        say!("  --> {place}");
-    }
-    if let Some(causes) = causes {
-        say!("cause: {causes}");
-    }
-    if let Some(hint) = error.hint() {
-        say!("hint: {hint}");
     }
 }
 

@@ -1,37 +1,11 @@
 //! What an engine command shows on standard error while it goes through its lines.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::figures::Figures;
 use super::progress_args::Form;
 use super::rate::Rate;
 use super::screen::Screen;
-
-/// Lines answered, counted where they are written and read where progress is shown.
-#[derive(Default)]
-pub struct Tally {
-    answered: Cell<u64>,
-    failed: Cell<u64>,
-}
-
-impl Tally {
-    /// Counts a line.
-    pub fn count(&self, failed: bool) {
-        self.answered.set(self.answered.get() + 1);
-        self.failed.set(self.failed.get() + u64::from(failed));
-    }
-
-    /// Lines.
-    pub fn answered(&self) -> u64 {
-        self.answered.get()
-    }
-
-    /// Of these, those that could not be answered.
-    pub fn failed(&self) -> u64 {
-        self.failed.get()
-    }
-}
 
 /// What is done by now.
 #[derive(Clone, Copy, Default)]
@@ -116,6 +90,11 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.end(None);
     }
+}
+
+/// How many of something went by in a second.
+pub fn per_second(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds.max(1e-9)
 }
 
 /// Most memory that this process has held, in MiB, where the system tells.

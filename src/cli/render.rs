@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::chat_args::{ChatArgs, warn};
 use super::engine_args::LineArgs;
-use super::generate::{DEFAULT_NOW, Line, finish};
+use super::generate::{DEFAULT_NOW, Line};
 use super::lines::{Lines, Output};
+use super::session::finish;
 use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;

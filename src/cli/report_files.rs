@@ -78,7 +78,7 @@ impl ReportFiles {
             let written = bytes(format).map_err(|e| e.context(format!("make the report `{}`", path.display())));
             if let Err(error) = written.and_then(|bytes| output.bytes(&bytes).and_then(|()| output.close())) {
                 let error = advised(error, &path);
-                super::show(&error);
+                super::error::show(&error);
                 exit = exit.worse(Exit::of(&error));
             }
         }

@@ -20,11 +20,11 @@ use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, terminal};
 use crate::dataset::UnknownKeys;
 use crate::engine::models::identity::ModelFolder;
-use crate::engine::options::{DeviceChoice, EngineOptions};
+use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
 use crate::history::Store;
 use crate::record::RESULTS;
-use crate::rule::{DeviceClass, Gate};
+use crate::rule::Gate;
 use crate::run::{Event, Job, Recorded, Watch, execute};
 use crate::suite::{DatasetPlan, Overrides, Purpose, Suite, has_errors};
 
@@ -92,24 +92,13 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     let suite = Suite::load(&path, &overrides, Purpose::Run)?;
     let engine = args.engine.apply()?;
-    let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
+    let baseline = args.baseline.open(&args.store, &store, &Wanted::of_suite(&suite, &engine)?)?;
     let label = args.label.checked()?;
     let (cache, keep_outputs, resume) = (&args.cache, !args.no_outputs, &args.resume);
     let what = Running { suite, baseline, engine, cache, keep_outputs, label, resume };
     let named = Named { path: &path, overrides: &overrides, purpose: Purpose::Run };
     let how = Showing { store: &store, reports, form, wall: &args.wall, only: args.dry_run.then_some(named) };
     Ok(carry_out(what, how)?.exit)
-}
-
-/// What a loaded suite says about its baseline.
-///
-/// # Errors
-/// A plan that cannot be written as JSON.
-pub fn wanted<'a>(suite: &'a Suite, engine: &EngineOptions) -> Result<Wanted<'a>> {
-    let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
-    let (plan, by_call) = (&suite.plan, suite.call_names_baseline());
-    let json = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
-    Ok(Wanted { suite: &plan.name, names: &plan.baseline, class, by_call, plan: json, recorded: None })
 }
 
 /// What is run.

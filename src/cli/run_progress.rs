@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::figures::Figures;
+use super::progress::per_second;
 use super::progress_args::Form;
 use super::rate::Rate;
 use super::resume::call_again;
@@ -195,7 +196,7 @@ impl State {
             generated => format!(
                 ", {} prompt and {generated} generated tokens ({:.0} tokens/s)",
                 self.prompt_tokens,
-                (self.prompt_tokens + generated) as f64 / seconds.max(1e-9)
+                per_second(self.prompt_tokens + generated, seconds)
             ),
         };
         let cached = match self.cached {

@@ -10,10 +10,10 @@ use super::preflight::{Named, Ready, Readying, ready};
 use super::progress_args::{Form, ProgressArgs};
 use super::report_files::ReportArgs;
 use super::resume::{self, ResumeArgs, Start};
-use super::run::{tell, wanted};
+use super::run::tell;
 use super::run_progress::RunProgress;
 use super::signals::{Signals, WallArgs};
-use super::store_args::{BaselineArgs, StoreArgs, suite_and_store};
+use super::store_args::{BaselineArgs, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::{LabelArgs, OverrideArgs};
 
 use crate::dataset::UnknownKeys;
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let engine = args.engine.apply()?;
     let overrides = args.overrides.overrides()?;
     let suite = Suite::load(&path, &overrides, Purpose::Score)?;
-    let baseline = args.baseline.open(&args.store, &store, &wanted(&suite, &engine)?)?;
+    let baseline = args.baseline.open(&args.store, &store, &Wanted::of_suite(&suite, &engine)?)?;
     let signals = Signals::listen(&args.wall)?;
     let progress = RunProgress::start(if args.dry_run { Form::Quiet } else { form });
     let (event, stop) = (|event: Event| progress.see(event), || signals.check());

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::suite_args::suite_path;
 use super::terminal;
 use crate::compare::Without;
+use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::history::{Checkout, Current, REPAIR, Store, Workspace, open_verified, project_of_suite};
 use crate::record::{MANIFEST, Manifest, RunId, RunReader};
@@ -176,6 +177,17 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    /// What a loaded suite says.
+    ///
+    /// # Errors
+    /// A plan that cannot be written as JSON.
+    pub fn of_suite(suite: &'a Suite, engine: &EngineOptions) -> Result<Self> {
+        let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
+        let (plan, by_call) = (&suite.plan, suite.call_names_baseline());
+        let json = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
+        Ok(Self { suite: &plan.name, names: &plan.baseline, class, by_call, plan: json, recorded: None })
+    }
+
     /// What a recorded run says.
     ///
     /// # Errors

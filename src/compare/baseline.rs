@@ -1,6 +1,7 @@
 //! Whether a baseline can carry what is asked of it: it is there, it holds the cases of the run, and each was answered as often.
 
-use super::gate::{GatePolicy, Subject, Without, open};
+use super::results::open;
+use super::subject::{GatePolicy, Subject, Without};
 use super::{Comparison, DatasetComparison};
 use crate::dataset::Kind;
 use crate::record::{Manifest, RuleResult};

@@ -1,22 +1,21 @@
 //! Bounds of one metric of scores: absolute, relative, significance, non-inferiority; paired or not.
 
-use super::Metric;
 use super::effect::Detectable;
-use super::gate::{Ruled, Subject, Test, Tests, failed, number, open, outcome, p_text, signed, turned, unjudged};
-use super::metric::{Change, PairedValue, Statistic};
+use super::metric::{Change, PairedValue};
+use super::results::{Ruled, TOLERANCE, Test, Tests, failed, open, outcome, turned, unjudged};
+use super::subject::Subject;
 use super::tally::VALUES;
 use super::view::{Errors, Said, said};
 use crate::error::Result;
 use crate::record::{Evidence, Outcome, RuleResult};
-use crate::rule::Gate;
+use crate::rule::{Gate, Metric, Statistic};
+use crate::stats::format::{short, short_p, signed};
 use crate::stats::{ALPHA, CONFIDENCE, Interval};
 
-/// Differences this small are rounding: 0.87 - 0.85 > 0.02 in binary.
-pub(super) const TOLERANCE: f64 = 1e-9;
-
-/// A gate over a run.
+/// A gate on a metric, over a run.
 pub(super) struct Asked<'a> {
     pub gate: &'a Gate,
+    pub metric: &'a Metric,
     pub subject: &'a Subject<'a>,
 }
 
@@ -35,14 +34,10 @@ enum Relative {
 impl Asked<'_> {
     /// A rule for each bound.
     pub fn rules(&self) -> Result<Vec<Ruled>> {
-        let gate = self.gate;
-        let metric = match Metric::parse(&gate.metric) {
-            Ok(metric) => metric,
-            Err(e) => return Ok(vec![failed(gate.metric.clone(), None, e.chain()).into()]),
-        };
+        let (gate, metric) = (self.gate, self.metric);
         let mut rules: Vec<Ruled> = Vec::new();
         for (limit, below) in [(gate.min, false), (gate.max, true)] {
-            rules.extend(limit.map(|limit| self.absolute(&metric, below, limit).into()));
+            rules.extend(limit.map(|limit| self.absolute(metric, below, limit).into()));
         }
         let relatives = [
             gate.max_drop.map(Relative::Drop),
@@ -54,11 +49,11 @@ impl Asked<'_> {
             gate.non_inferior.map(Relative::NonInferior),
         ];
         for relative in relatives.into_iter().flatten() {
-            rules.push(self.relative(&metric, relative)?);
+            rules.push(self.relative(metric, relative)?);
         }
         // A gate that asks nothing is a mistake, and a mistake must not pass.
         if rules.is_empty() {
-            rules.push(failed(self.named(metric.name()), None, "it states no bound".into()).into());
+            rules.push(failed(self.named(metric.to_string()), None, "it states no bound".into()).into());
         }
         Ok(rules)
     }
@@ -69,7 +64,7 @@ impl Asked<'_> {
     }
 
     fn absolute(&self, metric: &Metric, below: bool, limit: f64) -> RuleResult {
-        let rule = self.named(format!("{} {} {limit}", metric.name(), if below { "<=" } else { ">=" }));
+        let rule = self.named(format!("{} {} {limit}", metric, if below { "<=" } else { ">=" }));
         let Some(seen) = metric.observe(self.subject.summary) else {
             return open(rule, Some(limit), format!("no data; {}", metric.hint(self.subject.summary)));
         };
@@ -78,16 +73,16 @@ impl Asked<'_> {
         let outcome = outcome(holds(seen.lowest), holds(seen.highest));
         let paired = self.subject.comparison.and_then(|comparison| metric.paired(comparison));
         let interval = match seen.interval {
-            Some(interval) => format!(", 95 % {} to {}", number(interval.low), number(interval.high)),
+            Some(interval) => format!(", 95 % {} to {}", short(interval.low), short(interval.high)),
             None => String::new(),
         };
         // Failing cases explain a low rate or a high mean of a limit; a rate that is too high has no culprits.
         let high_rate = below && metric.statistic == Statistic::PassRate;
         let culprits = outcome != Outcome::Passed && !high_rate;
         let (cases, cases_total) = if culprits { (seen.failed, seen.failed_total) } else { (vec![], 0) };
-        let mut reason = format!("{} over {}{interval}", number(seen.value), seen.told);
+        let mut reason = format!("{} over {}{interval}", short(seen.value), seen.told);
         if outcome == Outcome::Inconclusive {
-            reason.push_str(&turned(&metric.name(), seen.errored));
+            reason.push_str(&turned(metric, seen.errored));
         }
         RuleResult {
             outcome,
@@ -118,19 +113,11 @@ impl Asked<'_> {
             };
             return Ok(open(rule, limit, format!("{words}; {hint}")).into());
         };
-        let lower_is_better = self.gate.lower_is_better || metric.statistic == Statistic::OutcomeRate;
+        let lower_is_better = self.gate.lower_is_better || metric.counts_failures();
         let holds = |change: &Change| holds(relative, change, lower_is_better);
         let (low, high) = (holds(&held.lowest), holds(&held.highest));
-        let tests = || {
-            let bad = |change: &Change| match relative {
-                Relative::NoSignificantDrop => change.moved() < 0.0,
-                _ => change.moved() > 0.0,
-            };
-            let test = |change: &Change| change.p_value.map(|p_value| Test { p_value, bad: bad(change) });
-            Some(Tests { seen: test(&held.seen)?, lowest: test(&held.lowest)?, highest: test(&held.highest)? })
-        };
         let significance = matches!(relative, Relative::NoSignificantDrop | Relative::NoSignificantRise);
-        let tests = if significance { tests() } else { None };
+        let tests = if significance { held.tests(relative) } else { None };
         let outcome = match (low, high, significance) {
             // Decided when all tests of the verdict are known.
             (_, _, true) if tests.is_some() => Outcome::Failed,
@@ -150,7 +137,7 @@ impl Asked<'_> {
         }
         match (outcome, held.errored) {
             (Outcome::Inconclusive, 0) => reason.push_str("; too few pairs to say"),
-            (Outcome::Inconclusive, errored) => reason.push_str(&turned(&metric.name(), errored)),
+            (Outcome::Inconclusive, errored) => reason.push_str(&turned(metric, errored)),
             _ => {}
         }
         let result = RuleResult {
@@ -168,15 +155,14 @@ impl Asked<'_> {
     }
 
     fn told(&self, metric: &Metric, relative: Relative) -> (String, Option<f64>) {
-        let name = metric.name();
         let (text, limit) = match relative {
-            Relative::Drop(limit) => (format!("{name} drops by at most {limit}"), Some(limit)),
-            Relative::Rise(limit) => (format!("{name} rises by at most {limit}"), Some(limit)),
-            Relative::DropShare(share) => (format!("{name} drops by at most {share} of the baseline"), Some(share)),
-            Relative::RiseShare(share) => (format!("{name} rises by at most {share} of the baseline"), Some(share)),
-            Relative::NoSignificantDrop => (format!("{name} does not drop significantly"), None),
-            Relative::NoSignificantRise => (format!("{name} does not rise significantly"), None),
-            Relative::NonInferior(margin) => (format!("{name} is not inferior by more than {margin}"), Some(margin)),
+            Relative::Drop(limit) => (format!("{metric} drops by at most {limit}"), Some(limit)),
+            Relative::Rise(limit) => (format!("{metric} rises by at most {limit}"), Some(limit)),
+            Relative::DropShare(share) => (format!("{metric} drops by at most {share} of the baseline"), Some(share)),
+            Relative::RiseShare(share) => (format!("{metric} rises by at most {share} of the baseline"), Some(share)),
+            Relative::NoSignificantDrop => (format!("{metric} does not drop significantly"), None),
+            Relative::NoSignificantRise => (format!("{metric} does not rise significantly"), None),
+            Relative::NonInferior(margin) => (format!("{metric} is not inferior by more than {margin}"), Some(margin)),
         };
         (self.named(text), limit)
     }
@@ -190,11 +176,11 @@ impl Asked<'_> {
         let (fell, rose) = seen.sample.moved;
         reason.push_str(&match metric.statistic {
             Statistic::PassRate => format!("; {worse} regressed, {improved} improved of {told}"),
-            Statistic::OutcomeRate => format!("; {worse} more, {improved} fewer of {told}"),
+            Statistic::OutcomeRate(_) => format!("; {worse} more, {improved} fewer of {told}"),
             Statistic::Mean => format!("; {fell} fell, {rose} rose of {told}"),
         });
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
-            reason.push_str(&format!(", {test} p = {}", p_text(p_value)));
+            reason.push_str(&format!(", {test} p = {}", short_p(p_value)));
         }
         let [lowest, highest] = extremes;
         Some(Held { seen, lowest, highest, evidence, detectable, errored, regressed, regressed_total, reason })
@@ -222,7 +208,7 @@ impl Asked<'_> {
         let mut reason = change_text(&seen);
         let (n, m) = (before.len(), after.len());
         if let (Some(p_value), Some(test)) = (seen.p_value, seen.test) {
-            reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", p_text(p_value)));
+            reason.push_str(&format!("; {n} and {m} cases, unpaired, {test} p = {}", short_p(p_value)));
         }
         let detectable = seen.sample.design.detectable(ALPHA);
         let (regressed, regressed_total) = (Vec::new(), 0);
@@ -262,6 +248,18 @@ struct Held {
     reason: String,
 }
 
+impl Held {
+    /// The tests that decide a rule on significance; none where there is no test.
+    fn tests(&self, relative: Relative) -> Option<Tests> {
+        let bad = |change: &Change| match relative {
+            Relative::NoSignificantDrop => change.moved() < 0.0,
+            _ => change.moved() > 0.0,
+        };
+        let test = |change: &Change| change.p_value.map(|p_value| Test { p_value, bad: bad(change) });
+        Some(Tests { seen: test(&self.seen)?, lowest: test(&self.lowest)?, highest: test(&self.highest)? })
+    }
+}
+
 /// The change of a metric over cases that need not be the same.
 fn two_samples(
     statistic: Statistic,
@@ -270,7 +268,7 @@ fn two_samples(
 ) -> Option<Change> {
     let level = CONFIDENCE;
     match statistic {
-        Statistic::PassRate | Statistic::OutcomeRate => {
+        Statistic::PassRate | Statistic::OutcomeRate(_) => {
             let counts = |said: &[Said], errors: Errors| {
                 (said.iter().filter(|case| case.passes(errors)).count() as u64, said.len() as u64)
             };
@@ -281,7 +279,7 @@ fn two_samples(
             let turned = |change: Change| {
                 Change { base: 1.0 - change.base, candidate: 1.0 - change.candidate, ..change }.turned()
             };
-            Some(if statistic == Statistic::OutcomeRate { turned(change) } else { change })
+            Some(if matches!(statistic, Statistic::OutcomeRate(_)) { turned(change) } else { change })
         }
         Statistic::Mean => {
             let values = |said: &[Said], errors: Errors| {
@@ -300,7 +298,7 @@ fn two_samples(
 
 /// Both values and the difference with its interval: effect and interval are always shown.
 fn change_text(change: &Change) -> String {
-    let mut text = format!("{} to {}, {:+.4}", number(change.base), number(change.candidate), change.moved());
+    let mut text = format!("{} to {}, {:+.4}", short(change.base), short(change.candidate), change.moved());
     if let Some(interval) = change.interval {
         text.push_str(&format!(" (95 % {} to {})", signed(interval.low), signed(interval.high)));
     }

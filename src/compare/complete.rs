@@ -1,7 +1,8 @@
 //! Whether the golden cases are all there: answered and scored, but for as many as the suite lets err.
 
-use super::comparison::CaseList;
-use super::gate::{Subject, failed};
+use super::case_list::CaseList;
+use super::results::failed;
+use super::subject::Subject;
 use crate::dataset::Kind;
 use crate::record::{Outcome, RuleResult};
 use crate::rule::ErrorPolicy;

@@ -1,64 +1,12 @@
 //! The danger rule: cases that failed before, attacks and policy limits tolerate no new failure and no gap.
 
-use serde::Serialize;
-
-use super::change::class;
-use super::comparison::CaseList;
-use super::gate::{Subject, failed, unjudged};
-use super::{Comparison, Pair};
+use super::Comparison;
+use super::case_list::{CaseList, LISTED_CASES};
+use super::danger_changes::DangerChanges;
+use super::results::{failed, unjudged};
+use super::subject::Subject;
 use crate::dataset::Kind;
 use crate::record::{CaseRef, Manifest, Outcome, RuleResult, Summary};
-
-/// What became of the danger cases. A case belongs here where either run files it under danger.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct DangerChanges {
-    /// Danger cases in either run.
-    pub cases: u64,
-    /// Of these, those that passed in the base run.
-    pub passed_before: u64,
-    /// Passed in the base run; fails, errs or is missing in the candidate.
-    pub lost: CaseList,
-    /// Errs in the candidate, whatever it did before.
-    pub errored: CaseList,
-    /// In the base run but not in the candidate, whatever it did before.
-    pub missing: CaseList,
-    /// Passed a scorer in the base run that says nothing about it in the candidate.
-    #[serde(skip_serializing_if = "CaseList::is_empty")]
-    pub unscored: CaseList,
-}
-
-impl DangerChanges {
-    /// Looks at one pair; does nothing for golden cases.
-    pub(super) fn add(&mut self, pair: &Pair) {
-        if class(pair) != Kind::Danger {
-            return;
-        }
-        self.cases += 1;
-        let (base, candidate) = match pair {
-            Pair::Both(base, candidate) => (Some(base), Some(candidate)),
-            Pair::Removed(base) => (Some(base), None),
-            Pair::Added(candidate) => (None, Some(candidate)),
-        };
-        self.passed_before += u64::from(base.is_some_and(|base| base.passed));
-        if let Some(base) = base
-            && base.passed
-            && !candidate.is_some_and(|candidate| candidate.passed)
-        {
-            self.lost.push(base.case());
-        }
-        if let (Some(base), Some(candidate)) = (base, candidate)
-            && candidate.error.is_none()
-            && base.scores.iter().any(|(name, score)| score.passed && !candidate.scores.contains_key(name))
-        {
-            self.unscored.push(base.case());
-        }
-        match (base, candidate) {
-            (_, Some(candidate)) if candidate.error.is_some() => self.errored.push(candidate.case()),
-            (Some(base), None) => self.missing.push(base.case()),
-            _ => {}
-        }
-    }
-}
 
 /// The danger rules; none where neither run has nor selected danger cases.
 pub(super) fn rules(subject: &Subject<'_>) -> Vec<RuleResult> {
@@ -162,7 +110,7 @@ fn outcome(count: u64) -> Outcome {
 
 fn result(rule: String, outcome: Outcome, reason: String, observed: Option<u64>, list: &CaseList) -> RuleResult {
     let mut cases: Vec<CaseRef> = list.cases.clone();
-    cases.truncate(super::LISTED_CASES);
+    cases.truncate(LISTED_CASES);
     RuleResult {
         outcome,
         observed: observed.map(|n| n as f64),

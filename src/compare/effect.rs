@@ -162,9 +162,9 @@ impl Detectable {
     }
 
     /// What it says about a change that was not found, where it says anything.
-    pub fn told(self, number: impl Fn(f64) -> String) -> Option<String> {
+    pub fn told(self, figure: impl Fn(f64) -> String) -> Option<String> {
         match self {
-            Self::Effect(effect) => Some(format!("a change of {} would have been found with 80 %", number(effect))),
+            Self::Effect(effect) => Some(format!("a change of {} would have been found with 80 %", figure(effect))),
             Self::Never => Some("so few pairs differ that no change could be significant".into()),
             Self::Beyond => Some("so few pairs differ that no change would have been found with 80 %".into()),
             Self::TooFew => Some("so few cases are compared that no change would have been found with 80 %".into()),

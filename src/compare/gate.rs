@@ -9,109 +9,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bounds::Asked;
-use super::effect::Design;
+use super::cases::Cases;
 use super::outcome_scores::WithOutcomes;
-use super::view::{Cases, View};
-use super::{Comparison, Method, baseline, complete, danger, gate_expression, operational, outcome_scores};
+use super::results::{Ruled, Test, Tests, failed, open, outcome};
+use super::subject::{GatePolicy, Subject, Unreadable, Without};
+use super::view::View;
+use super::{Method, baseline, complete, danger, gate_expression, operational, outcome_scores};
 use crate::error::Result;
-use crate::record::{AnswerOutcome, Manifest, Outcome, Performance, RuleResult, Summary, Verdict};
-use crate::rule::{ErrorPolicy, Filter, Gate, Operational, Prices, Tier, outcome_rate};
+use crate::record::{AnswerOutcome, Manifest, Outcome, Verdict};
+use crate::rule::{Figure, Filter, Tier};
+use crate::stats::format::{short, short_p};
 use crate::stats::{ALPHA, holm};
-
-/// How many cases a rule lists; the total is always exact.
-pub const LISTED_CASES: usize = 100;
-
-/// What a suite asks of a candidate, beside the danger rules.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GatePolicy {
-    /// In the order of the suite.
-    pub gates: Vec<Gate>,
-    /// Gates of a record that this version does not understand.
-    pub unreadable: Vec<Unreadable>,
-    /// What tokens and hours cost.
-    pub prices: Option<Prices>,
-    /// How many golden cases may err; none may where it is not said.
-    pub errors: Option<ErrorPolicy>,
-    /// Which methods decide.
-    pub method: Method,
-}
-
-/// A gate that cannot be read: nothing is known of what it asks, so that it is inconclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// The gate as the record spells it.
-    pub gate: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// Why there is no comparison with a baseline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Without {
-    /// Nothing was accepted yet: a first run, which absolute rules judge.
-    NotYet,
-    /// The call asked for none.
-    NotAsked,
-    /// The run is the accepted one: against itself nothing can change.
-    Itself,
-    /// The suite names none for the device: in words.
-    Unnamed(String),
-    /// There should be one: what is missing, or wrong with it.
-    Missing(String),
-}
-
-/// The run that is judged, and what it is held against.
-#[derive(Clone, Copy)]
-pub struct Subject<'a> {
-    /// What ran.
-    pub manifest: &'a Manifest,
-    /// The run in figures.
-    pub summary: &'a Summary,
-    /// The comparison with the baseline, where there is one.
-    pub comparison: Option<&'a Comparison>,
-    /// Where there is none, why.
-    pub without: &'a Without,
-    /// How the run went.
-    pub performance: Option<&'a Performance>,
-    /// What ran as the baseline.
-    pub base_manifest: Option<&'a Manifest>,
-    /// How the baseline went.
-    pub base_performance: Option<&'a Performance>,
-    /// The run's cases, for rules that need more than figures.
-    pub cases: &'a dyn Cases,
-    /// The baseline's cases.
-    pub base_cases: Option<&'a dyn Cases>,
-}
-
-/// A rule's result, and the tests where significance decides it.
-pub(super) struct Ruled {
-    pub result: RuleResult,
-    pub tests: Option<Tests>,
-    /// What the sample could have shown follows from this, for a test that finds nothing.
-    pub overlooked: Design,
-}
-
-/// A test that decides a rule once it is corrected.
-#[derive(Clone, Copy)]
-pub(super) struct Test {
-    pub p_value: f64,
-    /// The change goes in the direction that the rule forbids.
-    pub bad: bool,
-}
-
-/// The test of the pairs as they are, and had the errored cases come out for the lowest and for the highest difference.
-#[derive(Clone, Copy)]
-pub(super) struct Tests {
-    pub seen: Test,
-    pub lowest: Test,
-    pub highest: Test,
-}
-
-impl From<RuleResult> for Ruled {
-    fn from(result: RuleResult) -> Self {
-        Self { result, tests: None, overlooked: Design::Unknown }
-    }
-}
 
 /// May the candidate pass?
 ///
@@ -147,14 +55,16 @@ pub fn judge(policy: &GatePolicy, subject: &Subject<'_>) -> Result<Verdict> {
         let slice = view.filter(|_| !gate.filter.is_empty());
         let slice = slice.and_then(|view| baseline::filtered(gate, view.comparison.as_ref()?));
         rules.extend(slice.map(Ruled::from));
-        match (&gate.fail_if, Operational::parse(&gate.metric)) {
+        match (&gate.fail_if, Figure::parse(&gate.metric)) {
             (Some(text), _) => rules.push(gate_expression::rule(text, gate, &seen, policy.prices.as_ref())?.into()),
             (None, Err(error)) => rules.push(failed(gate.metric.clone(), None, error.chain()).into()),
-            (None, Ok(Some(figure))) => {
+            (None, Ok(Figure::Operational(figure))) => {
                 let results = operational::rules(figure, gate, &seen, policy.prices.as_ref())?;
                 rules.extend(results.into_iter().map(Ruled::from));
             }
-            (None, Ok(None)) => rules.extend(Asked { gate, subject: &seen }.rules()?),
+            (None, Ok(Figure::Scores(metric))) => {
+                rules.extend(Asked { gate, metric: &metric, subject: &seen }.rules()?);
+            }
         }
         rules[before..].iter_mut().for_each(|ruled| ruled.result.tier = gate.tier);
     }
@@ -215,12 +125,12 @@ fn decide(tested: Vec<&mut Ruled>) {
         let result = &mut ruled.result;
         result.outcome = outcome(low, high);
         result.corrected_p_value = Some(p_value);
-        result.reason.push_str(&format!("; corrected for {count}: p = {}", p_text(p_value)));
+        result.reason.push_str(&format!("; corrected for {count}: p = {}", short_p(p_value)));
         // A single change among these rules has to be below the first of Holm's levels.
         let detectable = ruled.overlooked.detectable(ALPHA / tests.len() as f64);
         result.detectable = detectable.effect();
         if p_value >= ALPHA
-            && let Some(told) = detectable.told(number)
+            && let Some(told) = detectable.told(short)
         {
             result.reason.push_str(&format!("; {told}"));
         }
@@ -228,93 +138,4 @@ fn decide(tested: Vec<&mut Ruled>) {
             (result.cases, result.cases_total) = (Vec::new(), 0);
         }
     }
-}
-
-/// The outcome of a rule that holds, or not, for either way in which errored cases could have come out.
-pub(super) fn outcome(low: bool, high: bool) -> Outcome {
-    match (low, high) {
-        (true, true) => Outcome::Passed,
-        (false, false) => Outcome::Failed,
-        _ => Outcome::Inconclusive,
-    }
-}
-
-/// What errored cases leave open, for the reason of a rule on a metric. Those whose answer does not tell what the metric asks for
-/// count as errored there, and have not erred.
-pub(super) fn turned(metric: &str, errored: u64) -> String {
-    let cases = match (untold(metric), errored) {
-        (None, 1) => "1 errored case".to_owned(),
-        (None, _) => format!("{errored} errored cases"),
-        (Some(what), 1) => format!("1 case that erred or does not tell {what}"),
-        (Some(what), _) => format!("{errored} cases that erred or do not tell {what}"),
-    };
-    format!("; {cases} could turn it")
-}
-
-/// What a line may not tell of its answer, where a metric asks for it.
-pub(super) fn untold(metric: &str) -> Option<&'static str> {
-    match outcome_rate(metric)? {
-        "finish_length_rate" => Some("how the answer ended"),
-        "empty_rate" => Some("whether the answer was empty"),
-        _ => None,
-    }
-}
-
-/// A rule that failed.
-pub(super) fn failed(rule: String, limit: Option<f64>, reason: String) -> RuleResult {
-    RuleResult {
-        rule,
-        tier: None,
-        outcome: Outcome::Failed,
-        reason,
-        observed: None,
-        limit: limit.filter(|limit| limit.is_finite()),
-        baseline: None,
-        evidence: None,
-        corrected_p_value: None,
-        detectable: None,
-        cases: Vec::new(),
-        cases_total: 0,
-    }
-}
-
-/// A rule without its evidence.
-pub(super) fn open(rule: String, limit: Option<f64>, reason: String) -> RuleResult {
-    RuleResult { outcome: Outcome::Inconclusive, ..failed(rule, limit, reason) }
-}
-
-/// A rule that needs a baseline, where there is none.
-pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) -> RuleResult {
-    let skipped = |reason: &str| RuleResult { outcome: Outcome::Skipped, ..failed(rule.clone(), limit, reason.into()) };
-    match subject.without {
-        Without::NotYet => skipped("not judged: no baseline yet"),
-        Without::NotAsked => skipped("not judged: --no-baseline"),
-        Without::Itself => skipped("not judged: this run is the baseline"),
-        Without::Unnamed(why) => skipped(&format!("not judged: {why}")),
-        Without::Missing(_) => open(rule, limit, "not judged: the baseline cannot be used".into()),
-    }
-}
-
-/// A figure with at most four decimals.
-pub(super) fn number(value: f64) -> String {
-    let text = format!("{value:.4}");
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short == "-0" { "0".into() } else { short.into() }
-}
-
-/// A difference with its sign and four decimals; one that these make 0 by its order of magnitude, so that the end of an interval
-/// that leaves 0 out does not look like 0.
-pub fn signed(value: f64) -> String {
-    if value.abs() < 5e-5 && value.abs() > 1e-12 {
-        format!("{value:+.0e}")
-    } else if value < 0.0 {
-        format!("{value:.4}")
-    } else {
-        format!("{:+.4}", value + 0.0)
-    }
-}
-
-/// A p-value: four decimals, or its order of magnitude.
-pub(super) fn p_text(p: f64) -> String {
-    if p >= 1e-4 || p == 0.0 { number(p) } else { format!("{p:.1e}") }
 }

@@ -3,13 +3,14 @@
 //! A term without data is neither true nor false, nor is one that errored cases could turn. `fail_if` fails where its expression
 //! holds; it is inconclusive where missing data leave that open, and not judged where only the missing baseline does.
 
-use super::gate::{Subject, failed, number, open, unjudged, untold};
-use super::metric::Statistic;
+use super::operational;
+use super::results::{failed, open, unjudged, untold};
+use super::subject::Subject;
 use super::view::{Errors, Said, said};
-use super::{Metric, operational};
 use crate::error::Result;
 use crate::record::{Outcome, RuleResult};
-use crate::rule::{Change, Expression, Gate, Operational, Prices, Sign, Term, Window};
+use crate::rule::{Change, Expression, Figure, Gate, Metric, Operational, Prices, Sign, Statistic, Term, Window};
+use crate::stats::format::short;
 
 /// What a term or an expression comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,12 +124,12 @@ impl Evaluation<'_> {
             Ok(Seen { value, range: (low, high), note }) => {
                 let (low, high) = (term.sign.holds(low, term.limit), term.sign.holds(high, term.limit));
                 let truth = if low == high { Truth::of(low) } else { Truth::Unknown };
-                let errors = match (low == high, untold(&term.metric)) {
+                let errors = match (low == high, term.figure.metric().and_then(untold)) {
                     (true, _) => String::new(),
                     (false, None) => ", errored cases could turn it".to_owned(),
                     (false, Some(what)) => format!(", cases that erred or do not tell {what} could turn it"),
                 };
-                self.told.push(format!("{name} is {}{note}: {}{errors}", number(value), truth.word()));
+                self.told.push(format!("{name} is {}{note}: {}{errors}", short(value), truth.word()));
                 if truth == Truth::Holds || self.observed.is_none() {
                     self.observed = Some(value);
                 }
@@ -147,12 +148,12 @@ impl Evaluation<'_> {
     }
 
     fn value(&self, term: &Term) -> Result<Result<Seen, Missing>> {
-        if let Some(figure) = Operational::parse(&term.metric)? {
-            return self.operational(figure, term);
-        }
-        let metric = Metric::parse(&term.metric)?;
+        let metric = match &term.figure {
+            Figure::Operational(figure) => return self.operational(*figure, term),
+            Figure::Scores(metric) => metric,
+        };
         if let Some(window) = term.window {
-            return self.windowed(&metric, term, window);
+            return self.windowed(metric, term, window);
         }
         let failing = |value: f64| if term.failing { 1.0 - value } else { value };
         let missing = || Missing::Data(metric.hint(self.subject.summary));
@@ -208,12 +209,12 @@ impl Evaluation<'_> {
             let why = format!("{} of {} cases have no timestamp", said.len() - timed, said.len());
             return Ok(Err(Missing::Data(why)));
         }
-        let figure = match metric.statistic {
-            Statistic::Mean => Figure::Mean,
-            Statistic::PassRate => Figure::rate(term.failing),
-            Statistic::OutcomeRate => Figure::FailRate,
+        let taken = match metric.statistic {
+            Statistic::Mean => Taken::Mean,
+            Statistic::PassRate => Taken::rate(term.failing),
+            Statistic::OutcomeRate(_) => Taken::FailRate,
         };
-        let seen = |errors: Errors| extreme(&said, (figure, errors), window, term.sign);
+        let seen = |errors: Errors| extreme(&said, (taken, errors), window, term.sign);
         let danger = metric.is_danger(self.subject.summary);
         let erred = !danger && said.iter().any(|case| case.erred);
         let bound = |errors: Errors| if erred { seen(errors) } else { seen(Errors::AsSeen) }.map(|(value, ..)| value);
@@ -237,13 +238,13 @@ fn moved(change: Change, before: f64, after: f64) -> f64 {
 
 /// What is asked of a window.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Figure {
+enum Taken {
     PassRate,
     FailRate,
     Mean,
 }
 
-impl Figure {
+impl Taken {
     fn rate(failing: bool) -> Self {
         if failing { Self::FailRate } else { Self::PassRate }
     }
@@ -260,9 +261,9 @@ impl Figure {
 
 /// The largest value of any window, or the smallest where the sign points down: the value, the window's start, and its cases.
 /// Windows start at every case's time and hold the cases before `start + length`; the first of equal ones is told.
-fn extreme(said: &[Said], (figure, errors): (Figure, Errors), window: Window, sign: Sign) -> Option<(f64, i64, u64)> {
+fn extreme(said: &[Said], (taken, errors): (Taken, Errors), window: Window, sign: Sign) -> Option<(f64, i64, u64)> {
     let mut cases: Vec<(i64, i128)> =
-        said.iter().filter_map(|case| Some((case.at?, figure.millionths(case, errors)?))).collect();
+        said.iter().filter_map(|case| Some((case.at?, taken.millionths(case, errors)?))).collect();
     cases.sort_unstable_by_key(|(at, _)| *at);
     let length = i64::try_from(window.seconds).unwrap_or(i64::MAX);
     let (mut end, mut sum) = (0, 0);
@@ -305,12 +306,12 @@ mod tests {
         let said: Vec<Said> = quiet.chain(burst).collect();
         let window = |seconds, at_least| Window { seconds, at_least };
         let worst = |seconds, at_least| {
-            extreme(&said, (Figure::FailRate, Errors::AsSeen), window(seconds, at_least), Sign::Above)
+            extreme(&said, (Taken::FailRate, Errors::AsSeen), window(seconds, at_least), Sign::Above)
         };
         assert_eq!(worst(60, 3), Some((1.0, 3_600, 5)));
         assert_eq!(worst(60, 6), None);
         assert_eq!(worst(3_600, 50).map(|(rate, ..)| rate > 0.15), Some(true));
-        let best = extreme(&said, (Figure::PassRate, Errors::AsSeen), window(600, 1), Sign::Above);
+        let best = extreme(&said, (Taken::PassRate, Errors::AsSeen), window(600, 1), Sign::Above);
         assert_eq!(best.map(|(rate, ..)| rate), Some(0.9));
     }
 
@@ -326,7 +327,7 @@ mod tests {
                 (inside.len() as u64 >= at_least).then(|| failed as f64 / inside.len() as f64)
             };
             let naive = cases.iter().filter_map(|(at, _)| rate(*at)).max_by(f64::total_cmp);
-            let found = extreme(&said, (Figure::FailRate, Errors::AsSeen), Window { seconds, at_least }, Sign::Above);
+            let found = extreme(&said, (Taken::FailRate, Errors::AsSeen), Window { seconds, at_least }, Sign::Above);
             prop_assert_eq!(found.map(|(rate, ..)| rate), naive);
         }
     }

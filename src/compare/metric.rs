@@ -1,33 +1,16 @@
-//! Names of metrics, `<dataset or kind>.<scorer>[.pass_rate|.mean]`, and their values in summaries and comparisons.
+//! Values of metrics in summaries and comparisons.
 
 use super::effect::{self, Sample};
 use super::tally::VALUES;
-use super::{Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricSide, Significance, UnitCounts};
+use super::{
+    Comparison, DatasetComparison, Detectable, Extreme, Magnitude, MetricComparison, MetricSide, Significance,
+    UnitCounts,
+};
 use crate::dataset::Kind;
-use crate::error::{Error, Result, nearest};
+use crate::error::nearest;
 use crate::record::{CaseRef, Evidence, LISTED_IDS, Summary};
-use crate::rule::outcome_rate;
+use crate::rule::{Metric, Statistic};
 use crate::stats::{Interval, SampleTest, TwoSample, wilson};
-
-/// Which figure of a scorer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statistic {
-    /// Share of cases that pass, errored ones as not passing.
-    PassRate,
-    /// Mean value of the cases that did not err.
-    Mean,
-    /// Share of answers that became something ([`outcome_rate`]): those whose score of the rate's name does not pass.
-    OutcomeRate,
-}
-
-/// A parsed metric name. A dataset of that name wins over a kind; a kind pools all its datasets that have the scorer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metric {
-    /// Dataset or kind, dot, scorer.
-    path: String,
-    /// Which figure.
-    pub statistic: Statistic,
-}
 
 /// A metric's value in one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,34 +112,6 @@ pub(super) struct PairedValue {
 }
 
 impl Metric {
-    /// Parses a name; `.pass_rate` is the default.
-    pub fn parse(text: &str) -> Result<Self> {
-        if outcome_rate(text).is_some() && well_formed(text) {
-            return Ok(Self { path: text.into(), statistic: Statistic::OutcomeRate });
-        }
-        let suffixes = [(".pass_rate", Statistic::PassRate), (".mean", Statistic::Mean)];
-        for (suffix, statistic) in suffixes {
-            if let Some(path) = text.strip_suffix(suffix).filter(|path| well_formed(path)) {
-                return Ok(Self { path: path.into(), statistic });
-            }
-        }
-        if well_formed(text) {
-            return Ok(Self { path: text.into(), statistic: Statistic::PassRate });
-        }
-        let hint = "write `<dataset or kind>.<scorer>`, with `.pass_rate` or `.mean` behind it";
-        Err(Error::input(format!("read the metric `{text}`")).with_hint(hint))
-    }
-
-    /// The full name.
-    pub fn name(&self) -> String {
-        let statistic = match self.statistic {
-            Statistic::PassRate => "pass_rate",
-            Statistic::Mean => "mean",
-            Statistic::OutcomeRate => return self.path.clone(),
-        };
-        format!("{}.{statistic}", self.path)
-    }
-
     /// The value in a run; `None` where there are no data.
     pub fn observe(&self, summary: &Summary) -> Option<MetricValue> {
         let rows = self.select(summary.datasets.iter().flat_map(|dataset| {
@@ -176,16 +131,7 @@ impl Metric {
         let value = self.of(&side)?;
         let danger = rows.iter().all(|(dataset, _)| dataset.kind == Kind::Danger);
         let errored = if danger { 0 } else { side.errored };
-        let (lowest, highest) = match (errored, self.statistic) {
-            (0, _) => (value, value),
-            (_, Statistic::PassRate) => (value, (side.passed + errored) as f64 / side.cases as f64),
-            (_, Statistic::OutcomeRate) => (value - errored as f64 / side.cases as f64, value),
-            (_, Statistic::Mean) => {
-                let scored = (side.cases - side.errored) as f64;
-                let with = |each: f64| (value * scored + each * errored as f64) / (scored + errored as f64);
-                (with(VALUES.0), with(VALUES.1))
-            }
-        };
+        let (lowest, highest) = self.range(&side, value, errored);
         // Cases with several answers, and groups, are what was drawn: their interval is the summary's own.
         let interval = match (self.statistic, rows.as_slice()) {
             (Statistic::Mean, _) => None,
@@ -194,7 +140,7 @@ impl Metric {
             _ => side.interval,
         };
         let interval = match self.statistic {
-            Statistic::OutcomeRate => {
+            Statistic::OutcomeRate(_) => {
                 interval.map(|Interval { low, high }| Interval { low: 1.0 - high, high: 1.0 - low })
             }
             Statistic::PassRate | Statistic::Mean => interval,
@@ -220,6 +166,20 @@ impl Metric {
         Some(MetricValue { value, lowest, highest, errored, cases, told, interval, failed, failed_total })
     }
 
+    /// The value had all errored cases failed, with the lowest value, and had they passed, with the highest.
+    fn range(&self, side: &MetricSide, value: f64, errored: u64) -> (f64, f64) {
+        match (errored, self.statistic) {
+            (0, _) => (value, value),
+            (_, Statistic::PassRate) => (value, (side.passed + errored) as f64 / side.cases as f64),
+            (_, Statistic::OutcomeRate(_)) => (value - errored as f64 / side.cases as f64, value),
+            (_, Statistic::Mean) => {
+                let scored = (side.cases - side.errored) as f64;
+                let with = |each: f64| (value * scored + each * errored as f64) / (scored + errored as f64);
+                (with(VALUES.0), with(VALUES.1))
+            }
+        }
+    }
+
     /// Whether it is a metric of danger cases alone.
     pub(super) fn is_danger(&self, summary: &Summary) -> bool {
         let kinds = summary.datasets.iter().flat_map(|dataset| {
@@ -239,8 +199,9 @@ impl Metric {
             row.map(|(dataset, scorer)| (dataset.dataset.clone(), dataset.kind, scorer.clone()))
         };
         // A dataset of that name, or else all datasets of that class together.
+        let scores = self.row();
         let named = |dataset: &DatasetComparison| {
-            dataset.scorers.iter().any(|scorer| self.scorer_in(&dataset.dataset) == Some(&*scorer.metric))
+            dataset.dataset == self.scope && dataset.scorers.iter().any(|scorer| scorer.metric == scores)
         };
         let has = comparison.datasets.iter().any(named);
         let (scope, kind, scorer) = rows(if has { &comparison.datasets } else { &comparison.classes })?;
@@ -249,48 +210,9 @@ impl Metric {
         let datasets = comparison.datasets.iter().filter(inside);
         let regressed = datasets.flat_map(|dataset| comparison.regressed(&dataset.dataset, &scorer.metric));
         let regressed = regressed.take(super::LISTED_CASES).map(|case| CaseRef::new(&case.dataset, &case.id)).collect();
-        let (significance, magnitude) = match self.statistic {
-            Statistic::PassRate | Statistic::OutcomeRate => (scorer.significance, scorer.rate_difference),
-            Statistic::Mean => (scorer.mean_significance, scorer.mean_difference),
-        };
         let danger = kind == Kind::Danger;
-        // Over the pairs that both runs answered; danger cases that err fail.
-        let (base, candidate) = if danger {
-            (scorer.common_base, scorer.common_candidate)
-        } else {
-            (scorer.paired_base, scorer.paired_candidate)
-        };
-        let seen = self.of(&base).zip(self.of(&candidate));
-        let of_pairs = |values, found, size| {
-            let change = Change::of_pairs(values, found, size);
-            if self.statistic == Statistic::OutcomeRate { change.turned() } else { change }
-        };
-        let extreme = |extreme: &Extreme| {
-            let (values, found, size) = match self.statistic {
-                Statistic::PassRate => (extreme.rates, extreme.significance, extreme.rate_difference),
-                Statistic::Mean => (extreme.means, extreme.mean_significance, extreme.mean_difference),
-                Statistic::OutcomeRate => {
-                    let turned = extreme.rates.map(|(base, candidate)| (1.0 - base, 1.0 - candidate));
-                    (turned, extreme.significance, extreme.rate_difference)
-                }
-            };
-            values.map(|values| of_pairs(values, found, size))
-        };
-        let extremes = scorer.extremes.as_ref().filter(|_| !danger);
-        let (seen, extremes) = match (seen, extremes) {
-            (Some(seen), None) => {
-                let change = of_pairs(seen, significance, magnitude);
-                (change, [change, change])
-            }
-            (seen, Some(extremes)) => {
-                let [lowest, highest] = &**extremes;
-                let extremes = [extreme(lowest)?, extreme(highest)?];
-                // Where every pair erred, nothing was seen.
-                let seen = seen.map_or(extremes[0], |seen| of_pairs(seen, significance, magnitude));
-                (seen, extremes)
-            }
-            (None, None) => return None,
-        };
+        let (_, magnitude) = self.test(&scorer);
+        let (seen, extremes) = self.changes(&scorer, danger)?;
         let UnitCounts { worse, better, units, .. } = scorer.units;
         Some(PairedValue {
             evidence: Evidence {
@@ -310,9 +232,68 @@ impl Metric {
         })
     }
 
-    /// The scorer that this metric names, if its scope is this name.
-    fn scorer_in(&self, scope: &str) -> Option<&str> {
-        self.path.strip_prefix(scope)?.strip_prefix('.')
+    /// What the pairs say of its change.
+    fn test(&self, scorer: &MetricComparison) -> (Option<Significance>, Option<Magnitude>) {
+        match self.statistic {
+            Statistic::PassRate | Statistic::OutcomeRate(_) => (scorer.significance, scorer.rate_difference),
+            Statistic::Mean => (scorer.mean_significance, scorer.mean_difference),
+        }
+    }
+
+    /// Its change as it was seen, and had the errored cases come out for the lowest difference, and for the highest.
+    fn changes(&self, scorer: &MetricComparison, danger: bool) -> Option<(Change, [Change; 2])> {
+        let (significance, magnitude) = self.test(scorer);
+        // Over the pairs that both runs answered; danger cases that err fail.
+        let (base, candidate) = if danger {
+            (scorer.common_base, scorer.common_candidate)
+        } else {
+            (scorer.paired_base, scorer.paired_candidate)
+        };
+        let seen = self.of(&base).zip(self.of(&candidate));
+        let of_pairs = |values, found, size| {
+            let change = Change::of_pairs(values, found, size);
+            if self.counts_failures() { change.turned() } else { change }
+        };
+        let extreme = |extreme: &Extreme| {
+            let (values, found, size) = match self.statistic {
+                Statistic::PassRate => (extreme.rates, extreme.significance, extreme.rate_difference),
+                Statistic::Mean => (extreme.means, extreme.mean_significance, extreme.mean_difference),
+                Statistic::OutcomeRate(_) => {
+                    let turned = extreme.rates.map(|(base, candidate)| (1.0 - base, 1.0 - candidate));
+                    (turned, extreme.significance, extreme.rate_difference)
+                }
+            };
+            values.map(|values| of_pairs(values, found, size))
+        };
+        let extremes = scorer.extremes.as_ref().filter(|_| !danger);
+        match (seen, extremes) {
+            (Some(seen), None) => {
+                let change = of_pairs(seen, significance, magnitude);
+                Some((change, [change, change]))
+            }
+            (seen, Some(extremes)) => {
+                let [lowest, highest] = &**extremes;
+                let extremes = [extreme(lowest)?, extreme(highest)?];
+                // Where every pair erred, nothing was seen.
+                let seen = seen.map_or(extremes[0], |seen| of_pairs(seen, significance, magnitude));
+                Some((seen, extremes))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// It is a share of answers that do not pass: the lower the better.
+    pub(super) fn counts_failures(&self) -> bool {
+        matches!(self.statistic, Statistic::OutcomeRate(_))
+    }
+
+    /// What its scores are called among those of a case.
+    fn row(&self) -> String {
+        match (&self.scorer, self.statistic) {
+            (Some(scorer), Statistic::OutcomeRate(rate)) => format!("{scorer}.{rate}"),
+            (None, Statistic::OutcomeRate(rate)) => rate.to_owned(),
+            (scorer, Statistic::PassRate | Statistic::Mean) => scorer.clone().unwrap_or_default(),
+        }
     }
 
     /// Datasets and scorers that the metric covers in a run.
@@ -334,7 +315,7 @@ impl Metric {
         if names.is_empty() {
             "the run has no scores".into()
         } else {
-            nearest(&self.path, names.iter().map(String::as_str))
+            nearest(&format!("{}.{}", self.scope, self.row()), names.iter().map(String::as_str))
         }
     }
 
@@ -342,27 +323,24 @@ impl Metric {
         match self.statistic {
             Statistic::PassRate => side.rate,
             Statistic::Mean => side.mean,
-            Statistic::OutcomeRate => (side.cases > 0).then(|| (side.cases - side.passed) as f64 / side.cases as f64),
+            Statistic::OutcomeRate(_) => {
+                (side.cases > 0).then(|| (side.cases - side.passed) as f64 / side.cases as f64)
+            }
         }
     }
 
     fn select<'a, T>(&self, rows: impl Iterator<Item = (&'a str, Kind, &'a str, T)>) -> Vec<T> {
+        let scores = self.row();
         let (mut by_name, mut by_kind) = (Vec::new(), Vec::new());
-        for (dataset, kind, scorer, row) in rows {
-            let is = |scope: &str| self.scorer_in(scope) == Some(scorer);
-            if is(dataset) {
+        for (dataset, kind, _, row) in rows.filter(|(_, _, scorer, _)| *scorer == scores) {
+            if dataset == self.scope {
                 by_name.push(row);
-            } else if is(kind.name()) {
+            } else if kind.name() == self.scope {
                 by_kind.push(row);
             }
         }
         if by_name.is_empty() { by_kind } else { by_name }
     }
-}
-
-/// Scope and scorer, both there.
-fn well_formed(path: &str) -> bool {
-    path.split_once('.').is_some_and(|(scope, scorer)| !scope.is_empty() && !scorer.is_empty())
 }
 
 /// Several datasets as one: counts add up, means weigh by their scored cases.
@@ -393,17 +371,6 @@ mod tests {
     use crate::record::SummaryBuilder;
 
     #[test]
-    fn names_parse() {
-        let parsed = |text| Metric::parse(text).map(|metric| metric.name()).map_err(|e| e.to_string());
-        assert_eq!(parsed("golden.close").unwrap(), "golden.close.pass_rate");
-        assert_eq!(parsed("golden.close.mean").unwrap(), "golden.close.mean");
-        assert_eq!(parsed("v1.2.close").unwrap(), "v1.2.close.pass_rate");
-        assert_eq!(parsed("golden.mean").unwrap(), "golden.mean.pass_rate", "a scorer may be called mean");
-        assert_eq!(parsed("golden").unwrap_err(), "read the metric `golden`");
-        assert!(parsed(".x").is_err() && parsed("x.").is_err());
-    }
-
-    #[test]
     fn datasets_win_over_kinds_and_kinds_pool() {
         let summary = |names: &[&str]| {
             let mut builder = SummaryBuilder::default();
@@ -415,15 +382,15 @@ mod tests {
             builder.finish()
         };
         let observe = |summary: &Summary, text| Metric::parse(text).unwrap().observe(summary);
-        let pool = summary(&["sets.a", "sets.b"]);
+        let pool = summary(&["sets-a", "sets-b"]);
         let value = observe(&pool, "golden.match").unwrap();
         assert_eq!((value.value, value.cases, value.failed_total), (0.2, 5, 4));
-        assert_eq!(value.failed[0], CaseRef::new("sets.a", "3"));
+        assert_eq!(value.failed[0], CaseRef::new("sets-a", "3"));
         assert_eq!(observe(&pool, "golden.match.mean").unwrap().value, 0.25);
-        assert_eq!(observe(&pool, "sets.b.match").unwrap().value, 0.0);
+        assert_eq!(observe(&pool, "sets-b.match").unwrap().value, 0.0);
         assert_eq!(observe(&pool, "danger.match"), None);
-        assert_eq!(observe(&pool, "sets.b.other"), None);
-        let named = summary(&["golden", "sets.a"]);
+        assert_eq!(observe(&pool, "sets-b.other"), None);
+        let named = summary(&["golden", "sets-a"]);
         assert_eq!(observe(&named, "golden.match").unwrap().cases, 3);
         assert_eq!(Metric::parse("golden.mach").unwrap().hint(&named), "did you mean `golden.match`?");
     }

@@ -11,11 +11,14 @@ mod baseline;
 #[cfg(test)]
 mod baseline_tests;
 mod bounds;
+mod case_list;
+mod cases;
 mod causes;
 mod change;
 mod comparison;
 mod complete;
 mod danger;
+mod danger_changes;
 mod effect;
 mod gate;
 mod gate_causes;
@@ -29,30 +32,36 @@ mod outcome_scores;
 #[cfg(test)]
 mod outcome_tests;
 mod pair;
+mod paired_counts;
 mod ranking;
+mod results;
 mod slice;
+mod subject;
 mod tally;
 mod units;
 mod view;
 mod words;
 
+pub use case_list::{CaseList, LISTED_CASES};
+pub use cases::{CaseLines, Cases};
 pub use causes::{Cause, CauseKind, Effect, causes};
 pub use change::{CaseChange, CaseView, ChangeKind, Direction, ScorerChange, change, direction};
-pub use comparison::{CaseList, CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
-pub use danger::DangerChanges;
+pub use comparison::{CompareOptions, Comparison, RunRef, Side, TokenSums, Tokens, compare};
+pub use danger_changes::DangerChanges;
 pub use effect::{Detectable, Magnitude, Method, Sample, Significance, TestKind};
-pub use gate::{GatePolicy, LISTED_CASES, Subject, Unreadable, Without, judge, signed};
-pub use metric::{Metric, MetricValue, Statistic};
+pub use gate::judge;
+pub use metric::MetricValue;
 pub use pair::{Pair, pairs};
+pub use paired_counts::PairedCounts;
 pub use ranking::{Candidate, Cost, Costs, First, RankedRun, Ranking, rank};
 pub use slice::{Slice, SliceComparison};
-pub use tally::{DatasetComparison, Extreme, MetricComparison, MetricSide, PairedCounts, WHOLE};
+pub use subject::{GatePolicy, Subject, Unreadable, Without};
+pub use tally::{DatasetComparison, Extreme, MetricComparison, MetricSide, WHOLE};
 pub use units::{UnitCounts, UnitKind};
-pub use view::{CaseLines, Cases};
 pub use words::{Piece, Side as TextSide, bounded, bounded_pair, word_diff};
 
 #[cfg(test)]
 pub(crate) use comparison::tests as tests_support;
 
 pub use crate::record::{CaseRef, Decision, Evidence, Outcome, RuleResult, Verdict};
-pub use crate::rule::{Gate, Tier};
+pub use crate::rule::{Gate, Metric, Statistic, Tier};

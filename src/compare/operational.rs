@@ -1,11 +1,12 @@
 //! Bounds of operational figures: tokens, throughput, memory, cost, latency.
 
-use super::bounds::TOLERANCE;
-use super::gate::{Subject, failed, number, open, outcome, unjudged};
+use super::results::{TOLERANCE, failed, open, outcome, unjudged};
+use super::subject::Subject;
 use super::{Cases, TokenSums};
 use crate::error::Result;
 use crate::record::{BASELINE_DRAFTS, CACHED, Performance, ProbedCase, RuleResult};
 use crate::rule::{Gate, Operational, Prices};
+use crate::stats::format::short;
 use crate::stats::quantile;
 
 /// A rule for each bound of a gate on an operational figure.
@@ -20,12 +21,22 @@ pub(super) fn rules(
         Some(cases) => Some(measure(figure, subject.base_performance, cases, prices)?),
         None => None,
     };
-    let known = before.as_ref().and_then(|before| before.as_ref().ok());
+    let mut rules = absolute(figure, gate, &now, before.as_ref());
+    rules.extend(relative(figure, gate, subject, before.as_ref(), &now));
+    if rules.is_empty() {
+        rules.push(failed(figure.to_string(), None, "it states no bound".into()));
+    }
+    Ok(rules)
+}
+
+/// Bounds of the run alone.
+fn absolute(figure: Operational, gate: &Gate, now: &Figure, before: Option<&Figure>) -> Vec<RuleResult> {
+    let known = before.and_then(|before| before.as_ref().ok());
     let mut rules = Vec::new();
     for (limit, below) in [(gate.min, false), (gate.max, true)] {
         let Some(limit) = limit else { continue };
         let rule = format!("{figure} {} {limit}", if below { "<=" } else { ">=" });
-        rules.push(match &now {
+        rules.push(match now {
             Err(why) => open(rule, Some(limit), format!("not measured: the run {why}")),
             Ok(now) => {
                 let holds = if below { now.value <= limit + TOLERANCE } else { now.value >= limit - TOLERANCE };
@@ -38,6 +49,18 @@ pub(super) fn rules(
             }
         });
     }
+    rules
+}
+
+/// Bounds of its change since the baseline.
+fn relative(
+    figure: Operational,
+    gate: &Gate,
+    subject: &Subject<'_>,
+    before: Option<&Figure>,
+    now: &Figure,
+) -> Vec<RuleResult> {
+    let mut rules = Vec::new();
     let relatives = [
         (gate.max_drop, "drops", "", -1.0, false),
         (gate.max_rise, "rises", "", 1.0, false),
@@ -47,7 +70,7 @@ pub(super) fn rules(
     for (limit, verb, of, sign, share) in relatives {
         let Some(limit) = limit else { continue };
         let rule = format!("{figure} {verb} by at most {limit}{of}");
-        rules.push(match (subject.comparison.and(before.as_ref()), &now) {
+        rules.push(match (subject.comparison.and(before), now) {
             (None, _) => unjudged(rule, Some(limit), subject),
             (_, Err(why)) => open(rule, Some(limit), format!("not measured: the run {why}")),
             (Some(Err(why)), _) => open(rule, Some(limit), format!("not measured: the baseline {why}")),
@@ -66,10 +89,7 @@ pub(super) fn rules(
             }
         });
     }
-    if rules.is_empty() {
-        rules.push(failed(figure.to_string(), None, "it states no bound".into()));
-    }
-    Ok(rules)
+    rules
 }
 
 /// Why two figures do not compare.
@@ -91,6 +111,9 @@ pub(super) enum By {
     Probe,
 }
 
+/// The figure, or why it was not measured, behind "the run" or "the baseline".
+type Figure = Result<Measured, String>;
+
 impl Measured {
     /// What there is to say about how it was measured.
     pub fn note(&self) -> String {
@@ -101,19 +124,15 @@ impl Measured {
     }
 }
 
-/// A figure of one run, or why it was not measured, behind "the run" or "the baseline". An answer from the cache or from a journal cost nothing,
+/// A figure of one run. An answer from the cache or from a journal cost nothing,
 /// one that its draft foretold little: neither says what answers cost.
 pub(super) fn measure(
     figure: Operational,
     performance: Option<&Performance>,
     cases: &dyn Cases,
     prices: Option<&Prices>,
-) -> Result<Result<Measured, String>> {
+) -> Result<Figure> {
     let Some(performance) = performance else { return Ok(Err("does not say".into())) };
-    let by_run = |value: Option<f64>, why: &str| match value {
-        Some(value) => Ok(Measured { value, by: By::Run }),
-        None => Err(why.to_owned()),
-    };
     let counted = |name: &str| performance.counters.get(name).copied().unwrap_or(0);
     let (cached, drafted, resumed) = (counted(CACHED), counted(BASELINE_DRAFTS), performance.resumed());
     let known = cached + drafted + resumed;
@@ -131,23 +150,10 @@ pub(super) fn measure(
     let not_probed = "was not probed: add `probe: {cases: 50}` to the suite";
     Ok(match figure {
         // From the cases, not from what was computed: answers from a cache have tokens too.
-        Operational::TokensPerCase => by_run(
-            tokens(cases)?.per_case(),
-            "has no token counts: recorded answers need `output_ids` and `prompt_tokens`",
-        ),
+        Operational::TokensPerCase => by_run(tokens(cases)?.per_case(), NO_TOKENS),
         Operational::TokensPerSecond => match (known, probe) {
             (0, _) => by_run(performance.tokens_per_second, "generated nothing: its answers were recorded"),
-            (_, Some(probe)) => {
-                let (tokens, seconds) = probe
-                    .cases
-                    .iter()
-                    .fold((0, 0.0), |(tokens, seconds), case| (tokens + case.tokens, seconds + case.total_seconds));
-                if seconds > 0.0 && tokens > 0 {
-                    Ok(Measured { value: tokens as f64 / seconds, by: By::Probe })
-                } else {
-                    Err("has a probe that generated nothing".into())
-                }
-            }
+            (_, Some(probe)) => speed_of_probe(&probe.cases),
             (_, None) => Err(format!("{}, or add `probe: {{cases: 50}}` to the suite", from_cache())),
         },
         Operational::PeakMemoryBytes => match cached {
@@ -165,10 +171,7 @@ pub(super) fn measure(
                 let TokenSums { prompt, generated, cases: known } = tokens(cases)?;
                 let counted = known > 0 || prices.per_1k_prompt_tokens + prices.per_1k_generated_tokens == 0.0;
                 let cost = prices.cost(prompt, generated, performance.wall_seconds);
-                by_run(
-                    counted.then_some(cost),
-                    "has no token counts: recorded answers need `output_ids` and `prompt_tokens`",
-                )
+                by_run(counted.then_some(cost), NO_TOKENS)
             }
         },
         Operational::FirstToken(percentile) => {
@@ -176,6 +179,23 @@ pub(super) fn measure(
         }
         Operational::Total(percentile) => by_run(probed(|case| case.total_seconds, percentile.share()), not_probed),
     })
+}
+
+const NO_TOKENS: &str = "has no token counts: recorded answers need `output_ids` and `prompt_tokens`";
+
+fn by_run(value: Option<f64>, why: &str) -> Figure {
+    value.map(|value| Measured { value, by: By::Run }).ok_or_else(|| why.to_owned())
+}
+
+/// Tokens a second of cases that were asked alone.
+fn speed_of_probe(cases: &[ProbedCase]) -> Figure {
+    let sums = |(tokens, seconds): (u64, f64), case: &ProbedCase| (tokens + case.tokens, seconds + case.total_seconds);
+    let (tokens, seconds) = cases.iter().fold((0, 0.0), sums);
+    if seconds > 0.0 && tokens > 0 {
+        Ok(Measured { value: tokens as f64 / seconds, by: By::Probe })
+    } else {
+        Err("has a probe that generated nothing".into())
+    }
 }
 
 fn tokens(cases: &dyn Cases) -> Result<TokenSums> {
@@ -188,5 +208,5 @@ fn tokens(cases: &dyn Cases) -> Result<TokenSums> {
 
 /// Large figures without decimals, others with four.
 fn shown(value: f64) -> String {
-    if value.abs() >= 1e4 { format!("{value:.0}") } else { number(value) }
+    if value.abs() >= 1e4 { format!("{value:.0}") } else { short(value) }
 }

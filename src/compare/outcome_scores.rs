@@ -6,23 +6,19 @@
 
 use std::collections::BTreeSet;
 
-use super::view::{CaseLines, Cases};
+use super::cases::{CaseLines, Cases};
 use crate::error::Result;
 use crate::record::{AnswerOutcome, ResultLine};
-use crate::rule::{Expression, Gate, outcome_rate};
+use crate::rule::{Figure, Gate, Statistic};
 use crate::score::{Lacking, Score};
 
 /// The rates that a gate asks for.
 pub(super) fn asked(gate: &Gate) -> BTreeSet<AnswerOutcome> {
-    let metrics = match gate.fail_if.as_ref().map(|text| Expression::parse(text)) {
-        Some(Ok(expression)) => expression.terms().iter().map(|term| term.metric.clone()).collect(),
-        _ => vec![gate.metric.clone()],
+    let outcome = |figure: &Figure| {
+        let Statistic::OutcomeRate(asked) = figure.metric()?.statistic else { return None };
+        AnswerOutcome::ALL.into_iter().find(|outcome| rate(*outcome) == asked)
     };
-    let outcome = |metric: &String| {
-        let rate = outcome_rate(metric)?.strip_suffix("_rate")?;
-        AnswerOutcome::ALL.into_iter().find(|outcome| outcome.name() == rate)
-    };
-    metrics.iter().filter_map(outcome).collect()
+    gate.figures().iter().filter_map(outcome).collect()
 }
 
 /// Cases with the asked outcomes among their scores.

@@ -2,37 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::cases::{CaseLines, Cases};
 use super::comparison::compare_pairs;
-use super::gate::Subject;
+use super::subject::Subject;
 use super::tally::VALUES;
 use super::{CompareOptions, Comparison, Method, Metric, Pair, pairs};
 use crate::error::Result;
-use crate::record::{ResultLine, RunReader, Summary, summarise};
+use crate::record::{ResultLine, Summary, summarise};
 use crate::rule::Filter;
-
-/// Cases in order of dataset and id.
-pub type CaseLines<'a> = Box<dyn Iterator<Item = Result<ResultLine>> + 'a>;
-
-/// Where cases can be read from, any number of times.
-pub trait Cases {
-    /// All cases, in order.
-    ///
-    /// # Errors
-    /// A file that cannot be opened.
-    fn lines(&self) -> Result<CaseLines<'_>>;
-}
-
-impl Cases for RunReader {
-    fn lines(&self) -> Result<CaseLines<'_>> {
-        Ok(Box::new(Self::lines(self)?))
-    }
-}
-
-impl Cases for Vec<ResultLine> {
-    fn lines(&self) -> Result<CaseLines<'_>> {
-        Ok(Box::new(self.iter().cloned().map(Ok)))
-    }
-}
 
 /// A run and its comparison as if they held only some cases.
 pub(super) struct View {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ResultLine;
 use crate::engine::Finish;
 use crate::score::{Lacking, is_blank};
+use crate::stats::format::percent;
 
 /// Whether the thoughts of an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +158,7 @@ impl AnswerOutcomes {
 
     /// What reports say of `cases` answers: `12 cut off at max_new_tokens (6.0 %)` and so on, the most telling first.
     pub fn told(&self, cases: u64) -> Vec<(AnswerOutcome, u64, String)> {
-        let share = |n: u64| format!("{:.1} %", 100.0 * n as f64 / cases.max(1) as f64);
+        let share = |n: u64| percent(100.0 * n as f64 / cases.max(1) as f64);
         let found = AnswerOutcome::ALL.into_iter().map(|outcome| (outcome, self.count(outcome)));
         let found = found.filter(|(_, n)| *n > 0);
         found.map(|(outcome, n)| (outcome, n, format!("{n} {} ({})", outcome.words(), share(n)))).collect()

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
+use crate::engine::log::sync_folder;
+
 /// What hidden names begin with; git's view of a suite passes over them, too (`run::manifest`).
 const PREFIX: &str = ".karat-";
 
@@ -28,6 +30,16 @@ pub fn beside(path: &Path) -> Result<NamedTempFile> {
     }
     // Another call has it, or the name is too long. What is wrong with the folder is told here.
     Builder::new().prefix(PREFIX).make_in(folder, |path| File::create_new(path))
+}
+
+/// Gives the file its name, durably: whoever looks sees the old bytes or the new ones, also after a crash.
+///
+/// # Errors
+/// It cannot be written or renamed.
+pub fn settle(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder(path))
 }
 
 /// The folder that a file lies in.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::beside::{beside, folder};
-use super::{FileEntry, packed};
+use super::beside::{beside, settle};
+use super::packed;
 use crate::engine::log;
 use crate::error::{Error, Result};
 use crate::hash::hex;
@@ -137,6 +138,23 @@ impl HashedFile {
     }
 }
 
+/// A file of the run folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// SHA-256 in hex.
+    pub sha256: String,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// Indented JSON with a line break at the end.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::internal("write JSON").caused_by(e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 /// Makes the names inside a folder durable (renames, new files).
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     log::sync_folder(folder).map_err(|e| Error::io("sync", folder, e))
@@ -146,9 +164,8 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |e| Error::io("write", path, e);
     let mut file = beside(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|e| Error::io("replace", path, e.error))?;
-    sync_folder(folder(path))
+    file.write_all(bytes).map_err(failed)?;
+    settle(file, path).map_err(failed)
 }
 
 #[cfg(test)]

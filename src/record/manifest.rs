@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{RESULTS, RunId, Summary, check_name};
+use super::{FileEntry, RESULTS, RunId, Summary, check_name};
 use crate::dataset::Kind as Class;
 use crate::error::{Error, Kind, Result};
 
@@ -93,16 +93,6 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// A file of the run folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileEntry {
-    /// SHA-256 in hex.
-    pub sha256: String,
-    /// Length in bytes.
-    pub bytes: u64,
-}
-
 impl Manifest {
     /// A manifest in the first format with no hashes, no selection and no files yet.
     pub fn new(suite: &str, run_id: RunId, created_at: jiff::Timestamp, plan: Value) -> Self {
@@ -175,7 +165,7 @@ impl Manifest {
 
     /// The bytes of `manifest.json`.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        super::reader::pretty(self)
+        super::files::pretty(self)
     }
 
     /// Gives it the lowest format that can hold it.

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::files::FileHasher;
@@ -165,13 +164,6 @@ fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
         let (line, column) = ((e.line() as u64).max(1), (e.column() as u64).max(1));
         Error::input("read the saved run").at_column(path, line, column).caused_by(e)
     })
-}
-
-/// Indented JSON with a line break at the end.
-pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::internal("write JSON").caused_by(e))?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }
 
 /// Whether a name begins as those do that karat gives runs: `20261130T225925Z-8a0023`.

@@ -76,8 +76,8 @@ impl VerdictFile {
     /// None but a bug.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let open = Self { seal: Some(String::new()), ..self.clone() };
-        let bytes = super::reader::pretty(&open)?;
-        super::reader::pretty(&Self { seal: Some(sha256(&bytes)), ..open })
+        let bytes = super::files::pretty(&open)?;
+        super::files::pretty(&Self { seal: Some(sha256(&bytes)), ..open })
     }
 
     /// Whether the file's bytes are those that were sealed. Those of older versions have no seal.

@@ -8,10 +8,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::dependence::Dependence;
 use super::early::EarlyResults;
-use super::files::HashedFile;
+use super::files::{HashedFile, pretty};
 use super::journal::{About, Journal, Key as JournalKey, Work, journal_path, resumable};
 use super::prompts::FrontCoder;
-use super::reader::pretty;
 use super::sort::{BUFFER_BYTES, ExternalSort};
 use super::{
     Batch, FileEntry, Lines, MANIFEST, Manifest, PERFORMANCE, PROMPTS, Performance, RESULTS, RunId, SUMMARY, Summary,

@@ -12,6 +12,7 @@ use crate::compare::{Pair, Tier};
 use crate::error::{Error, Result};
 use crate::record::{AnswerOutcome, Outcome, ResultLine, RuleResult};
 use crate::score::seen;
+use crate::stats::format::fixed;
 
 /// Characters of an output or an error.
 const LONGEST: usize = 2_000;
@@ -97,7 +98,7 @@ impl Page {
                 let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
                 let mut text = String::new();
                 for (name, score) in &failed {
-                    text.push_str(&format!("{name}: {:.4} {}\n", score.value, score.explanation));
+                    text.push_str(&format!("{name}: {} {}\n", fixed(score.value), score.explanation));
                 }
                 if let Some(output) = &line.output {
                     text.push_str(&format!("output: {output}"));

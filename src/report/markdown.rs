@@ -8,13 +8,14 @@
 use std::fmt::Write;
 
 use super::rows::{Row, outcomes, repeats, rows, scorer_name};
-use super::text::{NONE_DETECTABLE, count, detectable, number, one_line, p_value, signed, signed_interval, visible};
+use super::text::{NONE_DETECTABLE, count, detectable, one_line, visible};
 use super::{Errored, Report};
 use crate::compare::{
     CaseChange, CaseView, Cause, ChangeKind, Comparison, Decision, Outcome, RuleResult, ScorerChange, SliceComparison,
     TextSide, Verdict, word_diff,
 };
 use crate::dataset::Kind;
+use crate::stats::format::{figure, fixed, interval, or_dash, p_value, signed, signed_interval};
 
 /// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around. Characters are counted in units
 /// of UTF-16, of which a character has one or two.
@@ -269,19 +270,18 @@ fn table(out: &mut String, report: &Report<'_>) {
 /// A row of the table.
 fn figures(row: &Row, compared: bool) -> String {
     let f = &row.figures;
-    let interval = f.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high));
+    let interval = or_dash(f.interval, interval);
     let errors = if f.errored > 0 { format!("**{}**", f.errored) } else { "0".into() };
     let names = format!("| {} | {} ", code(&row.dataset, 60), code(&row.scorer, 60));
-    let (rate, mean) = (number(f.rate), number(f.mean));
+    let (rate, mean) = (figure(f.rate), figure(f.mean));
     let mut shown = format!("{names}| {} | {} | {errors} | {rate} | {interval} | {mean} |", f.cases, f.passed);
     if compared {
-        let change = row.difference.map_or("–".into(), |d| signed(d.difference));
+        let change = or_dash(row.difference, |d| signed(d.difference));
         let change = if row.significance.is_some_and(|s| s.significant) { format!("**{change}**") } else { change };
-        let interval = row.difference.and_then(|d| d.interval);
-        let interval = interval.map_or("–".into(), signed_interval);
-        let p = row.significance.map_or("–".into(), |s| p_value(s.p_value));
+        let interval = or_dash(row.difference.and_then(|d| d.interval), signed_interval);
+        let p = or_dash(row.significance, |s| p_value(s.p_value));
         let detectable = detectable(row.detectable());
-        shown.push_str(&format!(" {} | {change} | {interval} | {p} | {detectable} |", number(row.base_rate)));
+        shown.push_str(&format!(" {} | {change} | {interval} | {p} | {detectable} |", figure(row.base_rate)));
     }
     shown
 }
@@ -303,7 +303,7 @@ fn changes(out: &mut String, comparison: &Comparison) {
     }
     line(out, "| what differs | | baseline | candidate |\n|---|---|---|---|");
     let row = |cause: &Cause| {
-        let value = |value: &Option<String>| value.as_deref().map_or("–".into(), |value| code(value, 60));
+        let value = |value: &Option<String>| or_dash(value.as_deref(), |value| code(value, 60));
         let (what, base, candidate) = (code(&cause.what, 80), value(&cause.base), value(&cause.candidate));
         let effect = cause.effect.map_or(String::new(), |effect| format!(" {}", effect.label()));
         format!("| {}{effect} | {what} | {base} | {candidate} |", cause.kind.label())
@@ -330,8 +330,8 @@ fn slices(out: &mut String, comparison: &Comparison) {
         let names = [&*slice.dataset, &slice.slice.to_string(), scorer_name(&slice.metric)]
             .map(|name| code(name, 60))
             .join(" | ");
-        let (base, rate) = (number(slice.base_rate), number(slice.candidate_rate));
-        let p = slice.significance.map_or("–".into(), |s| p_value(s.p_value));
+        let (base, rate) = (figure(slice.base_rate), figure(slice.candidate_rate));
+        let p = or_dash(slice.significance, |s| p_value(s.p_value));
         let counts = format!("{} | {} | {}", slice.cases, slice.regressed, slice.improved);
         format!("| {names} | {counts} | {base} | {rate} | {p} |")
     };
@@ -382,7 +382,7 @@ fn case(case: &CaseChange, numerics: bool) -> String {
         let say = |score: &Option<crate::score::Score>| match score {
             Some(score) => {
                 let word = if score.passed { "pass" } else { "fail" };
-                format!("{word} {:.4} {}", score.value, code(&score.explanation, 120))
+                format!("{word} {} {}", fixed(score.value), code(&score.explanation, 120))
             }
             None => "not scored".into(),
         };
@@ -422,5 +422,4 @@ fn case(case: &CaseChange, numerics: bool) -> String {
 }
 
 #[cfg(test)]
-#[path = "markdown_tests.rs"]
 mod tests;

@@ -2,9 +2,10 @@
 
 use super::markdown::{code, list};
 use super::page::{Column, Page, Paint, Style, wrap};
-use super::text::{NONE_DETECTABLE, detectable, number, p_value, signed, signed_interval};
+use super::text::{NONE_DETECTABLE, detectable};
 use crate::compare::{Cost, Decision, Detectable, RankedRun, Ranking};
 use crate::error::{Error, Result};
+use crate::stats::format::{self, figure, or_dash, p_value, signed, signed_interval};
 
 /// Room of the runs in Markdown: GitHub takes comments of 65,536 characters.
 const RUNS: usize = 58_000;
@@ -25,19 +26,19 @@ pub fn terminal(ranking: &Ranking, style: Style) -> String {
     let plain = |text: String| (Paint::Plain, text);
     let shown = page.table(vec![
         Column::left("run", runs, |run| (if run.first { Paint::Bold } else { Paint::Plain }, name(run))),
-        Column::left("model", runs, |run| plain(run.model.clone().unwrap_or_else(|| "–".into()))),
+        Column::left("model", runs, |run| plain(or_dash(run.model.clone(), |model| model))),
         Column::right("cases", 1, runs, |run| plain(run.cases.to_string())),
         Column::right("errors", 0, runs, |run| {
             (if run.errored > 0 { Paint::Bad } else { Paint::Plain }, run.errored.to_string())
         }),
-        Column::right("rate", 0, runs, |run| plain(number(run.quality))),
+        Column::right("rate", 0, runs, |run| plain(figure(run.quality))),
         Column::right("95 %", 8, runs, |run| plain(interval(run))),
-        Column::right("first", 5, runs, |run| plain(number(run.first_quality))),
+        Column::right("first", 5, runs, |run| plain(figure(run.first_quality))),
         Column::right("change", 0, runs, |run| (paint(run), change(run))),
         Column::right("95 %", 7, runs, |run| plain(change_interval(run))),
         Column::right("p", 3, runs, |run| plain(p(run))),
         Column::right("detectable", 9, runs, |run| plain(overlooked(run))),
-        Column::right("danger", 4, runs, |run| plain(number(run.danger))),
+        Column::right("danger", 4, runs, |run| plain(figure(run.danger))),
         Column::right("lost", 4, runs, lost),
         Column::right("gates", 2, runs, gates),
         Column::right("tokens/case", 5, runs, |run| plain(cost(run, Cost::Tokens))),
@@ -66,7 +67,7 @@ pub fn markdown(ranking: &Ranking) -> String {
     out.push_str("| run | model | cases | errors | rate | 95 % | first | change | 95 % | p | detectable | danger | lost | gates | tokens/case | seconds | MiB |\n");
     out.push_str("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|\n");
     let row = |run: &RankedRun| {
-        let model = run.model.as_ref().map_or("–".into(), |model| code(model, 60));
+        let model = or_dash(run.model.as_ref(), |model| code(model, 60));
         let change = if run.significance.is_some_and(|significance| significance.significant) {
             format!("**{}**", change(run))
         } else {
@@ -78,14 +79,14 @@ pub fn markdown(ranking: &Ranking) -> String {
             model,
             run.cases.to_string(),
             run.errored.to_string(),
-            number(run.quality),
+            figure(run.quality),
             interval(run),
-            number(run.first_quality),
+            figure(run.first_quality),
             change,
             change_interval(run),
             p(run),
             overlooked(run),
-            number(run.danger),
+            figure(run.danger),
             lost(run).1,
             gates(run).1,
             costs,
@@ -125,7 +126,7 @@ fn name(run: &RankedRun) -> String {
 }
 
 fn interval(run: &RankedRun) -> String {
-    run.interval.map_or("–".into(), |i| format!("{:.4}–{:.4}", i.low, i.high))
+    or_dash(run.interval, format::interval)
 }
 
 fn paint(run: &RankedRun) -> Paint {
@@ -138,16 +139,16 @@ fn paint(run: &RankedRun) -> Paint {
 }
 
 fn change(run: &RankedRun) -> String {
-    run.difference.map_or("–".into(), |difference| signed(difference.difference))
+    or_dash(run.difference, |difference| signed(difference.difference))
 }
 
 fn change_interval(run: &RankedRun) -> String {
     let interval = run.difference.and_then(|difference| difference.interval);
-    interval.map_or("–".into(), signed_interval)
+    or_dash(interval, signed_interval)
 }
 
 fn p(run: &RankedRun) -> String {
-    run.significance.map_or("–".into(), |significance| p_value(significance.p_value))
+    or_dash(run.significance, |significance| p_value(significance.p_value))
 }
 
 fn overlooked(run: &RankedRun) -> String {
@@ -184,7 +185,7 @@ fn cost(run: &RankedRun, cost: Cost) -> String {
         }
     };
     let mark = if run.frontier.contains(&cost) { "*" } else { "" };
-    value.map_or("–".into(), |value| value + mark)
+    or_dash(value, |value| value + mark)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::compare::{
 use crate::dataset::Kind;
 use crate::record::{AnswerOutcome, DatasetSummary, Repeats};
 use crate::stats::Interval;
+use crate::stats::format::{figure, fixed, percent};
 
 use super::Report;
 
@@ -84,10 +85,10 @@ pub(super) fn repeats(report: &Report<'_>) -> Vec<(String, String)> {
     let line = |dataset: &DatasetSummary| {
         let Repeats { cases, answers, pass_at, pass_all, within_case_variance, unstable } = dataset.repeats.as_ref()?;
         let estimates = |name: &str, by_k: &BTreeMap<u64, f64>| {
-            let shown: Vec<String> = by_k.iter().map(|(k, value)| format!("{name}{k} {value:.4}")).collect();
+            let shown: Vec<String> = by_k.iter().map(|(k, value)| format!("{name}{k} {}", fixed(*value))).collect();
             shown.join(", ")
         };
-        let variance = within_case_variance.map_or("–".into(), |variance| format!("{variance:.4}"));
+        let variance = figure(*within_case_variance);
         let (any, all) = (estimates("pass@", pass_at), estimates("pass^", pass_all));
         let text = format!(
             "{answers} answers to each of {cases} cases: {any}; {all}; {unstable} cases pass sometimes, variance within a case {variance}"
@@ -134,7 +135,7 @@ pub(super) fn outcomes(report: &Report<'_>) -> Vec<OutcomeRow> {
             if now == 0 && before == 0 {
                 continue;
             }
-            let mut text = format!("{now} {} ({:.1} %", outcome.words(), 100.0 * share(now, cases));
+            let mut text = format!("{now} {} ({}", outcome.words(), percent(100.0 * share(now, cases)));
             let by_scorer = summary.filter(|_| outcome == AnswerOutcome::NotExtracted).into_iter();
             let by_scorer = by_scorer.flat_map(|dataset| &dataset.scorers).filter(|scorer| scorer.not_extracted > 0);
             let by_scorer: Vec<String> =
@@ -143,14 +144,17 @@ pub(super) fn outcomes(report: &Report<'_>) -> Vec<OutcomeRow> {
                 text.push_str(&format!(": {}", by_scorer.join(", ")));
             }
             if pairs.is_some() {
-                text.push_str(&format!("; baseline {before}, {:.1} %", 100.0 * share(before, base.1)));
+                text.push_str(&format!("; baseline {before}, {}", percent(100.0 * share(before, base.1))));
             }
             text.push(')');
             rows.push(OutcomeRow { dataset: name.to_owned(), text, notable: share(now, cases) > NOTABLE });
         }
         if found.thoughts > 0 {
-            let text =
-                format!("{} with thoughts that ended ({:.1} %)", found.thoughts, 100.0 * share(found.thoughts, cases));
+            let text = format!(
+                "{} with thoughts that ended ({})",
+                found.thoughts,
+                percent(100.0 * share(found.thoughts, cases))
+            );
             rows.push(OutcomeRow { dataset: name.to_owned(), text, notable: false });
         }
     }

@@ -2,14 +2,13 @@
 
 use super::page::{Column, Page, Paint, wrap};
 use super::rows::{Figures, OutcomeRow, Row, outcomes, repeats, rows, scorer_name};
-use super::text::{
-    NONE_DETECTABLE, changed_words, count, detectable, number, one_line, p_value, signed, signed_interval,
-};
+use super::text::{NONE_DETECTABLE, changed_words, count, detectable, one_line};
 use super::{Errored, Report};
 use crate::compare::{
     CaseChange, ChangeKind, Comparison, Decision, Effect, Outcome, RuleResult, SliceComparison, Tier, Verdict,
 };
 use crate::dataset::Kind;
+use crate::stats::format::{figure, interval, or_dash, p_value, signed, signed_interval};
 
 pub use super::page::Style;
 
@@ -132,9 +131,9 @@ impl Page {
             Column::right("cases", 0, shown, |row| plain(row.cases.to_string())),
             Column::right("regressed", 2, shown, |row| plain(row.regressed.to_string())),
             Column::right("improved", 2, shown, |row| plain(row.improved.to_string())),
-            Column::right("baseline", 1, shown, |row| plain(number(row.base_rate))),
-            Column::right("rate", 0, shown, |row| plain(number(row.candidate_rate))),
-            Column::right("p", 0, shown, |row| plain(row.significance.map_or("–".into(), |s| p_value(s.p_value)))),
+            Column::right("baseline", 1, shown, |row| plain(figure(row.base_rate))),
+            Column::right("rate", 0, shown, |row| plain(figure(row.candidate_rate))),
+            Column::right("p", 0, shown, |row| plain(or_dash(row.significance, |s| p_value(s.p_value)))),
         ];
         self.table(table);
     }
@@ -283,14 +282,11 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
             (paint, row.figures.errored.to_string())
         }));
     }
-    table.push(Column::right("rate", 0, rows, |row| plain(number(row.figures.rate))));
-    table.push(Column::right("95 %", 6, rows, |row| {
-        let interval = row.figures.interval.map(|i| format!("{:.4}–{:.4}", i.low, i.high));
-        plain(interval.unwrap_or_else(|| "–".into()))
-    }));
-    table.push(Column::right("mean", 7, rows, |row| plain(number(row.figures.mean))));
+    table.push(Column::right("rate", 0, rows, |row| plain(figure(row.figures.rate))));
+    table.push(Column::right("95 %", 6, rows, |row| plain(or_dash(row.figures.interval, interval))));
+    table.push(Column::right("mean", 7, rows, |row| plain(figure(row.figures.mean))));
     if compared {
-        table.push(Column::right("baseline", 2, rows, |row| plain(number(row.base_rate))));
+        table.push(Column::right("baseline", 2, rows, |row| plain(figure(row.base_rate))));
         table.push(Column::right("change", 0, rows, |row| {
             let Some(difference) = row.difference else { return plain("–".into()) };
             let real = row.significance.is_some_and(|significance| significance.significant);
@@ -302,12 +298,9 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
             (paint, signed(difference.difference))
         }));
         table.push(Column::right("95 %", 3, rows, |row| {
-            let interval = row.difference.and_then(|d| d.interval).map(signed_interval);
-            plain(interval.unwrap_or_else(|| "–".into()))
+            plain(or_dash(row.difference.and_then(|d| d.interval), signed_interval))
         }));
-        table.push(Column::right("p", 1, rows, |row| {
-            plain(row.significance.map_or("–".into(), |s| p_value(s.p_value)))
-        }));
+        table.push(Column::right("p", 1, rows, |row| plain(or_dash(row.significance, |s| p_value(s.p_value)))));
         // What "not significant" could have overlooked.
         table.push(Column::right("detectable", 4, rows, |row| plain(detectable(row.detectable()))));
     }
@@ -315,5 +308,4 @@ fn columns_of(rows: &[Row], compared: bool) -> Vec<Column> {
 }
 
 #[cfg(test)]
-#[path = "terminal_tests.rs"]
 mod tests;

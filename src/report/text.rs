@@ -2,10 +2,9 @@
 
 use unicode_width::UnicodeWidthChar;
 
-pub(super) use crate::compare::signed;
 use crate::compare::{Detectable, TextSide, word_diff};
 use crate::score::seen;
-use crate::stats::Interval;
+use crate::stats::format::fixed;
 
 use super::page::PAINTS;
 
@@ -126,25 +125,10 @@ fn char_columns(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// A figure with four decimals, or a dash where there is none.
-pub(super) fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".into(), |value| format!("{value:.4}"))
-}
-
-/// An interval of a difference.
-pub(super) fn signed_interval(interval: Interval) -> String {
-    format!("{}, {}", signed(interval.low), signed(interval.high))
-}
-
-/// A p-value: four decimals, or its order of magnitude.
-pub(super) fn p_value(p: f64) -> String {
-    if p >= 1e-4 { format!("{p:.4}") } else { format!("{p:.0e}") }
-}
-
 /// The smallest difference of rates that a sample would have shown; of no size where it shows none.
 pub(super) fn detectable(effect: Detectable) -> String {
     match effect {
-        Detectable::Effect(effect) if effect <= 1.0 => format!("±{effect:.4}"),
+        Detectable::Effect(effect) if effect <= 1.0 => format!("±{}", fixed(effect)),
         Detectable::Effect(_) | Detectable::Never | Detectable::Beyond | Detectable::TooFew => "none".into(),
         Detectable::Unknown => "–".into(),
     }
@@ -178,13 +162,6 @@ mod tests {
             changed_words(prompt, other, 120),
             "You are the [-support-]{+help+} desk of an inve…ed shop. Answer [-briefly.-]{+briefly, please.+}"
         );
-        assert_eq!(
-            (signed(-0.0), signed(0.00001), signed(-f64::MIN_POSITIVE)),
-            ("+0.0000".into(), "+1e-5".into(), "-0.0000".into())
-        );
-        assert_eq!(signed(-0.25), "-0.2500");
-        assert_eq!(p_value(0.25), "0.2500");
-        assert_eq!(p_value(4.43e-6), "4e-6");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use super::metric::{Figure, Metric, Statistic};
 use super::parse;
 use crate::error::Result;
 
@@ -28,8 +29,8 @@ pub enum Expression {
 /// A comparison of a metric with a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Term {
-    /// The metric as gates spell it: `<dataset or kind>.<scorer>.pass_rate|mean`, or `performance.<figure>`.
-    pub metric: String,
+    /// What is compared.
+    pub figure: Figure,
     /// One minus it: the share of cases that fail (`fail_rate`, or `rate` for short).
     pub failing: bool,
     /// Its change against the baseline instead of itself.
@@ -166,11 +167,13 @@ impl fmt::Display for Term {
 }
 
 impl Term {
-    /// The metric as expressions spell it.
+    /// The figure as expressions spell it.
     pub fn name(&self) -> String {
-        match (self.failing, self.metric.strip_suffix(".pass_rate")) {
-            (true, Some(path)) => format!("{path}.fail_rate"),
-            _ => self.metric.clone(),
+        match &self.figure {
+            Figure::Scores(Metric { scope, scorer: Some(scorer), statistic: Statistic::PassRate }) if self.failing => {
+                format!("{scope}.{scorer}.fail_rate")
+            }
+            figure => figure.to_string(),
         }
     }
 }

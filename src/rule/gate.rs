@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Expression, Operational, outcome_rate};
+use super::{Expression, Figure, Statistic};
 
 /// What a rule's failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ impl de::Visitor<'_> for AllowanceVisitor {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gate {
-    /// `<dataset or kind>.<scorer>[.pass_rate|.mean]`, or `performance.<figure>` ([`super::Operational`]).
+    /// `<dataset or kind>.<scorer>[.pass_rate|.mean]`, or `performance.<figure>` ([`Figure`]).
     pub metric: String,
     /// The metric must not be below this.
     pub min: Option<f64>,
@@ -167,10 +167,14 @@ fn is_false(value: &bool) -> bool {
 impl Gate {
     /// Whether it asks how fast the run was.
     pub fn times(&self) -> bool {
-        let speed = |metric: &str| matches!(Operational::parse(metric), Ok(Some(figure)) if figure.is_speed());
+        self.figures().iter().any(|figure| matches!(figure, Figure::Operational(figure) if figure.is_speed()))
+    }
+
+    /// What it asks for, as far as that is understood.
+    pub fn figures(&self) -> Vec<Figure> {
         match self.fail_if.as_ref().map(|text| Expression::parse(text)) {
-            Some(Ok(expression)) => expression.terms().iter().any(|term| speed(&term.metric)),
-            _ => speed(&self.metric),
+            Some(Ok(expression)) => expression.terms().into_iter().map(|term| term.figure.clone()).collect(),
+            _ => Figure::parse(&self.metric).into_iter().collect(),
         }
     }
 
@@ -187,10 +191,12 @@ impl Gate {
     /// Whether it is an absolute rule on all cases of a danger dataset that fails where they come out as badly as they can,
     /// whatever the baseline: `danger` names the danger datasets.
     pub fn guards(&self, danger: &[&str]) -> bool {
-        let covers = |metric: &str| {
-            let scope = |name: &str| metric.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-            // A rule on what became of answers says nothing of what stands in them.
-            outcome_rate(metric).is_none() && (scope("danger") || danger.iter().any(|name| scope(name)))
+        let covers = |figure: &Figure| {
+            figure.metric().is_some_and(|metric| {
+                // A rule on what became of answers says nothing of what stands in them.
+                !matches!(metric.statistic, Statistic::OutcomeRate(_))
+                    && (metric.scope == "danger" || danger.contains(&&*metric.scope))
+            })
         };
         if self.tier == Some(Tier::Advisory) || !self.filter.is_empty() {
             return false;
@@ -198,11 +204,16 @@ impl Gate {
         if let Some(text) = &self.fail_if {
             return Expression::parse(text).is_ok_and(|expression| Worst::of(&expression, false, &covers).guards);
         }
+        let Ok(figure) = Figure::parse(&self.metric) else { return false };
         // A pass rate is 0 at worst; which end of a mean is bad, its scorer knows.
         let min = self.min.is_some_and(|min| min > 0.0);
-        let max = self.metric.ends_with(".mean") && self.max.is_some_and(|max| max < 1.0);
-        covers(&self.metric) && (min || max)
+        let max = is_mean(&figure) && self.max.is_some_and(|max| max < 1.0);
+        covers(&figure) && (min || max)
     }
+}
+
+fn is_mean(figure: &Figure) -> bool {
+    figure.metric().is_some_and(|metric| metric.statistic == Statistic::Mean)
 }
 
 /// What an expression comes to where danger cases come out as badly as they can and there is no baseline.
@@ -215,7 +226,7 @@ struct Worst {
 }
 
 impl Worst {
-    fn of(expression: &Expression, negated: bool, covers: &dyn Fn(&str) -> bool) -> Self {
+    fn of(expression: &Expression, negated: bool, covers: &dyn Fn(&Figure) -> bool) -> Self {
         match expression {
             Expression::Not(part) => Self::of(part, !negated, covers),
             Expression::And(parts) | Expression::Or(parts) => {
@@ -225,12 +236,12 @@ impl Worst {
                 Self { possible, guards: possible && parts.iter().any(|part| part.guards) }
             }
             Expression::Term(term) => {
-                let worst: &[f64] = match (term.metric.ends_with(".mean"), term.failing) {
+                let worst: &[f64] = match (is_mean(&term.figure), term.failing) {
                     (true, _) => &[-1.0, 1.0],
                     (false, true) => &[1.0],
                     (false, false) => &[0.0],
                 };
-                let danger = covers(&term.metric);
+                let danger = covers(&term.figure);
                 let holds = worst.iter().any(|value| term.sign.holds(*value, term.limit) != negated);
                 let possible = term.change.is_none() && (holds || !danger);
                 Self { possible, guards: possible && danger }

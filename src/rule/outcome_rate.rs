@@ -8,9 +8,3 @@ pub const OUTCOME_RATES: [&str; 5] =
 
 /// Those that can be asked of one scorer.
 pub const SCORER_RATES: [&str; 3] = ["no_answer_rate", "not_extracted_rate", "truncated_rate"];
-
-/// The rate that a metric asks for, where it is one of these: all of the text behind its last dot.
-pub fn outcome_rate(metric: &str) -> Option<&'static str> {
-    let (_, last) = metric.rsplit_once('.')?;
-    OUTCOME_RATES.into_iter().find(|rate| *rate == last)
-}

@@ -1,7 +1,8 @@
 //! Text to [`Expression`]: words, then a parser that goes down the grammar.
 
 use super::expression::{Change, Expression, Sign, Term, Window};
-use super::outcome_rate;
+use super::metric::Figure;
+use super::{OUTCOME_RATES, Operational};
 use crate::error::{Error, Result, nearest};
 
 /// Expressions nest no deeper: each level is a level of the parser's own stack.
@@ -124,7 +125,7 @@ impl<'a> Parser<'a> {
     }
 
     fn term(&mut self) -> Result<Term> {
-        let (metric, failing) = self.metric()?;
+        let (figure, failing) = self.figure()?;
         let change = match (self.take("drop"), self.take("rise")) {
             (true, _) => Some(Change::Drop),
             (_, true) => Some(Change::Rise),
@@ -136,16 +137,16 @@ impl<'a> Parser<'a> {
         };
         let limit = self.number()?;
         let window = if self.take("over") { Some(self.window()?) } else { None };
-        if let (Some(_), true) = (window, change.is_some() || metric.starts_with("performance.")) {
-            let fragment = format!("read the expression: `{metric}` cannot be asked for over a time here");
+        if let (Some(_), true) = (window, change.is_some() || matches!(figure, Figure::Operational(_))) {
+            let fragment = format!("read the expression: `{figure}` cannot be asked for over a time here");
             return Err(Error::input(fragment)
                 .with_hint("windows are of scores of one run: no `drop`, no `rise`, no `performance`"));
         }
-        Ok(Term { metric, failing, change, sign, limit, window })
+        Ok(Term { figure, failing, change, sign, limit, window })
     }
 
-    /// The metric as gates spell it, and whether its failing share is meant.
-    fn metric(&mut self) -> Result<(String, bool)> {
+    /// The figure as gates spell it, and whether its failing share is meant.
+    fn figure(&mut self) -> Result<(Figure, bool)> {
         let Some(word) = self.peek().filter(|word| word.text.starts_with(|c: char| c.is_alphanumeric())) else {
             return Err(self.expected("a metric"));
         };
@@ -155,8 +156,11 @@ impl<'a> Parser<'a> {
             return Err(self.expected("a metric"));
         }
         self.at += 1;
-        if name.starts_with("performance.") || outcome_rate(name).is_some() {
-            return Ok((name.to_owned(), false));
+        if let Some(figure) = Operational::parse(name)? {
+            return Ok((Figure::Operational(figure), false));
+        }
+        if name.rsplit_once('.').is_some_and(|(_, last)| OUTCOME_RATES.contains(&last)) {
+            return Ok((Figure::parse(name)?, false));
         }
         let statistics = [("fail_rate", true), ("rate", true), ("pass_rate", false), ("mean", false)];
         let Some((path, statistic)) = name.rsplit_once('.').filter(|(path, _)| path.contains('.')) else {
@@ -165,8 +169,8 @@ impl<'a> Parser<'a> {
             return Err(Error::input(fragment).with_hint(format!("write {name}.fail_rate, .pass_rate or .mean")));
         };
         match statistics.into_iter().find(|(known, _)| *known == statistic) {
-            Some((_, true)) => Ok((format!("{path}.pass_rate"), true)),
-            Some((_, false)) => Ok((name.to_owned(), false)),
+            Some((_, true)) => Ok((Figure::parse(&format!("{path}.pass_rate"))?, true)),
+            Some((_, false)) => Ok((Figure::parse(name)?, false)),
             None => {
                 let fragment =
                     format!("read the expression: at column {} there is no statistic `{statistic}`", word.column);
@@ -231,7 +235,7 @@ mod tests {
         let shown = "danger.toxicity.fail_rate > 0.005 over 10m or golden.similarity.mean drop > 0.1";
         assert_eq!(parsed.to_string(), shown);
         let [one, two] = parsed.terms()[..] else { panic!("{parsed:?}") };
-        assert_eq!((one.metric.as_str(), one.failing), ("danger.toxicity.pass_rate", true));
+        assert_eq!((one.figure.to_string().as_str(), one.failing), ("danger.toxicity.pass_rate", true));
         assert_eq!(one.window, Some(Window { seconds: 600, at_least: 1 }));
         assert_eq!((two.change, two.limit), (Some(Change::Drop), 0.1));
         for (text, shown) in [
@@ -280,9 +284,10 @@ mod tests {
         (metric, any::<bool>(), change, sign, -1e6..1e6f64, window).prop_map(
             |(metric, failing, change, sign, limit, window)| {
                 let failing = failing && metric.ends_with(".pass_rate");
+                let figure = Figure::parse(&metric).expect("a figure");
                 let window = window.filter(|_| change.is_none() && !metric.starts_with("performance"));
                 let window = window.map(|(seconds, at_least)| Window { seconds, at_least });
-                Expression::Term(Term { metric, failing, change, sign, limit, window })
+                Expression::Term(Term { figure, failing, change, sign, limit, window })
             },
         )
     }

@@ -12,7 +12,7 @@ use super::meter::{GENERATED, Meter, PROMPT};
 use super::outbox::{Answer, Answered, Outbox, SMALLEST};
 use super::recorded::Recorded;
 use crate::engine::scheduler::workload::Totals;
-use crate::engine::{CaseKey, Generator, Request, Response};
+use crate::engine::{CaseKey, GenerateOptions, Generator, Request, Response};
 use crate::error::{Error, Result};
 use crate::record::{BASELINE_DRAFTS, CACHED, Journal, Key, RESUMED, Work};
 
@@ -67,57 +67,25 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     let Desk { checked, sender, journal, meter, watch } = desk;
     let has_chat = answerer.has_chat_template();
     checked.prompt.check_model(has_chat)?;
-    let options = checked.suite.plan.generation.options();
-    // Cases whose answer has not come yet, by the number of their request; as many as the engine's window.
-    let asked: Mutex<HashMap<u64, Case>> = Mutex::default();
-    let mut next = 0;
-    let unasked = Mutex::new(Outbox::new(sender.clone(), SMALLEST));
-    let resumed = AtomicU64::new(0);
+    let asking = Asking {
+        checked,
+        journal,
+        has_chat,
+        options: checked.suite.plan.generation.options(),
+        asked: Mutex::default(),
+        unasked: Mutex::new(Outbox::new(sender.clone(), SMALLEST)),
+        resumed: AtomicU64::new(0),
+        guessed: AtomicU64::new(0),
+    };
     let mut outbox = Outbox::new(sender, SMALLEST);
-    // Answers that an accepted run gave before: what they cost says little about the model.
-    let guessed = AtomicU64::new(0);
+    let mut next = 0;
     let requests = Cases::new(checked).filter_map(|case| {
-        let case = match case {
-            Ok(case) => case,
-            Err(error) => return Some(Err(error)),
-        };
-        let dataset = checked.sources[case.dataset].name.clone();
-        let prompt = match known(journal, (&dataset, &case.sample.id, case.repeat)) {
-            Err(error) => return Some(Err(error)),
-            Ok(Known::Line) => return None,
-            Ok(Known::Answer(response)) => {
-                resumed.fetch_add(1, Relaxed);
-                Err(Answer::Generated(*response))
-            }
-            Ok(Known::Nothing) => {
-                checked.prompt.build(&case.sample, has_chat).map_err(|error| Answer::Unasked(error.chain()))
-            }
-        };
-        let prompt = match prompt {
-            Ok(prompt) => prompt,
-            Err(answer) => {
-                let Case { dataset, sample, repeat } = case;
-                let passed = unasked.lock().map_err(|_| Error::internal("hand over a case that is not asked"));
-                // Waiting here is what bounds memory where there are many.
-                return passed
-                    .and_then(|mut unasked| unasked.push(Answered { dataset, sample, repeat, answer }))
-                    .err()
-                    .map(Err);
-            }
-        };
-        let earlier = |drafts: &mut Recorded| drafts.output_ids((&dataset, &case.sample.id, case.repeat));
-        let draft = drafts.as_mut().map(earlier).unwrap_or_default();
-        guessed.fetch_add(u64::from(!draft.is_empty()), Relaxed);
-        let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: case.repeat };
-        match asked.lock() {
-            Ok(mut asked) => asked.insert(next, case),
-            Err(_) => return Some(Err(Error::internal("note a case"))),
-        };
+        let request = case.and_then(|case| asking.request(next, case, drafts.as_mut())).transpose()?;
         next += 1;
-        Some(Ok(Request { prompt, options: options.clone(), key, draft }))
+        Some(request)
     });
     let mut sink = |number: u64, response: Response| {
-        let case = asked.lock().ok().and_then(|mut asked| asked.remove(&number));
+        let case = asking.asked.lock().ok().and_then(|mut asked| asked.remove(&number));
         let Some(Case { dataset, sample, repeat }) = case else {
             return Err(Error::internal("find the case of an answer"));
         };
@@ -145,19 +113,73 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     journal.map_or(Ok(()), Journal::flush)?;
     tell(&totals);
     outbox.flush()?;
+    let Asking { unasked, resumed, guessed, .. } = asking;
     unasked.into_inner().map_err(|_| Error::internal("hand over a case that is not asked"))?.flush()?;
+    count(meter, &totals, guessed.into_inner(), resumed.into_inner());
+    Ok(())
+}
+
+/// What the run cost, for `performance.json`.
+fn count(meter: &Meter, totals: &Totals, guessed: u64, resumed: u64) {
     meter.count(PROMPT, totals.prefill_tokens);
     meter.count(GENERATED, totals.generated_tokens);
     meter.count(CACHED, totals.cached);
     meter.count("generator.shared_tokens", totals.shared_tokens);
     meter.count("generator.drafted_tokens", totals.drafted_tokens);
     meter.count("generator.accepted_tokens", totals.accepted_tokens);
-    meter.count(BASELINE_DRAFTS, guessed.load(Relaxed));
-    meter.count(RESUMED[0], resumed.load(Relaxed));
+    meter.count(BASELINE_DRAFTS, guessed);
+    meter.count(RESUMED[0], resumed);
     meter.count("generator.steps", totals.steps);
     meter.raise("generator.peak_sequences", totals.peak_sequences as u64);
     meter.raise("generator.peak_pages", totals.peak_pages as u64);
-    Ok(())
+}
+
+/// Cases on their way to the generator. They are taken on a thread of its own.
+struct Asking<'a> {
+    checked: &'a Checked,
+    journal: Option<&'a Journal>,
+    has_chat: bool,
+    options: GenerateOptions,
+    /// Cases whose answer has not come yet, by the number of their request; as many as the engine's window.
+    asked: Mutex<HashMap<u64, Case>>,
+    unasked: Mutex<Outbox>,
+    resumed: AtomicU64,
+    /// Answers that an accepted run gave before: what they cost says little about the model.
+    guessed: AtomicU64,
+}
+
+impl Asking<'_> {
+    /// The request of a case, which has this number; none where there is nothing to ask.
+    fn request(&self, number: u64, case: Case, drafts: Option<&mut Recorded>) -> Result<Option<Request>> {
+        let dataset = self.checked.sources[case.dataset].name.clone();
+        let prompt = match known(self.journal, (&dataset, &case.sample.id, case.repeat))? {
+            Known::Line => return Ok(None),
+            Known::Answer(response) => {
+                self.resumed.fetch_add(1, Relaxed);
+                Err(Answer::Generated(*response))
+            }
+            Known::Nothing => {
+                self.checked.prompt.build(&case.sample, self.has_chat).map_err(|error| Answer::Unasked(error.chain()))
+            }
+        };
+        let prompt = match prompt {
+            Ok(prompt) => prompt,
+            Err(answer) => {
+                let Case { dataset, sample, repeat } = case;
+                let unasked = self.unasked.lock();
+                let mut unasked = unasked.map_err(|_| Error::internal("hand over a case that is not asked"))?;
+                // Waiting here is what bounds memory where there are many.
+                unasked.push(Answered { dataset, sample, repeat, answer })?;
+                return Ok(None);
+            }
+        };
+        let earlier = |drafts: &mut Recorded| drafts.output_ids((&dataset, &case.sample.id, case.repeat));
+        let draft = drafts.map(earlier).unwrap_or_default();
+        self.guessed.fetch_add(u64::from(!draft.is_empty()), Relaxed);
+        let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: case.repeat };
+        self.asked.lock().map_err(|_| Error::internal("note a case"))?.insert(number, case);
+        Ok(Some(Request { prompt, options: self.options.clone(), key, draft }))
+    }
 }
 
 /// What the journal of the interrupted run knows of a case.

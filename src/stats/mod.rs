@@ -1,4 +1,4 @@
-//! Pure numbers: means, quantiles, intervals, tests of pairs, of units of several pairs and of two samples,
+//! Pure numbers, and how they are written: means, quantiles, intervals, tests of pairs, of units of several pairs and of two samples,
 //! power and what a test could have found, agreement, calibration.
 //!
 //! No I/O, no datasets, no scorers. Everything sums in index order and draws from a counter-based generator, so that
@@ -12,6 +12,7 @@ mod binomial;
 mod calibration;
 mod cluster;
 mod differences;
+pub mod format;
 mod interval;
 mod mcnemar;
 mod mcnemar_power;

@@ -1,4 +1,7 @@
 //! A counter-based random generator: the i-th number of a stream depends on (seed, stream, i) and nothing else.
+//!
+//! The engine draws its tokens from Philox (`engine::sampling`). Both stay: sign-flip figures in records were drawn from this one, and
+//! every byte of a record stays.
 
 /// SplitMix64's finaliser over a counter (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number
 /// generators", 2014). Good enough for resampling; not for secrets.

@@ -169,5 +169,4 @@ impl<'a> Sample<'a> {
 }
 
 #[cfg(test)]
-#[path = "score_tests.rs"]
 mod tests;

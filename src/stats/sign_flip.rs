@@ -305,5 +305,4 @@ impl Shown {
 }
 
 #[cfg(test)]
-#[path = "sign_flip_tests.rs"]
 mod tests;

@@ -70,7 +70,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
     if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
         let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");
-        findings.push(placed(&suite, "prompt.few_shot.file", finding.with_hint(RETURNS)));
+        findings.push(suite.placed("prompt.few_shot.file", finding.with_hint(RETURNS)));
     }
     if let (Some(one), Some(renderer)) = (&builder, renderer)
         && let Err(error) = one.check_model(renderer.has_chat_template())
@@ -91,7 +91,7 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     }
     findings.append(&mut tags.findings());
     let odd = renderer.into_iter().flat_map(Renderer::warnings_but_roles);
-    findings.extend(odd.map(|line| placed(&suite, "prompt", Finding::warning(line))));
+    findings.extend(odd.map(|line| suite.placed("prompt", Finding::warning(line))));
     findings
 }
 
@@ -100,7 +100,7 @@ fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
         let name = scorer.name();
         if !suite.plan.datasets.iter().any(|dataset| dataset.scorers.iter().any(|used| used == name)) {
             let finding = Finding::warning(format!("no dataset uses the scorer `{name}`"));
-            findings.push(placed(suite, &format!("scorers.{index}"), finding));
+            findings.push(suite.placed(&format!("scorers.{index}"), finding));
         }
     }
 }
@@ -117,13 +117,7 @@ fn unguarded_danger(suite: &Suite, findings: &mut Vec<Finding>) {
     let scorer = first.scorers.first().map_or("SCORER", String::as_str);
     let finding = Finding::warning("no rule on danger cases could fail without a baseline")
         .with_hint(format!("add a gate: {{metric: danger.{scorer}, min: 0.9}}"));
-    findings.push(placed(suite, &format!("datasets.{index}.kind"), finding));
-}
-
-/// The finding at the place where a value of the plan was written.
-pub(super) fn placed(suite: &Suite, place: &str, finding: Finding) -> Finding {
-    let error = suite.problem(place, finding.clone().into_error());
-    Finding { place: error.location().cloned(), ..finding }
+    findings.push(suite.placed(&format!("datasets.{index}.kind"), finding));
 }
 
 /// Kinds of findings about single cases.
@@ -427,7 +421,7 @@ impl<'a> Cases<'a> {
                 let message =
                     format!("{count} cases of `{}` have `{field}`, which the template never uses", self.dataset.name);
                 let finding = Finding::warning(message).with_hint(format!("add {{{{ {field} }}}} to the template"));
-                self.findings.push(placed(self.suite, &format!("datasets.{index}.file"), finding));
+                self.findings.push(self.suite.placed(&format!("datasets.{index}.file"), finding));
             }
         }
         self.findings

@@ -1,6 +1,5 @@
 //! The linter's look at what the generator's folder says of generating: what answers would not get, and how they end.
 
-use super::lint::placed;
 use super::load::Suite;
 use crate::engine::ModelRef;
 use crate::engine::hub::{self, registry};
@@ -21,7 +20,7 @@ pub(super) fn findings(suite: &Suite, renderer: Option<&Renderer>) -> Vec<Findin
     }
     let Some(folder) = suite.generator().ok().and_then(local) else { return Vec::new() };
     match generation_config::survey(&folder, renderer.map(Renderer::tokenizer), &generation.options()) {
-        Ok(notes) => notes.into_iter().map(|note| placed(suite, PLACE, Finding::warning(note))).collect(),
+        Ok(notes) => notes.into_iter().map(|note| suite.placed(PLACE, Finding::warning(note))).collect(),
         Err(error) => vec![Finding::from(&error)],
     }
 }

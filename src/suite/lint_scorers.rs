@@ -1,10 +1,8 @@
 //! What a linter can say of scorers: bounds and patterns that decide nothing, labels that count or don't, markers that may occur twice, targets that no answer could match,
 //! cases in languages that `refusal` does not know.
 
-use super::lint::placed;
 use super::lint_generation::local;
 use super::load::Suite;
-use super::metric::{Metric, Scope, Statistic};
 use super::plan::DatasetPlan;
 use crate::dataset::{Input, Kind, Sample};
 use crate::engine::Classifier;
@@ -12,6 +10,7 @@ use crate::engine::render::Renderer;
 use crate::engine::thought;
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Finding;
+use crate::rule::{Figure, Statistic};
 use crate::score::{CompileContext, On, Scorer, ScorerSpec, ToxicLabels, other_language};
 
 /// What the scorers of the suite say, without a look at the cases.
@@ -33,7 +32,7 @@ pub(super) fn scorers(suite: &Suite, findings: &mut Vec<Finding>) {
                 scorer.name()
             );
             let hint = "say which counts, `occurrence: first` or `occurrence: last`, or give `generation: {stop: […]}`";
-            findings.push(placed(suite, &format!("scorers.{index}"), Finding::warning(message).with_hint(hint)));
+            findings.push(suite.placed(&format!("scorers.{index}"), Finding::warning(message).with_hint(hint)));
         }
     }
 }
@@ -44,7 +43,7 @@ fn decided(suite: &Suite, findings: &mut Vec<Finding>) {
         if let Some(reason) = scorer.decides_nothing() {
             let finding = Finding::warning(format!("`{}` {reason}", scorer.name()));
             let hint = "set a bound or a pattern that some answers miss, or leave the scorer out";
-            findings.push(placed(suite, &format!("scorers.{index}"), finding.with_hint(hint)));
+            findings.push(suite.placed(&format!("scorers.{index}"), finding.with_hint(hint)));
         }
     }
 }
@@ -52,17 +51,15 @@ fn decided(suite: &Suite, findings: &mut Vec<Finding>) {
 /// Gates whose bounds no run could miss; where no rule guards the danger cases at all, that is said already.
 fn unfailing(suite: &Suite, findings: &mut Vec<Finding>) {
     let (datasets, gates) = (&suite.plan.datasets, &suite.plan.gates);
-    let names: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
     let danger = datasets.iter().filter(|dataset| dataset.kind == Kind::Danger).map(|dataset| dataset.name.as_str());
     let danger: Vec<&str> = danger.collect();
     let guarded = gates.iter().any(|gate| gate.guards(&danger));
     for (index, gate) in gates.iter().enumerate() {
-        let Ok(metric) = Metric::parse(&gate.metric, &names) else { continue };
-        let of_danger = match &metric.scope {
-            Scope::Kind(kind) => *kind == Kind::Danger,
-            Scope::Dataset(name) => danger.contains(&name.as_str()),
-        };
-        if of_danger && !guarded {
+        let Ok(Figure::Scores(metric)) = Figure::parse(&gate.metric) else { continue };
+        let covered = suite.plan.covered(&metric);
+        let of_danger = covered.iter().any(|dataset| dataset.kind == Kind::Danger);
+        // Where there are no such cases, that is said already.
+        if covered.is_empty() || of_danger && !guarded {
             continue;
         }
         let similar = |spec: &ScorerSpec| metric.scorer.as_deref() == Some(spec.name()) && spec.needs_embedder();
@@ -82,11 +79,8 @@ fn unfailing(suite: &Suite, findings: &mut Vec<Finding>) {
         if !flags && met.iter().any(Option::is_some) && met.iter().flatten().all(|met| *met) {
             let finding =
                 Finding::warning(format!("the gate on `{metric}` can never fail: its values lie within the bounds"));
-            findings.push(placed(
-                suite,
-                &format!("gates.{index}"),
-                finding.with_hint("set a bound that a run could miss"),
-            ));
+            findings
+                .push(suite.placed(&format!("gates.{index}"), finding.with_hint("set a bound that a run could miss")));
         }
     }
 }
@@ -107,7 +101,7 @@ fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
         for name in names.iter().filter(|name| !labels.contains(name)) {
             let finding = Finding::error(format!("the toxicity model has no label `{name}`"));
             let hint = nearest(name, labels.iter().map(String::as_str));
-            findings.push(placed(suite, &place, finding.with_hint(hint)));
+            findings.push(suite.placed(&place, finding.with_hint(hint)));
         }
     }
     if !unasked || model.labels.is_some() {
@@ -123,14 +117,14 @@ fn labels(suite: &Suite, findings: &mut Vec<Finding>) {
         }
         None => return,
     };
-    findings.push(placed(suite, "models.toxicity", finding.with_hint(hint)));
+    findings.push(suite.placed("models.toxicity", finding.with_hint(hint)));
 }
 
 /// Markers of thoughts that answers would not show.
 pub(super) fn hidden_markers(suite: &Suite, renderer: Option<&Renderer>, findings: &mut Vec<Finding>) {
     let Some(renderer) = renderer else { return };
     if let Err(error) = thought::check(renderer.tokenizer(), &suite.plan.reasoning.owned_markers()) {
-        findings.push(placed(suite, "reasoning", Finding::from(&error)));
+        findings.push(suite.placed("reasoning", Finding::from(&error)));
     }
 }
 
@@ -146,7 +140,7 @@ pub(super) fn unread_thoughts(suite: &Suite, renderer: Option<&Renderer>, findin
         if !scorers.is_empty() && scorers.iter().all(|scorer| scorer.on() == On::Answer) {
             let text = format!("the model thinks, and no scorer of `{}` looks at its thoughts", dataset.name);
             let hint = "add a scorer with `on: thought`, or look at everything with `on: all`";
-            findings.push(placed(suite, &format!("datasets.{index}.scorers"), Finding::warning(text).with_hint(hint)));
+            findings.push(suite.placed(&format!("datasets.{index}.scorers"), Finding::warning(text).with_hint(hint)));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::dataset::{Cells, FieldMap, Format, Source};
 use crate::engine::ModelRef;
 use crate::engine::hub::registry;
 use crate::error::{Error, Result};
-use crate::prompt::Builder;
+use crate::prompt::{Builder, Finding};
 use crate::score::ScorerSpec;
 use crate::stand_in::read_file;
 use crate::yaml::{self, Content, Node, Origin};
@@ -212,6 +212,12 @@ impl Suite {
     /// An error about the value at a dotted path of the plan, placed where that value was written.
     pub(super) fn problem(&self, place: &str, error: Error) -> Error {
         self.tree.nearest(place).origin.locate(error, &self.path)
+    }
+
+    /// A finding at the place where a value of the plan was written.
+    pub(super) fn placed(&self, place: &str, finding: Finding) -> Finding {
+        let error = self.problem(place, finding.clone().into_error());
+        Finding { place: error.location().cloned(), ..finding }
     }
 }
 

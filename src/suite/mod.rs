@@ -12,7 +12,6 @@ mod lint_tags;
 #[cfg(test)]
 mod lint_tests;
 mod load;
-mod metric;
 mod overrides;
 mod plan;
 mod survey;
@@ -22,7 +21,6 @@ mod validate;
 
 pub use lint::{Linted, has_errors, lint};
 pub use load::{Purpose, Suite, parse_check};
-pub use metric::{Metric, Scope, Statistic};
 pub use overrides::Overrides;
 pub use plan::{DangerPolicy, DatasetPlan, Generation, ModelPlan, Models, Plan, ProbePlan, ToxicityPlan};
 pub use survey::Survey;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::dataset::{CellForm, Kind};
 use crate::engine::{FileUse, GenerateOptions, ProcessorOptions, Sampling};
 use crate::prompt::{PromptSpec, portable};
-use crate::rule::{BaselineNames, ErrorPolicy, Gate, Prices, Statistics};
+use crate::rule::{BaselineNames, ErrorPolicy, Gate, Metric, Prices, Statistics};
 use crate::score::{Reasoning, ScorerSpec};
 
 /// A whole suite.
@@ -63,6 +63,18 @@ pub struct Plan {
     /// Which tests decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<Statistics>,
+}
+
+impl Plan {
+    /// The datasets that a metric is taken over: the one of that name, or else all of that kind.
+    pub(super) fn covered(&self, metric: &Metric) -> Vec<&DatasetPlan> {
+        let named = |dataset: &&DatasetPlan| dataset.name == metric.scope;
+        let of_kind = |dataset: &&DatasetPlan| dataset.kind.name() == metric.scope;
+        match self.datasets.iter().find(named) {
+            Some(dataset) => vec![dataset],
+            None => self.datasets.iter().filter(of_kind).collect(),
+        }
+    }
 }
 
 fn default_clock() -> String {

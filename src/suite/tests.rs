@@ -6,6 +6,7 @@ use super::*;
 use crate::dataset::Kind;
 use crate::engine::ModelRef;
 use crate::error::Error;
+use crate::rule::{Metric, Statistic};
 
 /// A suite in a folder of its own, with the files it names.
 pub(super) struct Project {
@@ -107,8 +108,10 @@ fn reads_a_whole_suite() {
     assert!(matches!(suite.toxicity().unwrap(), Some(ModelRef::Registry { .. })));
     let survey = suite.survey().unwrap();
     assert_eq!(survey.iter().map(|one| one.cases).collect::<Vec<_>>(), [2, 1]);
-    let metric = Metric::parse(&plan.gates[1].metric, &["easy", "danger"]).unwrap();
-    assert_eq!((metric.scope, metric.statistic), (Scope::Kind(Kind::Golden), Statistic::Mean));
+    let metric = Metric::parse(&plan.gates[1].metric).unwrap();
+    assert_eq!((metric.scope.as_str(), metric.statistic), ("golden", Statistic::Mean));
+    let covered: Vec<_> = plan.covered(&metric).iter().map(|dataset| dataset.kind).collect();
+    assert_eq!(covered, [Kind::Golden]);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::load::{Purpose, Suite};
-use super::metric::{Metric, Scope, Statistic};
 use super::plan::DatasetPlan;
 use crate::dataset::{Cells, FieldMap, Format, Kind};
 use crate::engine::ModelRef;
@@ -14,7 +13,7 @@ use crate::engine::models::kind::Role;
 use crate::engine::tokenizer::Tokenizer;
 use crate::error::{Error, Result, nearest};
 use crate::prompt::Builder;
-use crate::rule::{Expression, Gate, OUTCOME_RATES, Operational};
+use crate::rule::{Expression, Figure, Gate, Metric, OUTCOME_RATES, Operational, Statistic};
 use crate::score::Lacking;
 use crate::stand_in::no_file;
 
@@ -314,14 +313,14 @@ impl Problems<'_> {
     }
 
     fn gate(&mut self, gate: &Gate, place: &str) {
-        match Operational::parse(&gate.metric) {
+        match Figure::parse(&gate.metric) {
             Err(error) => self.add(&format!("{place}.metric"), error),
-            Ok(Some(figure)) => {
+            Ok(Figure::Operational(figure)) => {
                 self.operational(figure, &format!("{place}.metric"));
                 self.operational_bounds(gate, figure, place);
             }
-            Ok(None) => {
-                if let Some(metric) = self.metric(&gate.metric, &format!("{place}.metric")) {
+            Ok(Figure::Scores(metric)) => {
+                if self.metric(&metric, &gate.metric, &format!("{place}.metric")) {
                     self.gate_bounds(gate, &metric, place);
                 }
             }
@@ -347,27 +346,26 @@ impl Problems<'_> {
             Err(error) => return self.add(&at, error),
         };
         for term in expression.terms() {
-            match Operational::parse(&term.metric) {
-                Err(error) => self.add(&at, error),
-                Ok(Some(figure)) => self.operational(figure, &at),
-                Ok(None) => drop(self.metric(&term.metric, &at)),
+            match &term.figure {
+                Figure::Operational(figure) => self.operational(*figure, &at),
+                Figure::Scores(metric) => drop(self.metric(metric, &metric.to_string(), &at)),
             }
         }
     }
 
-    /// A metric of scores, whose scorer looks at these cases.
-    fn metric(&mut self, text: &str, place: &str) -> Option<Metric> {
-        let names: Vec<&str> = self.suite.plan.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-        match Metric::parse(text, &names) {
-            Err(error) => {
-                self.add(place, error);
-                None
-            }
-            Ok(metric) => {
-                self.gate_scorer(&metric, place);
-                Some(metric)
-            }
+    /// A metric of scores: whether there are such cases. Its scorer looks at them.
+    fn metric(&mut self, metric: &Metric, text: &str, place: &str) -> bool {
+        let scope = metric.scope.as_str();
+        let kinds = [Kind::Golden, Kind::Danger].map(Kind::name);
+        let names = self.suite.plan.datasets.iter().map(|dataset| dataset.name.as_str());
+        let known: Vec<&str> = names.chain(kinds).collect();
+        if known.contains(&scope) {
+            self.gate_scorer(metric, place);
+            return true;
         }
+        let error = Error::input(format!("read the metric `{text}`: there is no dataset or kind `{scope}`"));
+        self.add(place, error.with_hint(nearest(scope, known)));
+        false
     }
 
     /// An operational figure that this suite can have.
@@ -414,11 +412,7 @@ impl Problems<'_> {
     }
 
     fn gate_scorer(&mut self, metric: &Metric, place: &str) {
-        let in_scope = |dataset: &&DatasetPlan| match &metric.scope {
-            Scope::Dataset(name) => dataset.name == *name,
-            Scope::Kind(kind) => dataset.kind == *kind,
-        };
-        let datasets: Vec<&DatasetPlan> = self.suite.plan.datasets.iter().filter(in_scope).collect();
+        let datasets = self.suite.plan.covered(metric);
         if let Statistic::OutcomeRate(rate) = metric.statistic {
             if datasets.is_empty() {
                 return self.add(place, Error::input(format!("use the metric `{metric}`: there are no such cases")));

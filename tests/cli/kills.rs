@@ -11,7 +11,6 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a sweep prints its table")]
 
 mod disk;
-mod random;
 mod tally;
 mod trial;
 mod two;
@@ -19,7 +18,7 @@ mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use random::Random;
+use karat::stats::CounterRng;
 use tally::Table;
 use trial::{Cause, Trial};
 use work::Work;
@@ -76,7 +75,7 @@ fn sweep(cause: Cause, name: &str) {
         }
         let (work, seed) = (work(cause, trial), first_seed() + trial);
         // Every command once, then several cuts in a row as well.
-        let cuts = if trial < 6 { 1 } else { (1 + Random::new(!seed).below(3)).min(left) };
+        let cuts = if trial < 6 { 1 } else { (1 + CounterRng::new(!seed, 0).below(3)).min(left) };
         left -= cuts;
         let failed = failure(|| table.add(work, &Trial::run(work, cause, cuts, seed)));
         let again = || format!("KARAT_WORK={} KARAT_SEED={seed} KARAT_KILLS={name}={cuts}", work.name());
@@ -144,7 +143,7 @@ fn out_of_disk() {
 #[test]
 fn two_at_once() {
     for trial in 0..count("two") {
-        let mut random = Random::new(first_seed() + trial);
+        let mut random = CounterRng::new(first_seed() + trial, 0);
         two::with_one_cache();
         two::one_is_killed(&mut random);
         two::an_owned_journal_is_not_touched();

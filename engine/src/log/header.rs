@@ -9,9 +9,11 @@
 
 use std::path::Path;
 
-use super::LONGEST;
 use super::disk::Disk;
 use crate::error::{Error, Kind, Result};
+
+/// The longest record, in bytes.
+pub const LONGEST: u32 = 1 << 30;
 
 const MAGIC: &[u8; 8] = b"karatlog";
 /// Raised when the form of the file changes.

@@ -25,14 +25,12 @@ use std::sync::Arc;
 
 use self::disk::Disk;
 use self::header::Header;
+pub use self::header::LONGEST;
 pub use self::records::{LogReader, Records};
 use self::records::{PREFIX, prefix};
 use self::syncer::Syncer;
 use crate::error::{Error, Result};
 use crate::stand_in::check_file;
-
-/// The longest record, in bytes.
-pub const LONGEST: u32 = 1 << 30;
 
 /// A buffer that grew beyond this is given back once it is written.
 const KEPT_BUFFER: usize = 1 << 20;

@@ -7,9 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::LONGEST;
 use super::disk::Disk;
-use super::header::{CHECKSUM, Header};
+use super::header::{CHECKSUM, Header, LONGEST};
 use crate::error::{Error, Result};
 use crate::stand_in::open_file;
 

@@ -130,6 +130,36 @@ struct Values {
     after: Vec<f32>,
 }
 
+/// A case on both sides.
+struct Sides {
+    base: Option<ResultLine>,
+    candidate: Option<ResultLine>,
+    kind: Option<ChangeKind>,
+    /// Its place among all, the worst first.
+    v: u8,
+}
+
+impl Sides {
+    fn of(shown: Shown) -> Self {
+        match shown {
+            Shown::Alone(line) => {
+                let v = alone(&line);
+                Self { base: None, candidate: Some(line), kind: None, v }
+            }
+            Shown::Compared(pair) => {
+                let kind = change(&pair);
+                let v = kind.map_or(u8::MAX, |kind| CaseChange::place(kind, &pair));
+                let (base, candidate) = match pair {
+                    Pair::Both(base, candidate) => (Some(base), Some(candidate)),
+                    Pair::Removed(base) => (Some(base), None),
+                    Pair::Added(candidate) => (None, Some(candidate)),
+                };
+                Self { base, candidate, kind, v }
+            }
+        }
+    }
+}
+
 /// Cases on their way into the page.
 #[derive(Default)]
 pub(super) struct CaseBlock {
@@ -158,22 +188,8 @@ impl CaseBlock {
 
     /// Takes in a case.
     pub fn add(&mut self, shown: Shown, prompts: Prompts) {
-        let (base, candidate, kind, v) = match shown {
-            Shown::Alone(line) => {
-                let v = alone(&line);
-                (None, Some(line), None, v)
-            }
-            Shown::Compared(pair) => {
-                self.compared = true;
-                let kind = change(&pair);
-                let v = kind.map_or(u8::MAX, |kind| CaseChange::place(kind, &pair));
-                match pair {
-                    Pair::Both(base, candidate) => (Some(base), Some(candidate), kind, v),
-                    Pair::Removed(base) => (Some(base), None, kind, v),
-                    Pair::Added(candidate) => (None, Some(candidate), kind, v),
-                }
-            }
-        };
+        self.compared |= matches!(shown, Shown::Compared(_));
+        let Sides { base, candidate, kind, v } = Sides::of(shown);
         let Some(line) = candidate.as_ref().or(base.as_ref()) else { return };
         let quiet = kind.is_none() && self.compared;
         let Some(d) = self.datasets.place(&line.dataset) else {

@@ -4,8 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use karat::stats::CounterRng;
+
 use super::disk::{Disk, limited};
-use super::random::Random;
 use super::tally::Tally;
 use super::work::{VERDICT, Whole, Work, counter, journals};
 use crate::power::{Fails, Power, Report};
@@ -45,7 +46,7 @@ pub struct Trial {
     // Before the folder, which can't be removed while something is mounted there.
     disk: Option<Disk>,
     project: Project,
-    random: Random,
+    random: CounterRng,
     tally: Tally,
     /// The command said that it was done, and lost its power then: its work must not be lost.
     acknowledged: bool,
@@ -73,7 +74,7 @@ impl Trial {
     }
 
     fn new(work: Work, cause: Cause, seed: u64) -> Self {
-        let (whole, project, mut random) = (work.whole(), Project::new(), Random::new(seed));
+        let (whole, project, mut random) = (work.whole(), Project::new(), CounterRng::new(seed, 0));
         let mounts = cause == Cause::Disk && Disk::possible() && random.below(3) > 0;
         let disk = mounts.then(|| Disk::mount(&project.path("")));
         work.write(&project);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::random::Random;
+use karat::stats::CounterRng;
+
 use super::trial::send;
 use super::work::{VERDICT, Work, cases, counter, journals};
 use crate::project::{Project, Run};
@@ -71,7 +72,7 @@ pub fn with_one_cache() {
 }
 
 /// One of two is killed, and resumed while the other goes on.
-pub fn one_is_killed(random: &mut Random) {
+pub fn one_is_killed(random: &mut CounterRng) {
     let project = Project::new();
     Work::Run.write(&project);
     let code = Work::Run.whole().code;
