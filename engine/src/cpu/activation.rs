@@ -1,8 +1,6 @@
 //! Activations of feed-forward blocks, computed by karat's own exp, tanh and erf, so that no C library decides a bit.
 
-use candle_core::Tensor;
-
-use super::ops;
+use super::rows::Rows;
 use super::simd::{self, Kernel, Lanes};
 use crate::error::{Error, Result};
 
@@ -176,8 +174,8 @@ impl Kernel for GatedRow<'_> {
 }
 
 /// Applies the activation in place.
-pub fn activate(x: &Tensor, activation: Activation) -> Result<()> {
-    ops::for_rows("activation", x, |_, row| simd::dispatch(ActivateRow { activation, row }))
+pub fn activate(x: &mut Rows, activation: Activation) {
+    x.for_each(|_, row| simd::dispatch(ActivateRow { activation, row }));
 }
 
 /// The activation of a row, written beside it.

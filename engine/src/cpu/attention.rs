@@ -7,15 +7,13 @@
 //! changes with the number of rows.
 #![expect(unsafe_code, reason = "kernel file: lanes are loaded and stored through pointers")]
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::activation::soft_cap;
 use super::cache::{self, CacheShape, Kept, KeysValues, LayerCache, PAGE};
-use super::ops;
 use super::relative::{Bias, HeadBias};
+use super::rows::Rows;
 use super::simd::{self, Kernel, Lanes, WIDTH};
-use crate::error::Result;
 use crate::scheduler::backend::Segment;
 
 /// Most query rows computed at once.
@@ -321,8 +319,8 @@ struct Task {
     rows: std::ops::Range<usize>,
 }
 
-/// Rows of one sequence inside the packed matrix.
-struct Rows<'a> {
+/// The query rows of one sequence inside the packed matrix.
+struct Queries<'a> {
     shape: &'a AttentionShape,
     /// Fused q/k/v rows of the whole step.
     qkv: &'a [f32],
@@ -334,7 +332,7 @@ struct Rows<'a> {
     bias: Option<&'a HeadBias<'a>>,
 }
 
-impl Rows<'_> {
+impl Queries<'_> {
     /// Computes the query rows `rows` of key/value head `head`.
     fn compute<E: Kept>(&self, head: usize, rows: std::ops::Range<usize>, blocks: Blocks<'_, E>, out: &Output) {
         let shape = self.shape;
@@ -365,7 +363,7 @@ impl Rows<'_> {
             for (r, row) in (start..start + count).enumerate() {
                 let (token, query_head) = (row / group, head * group + row % group);
                 let at = (self.offset + token) * shape.queries * size + query_head * size;
-                // SAFETY: row and head lie inside the output; tasks differ in sequence, head or rows.
+                // SAFETY: row and head lie inside the output, which has a row for each of `qkv`; tasks differ in sequence, head or rows.
                 unsafe { out.write(at, &results[r * stride..r * stride + size]) };
             }
             start += count;
@@ -400,7 +398,7 @@ fn offsets(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
 
 /// Causal attention of a step over the paged cache, which already holds the step's own keys and values.
 /// `[tokens, (queries + 2·keys)·size]` -> `[tokens, queries·size]`.
-pub fn paged(qkv: &Tensor, cache: &LayerCache, segments: &[Segment], shape: &AttentionShape) -> Result<Tensor> {
+pub fn paged(qkv: &Rows, cache: &LayerCache, segments: &[Segment], shape: &AttentionShape) -> Rows {
     match &cache.blocks {
         cache::Blocks::F32(kept) => over(qkv, kept, cache.shape(), segments, shape),
         cache::Blocks::Bf16(kept) => over(qkv, kept, cache.shape(), segments, shape),
@@ -408,61 +406,54 @@ pub fn paged(qkv: &Tensor, cache: &LayerCache, segments: &[Segment], shape: &Att
 }
 
 fn over<E: Kept>(
-    qkv: &Tensor,
+    qkv: &Rows,
     kept: &KeysValues<E>,
     (cache, pages): (&CacheShape, usize),
     segments: &[Segment],
     shape: &AttentionShape,
-) -> Result<Tensor> {
-    let tokens = qkv.dims2().map_err(ops::tensor_error)?.0;
+) -> Rows {
+    assert_eq!(qkv.columns(), shape.row_width(), "rows of another shape");
     let offsets = offsets(segments.iter().map(|s| s.len));
-    let out = ops::with_values(qkv, |qkv| {
-        ops::filled(tokens * shape.queries * shape.size, |out| {
-            let out = Output(out.as_mut_ptr());
-            tasks(shape, segments.iter().map(|s| s.len), TASK_ROWS).into_par_iter().for_each(|task| {
-                let segment = &segments[task.sequence];
-                let (keys, values) = kept.head(cache, pages, task.head);
-                let visible = |token: usize| {
-                    let position = segment.start + token;
-                    (shape.window.map_or(0, |w| (position + 1).saturating_sub(w)), position + 1)
-                };
-                let rows = Rows { shape, qkv, offset: offsets[task.sequence], visible: &visible, bias: None };
-                rows.compute(task.head, task.rows, Blocks { keys, values, pages: &segment.pages }, &out);
-            });
-        })
-    })?;
-    ops::matrix(out, tokens, shape.queries * shape.size)
+    let mut attended = Rows::zeros(qkv.rows(), shape.queries * shape.size);
+    let (qkv, out) = (qkv.values(), Output(attended.values_mut().as_mut_ptr()));
+    tasks(shape, segments.iter().map(|s| s.len), TASK_ROWS).into_par_iter().for_each(|task| {
+        let segment = &segments[task.sequence];
+        let (keys, values) = kept.head(cache, pages, task.head);
+        let visible = |token: usize| {
+            let position = segment.start + token;
+            (shape.window.map_or(0, |w| (position + 1).saturating_sub(w)), position + 1)
+        };
+        let queries = Queries { shape, qkv, offset: offsets[task.sequence], visible: &visible, bias: None };
+        queries.compute(task.head, task.rows, Blocks { keys, values, pages: &segment.pages }, &out);
+    });
+    attended
 }
 
 /// Attention of whole sequences in both directions, without a cache. With a window, a token sees the `window / 2` tokens
 /// on either side, as ModernBERT's local layers do.
 ///
 /// `bias` is added to the scaled scores, in models in which every query head has its own key head.
-pub fn bidirectional(qkv: &Tensor, lengths: &[usize], shape: &AttentionShape, bias: Option<&Bias>) -> Result<Tensor> {
+pub fn bidirectional(qkv: &Rows, lengths: &[usize], shape: &AttentionShape, bias: Option<&Bias>) -> Rows {
+    assert_eq!(qkv.columns(), shape.row_width(), "rows of another shape");
     debug_assert!(bias.is_none() || shape.queries == shape.keys);
-    let tokens = qkv.dims2().map_err(ops::tensor_error)?.0;
     let offsets = offsets(lengths.iter().copied());
     let longest = lengths.iter().copied().max().unwrap_or(0);
     let pages: Vec<u32> = (0..longest.div_ceil(PAGE) as u32).collect();
-    let out = ops::with_values(qkv, |qkv| {
-        ops::filled(tokens * shape.queries * shape.size, |out| {
-            let out = Output(out.as_mut_ptr());
-            // A task builds its head's key blocks itself, so it takes all query rows of them.
-            tasks(shape, lengths.iter().copied(), usize::MAX).into_par_iter().for_each(|task| {
-                let (offset, len) = (offsets[task.sequence], lengths[task.sequence]);
-                let (keys, values) = head_blocks(qkv, offset, len, task.head, shape);
-                let visible = |token: usize| match shape.window {
-                    None => (0, len),
-                    Some(w) => (token.saturating_sub(w / 2), (token + w / 2 + 1).min(len)),
-                };
-                let bias = bias.map(|bias| bias.head(task.head, &head_keys(qkv, offset, len, task.head, shape), len));
-                let rows = Rows { shape, qkv, offset, visible: &visible, bias: bias.as_ref() };
-                let blocks = Blocks { keys: &keys, values: &values, pages: &pages };
-                rows.compute(task.head, task.rows, blocks, &out);
-            });
-        })
-    })?;
-    ops::matrix(out, tokens, shape.queries * shape.size)
+    let mut attended = Rows::zeros(qkv.rows(), shape.queries * shape.size);
+    let (qkv, out) = (qkv.values(), Output(attended.values_mut().as_mut_ptr()));
+    // A task builds its head's key blocks itself, so it takes all query rows of them.
+    tasks(shape, lengths.iter().copied(), usize::MAX).into_par_iter().for_each(|task| {
+        let (offset, len) = (offsets[task.sequence], lengths[task.sequence]);
+        let (keys, values) = head_blocks(qkv, offset, len, task.head, shape);
+        let visible = |token: usize| match shape.window {
+            None => (0, len),
+            Some(w) => (token.saturating_sub(w / 2), (token + w / 2 + 1).min(len)),
+        };
+        let bias = bias.map(|bias| bias.head(task.head, &head_keys(qkv, offset, len, task.head, shape), len));
+        let queries = Queries { shape, qkv, offset, visible: &visible, bias: bias.as_ref() };
+        queries.compute(task.head, task.rows, Blocks { keys: &keys, values: &values, pages: &pages }, &out);
+    });
+    attended
 }
 
 /// Keys of one head of one whole sequence, `[len, size]`.

@@ -6,10 +6,9 @@
 //! weights keys and values are kept as bfloat16 too: half the memory, and half of what a decoding step reads of it.
 #![expect(unsafe_code, reason = "kernel file: numbers are loaded through pointers")]
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::ops;
+use super::rows::Rows;
 use super::simd::{Lanes, WIDTH, to_bf16};
 use crate::error::{Error, Result};
 use crate::scheduler::backend::Segment;
@@ -192,12 +191,12 @@ impl LayerCache {
     }
 
     /// Stores the key and value heads of the fused rows `[tokens, (queries + 2·heads)·size]` of a step.
-    pub fn write(&mut self, qkv: &Tensor, queries: usize, segments: &[Segment]) -> Result<()> {
+    pub fn write(&mut self, qkv: &Rows, queries: usize, segments: &[Segment]) {
         let runs = page_runs(segments);
-        ops::with_values(qkv, |rows| match &mut self.blocks {
-            Blocks::F32(kept) => kept.write(&self.shape, self.pages, rows, queries, &runs),
-            Blocks::Bf16(kept) => kept.write(&self.shape, self.pages, rows, queries, &runs),
-        })
+        match &mut self.blocks {
+            Blocks::F32(kept) => kept.write(&self.shape, self.pages, qkv.values(), queries, &runs),
+            Blocks::Bf16(kept) => kept.write(&self.shape, self.pages, qkv.values(), queries, &runs),
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! without padding; attention works per sequence over the paged cache; logits are computed only for the rows that are
 //! read.
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::activation::soft_cap_row;
@@ -12,8 +11,8 @@ use super::cache::{KvCache, PAGE};
 use super::layer::{Layer, Loader, Stream};
 use super::linear::Linear;
 use super::norm::Norm;
-use super::ops;
 use super::rotary::RopeRows;
+use super::rows::{Rows, add_row};
 use crate::device::in_pool;
 use crate::error::Result;
 use crate::models::identity::ModelFolder;
@@ -104,33 +103,34 @@ impl Decoder {
     }
 
     /// The token vectors of a step, with their positions where the model adds them: `[tokens, hidden]`.
-    fn embed(&self, step: &Step, positions: &[usize]) -> Result<Tensor> {
+    fn embed(&self, step: &Step, positions: &[usize]) -> Rows {
         let table = match &self.embedding {
             Embedding::Tied => &self.head,
             Embedding::Table(table) => table,
         };
-        let (x, width, scale) = (table.gather(&step.tokens)?, self.spec.hidden, self.spec.embedding_scale);
+        let mut x = table.gather(&step.tokens);
+        let (width, scale) = (self.spec.hidden, self.spec.embedding_scale);
         if scale != 1.0 {
-            ops::for_rows("scale", &x, |_, row| row.iter_mut().for_each(|x| *x *= scale))?;
+            x.for_each(|_, row| row.iter_mut().for_each(|x| *x *= scale));
         }
         if let Some(table) = &self.positions {
-            ops::for_rows("positions", &x, |row, to| ops::add_row(to, &table[positions[row] * width..][..width]))?;
+            x.for_each(|row, to| add_row(to, &table[positions[row] * width..][..width]));
         }
-        Ok(x)
+        x
     }
 
     /// The hidden states of all rows before the last norm: `[tokens, hidden]`.
-    fn hidden(&mut self, step: &Step) -> Result<Tensor> {
+    fn hidden(&mut self, step: &Step) -> Rows {
         let positions: Vec<usize> = step.segments.iter().flat_map(|s| s.start..s.start + s.len).collect();
         let rotations: Vec<usize> = step.segments.iter().flat_map(|s| std::iter::repeat_n(s.rotation, s.len)).collect();
         let ropes: Vec<RopeRows> =
             self.spec.ropes.iter().map(|rope| RopeRows::new(&positions, &rotations, rope)).collect();
-        let x = self.embed(step, &positions)?;
-        let stream = Stream { x: &x, spec: &self.spec, segments: &step.segments, ropes: &ropes };
+        let mut x = self.embed(step, &positions);
+        let mut stream = Stream { x: &mut x, spec: &self.spec, segments: &step.segments, ropes: &ropes };
         for (layer, cache) in self.layers.iter().zip(&mut self.cache.layers) {
-            layer.forward(&stream, cache)?;
+            layer.forward(&mut stream, cache);
         }
-        Ok(x)
+        x
     }
 }
 
@@ -144,20 +144,20 @@ impl Backend for Decoder {
     }
 
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
-        in_pool(|| self.compute(step))
+        Ok(in_pool(|| self.compute(step)))
     }
 }
 
 impl Decoder {
-    fn compute(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn compute(&mut self, step: &Step) -> Vec<Seen> {
         self.cache.copy(&step.copies);
-        let x = self.hidden(step)?;
+        let x = self.hidden(step);
         let mut seen = Vec::with_capacity(step.reads.len());
         let (scale, soft_cap) = (self.spec.logit_scale, self.spec.logit_soft_cap);
         for (chunk, reads) in step.reads.chunks(LOGIT_ROWS).enumerate() {
             let rows: Vec<usize> = reads.iter().map(|r| r.row).collect();
-            let last = self.norm.forward(&ops::gather(&x, &rows)?)?;
-            self.head.forward_into(&last, &mut self.logits)?;
+            let last = self.norm.forward(&x.gather(&rows));
+            self.head.forward_into(&last, &mut self.logits);
             let rows = self.logits.par_chunks_exact_mut(self.spec.vocab);
             let first = chunk * LOGIT_ROWS;
             let answer = |(at, (row, read)): (usize, (&mut [f32], &Read))| {
@@ -172,7 +172,7 @@ impl Decoder {
             let mut answers: Vec<Seen> = rows.zip(reads).enumerate().map(answer).collect();
             seen.append(&mut answers);
         }
-        Ok(seen)
+        seen
     }
 }
 

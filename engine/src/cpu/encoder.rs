@@ -1,15 +1,13 @@
 //! The parametric encoder: whole texts packed back to back, attention within each, one vector or logit row per text.
 
-use candle_core::Tensor;
-
 use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
 use super::linear::Linear;
 use super::norm::Norm;
-use super::ops;
 use super::pooling;
 use super::relative::Relative;
 use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
+use super::rows::Rows;
 use crate::device::in_pool;
 use crate::error::{Error, Result};
 use crate::models::encoder_weights::{Convolution, Layer, Names};
@@ -142,7 +140,7 @@ pub(crate) enum Stage {
 pub struct Encoder {
     pub(crate) spec: EncoderSpec,
     /// `[vocab, embedding]`
-    pub(crate) words: Tensor,
+    pub(crate) words: Rows,
     pub(crate) positions: Vec<f32>,
     pub(crate) types: Vec<f32>,
     pub(crate) projection: Option<Linear>,
@@ -155,7 +153,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// Summands of the word vectors, `[tokens, embedding]`, where the model has any.
-    fn added(&self, texts: &[&Encoded]) -> Option<Vec<f32>> {
+    fn added(&self, texts: &[&Encoded]) -> Option<Rows> {
         let spec = &self.spec;
         let width = spec.embedding;
         if spec.learned == Learned::None && spec.token_types == 0 {
@@ -169,24 +167,24 @@ impl Encoder {
                 added.extend((0..width).map(|at| row(&self.positions, position, at) + row(&self.types, kind, at)));
             }
         }
-        Some(added)
+        Some(Rows::new(added, width))
     }
 
     /// Token vectors before the first layer, `[tokens, hidden]`.
-    fn embedded(&self, texts: &[&Encoded]) -> Result<Tensor> {
+    fn embedded(&self, texts: &[&Encoded]) -> Rows {
         let ids: Vec<usize> = texts.iter().flat_map(|t| &t.ids).map(|id| *id as usize).collect();
-        let x = ops::gather(&self.words, &ids)?;
+        let mut x = self.words.gather(&ids);
         if let Some(added) = self.added(texts) {
-            ops::add(&x, &ops::matrix(added, ids.len(), self.spec.embedding)?)?;
+            x.add(&added);
         }
         match &self.projection {
-            Some(projection) => self.norm.forward(&projection.forward(&x)?),
+            Some(projection) => self.norm.forward(&projection.forward(&x)),
             None => self.norm.forward(&x),
         }
     }
 
     /// Token vectors of packed texts, `[tokens, hidden]`.
-    fn hidden(&self, texts: &[&Encoded], lengths: &[usize]) -> Result<Tensor> {
+    fn hidden(&self, texts: &[&Encoded], lengths: &[usize]) -> Rows {
         let spec = &self.spec;
         let (heads, size) = (spec.heads, spec.head_size());
         let positions: Vec<usize> = lengths.iter().flat_map(|len| 0..*len).collect();
@@ -194,18 +192,16 @@ impl Encoder {
         let rotations = spec.rotations.as_ref();
         let rotations = rotations.map(|both| both.each_ref().map(|rope| RopeRows::new(&positions, &usual, rope)));
         let no_norm = HeadNorm::Each(Vec::new());
-        let mut x = self.embedded(texts)?;
-        let convolved = self.convolution.as_ref().map(|c| c.forward(&x, lengths)).transpose()?;
+        let mut x = self.embedded(texts);
+        let convolved = self.convolution.as_ref().map(|c| c.forward(&x, lengths));
         for (index, (layer, window)) in self.layers.iter().zip(&spec.windows).enumerate() {
-            let qkv = match &layer.attention_norm {
-                Some(norm) if spec.norms_before => {
-                    layer.query_key_value.forward_made(&x, |x, to| norm.row_into(x, to))?
-                }
-                _ => layer.query_key_value.forward(&x)?,
+            let mut qkv = match &layer.attention_norm {
+                Some(norm) if spec.norms_before => layer.query_key_value.forward_made(&x, |x, to| norm.row_into(x, to)),
+                _ => layer.query_key_value.forward(&x),
             };
             if let Some(rotations) = &rotations {
                 let heads = Heads { queries: heads, keys: heads, size, query_norm: &no_norm, key_norm: &no_norm };
-                rotary::prepare_heads(&qkv, &heads, Some(&rotations[usize::from(window.is_some())]))?;
+                rotary::prepare_heads(&mut qkv, &heads, Some(&rotations[usize::from(window.is_some())]));
             }
             let shape = AttentionShape {
                 queries: heads,
@@ -215,39 +211,39 @@ impl Encoder {
                 soft_cap: None,
                 window: *window,
             };
-            let attended = attention::bidirectional(&qkv, lengths, &shape, layer.bias.as_deref())?;
-            layer.output.forward_add(&attended, &x)?;
+            let attended = attention::bidirectional(&qkv, lengths, &shape, layer.bias.as_deref());
+            layer.output.forward_add(&attended, &mut x);
             if let Some(norm) = layer.attention_norm.as_ref().filter(|_| !spec.norms_before) {
-                x = norm.forward(&x)?;
+                x = norm.forward(&x);
             }
-            self.feed_forward(layer, &x)?;
+            self.feed_forward(layer, &mut x);
             if !spec.norms_before {
-                x = layer.feed_forward_norm.forward(&x)?;
+                x = layer.feed_forward_norm.forward(&x);
             }
             if let (0, Some(convolution), Some(convolved)) = (index, &self.convolution, &convolved) {
-                ops::add(&x, convolved)?;
-                x = convolution.norm.forward(&x)?;
+                x.add(convolved);
+                x = convolution.norm.forward(&x);
             }
         }
         match &self.last_norm {
             Some(norm) => norm.forward(&x),
-            None => Ok(x),
+            None => x,
         }
     }
 
     /// `x += feed-forward(x)`.
-    fn feed_forward(&self, layer: &Layer, x: &Tensor) -> Result<()> {
+    fn feed_forward(&self, layer: &Layer, x: &mut Rows) {
         let activation = self.spec.activation;
-        let up = if self.spec.norms_before {
-            layer.up.forward_made(x, |x, to| layer.feed_forward_norm.row_into(x, to))?
+        let mut up = if self.spec.norms_before {
+            layer.up.forward_made(x, |x, to| layer.feed_forward_norm.row_into(x, to))
         } else {
-            layer.up.forward(x)?
+            layer.up.forward(x)
         };
         if self.spec.gated {
             return layer.down.forward_made_add(&up, |x, to| activation::gated_row(x, to, activation), x);
         }
-        activation::activate(&up, activation)?;
-        layer.down.forward_add(&up, x)
+        activation::activate(&mut up, activation);
+        layer.down.forward_add(&up, x);
     }
 
     pub(crate) fn check(&self, text: &Encoded) -> Result<()> {
@@ -268,12 +264,10 @@ impl Encoder {
         }
     }
 
-    fn compute(&self, texts: &[&Encoded]) -> Result<Vec<Vec<f32>>> {
+    fn compute(&self, texts: &[&Encoded]) -> Vec<Vec<f32>> {
         let lengths: Vec<usize> = texts.iter().map(|t| t.ids.len()).collect();
-        let x = self.hidden(texts, &lengths)?;
         let (pooling, skipped) = self.pooling(texts);
-        let width = self.spec.hidden;
-        self.finish(ops::with_values(&x, |values| pooling::pool(values, &lengths, &skipped, width, pooling))?)
+        self.finish(pooling::pool(&self.hidden(texts, &lengths), &lengths, &skipped, pooling))
     }
 
     /// How token vectors become one row for each text, and how many tokens of each do not count.
@@ -285,15 +279,15 @@ impl Encoder {
     }
 
     /// What the head makes of the pooled rows.
-    pub(crate) fn finish(&self, pooled: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn finish(&self, pooled: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
         match &self.head {
-            Head::Pool { stages, .. } => stages.iter().try_fold(pooled, |rows, stage| stage.apply(rows)),
+            Head::Pool { stages, .. } => stages.iter().fold(pooled, |rows, stage| stage.apply(rows)),
             Head::Classify { dense, activation, norm, output, .. } => {
-                let pooled = dense.forward(&joined(pooled)?)?;
-                activation::activate(&pooled, *activation)?;
+                let mut pooled = dense.forward(&joined(&pooled));
+                activation::activate(&mut pooled, *activation);
                 split(&match norm {
-                    Some(norm) => output.forward(&norm.forward(&pooled)?)?,
-                    None => output.forward(&pooled)?,
+                    Some(norm) => output.forward(&norm.forward(&pooled)),
+                    None => output.forward(&pooled),
                 })
             }
         }
@@ -301,31 +295,29 @@ impl Encoder {
 }
 
 impl Stage {
-    fn apply(&self, mut rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
+    fn apply(&self, mut rows: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
         match self {
             Self::Normalize => rows.iter_mut().for_each(|row| pooling::unit_length(row)),
             Self::Dense(dense, activation) => {
-                let out = dense.forward(&joined(rows)?)?;
+                let mut out = dense.forward(&joined(&rows));
                 if let Some(activation) = activation {
-                    activation::activate(&out, *activation)?;
+                    activation::activate(&mut out, *activation);
                 }
-                rows = split(&out)?;
+                rows = split(&out);
             }
         }
-        Ok(rows)
+        rows
     }
 }
 
-/// Rows as one matrix.
-fn joined(rows: Vec<Vec<f32>>) -> Result<Tensor> {
-    let (count, width) = (rows.len(), rows.first().map_or(0, Vec::len));
-    ops::matrix(rows.concat(), count, width)
+/// The vectors of at least one text as one matrix.
+fn joined(vectors: &[Vec<f32>]) -> Rows {
+    Rows::new(vectors.concat(), vectors[0].len())
 }
 
 /// A matrix as its rows.
-fn split(matrix: &Tensor) -> Result<Vec<Vec<f32>>> {
-    let width = matrix.dims2().map_err(ops::tensor_error)?.1;
-    ops::with_values(matrix, |values| values.chunks_exact(width).map(<[f32]>::to_vec).collect())
+fn split(matrix: &Rows) -> Vec<Vec<f32>> {
+    matrix.iter().map(<[f32]>::to_vec).collect()
 }
 
 /// The row of the position table for every token of a text.
@@ -359,6 +351,6 @@ impl EncoderBackend for Encoder {
             return Ok(Vec::new());
         }
         texts.iter().try_for_each(|text| self.check(text))?;
-        in_pool(|| self.compute(texts))
+        Ok(in_pool(|| self.compute(texts)))
     }
 }

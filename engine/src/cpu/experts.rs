@@ -4,11 +4,9 @@
 //! say in ascending order of their numbers. Products give a row the same bits in any company, so one token alone with an
 //! expert gets what it would get among many. Ties of the router go to the lowest number.
 
-use candle_core::Tensor;
-
 use super::layer::FeedForward;
 use super::linear::Linear;
-use super::ops;
+use super::rows::Rows;
 use super::simd::{self, Kernel, Lanes};
 use crate::error::Result;
 use crate::models::spec::{DecoderSpec, ExpertsSpec, FeedForwardSpec};
@@ -69,39 +67,31 @@ impl Experts {
     }
 
     /// `[tokens, hidden]` -> `[tokens, hidden]`.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (tokens, width) = x.dims2().map_err(ops::tensor_error)?;
-        let logits = self.router.forward(x)?;
+    pub fn forward(&self, x: &Rows) -> Rows {
+        let width = x.columns();
         // Tokens of each expert with their weights, in ascending order.
         let mut groups: Vec<Vec<(usize, f32)>> = vec![Vec::new(); self.experts.len()];
-        ops::with_values(&logits, |logits| {
-            for (token, row) in logits.chunks_exact(self.experts.len()).enumerate() {
-                for (expert, weight) in route(row, self.chosen, self.normalised) {
-                    groups[expert].push((token, weight));
-                }
+        for (token, logits) in self.router.forward(x).iter().enumerate() {
+            for (expert, weight) in route(logits, self.chosen, self.normalised) {
+                groups[expert].push((token, weight));
             }
-        })?;
-        let mut out = vec![0.0; tokens * width];
+        }
+        let mut out = Rows::zeros(x.rows(), width);
         for (expert, group) in self.experts.iter().zip(&groups).filter(|(_, group)| !group.is_empty()) {
             let rows: Vec<usize> = group.iter().map(|(token, _)| *token).collect();
-            let y = expert.forward(&ops::gather(x, &rows)?)?;
-            ops::with_values(&y, |y| {
-                for ((token, weight), row) in group.iter().zip(y.chunks_exact(width)) {
-                    simd::dispatch(AddScaled { to: &mut out[token * width..][..width], row, weight: *weight });
-                }
-            })?;
+            let y = expert.forward(&x.gather(&rows));
+            for ((token, weight), row) in group.iter().zip(y.iter()) {
+                simd::dispatch(AddScaled { to: &mut out.values_mut()[token * width..][..width], row, weight: *weight });
+            }
         }
         if let Some((block, gate)) = &self.shared {
-            let (y, gates) = (block.forward(x)?, gate.forward(x)?);
-            let gates = ops::with_values(&gates, <[f32]>::to_vec)?;
-            ops::with_values(&y, |y| {
-                for ((to, row), gate) in out.chunks_exact_mut(width).zip(y.chunks_exact(width)).zip(gates) {
-                    let weight = (1.0 / (1.0 + libm::exp(-f64::from(gate)))) as f32;
-                    simd::dispatch(AddScaled { to, row, weight });
-                }
-            })?;
+            let (y, gates) = (block.forward(x), gate.forward(x));
+            for ((to, row), gate) in out.iter_mut().zip(y.iter()).zip(gates.values()) {
+                let weight = (1.0 / (1.0 + libm::exp(-f64::from(*gate)))) as f32;
+                simd::dispatch(AddScaled { to, row, weight });
+            }
         }
-        ops::matrix(out, tokens, width)
+        out
     }
 }
 

@@ -1,15 +1,13 @@
 //! A decoder layer: attention and feed-forward block around the residual stream, and how both are loaded.
 
-use candle_core::Tensor;
-
 use super::activation;
 use super::attention::{self, AttentionShape};
 use super::cache::LayerCache;
 use super::experts::Experts;
 use super::linear::Linear;
 use super::norm::Norm;
-use super::ops;
 use super::rotary::{self, HeadNorm, Heads, RopeRows};
+use super::rows::Rows;
 use crate::error::Result;
 use crate::models::spec::{DecoderSpec, FeedForwardSpec, HeadNorms, NormSpec, Projections};
 use crate::models::weights::{Checkpoint, Matrix, Order};
@@ -18,7 +16,7 @@ use crate::scheduler::backend::Segment;
 /// The residual stream of a step and what its tokens need to know.
 pub struct Stream<'a> {
     /// `[tokens, hidden]`; layers add to it in place.
-    pub x: &'a Tensor,
+    pub x: &'a mut Rows,
     /// The specification.
     pub spec: &'a DecoderSpec,
     /// Whose tokens they are.
@@ -29,17 +27,17 @@ pub struct Stream<'a> {
 
 impl Stream<'_> {
     /// Adds a block's result to the stream, normalised and scaled as the family does.
-    fn add(&self, y: &Tensor, post_norm: Option<&Norm>) -> Result<()> {
+    fn add(&mut self, mut y: Rows, post_norm: Option<&Norm>) {
         let scale = self.spec.residual_scale;
-        ops::for_rows("finish a block", y, |_, row| {
+        y.for_each(|_, row| {
             if let Some(norm) = post_norm {
                 norm.row(row);
             }
             if scale != 1.0 {
                 row.iter_mut().for_each(|x| *x *= scale);
             }
-        })?;
-        ops::add(self.x, y)
+        });
+        self.x.add(&y);
     }
 
     /// Whether products may be added to the stream as they come.
@@ -61,7 +59,7 @@ impl FeedForward {
     }
 
     /// The product that goes into the activation, of rows that `norm` prepares.
-    fn inner(&self, x: &Tensor, norm: Option<&Norm>) -> Result<Tensor> {
+    fn inner(&self, x: &Rows, norm: Option<&Norm>) -> Rows {
         normed(&self.up, x, norm)
     }
 
@@ -73,21 +71,21 @@ impl FeedForward {
         }
     }
 
-    fn outer(&self, inner: &Tensor) -> Result<Tensor> {
+    fn outer(&self, inner: &Rows) -> Rows {
         self.down.forward_made(inner, |x, to| self.activate(x, to))
     }
 
-    fn outer_add(&self, inner: &Tensor, to: &Tensor) -> Result<()> {
-        self.down.forward_made_add(inner, |x, to| self.activate(x, to), to)
+    fn outer_add(&self, inner: &Rows, to: &mut Rows) {
+        self.down.forward_made_add(inner, |x, to| self.activate(x, to), to);
     }
 
     /// `[tokens, hidden]` -> `[tokens, hidden]`.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.outer(&self.inner(x, None)?)
+    pub fn forward(&self, x: &Rows) -> Rows {
+        self.outer(&self.inner(x, None))
     }
 }
 
-fn normed(linear: &Linear, x: &Tensor, norm: Option<&Norm>) -> Result<Tensor> {
+fn normed(linear: &Linear, x: &Rows, norm: Option<&Norm>) -> Rows {
     match norm {
         Some(norm) => linear.forward_made(x, |x, to| norm.row_into(x, to)),
         None => linear.forward(x),
@@ -117,45 +115,42 @@ pub struct Layer {
 
 impl Layer {
     /// Adds the layer to the stream, its keys and values to the cache.
-    pub fn forward(&self, stream: &Stream<'_>, cache: &mut LayerCache) -> Result<()> {
-        let attended = self.attend(stream, cache)?;
+    pub fn forward(&self, stream: &mut Stream<'_>, cache: &mut LayerCache) {
+        let attended = self.attend(stream, cache);
         // In a parallel layer the feed-forward block must read the stream before attention is added to it.
-        let before = if stream.spec.parallel { Some(self.feed(stream)?) } else { None };
+        let before = stream.spec.parallel.then(|| self.feed(stream));
         let post_norm = self.attention_post_norm.as_ref();
         if stream.is_plain(post_norm) {
-            self.output.forward_add(&attended, stream.x)?
+            self.output.forward_add(&attended, stream.x);
         } else {
-            stream.add(&self.output.forward(&attended)?, post_norm)?
+            stream.add(self.output.forward(&attended), post_norm);
         }
-        let fed = match before {
-            Some(fed) => fed,
-            None => self.feed(stream)?,
-        };
+        let fed = before.unwrap_or_else(|| self.feed(stream));
         let post_norm = self.feed_forward_post_norm.as_ref();
         match (&self.block, stream.is_plain(post_norm)) {
             (Block::Dense(block), true) => block.outer_add(&fed, stream.x),
-            (Block::Dense(block), false) => stream.add(&block.outer(&fed)?, post_norm),
-            (Block::Experts(_), _) => stream.add(&fed, post_norm),
+            (Block::Dense(block), false) => stream.add(block.outer(&fed), post_norm),
+            (Block::Experts(_), _) => stream.add(fed, post_norm),
         }
     }
 
-    fn attend(&self, stream: &Stream<'_>, cache: &mut LayerCache) -> Result<Tensor> {
-        let qkv = normed(&self.query_key_value, stream.x, self.attention_norm.as_ref())?;
+    fn attend(&self, stream: &Stream<'_>, cache: &mut LayerCache) -> Rows {
+        let mut qkv = normed(&self.query_key_value, stream.x, self.attention_norm.as_ref());
         let AttentionShape { queries, keys, size, .. } = self.attention;
         let [query_norm, key_norm] = &self.head_norms;
         let heads = Heads { queries, keys, size, query_norm, key_norm };
-        rotary::prepare_heads(&qkv, &heads, self.rope.map(|rope| &stream.ropes[rope]))?;
-        cache.write(&qkv, queries, stream.segments)?;
+        rotary::prepare_heads(&mut qkv, &heads, self.rope.map(|rope| &stream.ropes[rope]));
+        cache.write(&qkv, queries, stream.segments);
         attention::paged(&qkv, cache, stream.segments, &self.attention)
     }
 
     /// What the feed-forward block makes of the stream up to its activation; all of it where there are experts.
-    fn feed(&self, stream: &Stream<'_>) -> Result<Tensor> {
+    fn feed(&self, stream: &Stream<'_>) -> Rows {
         let norm = if self.shares_norm { &self.attention_norm } else { &self.feed_forward_norm };
         match &self.block {
             Block::Dense(block) => block.inner(stream.x, norm.as_ref()),
             Block::Experts(experts) => match norm {
-                Some(norm) => experts.forward(&norm.forward(stream.x)?),
+                Some(norm) => experts.forward(&norm.forward(stream.x)),
                 None => experts.forward(stream.x),
             },
         }

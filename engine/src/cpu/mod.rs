@@ -13,10 +13,10 @@ pub(crate) mod experts;
 pub(crate) mod layer;
 pub mod linear;
 pub(crate) mod norm;
-pub(crate) mod ops;
 pub(crate) mod pooling;
 pub(crate) mod relative;
 pub(crate) mod rotary;
+pub(crate) mod rows;
 #[cfg(test)]
 mod sweep;
 
@@ -25,3 +25,4 @@ pub use cache::{CacheShape, PAGE};
 pub use decoder::{Decoder, check_weights, separate_head};
 pub use encoder::{Encoder, EncoderSpec};
 pub use pooling::unit_length;
+pub use rows::Rows;

@@ -1,10 +1,7 @@
 //! Normalisation of rows: RMSNorm and LayerNorm.
 
-use candle_core::Tensor;
-
-use super::ops;
+use super::rows::Rows;
 use super::simd::{self, Kernel, Lanes, WIDTH};
-use crate::error::Result;
 
 /// Which normalisation a model uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,9 +106,9 @@ impl Norm {
         self.row(to);
     }
 
-    /// Normalises every row of `[tokens, width]` into a new tensor.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        ops::map_rows(x, self.weight.len(), |_, from, to| self.row_into(from, to))
+    /// Normalises every row of `[tokens, width]` into a new matrix.
+    pub fn forward(&self, x: &Rows) -> Rows {
+        x.map(self.weight.len(), |from, to| self.row_into(from, to))
     }
 }
 

@@ -2,15 +2,16 @@
 //!
 //! Sums run over the tokens in order.
 
-use super::ops;
+use super::rows::{Rows, add_row};
 use crate::request::Pooling;
 
-/// Pools packed rows `[tokens, width]` to one vector per text. The first `skipped` tokens of a text, its prompt, do not count
-/// where tokens are averaged; nothing left gives zeros.
-pub fn pool(values: &[f32], lengths: &[usize], skipped: &[usize], width: usize, pooling: Pooling) -> Vec<Vec<f32>> {
+/// Pools the vectors of packed tokens to one per text. The first `skipped` tokens of a text, its prompt, do not count where
+/// tokens are averaged; nothing left gives zeros.
+pub fn pool(tokens: &Rows, lengths: &[usize], skipped: &[usize], pooling: Pooling) -> Vec<Vec<f32>> {
+    let width = tokens.columns();
     let mut start = 0;
     let pool = |(len, skipped): (&usize, &usize)| {
-        let rows = &values[start * width..(start + len) * width];
+        let rows = &tokens.values()[start * width..(start + len) * width];
         start += len;
         one(rows, (*skipped).min(*len), width, pooling)
     };
@@ -49,7 +50,7 @@ fn one(rows: &[f32], skipped: usize, width: usize, pooling: Pooling) -> Vec<f32>
 fn sum(rows: &[f32], width: usize) -> Vec<f32> {
     let mut rows = rows.chunks_exact(width);
     let mut sum = rows.next().unwrap_or_default().to_vec();
-    rows.for_each(|row| ops::add_row(&mut sum, row));
+    rows.for_each(|row| add_row(&mut sum, row));
     sum
 }
 
@@ -72,8 +73,8 @@ mod tests {
     #[test]
     fn pooling_by_hand() {
         // Two texts of three and one tokens.
-        let values = [1.0, -1.0, 2.0, 0.0, 6.0, 4.0, 5.0, 7.0];
-        let pooled = |skipped: [usize; 2], pooling| pool(&values, &[3, 1], &skipped, 2, pooling);
+        let tokens = Rows::new(vec![1.0, -1.0, 2.0, 0.0, 6.0, 4.0, 5.0, 7.0], 2);
+        let pooled = |skipped: [usize; 2], pooling| pool(&tokens, &[3, 1], &skipped, pooling);
         assert_eq!(pooled([0, 0], Pooling::Mean), [[3.0, 1.0], [5.0, 7.0]]);
         assert_eq!(pooled([1, 1], Pooling::Mean), [[4.0, 2.0], [0.0, 0.0]]);
         assert_eq!(pooled([2, 0], Pooling::Cls), [[1.0, -1.0], [5.0, 7.0]]);

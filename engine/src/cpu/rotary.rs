@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::norm::Norm;
-use super::ops;
+use super::rows::{Rows, rows_per_task};
 use super::simd::{self, Kernel, Lanes, WIDTH};
-use crate::error::Result;
 
 /// A rotary embedding: how fast each pair of values turns.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +99,7 @@ impl RopeRows {
         let speeds: BTreeMap<usize, Cow<'_, [f64]>> =
             rotations.iter().map(|rotation| (*rotation, rope.speeds(*rotation))).collect();
         let mut rows = Self { cos: vec![0.0; positions.len() * pairs], sin: vec![0.0; positions.len() * pairs], pairs };
-        let per_task = ops::rows_per_task(pairs * 8);
+        let per_task = rows_per_task(pairs * 8);
         let cos = rows.cos.par_chunks_mut(per_task * pairs);
         let sin = rows.sin.par_chunks_mut(per_task * pairs);
         let tokens = positions.par_chunks(per_task).zip(rotations.par_chunks(per_task));
@@ -199,9 +197,9 @@ pub struct Heads<'a, N = HeadNorm> {
 }
 
 /// Normalises and rotates (where the model does) the query and key heads of `[tokens, (queries + 2·keys)·size]` in place.
-pub fn prepare_heads(qkv: &Tensor, heads: &Heads<'_>, rope: Option<&RopeRows>) -> Result<()> {
+pub fn prepare_heads(qkv: &mut Rows, heads: &Heads<'_>, rope: Option<&RopeRows>) {
     let size = heads.size;
-    ops::for_rows("rotate heads", qkv, |token, row| {
+    qkv.for_each(|token, row| {
         let (queries, rest) = row.split_at_mut(heads.queries * size);
         heads.query_norm.rows(queries, size);
         heads.key_norm.rows(&mut rest[..heads.keys * size], size);
@@ -211,24 +209,22 @@ pub fn prepare_heads(qkv: &Tensor, heads: &Heads<'_>, rope: Option<&RopeRows>) -
         for head in row[..(heads.queries + heads.keys) * size].chunks_exact_mut(size) {
             simd::dispatch(RotateHead { head, cos, sin });
         }
-    })
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::ops::matrix;
 
     #[test]
     fn rotation_keeps_length_and_starts_at_identity() {
         let rope = RopeRows::new(&[0, 5], &[0, 0], &Rope::fixed(vec![1.0, 0.1, 0.01]));
-        let x = matrix((0..2 * 3 * 8).map(|i| i as f32).collect(), 2, 24).unwrap();
-        let before = x.to_vec2::<f32>().unwrap();
-        let x = x.copy().unwrap();
+        let before = Rows::new((0..2 * 3 * 8).map(|i| i as f32).collect(), 24);
+        let mut after = before.clone();
         let none = HeadNorm::Each(Vec::new());
         let heads = Heads { queries: 1, keys: 1, size: 8, query_norm: &none, key_norm: &none };
-        prepare_heads(&x, &heads, Some(&rope)).unwrap();
-        let after = x.to_vec2::<f32>().unwrap();
+        prepare_heads(&mut after, &heads, Some(&rope));
+        let [before, after] = [&before, &after].map(|rows| rows.iter().collect::<Vec<_>>());
         assert_eq!(before[0], after[0]);
         assert_eq!(before[1][16..], after[1][16..], "values are not rotated");
         assert_eq!(before[1][6..8], after[1][6..8], "partial rotation leaves the rest");

@@ -11,9 +11,9 @@ use super::attention::{self, AttentionShape};
 use super::cache::{CacheShape, KvCache, PAGE};
 use super::linear::{Kind, Linear, Quantized, Weights};
 use super::norm::{Norm, NormKind};
-use super::ops;
 use super::relative::{self, Bias, Disentangled, PositionBlocks};
 use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
+use super::rows::Rows;
 use crate::sampling;
 use crate::scheduler::backend::Segment;
 
@@ -24,10 +24,6 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
@@ -42,17 +38,15 @@ fn row_counts(most: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Rows of `forward` over `rows` rows must equal the same rows computed among `most`, whatever the threads and offset.
-fn first_difference(inputs: usize, most: usize, forward: impl Fn(&Tensor) -> Vec<f32> + Sync) -> Option<String> {
+fn first_difference(inputs: usize, most: usize, forward: impl Fn(Rows) -> Vec<f32> + Sync) -> Option<String> {
     let x = values(most * inputs, 7);
-    let part = |from: usize, rows: usize| {
-        ops::matrix(x[from * inputs..(from + rows) * inputs].to_vec(), rows, inputs).unwrap()
-    };
-    let whole = with_threads(2, || forward(&part(0, most)));
+    let part = |from: usize, rows: usize| Rows::new(x[from * inputs..(from + rows) * inputs].to_vec(), inputs);
+    let whole = with_threads(2, || forward(part(0, most)));
     let width = whole.len() / most;
     for rows in row_counts(most) {
         for threads in [1, 2] {
             for from in [0, most - rows] {
-                let got = with_threads(threads, || forward(&part(from, rows)));
+                let got = with_threads(threads, || forward(part(from, rows)));
                 if bits(&got) != bits(&whole[from * width..(from + rows) * width]) {
                     return Some(format!("{rows} rows from {from}, {threads} threads"));
                 }
@@ -62,9 +56,8 @@ fn first_difference(inputs: usize, most: usize, forward: impl Fn(&Tensor) -> Vec
     None
 }
 
-fn gated(x: &Tensor, activation: Activation) -> Tensor {
-    let width = x.dims2().unwrap().1 / 2;
-    ops::map_rows(x, width, |_, row, out| activation::gated_row(row, out, activation)).unwrap()
+fn gated(x: &Rows, activation: Activation) -> Rows {
+    x.map(x.columns() / 2, |row, out| activation::gated_row(row, out, activation))
 }
 
 /// Types of weights.
@@ -137,7 +130,7 @@ fn products_do_not_depend_on_their_companions() {
         }
         let most = if outputs > 20_000 { 130 } else { 600 };
         let layer = linear(of, inputs, outputs);
-        let difference = first_difference(inputs, most, |x| flat(&layer.forward(x).unwrap()));
+        let difference = first_difference(inputs, most, |x| layer.forward(&x).values().to_vec());
         assert_eq!(difference, None, "{of:?} {inputs}×{outputs}");
     }
 }
@@ -147,16 +140,15 @@ fn row_operations_do_not_depend_on_their_companions() {
     for width in [24, 576, 896, 1000, 4864] {
         for (kind, bias) in [(NormKind::Rms, None), (NormKind::Layer, Some(values(width, 5)))] {
             let norm = Norm { kind, weight: values(width, 6), bias, eps: 1e-6 };
-            assert_eq!(first_difference(width, 200, |x| flat(&norm.forward(x).unwrap())), None, "{kind:?} {width}");
+            assert_eq!(first_difference(width, 200, |x| norm.forward(&x).values().to_vec()), None, "{kind:?} {width}");
         }
         for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
-            let difference = first_difference(width, 200, |x| {
-                let x = x.copy().unwrap();
-                activation::activate(&x, activation).unwrap();
-                flat(&x)
+            let difference = first_difference(width, 200, |mut x| {
+                activation::activate(&mut x, activation);
+                x.values().to_vec()
             });
             assert_eq!(difference, None, "{activation:?} {width}");
-            let difference = first_difference(width, 200, |x| flat(&gated(x, activation)));
+            let difference = first_difference(width, 200, |x| gated(&x, activation).values().to_vec());
             assert_eq!(difference, None, "gated {activation:?} {width}");
         }
     }
@@ -166,12 +158,10 @@ fn row_operations_do_not_depend_on_their_companions() {
     let heads = Heads { queries: 9, keys: 3, size: 64, query_norm: &norm, key_norm: &norm };
     let rope = Rope::fixed(frequencies);
     // Every row at the same position, so that offsets in the sweep do not change what is asked.
-    let difference = first_difference(15 * 64, 200, |x| {
-        let x = x.copy().unwrap();
-        let rows = x.dims()[0];
-        let rope = RopeRows::new(&vec![1234; rows], &vec![0; rows], &rope);
-        rotary::prepare_heads(&x, &heads, Some(&rope)).unwrap();
-        flat(&x)
+    let difference = first_difference(15 * 64, 200, |mut x| {
+        let rope = RopeRows::new(&vec![1234; x.rows()], &vec![0; x.rows()], &rope);
+        rotary::prepare_heads(&mut x, &heads, Some(&rope));
+        x.values().to_vec()
     });
     assert_eq!(difference, None, "rotation");
 }
@@ -193,8 +183,8 @@ impl Fed<'_> {
         let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
         let all: Vec<u32> = (0..pages as u32).collect();
         let segment = Segment { start: 0, len: pages * PAGE, pages: all, rotation: 0 };
-        let dirty = ops::matrix(vec![f32::NAN; pages * PAGE * width], pages * PAGE, width).unwrap();
-        cache.layers[0].write(&dirty, self.shape.queries, &[segment]).unwrap();
+        let dirty = Rows::new(vec![f32::NAN; pages * PAGE * width], width);
+        cache.layers[0].write(&dirty, self.shape.queries, &[segment]);
         cache
     }
 
@@ -218,10 +208,10 @@ impl Fed<'_> {
             // Pages in no particular order: where they lie must not matter.
             let pages = (0..(start + len).div_ceil(PAGE)).map(|p| (own - 1 - p) as u32).collect();
             segments.push(Segment { start, len, pages, rotation: 0 });
-            let qkv = ops::matrix(rows, before + len, width).unwrap();
-            cache.layers[0].write(&qkv, self.shape.queries, &segments).unwrap();
-            let attended = attention::paged(&qkv, &cache.layers[0], &segments, &self.shape).unwrap();
-            out.extend_from_slice(&flat(&attended)[before * self.shape.queries * self.shape.size..]);
+            let qkv = Rows::new(rows, width);
+            cache.layers[0].write(&qkv, self.shape.queries, &segments);
+            let attended = attention::paged(&qkv, &cache.layers[0], &segments, &self.shape);
+            out.extend_from_slice(&attended.values()[before * self.shape.queries * self.shape.size..]);
         }
         out
     }
@@ -327,14 +317,13 @@ fn what_a_row_does_not_see_does_not_reach_it() {
         }
         // In both directions, a window is what keeps a row from a key.
         let Some(window) = window else { continue };
-        let qkv = |values: &[f32]| ops::matrix(values.to_vec(), len, width).unwrap();
-        let both = |values: &[f32]| flat(&attention::bidirectional(&qkv(values), &[len], &shape, None).unwrap());
+        let both = |qkv: &[f32]| attention::bidirectional(&Rows::new(qkv.to_vec(), width), &[len], &shape, None);
         let (expected, mut poisoned) = (both(&clean), clean.clone());
         poisoned[66 * width + queries * size..67 * width].fill(f32::NAN);
         let got = both(&poisoned);
         for token in 0..len {
             let sees = token.abs_diff(66) <= window / 2;
-            let (row, right) = (&got[token * out..][..out], &expected[token * out..][..out]);
+            let [row, right] = [&got, &expected].map(|rows| &rows.values()[token * out..][..out]);
             assert!(
                 if sees { row.iter().any(|x| x.is_nan()) } else { bits(row) == bits(right) },
                 "both ways, token {token}"
@@ -350,17 +339,17 @@ fn packed_encoder_attention_does_not_depend_on_neighbours() {
     for len in [1, 7, 24, 32, 33, 130] {
         let own = values(len * width, 11);
         let alone = {
-            let qkv = ops::matrix(own.clone(), len, width).unwrap();
-            with_threads(1, || flat(&attention::bidirectional(&qkv, &[len], &shape, None).unwrap()))
+            let qkv = Rows::new(own.clone(), width);
+            with_threads(1, || attention::bidirectional(&qkv, &[len], &shape, None))
         };
         let others = [5, 64, 1];
         let mut rows = values(others.iter().sum::<usize>() * width, 12);
         let before = rows.len() / width;
         rows.extend_from_slice(&own);
-        let qkv = ops::matrix(rows, before + len, width).unwrap();
+        let qkv = Rows::new(rows, width);
         let lengths = [5, 64, 1, len];
-        let packed = with_threads(2, || flat(&attention::bidirectional(&qkv, &lengths, &shape, None).unwrap()));
-        assert_eq!(bits(&packed[before * 12 * 32..]), bits(&alone), "{len} tokens");
+        let packed = with_threads(2, || attention::bidirectional(&qkv, &lengths, &shape, None));
+        assert_eq!(bits(&packed.values()[before * 12 * 32..]), bits(alone.values()), "{len} tokens");
     }
 }
 
@@ -386,8 +375,9 @@ fn attention_with_summands_does_not_depend_on_neighbours() {
         let own = values(len * 3 * width, 34);
         for bias in [&disentangled, &buckets] {
             let attend = |rows: Vec<f32>, lengths: &[usize], threads| {
-                let qkv = ops::matrix(rows, lengths.iter().sum(), 3 * width).unwrap();
-                with_threads(threads, || flat(&attention::bidirectional(&qkv, lengths, &shape, Some(bias)).unwrap()))
+                let qkv = Rows::new(rows, 3 * width);
+                let attended = with_threads(threads, || attention::bidirectional(&qkv, lengths, &shape, Some(bias)));
+                attended.values().to_vec()
             };
             let alone = attend(own.clone(), &[len], 1);
             let beside = [values(70 * 3 * width, 35), own.clone()].concat();
@@ -425,13 +415,20 @@ fn attention_with_summands_does_not_depend_on_neighbours() {
     }
 }
 
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 /// What the design forbids must be seen by the sweep: a lone row goes to a matrix-vector kernel with its own order.
 #[test]
 fn the_sweep_sees_the_one_row_path() {
     let (inputs, outputs) = (4864, 896);
     let weight = Tensor::from_vec(values(inputs * outputs, 3), (inputs, outputs), &Device::Cpu).unwrap();
     // candle's own product does not double a lone row.
-    let difference = first_difference(inputs, 64, |x| flat(&x.matmul(&weight).unwrap()));
+    let difference = first_difference(inputs, 64, |x| {
+        let x = Tensor::from_slice(x.values(), (x.rows(), inputs), &Device::Cpu).unwrap();
+        flat(&x.matmul(&weight).unwrap())
+    });
     assert!(difference.is_some_and(|d| d.starts_with("1 rows")));
 }
 
@@ -459,23 +456,23 @@ fn golden_bits() {
     let shape = AttentionShape { queries: 4, keys: 2, size: 40, scale: 0.158, soft_cap: None, window: Some(70) };
     let qkv = values(150 * 8 * 40, 21);
     add(&Fed { shape, qkv: &qkv, len: 150, bf16: false }.run(37, 1));
-    let x = ops::matrix(values(5 * 100, 22), 5, 100).unwrap();
+    let mut x = Rows::new(values(5 * 100, 22), 100);
     for (kind, bias) in [(NormKind::Rms, None), (NormKind::Layer, Some(values(100, 23)))] {
         let norm = Norm { kind, weight: values(100, 24), bias, eps: 1e-5 };
-        add(&flat(&norm.forward(&x).unwrap()));
+        add(norm.forward(&x).values());
     }
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
-        add(&flat(&gated(&x, activation)));
+        add(gated(&x, activation).values());
     }
     let rope = Rope::fixed(vec![1.0, 0.3, 0.01, 1e-4]);
     let rope = RopeRows::new(&[0, 3, 77, 4000, 100_000], &[0; 5], &rope);
     let none = HeadNorm::Each(Vec::new());
     let heads = Heads { queries: 8, keys: 2, size: 10, query_norm: &none, key_norm: &none };
-    rotary::prepare_heads(&x, &heads, Some(&rope)).unwrap();
-    add(&flat(&x));
-    let x = ops::matrix(values(5 * 768, 26), 5, 768).unwrap();
+    rotary::prepare_heads(&mut x, &heads, Some(&rope));
+    add(x.values());
+    let x = Rows::new(values(5 * 768, 26), 768);
     for of in [Of::F32, Of::Bf16, Of::Quantized(Kind::Q8_0), Of::Quantized(Kind::Q4K), Of::Quantized(Kind::Q6K)] {
-        add(&flat(&linear(of, 768, 70).forward(&x).unwrap()));
+        add(linear(of, 768, 70).forward(&x).values());
     }
     let row = values(3000, 25);
     let (logprob, _) = sampling::score(&row, 17).unwrap();

@@ -17,7 +17,6 @@ use super::launch::rows::{Added, Embedding, RowKernels, Step};
 use super::plan::{Heads, Item, Planner, Sight, packed};
 use super::weight::{Products, Stored, To, Weight, memory, upload};
 use crate::cpu::encoder::{Encoder as Host, EncoderSpec, positions};
-use crate::cpu::ops;
 use crate::cpu::rotary::{self, RopeRows};
 use crate::device::in_pool;
 use crate::error::{Error, Result};
@@ -106,7 +105,7 @@ impl<T: Stored> Encoder<T> {
             heads: HeadKernels::load(&stream, T::KIND)?,
             attention: AttentionKernels::load(&stream, T::KIND)?,
             pool: PoolKernels::load(&stream)?,
-            words: ops::with_values(&host.words, |words| upload(&stream, words))??,
+            words: upload(&stream, host.words.values())?,
             tables: [table(&host.positions)?, table(&host.types)?],
             norm: NormWeights::new(&stream, &host.norm)?,
             last_norm: host.last_norm.as_ref().map(|norm| NormWeights::new(&stream, norm)).transpose()?,
@@ -262,7 +261,7 @@ impl<T: Stored> EncoderBackend for Encoder<T> {
         let lengths: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();
         let (pooling, skipped) = self.host.pooling(texts);
         let rows = self.pooled(texts, &lengths, (&skipped, pooling))?;
-        in_pool(|| self.host.finish(rows))
+        Ok(in_pool(|| self.host.finish(rows)))
     }
 }
 

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
-
 use super::identity::ModelFolder;
 use super::weights::Checkpoint;
 use crate::cpu::activation::{self, Activation};
 use crate::cpu::encoder::{ConvolutionSpec, Encoder, EncoderSpec, Head, Learned, Stage};
 use crate::cpu::linear::Linear;
 use crate::cpu::norm::{Norm, NormKind};
-use crate::cpu::ops;
 use crate::cpu::relative::{BUCKETS, Bias, Disentangled, PositionBlocks, Relative};
+use crate::cpu::rows::Rows;
 use crate::device::in_pool;
 use crate::error::{Error, Result};
 use crate::options::DtypeChoice;
@@ -93,24 +91,23 @@ pub(crate) struct Convolution {
 
 impl Convolution {
     /// `[tokens, hidden]` -> `[tokens, hidden]`; beyond a text's ends are zeros.
-    pub fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let (tokens, width) = x.dims2().map_err(ops::tensor_error)?;
-        let mut wide = vec![0.0; tokens * self.kernel * width];
-        ops::with_values(x, |values| {
-            let mut start = 0;
-            for len in lengths {
-                for (token, tap) in (0..*len).flat_map(|token| (0..self.kernel).map(move |tap| (token, tap))) {
-                    if let Some(from) = (token + tap).checked_sub(self.kernel / 2).filter(|from| from < len) {
-                        let to = ((start + token) * self.kernel + tap) * width;
-                        wide[to..to + width].copy_from_slice(&values[(start + from) * width..][..width]);
-                    }
+    pub fn forward(&self, x: &Rows, lengths: &[usize]) -> Rows {
+        let width = x.columns();
+        let mut wide = Rows::zeros(x.rows(), self.kernel * width);
+        let mut start = 0;
+        for len in lengths {
+            for (token, tap) in (0..*len).flat_map(|token| (0..self.kernel).map(move |tap| (token, tap))) {
+                if let Some(from) = (token + tap).checked_sub(self.kernel / 2).filter(|from| from < len) {
+                    let to = ((start + token) * self.kernel + tap) * width;
+                    let from = &x.values()[(start + from) * width..][..width];
+                    wide.values_mut()[to..to + width].copy_from_slice(from);
                 }
-                start += len;
             }
-        })?;
-        let out = self.product.forward(&ops::matrix(wide, tokens, self.kernel * width)?)?;
-        activation::activate(&out, self.activation)?;
-        Ok(out)
+            start += len;
+        }
+        let mut out = self.product.forward(&wide);
+        activation::activate(&mut out, self.activation);
+        out
     }
 }
 
@@ -129,7 +126,7 @@ impl Encoder {
             0 => Ok(Vec::new()),
             _ => weights.table(&format!("{prefix}{name}.weight"), rows, width),
         };
-        let words = ops::matrix(table(spec.names.words, spec.vocab)?, spec.vocab, width)?;
+        let words = Rows::new(table(spec.names.words, spec.vocab)?, width);
         let positions = match spec.learned {
             Learned::None => Vec::new(),
             _ => table("embeddings.position_embeddings", spec.position_rows())?,
@@ -181,7 +178,7 @@ impl Loader<'_> {
         Ok(Norm { kind: NormKind::Layer, weight: vector(weight)?, bias, eps: self.spec.norm_eps })
     }
 
-    fn layer(&self, index: usize, shared: Option<&Arc<Bias>>, vectors: Option<&Tensor>) -> Result<Layer> {
+    fn layer(&self, index: usize, shared: Option<&Arc<Bias>>, vectors: Option<&Rows>) -> Result<Layer> {
         let (spec, names) = (self.spec, &self.spec.names);
         let (width, inner) = (spec.hidden, spec.intermediate);
         let name = |part: &str| format!("{}.{index}.{part}", names.layer);
@@ -222,18 +219,18 @@ impl Loader<'_> {
     }
 
     /// The position vectors of disentangled attention, `[2 · span, hidden]`, normed where the model does.
-    fn position_vectors(&self) -> Result<Option<Tensor>> {
+    fn position_vectors(&self) -> Result<Option<Rows>> {
         let Relative::Disentangled(options) = &self.spec.relative else { return Ok(None) };
         let (rows, width) = (2 * options.span, self.spec.hidden);
         let name = format!("{}encoder.rel_embeddings.weight", self.prefix);
-        let vectors = ops::matrix(self.weights.table(&name, rows, width)?, rows, width)?;
-        if options.norm { self.norm("encoder.LayerNorm")?.forward(&vectors).map(Some) } else { Ok(Some(vectors)) }
+        let vectors = Rows::new(self.weights.table(&name, rows, width)?, width);
+        Ok(Some(if options.norm { self.norm("encoder.LayerNorm")?.forward(&vectors) } else { vectors }))
     }
 
     fn disentangled(
         &self,
         options: &Disentangled,
-        vectors: &Tensor,
+        vectors: &Rows,
         query_key_value: &Linear,
         name: &dyn Fn(&str) -> String,
     ) -> Result<Bias> {
@@ -241,19 +238,17 @@ impl Loader<'_> {
         let blocks = |rows: &[f32]| PositionBlocks::new(rows, heads, size);
         let own = |part: &str| {
             let projection = self.linear(&[&name(part)], (width, width), true)?;
-            ops::with_values(&in_pool(|| projection.forward(vectors))?, blocks)
+            Ok(blocks(in_pool(|| projection.forward(vectors)).values()))
         };
         // The layer's own projections give queries, keys and values side by side.
         let shared = |part: usize| {
-            let all = in_pool(|| query_key_value.forward(vectors))?;
-            ops::with_values(&all, |rows| {
-                let rows = rows.chunks_exact(3 * width).flat_map(|row| &row[part * width..(part + 1) * width]);
-                blocks(&rows.copied().collect::<Vec<f32>>())
-            })
+            let all = in_pool(|| query_key_value.forward(vectors));
+            let rows = all.iter().flat_map(|row| &row[part * width..(part + 1) * width]);
+            blocks(&rows.copied().collect::<Vec<f32>>())
         };
         let part = |wanted: bool, index: usize, part: &str| match (wanted, options.shared) {
             (false, _) => Ok(None),
-            (true, true) => shared(index).map(Some),
+            (true, true) => Ok(Some(shared(index))),
             (true, false) => own(part).map(Some),
         };
         Ok(Bias::Disentangled {

@@ -13,12 +13,10 @@ mod tile;
 
 use std::borrow::Cow;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
-use crate::cpu::ops;
+use crate::cpu::rows::{Rows, rows_per_task};
 use crate::cpu::simd::{DotKernel, Dots, InstructionSet, Lanes, WIDTH, dispatch_dots_on, to_bf16};
-use crate::error::Result;
 use quantized::Unpacked;
 pub use quantized::{Kind, Quantized};
 use tile::{Bf16Pair, ByteChunk, CHUNK_WORDS, Chunk, PANEL, SCALED, Single};
@@ -167,63 +165,67 @@ impl Linear {
     }
 
     /// `[tokens, inputs]` -> `[tokens, outputs]`.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.whole(x, None)
+    pub fn forward(&self, x: &Rows) -> Rows {
+        self.whole(&From { x, make: None })
     }
 
     /// The product of inputs that are made from rows of `x` on the way: `make(row of x, row of inputs)`.
-    pub fn forward_made(&self, x: &Tensor, make: impl Fn(&[f32], &mut [f32]) + Sync) -> Result<Tensor> {
-        self.whole(x, Some(&make))
+    pub fn forward_made(&self, x: &Rows, make: impl Fn(&[f32], &mut [f32]) + Sync) -> Rows {
+        self.whole(&From { x, make: Some(&make) })
     }
 
-    fn whole(&self, x: &Tensor, make: Option<&Make<'_>>) -> Result<Tensor> {
-        let rows = x.dims2().map_err(ops::tensor_error)?.0;
+    fn whole(&self, from: &From) -> Rows {
         let mut out = Vec::new();
-        self.fill(x, make, &mut out)?;
-        ops::matrix(out, rows, self.outputs)
+        self.fill(from, &mut out);
+        Rows::new(out, self.outputs)
     }
 
     /// [`Linear::forward`] into a buffer that is used again: a fresh one of many megabytes costs page faults.
-    pub fn forward_into(&self, x: &Tensor, out: &mut Vec<f32>) -> Result<()> {
-        self.fill(x, None, out)
+    pub fn forward_into(&self, x: &Rows, out: &mut Vec<f32>) {
+        self.fill(&From { x, make: None }, out);
     }
 
-    fn fill(&self, x: &Tensor, make: Option<&Make<'_>>, out: &mut Vec<f32>) -> Result<()> {
-        let rows = x.dims2().map_err(ops::tensor_error)?.0;
-        let len = rows * self.outputs;
+    fn fill(&self, from: &From, out: &mut Vec<f32>) {
+        let len = from.x.rows() * self.outputs;
         out.clear();
         out.reserve(len);
         let output = Output { to: out.as_mut_ptr(), bias: self.bias.as_deref(), add: false };
-        ops::with_values(x, |x| self.product(InstructionSet::detect(), &From { x, make }, rows, output))?;
+        self.product(InstructionSet::detect(), from, output);
         // SAFETY: `reserve` made room and `product` wrote every one of `rows × outputs` values.
         unsafe { out.set_len(len) };
-        Ok(())
     }
 
     /// `to += x·W + b`, with `to` of shape `[tokens, outputs]`.
-    pub fn forward_add(&self, x: &Tensor, to: &Tensor) -> Result<()> {
-        to.inplace_op1(&Add { linear: self, x, make: None }).map_err(ops::tensor_error)
+    pub fn forward_add(&self, x: &Rows, to: &mut Rows) {
+        self.add(&From { x, make: None }, to);
     }
 
     /// [`Linear::forward_add`] of inputs that are made on the way.
-    pub fn forward_made_add(&self, x: &Tensor, make: impl Fn(&[f32], &mut [f32]) + Sync, to: &Tensor) -> Result<()> {
-        to.inplace_op1(&Add { linear: self, x, make: Some(&make) }).map_err(ops::tensor_error)
+    pub fn forward_made_add(&self, x: &Rows, make: impl Fn(&[f32], &mut [f32]) + Sync, to: &mut Rows) {
+        self.add(&From { x, make: Some(&make) }, to);
+    }
+
+    fn add(&self, from: &From, to: &mut Rows) {
+        assert_eq!((to.rows(), to.columns()), (from.x.rows(), self.outputs), "a product added to another shape");
+        let output = Output { to: to.values_mut().as_mut_ptr(), bias: self.bias.as_deref(), add: true };
+        self.product(InstructionSet::detect(), from, output);
     }
 
     /// The weights of each of these outputs, `[outputs, inputs]`: rows of an embedding table.
-    pub fn gather(&self, outputs: &[u32]) -> Result<Tensor> {
-        let mut values = vec![0.0; outputs.len() * self.inputs];
-        let rows = values.par_chunks_mut(self.inputs).zip(outputs);
-        rows.for_each(|(to, output)| self.read_output(*output as usize, to));
-        ops::matrix(values, outputs.len(), self.inputs)
+    pub fn gather(&self, outputs: &[u32]) -> Rows {
+        let mut rows = Rows::zeros(outputs.len(), self.inputs);
+        let each = rows.values_mut().par_chunks_mut(self.inputs).zip(outputs);
+        each.for_each(|(to, output)| self.read_output(*output as usize, to));
+        rows
     }
 
     /// Writes every output of every row.
-    fn product(&self, set: InstructionSet, from: &From, rows: usize, output: Output) {
+    fn product(&self, set: InstructionSet, from: &From, output: Output) {
+        let rows = from.x.rows();
         if rows == 0 {
             return;
         }
-        let inputs = self.prepare(set, from, rows);
+        let inputs = self.prepare(set, from);
         let threads = rayon::current_num_threads().max(1);
         // A task takes one panel and, where there are few panels, a part of the rows.
         let panels: usize = self.parts.iter().map(|(outputs, _)| outputs.div_ceil(PANEL)).sum();
@@ -241,19 +243,19 @@ impl Linear {
     }
 
     /// Makes the inputs in the forms that the weights need, rows in parallel.
-    fn prepare<'a>(&self, set: InstructionSet, from: &From<'a>, rows: usize) -> Inputs<'a> {
-        let width = self.inputs;
+    fn prepare<'a>(&self, set: InstructionSet, from: &From<'a>) -> Inputs<'a> {
+        let (rows, width) = (from.x.rows(), self.inputs);
         let need = |what: fn(&Weights) -> bool| if self.parts.iter().any(|part| what(&part.1)) { rows } else { 0 };
         let singles = need(|w| matches!(w, Weights::F32(_)));
         let (pairs, bytes) = (need(|w| matches!(w, Weights::Bf16(_))), need(|w| matches!(w, Weights::Quantized(_))));
         let (mut single, make): (Cow<'_, [f32]>, &Make<'_>) = match (from.make, singles) {
             (Some(make), _) => (Cow::Owned(vec![0.0; singles * width]), make),
             (None, singles) if singles == rows && pairs + bytes == 0 => {
-                assert_eq!(from.x.len(), rows * width);
+                assert_eq!(from.x.columns(), width, "inputs of another width");
                 return Inputs {
                     rows,
                     width,
-                    single: Cow::Borrowed(from.x),
+                    single: Cow::Borrowed(from.x.values()),
                     pairs: Vec::new(),
                     bytes: ByteRows::default(),
                 };
@@ -266,13 +268,13 @@ impl Linear {
             scales: vec![0.0; bytes * width / SCALED],
             sums: vec![0; 2 * bytes * width / SCALED],
         };
-        let per_task = ops::rows_per_task(width);
+        let per_task = rows_per_task(width);
         let mut singles = single.to_mut().chunks_mut(per_task * width);
         let mut pair_rows = pairs.chunks_mut(per_task * width.div_ceil(2));
         let mut words = bytes.words.chunks_mut((per_task * width / 4).max(1));
         let mut scales = bytes.scales.chunks_mut((per_task * width / SCALED).max(1));
         let mut sums = bytes.sums.chunks_mut((2 * per_task * width / SCALED).max(1));
-        let tasks = from.x.chunks(per_task * (from.x.len() / rows)).map(|x| Prepare {
+        let tasks = from.x.values().chunks(per_task * from.x.columns()).map(|x| Prepare {
             x,
             make,
             width,
@@ -297,36 +299,8 @@ const COPY: fn(&[f32], &mut [f32]) = |from, to| to.copy_from_slice(from);
 /// What inputs are made from.
 struct From<'a> {
     /// Rows, of the width of the inputs where nothing is made.
-    x: &'a [f32],
+    x: &'a Rows,
     make: Option<&'a Make<'a>>,
-}
-
-/// [`Linear::forward_add`].
-struct Add<'a> {
-    linear: &'a Linear,
-    x: &'a Tensor,
-    make: Option<&'a Make<'a>>,
-}
-
-impl InplaceOp1 for Add<'_> {
-    fn name(&self) -> &'static str {
-        "add a product"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let (CpuStorage::F32(values), Some((from, to))) = (storage, layout.contiguous_offsets()) else {
-            candle_core::bail!("{} needs contiguous f32 rows", self.name());
-        };
-        let rows = self.x.dims2()?.0;
-        let to = &mut values[from..to];
-        if to.len() != rows * self.linear.outputs {
-            candle_core::bail!("{} of {rows} rows to {} values", self.name(), to.len());
-        }
-        let output = Output { to: to.as_mut_ptr(), bias: self.linear.bias.as_deref(), add: true };
-        let make = self.make;
-        ops::with_values(self.x, |x| self.linear.product(InstructionSet::detect(), &From { x, make }, rows, output))
-            .map_err(candle_core::Error::wrap)
-    }
 }
 
 /// Some rows of inputs on their way into the forms that are needed; the others are empty.

@@ -51,12 +51,9 @@ fn layers(inputs: usize, outputs: usize) -> Vec<(String, Weights, Vec<f32>)> {
 
 fn product(set: InstructionSet, layer: &Linear, x: &[f32], rows: usize) -> Vec<f32> {
     let mut out = vec![0.5; rows * layer.outputs];
-    layer.product(
-        set,
-        &From { x, make: None },
-        rows,
-        Output { to: out.as_mut_ptr(), bias: layer.bias.as_deref(), add: true },
-    );
+    let x = Rows::new(x.to_vec(), x.len() / rows);
+    let output = Output { to: out.as_mut_ptr(), bias: layer.bias.as_deref(), add: true };
+    layer.product(set, &From { x: &x, make: None }, output);
     out
 }
 
@@ -158,8 +155,7 @@ fn parts_stand_side_by_side() {
         }
     }
     let tokens: Vec<u32> = vec![0, 39, 40, outputs as u32 - 1, 85];
-    let gathered: Vec<f32> = whole.gather(&tokens).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-    for (row, token) in gathered.chunks_exact(inputs).zip(tokens) {
+    for (row, token) in whole.gather(&tokens).iter().zip(tokens) {
         assert_eq!(row, parts()[token as usize / 40].1.output(inputs, token as usize % 40), "{token}");
     }
 }

@@ -56,8 +56,8 @@ fn turn(head: &mut [f32], cosines: &[f32], sines: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::Rows;
     use crate::cpu::norm::NormKind;
-    use crate::cpu::ops::matrix;
     use crate::cpu::rotary::{self, Rope, RopeRows};
     use crate::cuda::reference::numbers::{assert_near, numbers};
     use crate::cuda::reference::rows::some_norm;
@@ -81,10 +81,10 @@ mod tests {
         for [query_norm, key_norm] in &kinds {
             for turned in [false, true] {
                 let rope = RopeRows::new(&[9], &[0], &Rope::fixed(speeds.clone()));
-                let cpu = matrix(row.clone(), 1, width).unwrap();
+                let mut cpu = Rows::new(row.clone(), width);
                 let heads = rotary::Heads { queries, keys, size, query_norm, key_norm };
-                rotary::prepare_heads(&cpu, &heads, turned.then_some(&rope)).unwrap();
-                let right: Vec<f64> = cpu.to_vec2::<f32>().unwrap()[0].iter().map(|x| f64::from(*x)).collect();
+                rotary::prepare_heads(&mut cpu, &heads, turned.then_some(&rope));
+                let right: Vec<f64> = cpu.values().iter().map(|x| f64::from(*x)).collect();
                 let angles = turned.then_some((cosines.as_slice(), sines.as_slice()));
                 let heads = Heads { shape: (queries, keys, size), norms: [query_norm, key_norm], angles };
                 assert_near(&prepare(&row, &heads), &right, 64.0);

@@ -46,7 +46,7 @@ pub const POOLINGS: [Pooling; 6] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::pooling;
+    use crate::cpu::{Rows, pooling};
     use crate::cuda::reference::numbers::numbers;
 
     #[test]
@@ -55,7 +55,7 @@ mod tests {
         let x = numbers::<f32>(width * tokens, 8);
         for how in POOLINGS {
             for skipped in [0, 1, 22, 23, 40] {
-                let right = pooling::pool(&x, &[tokens], &[skipped], width, how);
+                let right = pooling::pool(&Rows::new(x.clone(), width), &[tokens], &[skipped], how);
                 assert_eq!(pool(&x, width, skipped, how), right[0], "{how:?}");
             }
         }

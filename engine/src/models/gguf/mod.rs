@@ -15,7 +15,6 @@ use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use serde_json::{Map, json};
 
 use crate::cpu::linear::Kind;
-use crate::cpu::ops;
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::models::hashed_file::HashedFile;
@@ -53,7 +52,14 @@ fn content(file: &HashedFile) -> Result<Content> {
     // candle divides by an alignment of zero.
     guard::guarded("read a GGUF header", || Content::read(&mut BufReader::new(file.stream())))
         .map_err(|e| broken(file.path(), e.to_string()))?
-        .map_err(|e| broken(file.path(), ops::plain(&e)))
+        .map_err(|e| broken(file.path(), message(&e)))
+}
+
+/// What an error of candle's says, without the backtrace that it shows where `RUST_BACKTRACE` is set.
+fn message(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    let is_frame = |line: &str| line.trim_start().split_once(':').is_some_and(|(n, _)| n.parse::<u32>().is_ok());
+    text.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join(" ")
 }
 
 /// Reads the header of a file.
