@@ -162,8 +162,8 @@ fn models_lists_shows_and_verifies() {
     let project = project();
     register(&project, &fixture("bert-mean"), ("small", "2.1", "embedder"));
     let list = project.karat(["models", "list"]).code(0).stdout;
-    let expected = "small@2.1  embedder    29,920 parameters  0.1 MB  MIT OR Apache-2.0  a copy of bert-mean\n\
-                    tiny@1     generator  119,488 parameters  0.2 MB  MIT OR Apache-2.0  a copy of random-tiny\n";
+    let expected = "small@2.1  embedder    29,920 parameters  134.04 kB  MIT OR Apache-2.0  a copy of bert-mean\n\
+                    tiny@1     generator  119,488 parameters  246.42 kB  MIT OR Apache-2.0  a copy of random-tiny\n";
     assert_eq!(list, expected);
     let show = project.karat(["models", "show", "tiny@1"]).code(0).stdout;
     for line in [
