@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(before[1][16..], after[1][16..], "values are not rotated");
         assert_eq!(before[1][6..8], after[1][6..8], "partial rotation leaves the rest");
         let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
-        assert!((length(&before[1]) - length(&after[1])).abs() < 1e-2);
+        assert!((length(before[1]) - length(after[1])).abs() < 1e-2);
         assert_ne!(before[1][..6], after[1][..6]);
     }
 }
