@@ -88,7 +88,7 @@ impl Git {
     /// There is no git.
     pub fn output(&self, args: &[&str]) -> Result<Output> {
         self.command(args).output().map_err(|e| {
-            Error::input("call git").caused_by(e).with_hint("references git:REF:PATH need git on the PATH")
+            Error::input("failed to call git").caused_by(e).with_hint("references git:REF:PATH need git on the PATH")
         })
     }
 
@@ -101,7 +101,7 @@ impl Git {
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         } else {
-            Err(Error::input(format!("call git: {}", String::from_utf8_lossy(&output.stderr).trim())))
+            Err(Error::input(format!("failed to call git: {}", String::from_utf8_lossy(&output.stderr).trim())))
         }
     }
 

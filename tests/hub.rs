@@ -211,14 +211,14 @@ fn pulling_caching_and_every_refusal() {
     // A body that ends early leaves nothing that looks whole.
     mood(Mood::CutOff);
     let error = pull("org/model", "main", MODEL_FILES).unwrap_err();
-    assert!(error.hint().is_some() && error.fragment().contains("broke off"), "{error:?}");
+    assert!(error.hint().is_some() && error.message().contains("broke off"), "{error:?}");
     let folder = home.path().join("hub/models--org--model");
     assert!(!folder.join("snapshots").join(COMMIT).join("model.safetensors").exists());
     assert!(!folder.join("refs/main").exists());
     // Nor does an error page in the place of the weights.
     mood(Mood::ErrorPage);
     let error = pull("org/model", "main", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("20 bytes arrived where the hub announced 300000"), "{error:?}");
+    assert!(error.message().contains("20 bytes arrived where the hub announced 300000"), "{error:?}");
     assert!(!leftovers(&folder.join("blobs")).contains(&etag("model.safetensors")));
 
     // A good pull, only what was wanted.
@@ -243,7 +243,7 @@ fn pulling_caching_and_every_refusal() {
     let write = |text: &str| std::fs::write(project.path().join("models/far@1.yaml"), text).unwrap();
     write(&entry.replace(&hashes["config.json"], &hashes["tokenizer.json"]));
     let error = registry::open(project.path(), "far", "1", None).unwrap_err();
-    assert!(error.fragment().contains("`config.json` has the SHA-256"), "{error:?}");
+    assert!(error.message().contains("`config.json` has the SHA-256"), "{error:?}");
     assert!(error.hint().is_some_and(|hint| hint.contains("pull again")), "{error:?}");
     write(&entry);
     let opened = registry::open(project.path(), "far", "1", None).unwrap();
@@ -257,7 +257,7 @@ fn pulling_caching_and_every_refusal() {
     set("HF_HUB_OFFLINE", "1");
     assert_eq!(pull("org/model", "main", MODEL_FILES).unwrap(), snapshot);
     let error = pull("org/other", "main", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("HF_HUB_OFFLINE"), "{error:?}");
+    assert!(error.message().contains("HF_HUB_OFFLINE"), "{error:?}");
     assert_eq!(requests(), before);
     unset("HF_HUB_OFFLINE");
 
@@ -268,14 +268,14 @@ fn pulling_caching_and_every_refusal() {
 
     // Refusals.
     let error = pull("org/missing", "main", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("no such repository") && error.hint().is_some(), "{error:?}");
+    assert!(error.message().contains("no such repository") && error.hint().is_some(), "{error:?}");
     let error = pull("org/model", "v9", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("no revision `v9`"), "{error:?}");
+    assert!(error.message().contains("no revision `v9`"), "{error:?}");
     let error = pull("org/gated", "main", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("wants a token") && error.hint().is_some(), "{error:?}");
+    assert!(error.message().contains("wants a token") && error.hint().is_some(), "{error:?}");
     set("HF_TOKEN", TOKEN);
     let error = pull("org/gated", "main", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("may not read"), "{error:?}");
+    assert!(error.message().contains("may not read"), "{error:?}");
     assert!(!format!("{error:?} {error} {}", error.chain()).contains(TOKEN), "a token in an error");
     unset("HF_TOKEN");
     // A token from the file that `hf auth login` writes.
@@ -285,5 +285,5 @@ fn pulling_caching_and_every_refusal() {
     // Nobody listens.
     set("HF_ENDPOINT", "http://127.0.0.1:9");
     let error = pull("org/far", "main", MODEL_FILES).unwrap_err();
-    assert!(error.fragment().contains("cannot be reached") && error.hint().is_some(), "{error:?}");
+    assert!(error.message().contains("cannot be reached") && error.hint().is_some(), "{error:?}");
 }

@@ -145,7 +145,7 @@ impl Row {
     ) -> Result<(&'a Rows, Cow<'a, Encoded>)> {
         match &encoded[self.text] {
             Ok(rows) => Ok((rows, rows.row(self.at, texts)?)),
-            Err(_) => Err(Error::internal("find the rows of a text")),
+            Err(_) => Err(Error::internal("failed to find the rows of a text")),
         }
     }
 }
@@ -207,9 +207,9 @@ impl Desk<'_> {
             }
         }
         let outcome = if values.iter().flatten().all(|x| x.is_finite()) {
-            rows.reading(values).ok_or_else(|| Unread::Failed("find the values of a text".into()))
+            rows.reading(values).ok_or_else(|| Unread::Failed("the values of the text are missing".into()))
         } else {
-            Err(Unread::Failed("compute vectors that are finite numbers".into()))
+            Err(Unread::Failed("the vectors are not finite numbers".into()))
         };
         (self.sink)(text, outcome)
     }
@@ -388,7 +388,7 @@ fn labels(config: &families::Config) -> Result<Vec<String>> {
         if complete && labels.len() == map.len() && !labels.is_empty() {
             return Ok(labels.into_iter().map(|(_, label)| label).collect());
         }
-        return Err(Error::input("read `id2label` as labels 0, 1, …").at(config.path()));
+        return Err(Error::input("`id2label` does not name the labels 0, 1, …").at(config.path()));
     }
     let count = config.optional_count("num_labels")?.unwrap_or(2);
     Ok((0..count).map(|id| format!("LABEL_{id}")).collect())

@@ -1,4 +1,4 @@
-//! The one error type: a fragment that fits "failed to …", where it happened, what caused it and what to do.
+//! The one error type: what is wrong, where it happened, what caused it and what to do.
 //!
 //! It does not print and does not choose exit codes beyond naming its [`Kind`]; `cli` does both. One type for the whole
 //! crate keeps the promise that every error a user meets has the same four parts.
@@ -52,44 +52,45 @@ impl fmt::Display for Location {
     }
 }
 
-/// An error: a lower-case fragment that fits "failed to …", a place, a cause chain and a hint.
+/// An error: a message, a place, a cause chain and a hint.
 ///
-/// `Display` gives fragment and place on one line; [`Error::hint`] and [`std::error::Error::source`] carry the rest.
+/// `Display` gives message and place on one line; [`Error::hint`] and [`std::error::Error::source`] carry the rest.
 pub struct Error {
     inner: Box<Inner>,
 }
 
 struct Inner {
     kind: Kind,
-    fragment: String,
+    message: String,
     location: Option<Location>,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error of the given kind. `fragment` starts with a verb in lower case: "read the suite", "parse line".
-    pub fn new(kind: Kind, fragment: impl Into<String>) -> Self {
-        let inner = Inner { kind, fragment: fragment.into(), location: None, hint: None, source: None };
+    /// An error of the given kind. `message` is a sentence that says what is wrong, without capital and period: "the prompt (5120 tokens) exceeds
+    /// the model's context (4096 tokens)"; where the cause says it, what was tried: "failed to read the suite".
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let inner = Inner { kind, message: message.into(), location: None, hint: None, source: None };
         Self { inner: Box::new(inner) }
     }
 
     /// Wrong input: usage, suite, data, model files.
-    pub fn input(fragment: impl Into<String>) -> Self {
-        Self::new(Kind::Input, fragment)
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
     }
 
     /// A broken rule of karat itself.
-    pub fn internal(fragment: impl Into<String>) -> Self {
-        Self::new(Kind::Internal, fragment)
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
     }
 
     /// The environment failed: disk, permission, device, network.
-    pub fn environment(fragment: impl Into<String>) -> Self {
-        Self::new(Kind::Environment, fragment)
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::new(Kind::Environment, message)
     }
 
-    /// A failed file operation: `Error::io("open", path, e)` reads "open `path`: No such file or directory". A file that is not
+    /// A failed file operation: `Error::io("open", path, e)` reads "failed to open `path`: No such file or directory". A file that is not
     /// there or is of another kind is wrong input; everything else that a file system refuses is the environment's. An error of
     /// karat's own that came through a reader stays what it was: an interrupt is no failed read.
     pub fn io(verb: &str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
@@ -97,7 +98,8 @@ impl Error {
             Ok(error) => error,
             Err(source) => {
                 let (kind, hint) = (kind_of(&source), way_out(&source));
-                let mut error = Self::new(kind, format!("{verb} `{}`", path.as_ref().display())).caused_by(source);
+                let mut error =
+                    Self::new(kind, format!("failed to {verb} `{}`", path.as_ref().display())).caused_by(source);
                 error.inner.hint = hint.map(str::to_owned);
                 error
             }
@@ -142,9 +144,9 @@ impl Error {
 
     /// Wraps this error into a wider task ("load the generator"), keeping kind, place and hint.
     #[must_use]
-    pub fn context(self, fragment: impl Into<String>) -> Self {
+    pub fn context(self, message: impl Into<String>) -> Self {
         let (kind, location, hint) = (self.kind(), self.inner.location.clone(), self.inner.hint.clone());
-        let mut outer = Self::new(kind, fragment).caused_by(self);
+        let mut outer = Self::new(kind, message).caused_by(self);
         (outer.inner.location, outer.inner.hint) = (location, hint);
         outer
     }
@@ -154,9 +156,9 @@ impl Error {
         self.inner.kind
     }
 
-    /// The fragment alone, without place and causes.
-    pub fn fragment(&self) -> &str {
-        &self.inner.fragment
+    /// The message alone, without place and causes.
+    pub fn message(&self) -> &str {
+        &self.inner.message
     }
 
     /// Where it happened.
@@ -178,11 +180,11 @@ impl Error {
 
     /// Fragment and all causes on one line, "load the generator: read `config.json`: No such file", for records.
     pub fn chain(&self) -> String {
-        let mut text = self.inner.fragment.clone();
+        let mut text = self.inner.message.clone();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             let part = match cause.downcast_ref::<Error>() {
-                Some(error) => error.inner.fragment.clone(),
+                Some(error) => error.inner.message.clone(),
                 None => cause.to_string(),
             };
             text.push_str(": ");
@@ -195,7 +197,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.fragment)?;
+        f.write_str(&self.inner.message)?;
         if let Some(location) = &self.inner.location {
             write!(f, " ({location})")?;
         }
@@ -276,14 +278,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_fragment_place_cause_and_hint() {
+    fn shows_message_place_cause_and_hint() {
         let cause = std::io::Error::other("disk full");
         let error = Error::io("write", "a.jsonl", cause).at_column("s.yaml", 3, 7).with_hint("free some space");
-        assert_eq!(error.to_string(), "write `a.jsonl` (s.yaml:3:7)");
-        assert_eq!(error.chain(), "write `a.jsonl`: disk full");
+        assert_eq!(error.to_string(), "failed to write `a.jsonl` (s.yaml:3:7)");
+        assert_eq!(error.chain(), "failed to write `a.jsonl`: disk full");
         let outer = error.context("run the suite");
-        assert_eq!(outer.chain(), "run the suite: write `a.jsonl`: disk full");
-        assert_eq!(outer.told(), "run the suite: write `a.jsonl`: disk full (s.yaml:3:7); free some space");
+        assert_eq!(outer.chain(), "run the suite: failed to write `a.jsonl`: disk full");
+        assert_eq!(outer.told(), "run the suite: failed to write `a.jsonl`: disk full (s.yaml:3:7); free some space");
         assert_eq!((outer.kind(), outer.hint()), (Kind::Environment, Some("free some space")));
     }
 
@@ -311,9 +313,9 @@ mod tests {
 
     #[test]
     fn an_error_that_came_through_a_reader_stays_what_it_was() {
-        let stopped = std::io::Error::other(Error::new(Kind::Interrupted, "finish: interrupted"));
+        let stopped = std::io::Error::other(Error::new(Kind::Interrupted, "interrupted"));
         let error = Error::io("read", "<stdin>", stopped);
-        assert_eq!((error.kind(), error.chain().as_str()), (Kind::Interrupted, "finish: interrupted"));
+        assert_eq!((error.kind(), error.chain().as_str()), (Kind::Interrupted, "interrupted"));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn check_vocabulary(folder: &ModelFolder, tokenizer: &Tokenizer, voca
     if known <= vocab {
         return Ok(());
     }
-    Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {vocab}"))
+    Err(Error::input(format!("the tokenizer knows {known} tokens, the embedding table {vocab}"))
         .at(folder.path())
         .with_hint("tokenizer.json and config.json belong to different models"))
 }
@@ -271,7 +271,7 @@ impl Generator {
                 sink(ticket.number, Ok(LogProb { logprob, tokens, greedy }))
             }
             Some(Outcome::Failed(reason)) => sink(ticket.number, Err(reason)),
-            _ => Err(Error::internal("score a sequence")),
+            _ => Err(Error::internal("failed to score a sequence")),
         };
         self.run(questions, prepare, answer, progress)
     }
@@ -306,7 +306,7 @@ impl Weights {
         }
         match self {
             Self::Loaded(backends) => Ok(backends),
-            Self::Waiting(_) => Err(Error::internal("load the weights")),
+            Self::Waiting(_) => Err(Error::internal("failed to load the weights")),
         }
     }
 }
@@ -440,7 +440,7 @@ where
 
     fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
         let Some(ticket) = self.tickets.remove(&index) else {
-            return Err(Error::internal("find the request of an answer"));
+            return Err(Error::internal("failed to find the request of an answer"));
         };
         self.unanswered.remove(&ticket.number);
         (self.answer)(ticket, Some(outcome))

@@ -43,7 +43,7 @@ pub fn guarded<T>(task: &str, foreign: impl FnOnce() -> T) -> Result<T> {
     let outer = QUIET.replace(true);
     let result = catch_unwind(AssertUnwindSafe(foreign));
     QUIET.set(outer);
-    result.map_err(|panic| Error::input(task).caused_by(message(panic.as_ref())))
+    result.map_err(|panic| Error::input(format!("failed to {task}")).caused_by(message(panic.as_ref())))
 }
 
 /// What `own` gives, or an internal error to `task`: a thread whose panic others would wait for. The message is printed as that
@@ -55,10 +55,10 @@ pub fn caught<T>(task: &str, own: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(own)).map_err(|panic| {
         // std gives no other word of a thread that could not be started.
         if text(panic.as_ref()).starts_with("failed to spawn thread") {
-            let error = Error::environment(format!("{task}: the system gives karat no more threads"));
+            let error = Error::environment(format!("failed to {task}: the system gives karat no more threads"));
             return error.with_hint("raise the limits (ulimit -u, ulimit -v), or ask for fewer threads (--threads)");
         }
-        let error = Error::internal(task).caused_by(format!("panic: {}", text(panic.as_ref())));
+        let error = Error::internal(format!("failed to {task}")).caused_by(format!("panic: {}", text(panic.as_ref())));
         error.with_hint("this is a bug of karat; please report it with the message above")
     })
 }
@@ -80,7 +80,7 @@ mod tests {
     fn a_panic_is_an_error_and_the_next_call_goes_on() {
         let list: Vec<u32> = Vec::new();
         let error = guarded("look", || list[0]).unwrap_err();
-        assert_eq!(error.fragment(), "look");
+        assert_eq!(error.message(), "failed to look");
         assert!(error.chain().contains("index out of bounds"), "{}", error.chain());
         assert_eq!(guarded("look", || 7).unwrap(), 7);
         assert!(!QUIET.get());

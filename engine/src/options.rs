@@ -57,7 +57,7 @@ impl std::str::FromStr for DeviceChoice {
             }),
         };
         cards.map(Self::Cuda).ok_or_else(|| {
-            Error::input(format!("use device `{text}`"))
+            Error::input(format!("`{text}` is not a device"))
                 .with_hint("known are `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:N,N` for several cards, `cuda:all`")
         })
     }
@@ -110,7 +110,7 @@ impl std::str::FromStr for DtypeChoice {
 
     fn from_str(text: &str) -> Result<Self> {
         [Self::Auto, Self::F32, Self::Bf16, Self::F16].into_iter().find(|d| d.name() == text).ok_or_else(|| {
-            Error::input(format!("use type `{text}`")).with_hint("known are `auto`, `f32`, `bf16`, `f16`")
+            Error::input(format!("`{text}` is not a type")).with_hint("known are `auto`, `f32`, `bf16`, `f16`")
         })
     }
 }
@@ -160,21 +160,21 @@ impl EngineOptions {
     /// # Errors
     /// A bound that nothing could satisfy.
     pub fn check(&self) -> Result<()> {
-        let fail = |what: &str| Err(Error::input(format!("use {what}")));
+        let fail = |what: &str| Err(Error::input(format!("{what} is not possible")));
         if self.batch_tokens < 2 {
-            return fail("--batch-tokens below 2");
+            return fail("`--batch-tokens` is below 2");
         }
         if self.prefill_chunk == Some(0) {
-            return fail("--prefill-chunk 0");
+            return fail("`--prefill-chunk` is 0");
         }
         if self.max_seqs == 0 {
-            return fail("--max-seqs 0");
+            return fail("`--max-seqs` is 0");
         }
         if self.window == 0 {
-            return fail("--window 0");
+            return fail("`--window` is 0");
         }
         match self.kv_gib {
-            Some(gib) if !(gib > 0.0 && gib.is_finite()) => fail("--kv-gib that is not a positive number"),
+            Some(gib) if !(gib > 0.0 && gib.is_finite()) => fail("`--kv-gib` is not a positive number"),
             _ => Ok(()),
         }
     }

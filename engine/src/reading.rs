@@ -167,7 +167,7 @@ impl From<Error> for Unread {
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong(length) => write!(f, "read the text: it {length}"),
+            Self::TooLong(length) => write!(f, "the text {length}"),
             Self::Failed(reason) => f.write_str(reason),
         }
     }

@@ -92,7 +92,7 @@ impl Renderer {
         {
             let bytes = text.len();
             return Err(Error::input(format!(
-                "fit a prompt of more than {context} tokens ({bytes} bytes) into the model's context of {context}"
+                "the prompt (more than {context} tokens, {bytes} bytes) exceeds the model's context ({context} tokens)"
             )));
         }
         self.tokenizer.encode(text, add_special_tokens)
@@ -108,11 +108,11 @@ impl Renderer {
             Prompt::Text(text) => Ok(text.clone()),
             Prompt::Messages { messages, chat: options } => {
                 let Some(chat) = &self.chat else {
-                    return Err(Error::input("render messages for a model without a chat template")
+                    return Err(Error::input("the model has no chat template, which `messages` need")
                         .with_hint("add chat_template.jinja to the model folder, or give `prompt` instead"));
                 };
                 if messages.is_empty() {
-                    return Err(Error::input("render a conversation without messages"));
+                    return Err(Error::input("the conversation has no messages"));
                 }
                 let text = chat.render(messages, options, &self.clock)?;
                 self.notes.see_chat(chat, messages, options, &text);
@@ -159,7 +159,8 @@ impl Renderer {
     pub fn split(&self, scored: &Scored) -> Result<Split> {
         let (context, continuation) = match scored {
             Scored::Ids(ids) if ids.len() < 2 => {
-                let error = Error::input(format!("score {} token ids: the first has nothing before it", ids.len()));
+                let error =
+                    Error::input(format!("{} token ids cannot be scored: the first has nothing before it", ids.len()));
                 return Err(error.with_hint("give at least two"));
             }
             Scored::Ids(ids) => return Ok(Split { ids: ids.clone(), from: 1 }),
@@ -179,7 +180,7 @@ impl Renderer {
             _ => Split { ids, from },
         };
         if split.from >= split.ids.len() {
-            let error = Error::input("score the continuation: it adds no token to the context");
+            let error = Error::input("the continuation adds no token to the context");
             return Err(error.with_hint("it is empty, or its text ends within the context's last token"));
         }
         self.notes.see_ids(&split.ids[..split.from], self.tokenizer.bos_id());
@@ -189,8 +190,9 @@ impl Renderer {
     /// What is all continuation, behind the prefix token: the tokenizer's bos, else its eos token (`prefix_token_id`).
     fn prefixed(&self, mut ids: Vec<u32>) -> Result<Split> {
         let Some(prefix) = self.prefix_id() else {
-            let error =
-                Error::input("score a continuation of an empty context: the tokenizer has no bos and no eos token");
+            let error = Error::input(
+                "the context is empty, and the tokenizer has neither a bos nor an eos token to stand for it",
+            );
             return Err(error.with_hint("give a context that has a token"));
         };
         if !ids.is_empty() && ids[0] != prefix {

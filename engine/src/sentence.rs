@@ -66,7 +66,7 @@ impl PromptChoice {
         } else {
             format!("known are {}", known.join(", "))
         };
-        Err(Error::input(format!("find the prompt `{name}`")).at(folder.path().join(PROMPTS)).with_hint(hint))
+        Err(Error::input(format!("there is no prompt `{name}`")).at(folder.path().join(PROMPTS)).with_hint(hint))
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn modules(folder: &ModelFolder) -> Result<SentenceModules> {
             "Dense" => modules.stages.push(dense(folder, path)?),
             other => {
                 let known = ["Transformer", "Pooling", "Dense", "Normalize"];
-                return Err(Error::input(format!("use the sentence-transformers module `{other}`"))
+                return Err(Error::input(format!("the sentence-transformers module `{other}` is not supported"))
                     .at(folder.path().join(list))
                     .with_hint(nearest(other, known)));
             }
@@ -140,7 +140,7 @@ fn module_config(folder: &ModelFolder, path: &str) -> Result<(Value, std::path::
     let name = within(path, "config.json");
     let file = folder.path().join(&name);
     let found = read_json(folder, &name)?.ok_or_else(|| {
-        Error::input(format!("find the module's `{}`", file.display())).with_hint(
+        Error::input(format!("the module has no `{}`", file.display())).with_hint(
             "modules.json names it; fetch the whole folder, or give --pooling with a copy without modules.json",
         )
     })?;
@@ -173,7 +173,7 @@ fn pooling(folder: &ModelFolder, path: &str) -> Result<(Pooling, bool)> {
         ["mean_sqrt_len_tokens"] => Pooling::MeanSqrtLen,
         ["weightedmean"] => Pooling::WeightedMean,
         _ => {
-            return Err(Error::input(format!("pool by {}", modes.join(" and ")))
+            return Err(Error::input(format!("pooling by {} is not supported", modes.join(" and ")))
                 .at(path)
                 .with_hint("known are mean, cls, lasttoken, max, mean_sqrt_len_tokens, weightedmean, one at a time"));
         }
@@ -187,12 +187,12 @@ fn dense(model: &ModelFolder, folder: &str) -> Result<StageSpec> {
     let size = |key: &str| {
         let size = config.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
         size.filter(|size| (1..=1 << 20).contains(size))
-            .ok_or_else(|| Error::input(format!("read `{key}` of the dense module as a size")).at(&path))
+            .ok_or_else(|| Error::input(format!("`{key}` of the dense module is not a size")).at(&path))
     };
     let (inputs, outputs) = (size("in_features")?, size("out_features")?);
     for (key, usual) in [("module_input_name", "sentence_embedding"), ("module_output_name", "sentence_embedding")] {
         if let Some(name) = config.get(key).and_then(Value::as_str).filter(|name| *name != usual) {
-            return Err(Error::input(format!("use a dense module with a `{key}` of `{name}`")).at(&path));
+            return Err(Error::input(format!("a dense module with a `{key}` of `{name}` is not supported")).at(&path));
         }
     }
     let activation = config.get("activation_function").and_then(Value::as_str).unwrap_or("Tanh");
@@ -204,7 +204,7 @@ fn dense(model: &ModelFolder, folder: &str) -> Result<StageSpec> {
         "SiLU" => Some(Activation::Silu),
         other => {
             let known = ["Identity", "Tanh", "ReLU", "GELU", "SiLU"];
-            return Err(Error::input(format!("use the activation function `{other}`"))
+            return Err(Error::input(format!("the activation function `{other}` is not supported"))
                 .at(&path)
                 .with_hint(nearest(other, known)));
         }

@@ -28,7 +28,7 @@ pub fn open_file(path: &Path) -> Result<File> {
 pub fn check_file(path: &Path) -> Result<()> {
     match no_file(path) {
         None | Some(FOLDER) => Ok(()),
-        Some(what) => Err(Error::input(format!("open `{}`: it is {what}", path.display()))
+        Some(what) => Err(Error::input(format!("`{}` is {what}, not a file", path.display()))
             .with_hint("give a file: what it holds is read more than once")),
     }
 }
@@ -43,7 +43,7 @@ pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 <= most {
         Ok(bytes)
     } else {
-        Err(Error::input(format!("read `{}`: it has more than {most} bytes", path.display())))
+        Err(Error::input(format!("`{}` has more than {most} bytes", path.display())))
     }
 }
 
@@ -303,11 +303,11 @@ mod tests {
     #[test]
     fn a_device_is_not_read_and_a_file_up_to_its_bound() {
         let error = read_file(Path::new("/dev/zero"), 9).unwrap_err();
-        assert!(error.fragment().contains("a device"), "{error}");
+        assert!(error.message().contains("a device"), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "123456789").unwrap();
         assert_eq!(read_file(file.path(), 9).unwrap(), b"123456789");
-        assert!(read_file(file.path(), 8).unwrap_err().fragment().contains("more than 8 bytes"));
+        assert!(read_file(file.path(), 8).unwrap_err().message().contains("more than 8 bytes"));
         assert!(read_file(&file.path().join("none"), 9).is_err());
     }
 

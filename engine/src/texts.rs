@@ -85,13 +85,16 @@ impl Texts {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let known = tokenizer.model_vocab_size();
         if known > spec.vocab {
-            return Err(Error::input(format!("use a tokenizer of {known} tokens with an embedding of {}", spec.vocab))
-                .at(config.path())
-                .with_hint("tokenizer.json and config.json belong to different models"));
+            return Err(Error::input(format!(
+                "the tokenizer knows {known} tokens, the embedding table {}",
+                spec.vocab
+            ))
+            .at(config.path())
+            .with_hint("tokenizer.json and config.json belong to different models"));
         }
         let limit = length_limit(folder, spec)?;
         if limit <= tokenizer.surround(&[], None)?.0.len() {
-            return Err(Error::input(format!("read texts of at most {limit} tokens: special tokens leave no room"))
+            return Err(Error::input(format!("special tokens leave no token for text within a limit of {limit}"))
                 .at(folder.path())
                 .with_hint(
                     "look at max_seq_length of sentence_bert_config.json and model_max_length of tokenizer_config.json",
@@ -139,7 +142,9 @@ impl Texts {
         let beyond = rows.ids().find(|id| *id as usize >= self.vocab);
         match beyond {
             None => Ok(rows),
-            Some(id) => Err(Error::input(format!("look up token {id} in an embedding of {} rows", self.vocab)).into()),
+            Some(id) => {
+                Err(Error::input(format!("token {id} is outside the embedding table ({} rows)", self.vocab)).into())
+            }
         }
     }
 
@@ -156,7 +161,7 @@ impl Texts {
         }
         let (ids, types) = self.tokenizer.encode_segments(&text, pair)?;
         if ids.is_empty() {
-            return Err(Error::input("encode a text without tokens").into());
+            return Err(Error::input("the text has no tokens").into());
         }
         let read = ids.len().min(self.limit);
         let shown = self.shown(&text, pair, &ids)?;
@@ -213,7 +218,7 @@ impl Texts {
                 Some(_) => "of a pair the shorter text has to fit into half of what the model reads",
                 None => "the prompt leaves no room for it",
             };
-            return Err(Error::input(format!("read the text in windows: {what}")));
+            return Err(Error::input(format!("failed to read the text in windows: {what}")));
         }
         let around = self.limit - room;
         let mut tokens = windows(sliding.ids.len(), room);
@@ -251,7 +256,7 @@ impl Texts {
     /// # Errors
     /// A post-processor that fails.
     fn window(&self, text: &Sliding, at: usize) -> Result<Encoded> {
-        let Some(span) = text.spans.get(at) else { return Err(Error::internal("find a window")) };
+        let Some(span) = text.spans.get(at) else { return Err(Error::internal("failed to find a window")) };
         let window = &text.ids[span.tokens.clone()];
         let (first, second) = match (&text.other, text.part) {
             (Some(other), Part::TextPair) => ([&*text.prompt, other].concat(), Some(window)),

@@ -50,8 +50,9 @@ pub fn check(tokenizer: &Tokenizer, markers: &[(String, String)]) -> Result<()> 
     for marker in markers.iter().flat_map(|(start, end)| [start, end]) {
         let Ok(ids) = tokenizer.encode(marker, false) else { continue };
         if ids.iter().any(|id| tokenizer.is_special(*id)) {
-            let error =
-                Error::input(format!("tell thoughts by `{marker}`: it is a special token, which answers leave out"));
+            let error = Error::input(format!(
+                "`{marker}` cannot mark reasoning: it is a special token, which answers leave out"
+            ));
             return Err(
                 error.with_hint("`reasoning: auto` knows the markers of the usual models and keeps their tokens")
             );

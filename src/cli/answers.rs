@@ -120,7 +120,7 @@ impl Answers {
         if is_stream {
             let output = Output::open(path)?;
             if args.args.resume {
-                let error = Error::input("resume what goes to a stream: it keeps no journal");
+                let error = Error::input("output to a stream keeps no journal to resume from");
                 return Err(error.with_hint("name a file: --out FILE"));
             }
             let to = To::Stream(Mutex::new((output, InOrder::default())));
@@ -184,7 +184,7 @@ impl Answers {
                     Ok(line) => line,
                     Err(error) => return Some(Err(error)),
                 };
-                let Ok(mut asked) = asked.lock() else { return Some(Err(Error::internal("note a line"))) };
+                let Ok(mut asked) = asked.lock() else { return Some(Err(Error::internal("failed to note a line"))) };
                 let (place, hash) = (asked.lines, lines.hash());
                 asked.lines += 1;
                 asked.met += u64::from(journal.as_ref().is_some_and(|journal| journal.knows(&key(place))));
@@ -211,21 +211,23 @@ impl Answers {
     /// It cannot be written.
     pub fn put<L: Serialize>(&self, number: u64, failed: bool, line: impl FnOnce(Value) -> L) -> Result<()> {
         let open = self.asked()?.open.remove(&number);
-        let Some(Line { place, id, hash }) = open else { return Err(Error::internal("find the line of an answer")) };
+        let Some(Line { place, id, hash }) = open else {
+            return Err(Error::internal("failed to find the line of an answer"));
+        };
         let line = line(id);
         match &self.to {
             To::Stream(stream) => {
-                let mut stream = stream.lock().map_err(|_| Error::internal("write an answer"))?;
+                let mut stream = stream.lock().map_err(|_| Error::internal("failed to write an answer"))?;
                 let (output, order) = &mut *stream;
                 order.line(number, &line, output)
             }
             To::File(filed) => {
                 let mut bytes = [&[u8::from(failed)], &hash[..]].concat();
                 serde_json::to_writer(&mut bytes, &line)
-                    .map_err(|e| Error::internal("write an answer").caused_by(e))?;
+                    .map_err(|e| Error::internal("failed to write an answer").caused_by(e))?;
                 bytes.push(b'\n');
                 let place_in = filed.journal.put(Work::Line, &key(place), &bytes)?;
-                filed.answered.lock().map_err(|_| Error::internal("note an answer"))?.insert(place, place_in);
+                filed.answered.lock().map_err(|_| Error::internal("failed to note an answer"))?.insert(place, place_in);
                 Ok(())
             }
         }
@@ -249,7 +251,9 @@ impl Answers {
     pub fn close(self) -> Result<()> {
         let Asked { lines, met, .. } = *self.asked()?;
         match self.to {
-            To::Stream(stream) => stream.into_inner().map_err(|_| Error::internal("write an answer"))?.0.close(),
+            To::Stream(stream) => {
+                stream.into_inner().map_err(|_| Error::internal("failed to write an answer"))?.0.close()
+            }
             To::File(filed) => filed.close(lines, met),
         }
     }
@@ -272,7 +276,7 @@ impl Answers {
     }
 
     fn asked(&self) -> Result<MutexGuard<'_, Asked>> {
-        self.asked.lock().map_err(|_| Error::internal("note a line"))
+        self.asked.lock().map_err(|_| Error::internal("failed to note a line"))
     }
 }
 
@@ -293,13 +297,15 @@ impl Filed {
             // Nothing was selected: what is there stays.
             return Ok(());
         }
-        let answered = answered.into_inner().map_err(|_| Error::internal("note an answer"))?;
+        let answered = answered.into_inner().map_err(|_| Error::internal("failed to note an answer"))?;
         // Only now: what was computed is safe, and a folder that cannot be written was seen when the journal was begun.
         let mut output = Output::open(&path)?;
         for place in 0..lines {
             let content = match answered.get(&place) {
                 Some(answer) => journal.at(*answer)?,
-                None => journal.find(&key(place))?.ok_or_else(|| Error::internal("find the answer to a line"))?,
+                None => {
+                    journal.find(&key(place))?.ok_or_else(|| Error::internal("failed to find the answer to a line"))?
+                }
             };
             output.bytes(content.get(HEAD..).unwrap_or_default())?;
         }
@@ -326,7 +332,7 @@ fn is_answered(journal: &Journal<Call>, place: u64, hash: [u8; 16]) -> Result<bo
 }
 
 fn refused(journal: &Path, what: &str) -> Error {
-    let error = Error::input(format!("resume from `{}`: {what}", journal.display()));
+    let error = Error::input(format!("cannot resume from `{}`: {what}", journal.display()));
     error.with_hint("start anew without --resume, and remove the journal if nobody needs it")
 }
 
@@ -371,8 +377,8 @@ fn resumed(call: &Call, left: &[PathBuf]) -> Result<Journal<Call>> {
         }
         (Some(last), false, _) => {
             let paths = same.iter().chain([&last]).map(|journal| format!("`{}`", journal.path().display()));
-            let fragment = format!("tell which call to resume: {}", paths.collect::<Vec<_>>().join(", "));
-            Err(Error::input(fragment).with_hint("remove those that nobody needs"))
+            let message = format!("which call to resume is not clear: {}", paths.collect::<Vec<_>>().join(", "));
+            Err(Error::input(message).with_hint("remove those that nobody needs"))
         }
         (None, _, Some(other)) => Err(other),
         (None, _, None) => Err(busy()),
@@ -430,7 +436,8 @@ fn journals(path: &Path) -> Result<(Vec<PathBuf>, bool)> {
 }
 
 fn busy() -> Error {
-    Error::new(Kind::Incomplete, "resume the call: another karat is at it").with_hint("wait until it ends")
+    Error::new(Kind::Incomplete, "cannot resume: another karat process is at work on it")
+        .with_hint("wait until it ends")
 }
 
 fn begun(path: &Path, call: &Call) -> Result<Journal<Call>> {
@@ -443,7 +450,7 @@ fn begun(path: &Path, call: &Call) -> Result<Journal<Call>> {
             begun => return begun,
         }
     }
-    let error = Error::input(format!("begin a journal for `{}`: there are {MOST} already", path.display()));
+    let error = Error::input(format!("`{}` has {MOST} journals already", path.display()));
     Err(error.with_hint("remove those that nobody needs"))
 }
 
@@ -473,18 +480,17 @@ fn finished(command: &str, path: &Path, input: &Path) -> Result<Exit> {
         let parse = |line: std::io::Result<String>| {
             let line = line.map_err(|e| Error::io("read", path, e))?;
             serde_json::from_str(line.trim_start_matches('\u{feff}'))
-                .map_err(|e| Error::input("read a line").at(path).caused_by(e))
+                .map_err(|e| Error::input("failed to read a line").at(path).caused_by(e))
         };
         lines.map(parse).collect()
     };
     let answers = read(path)?;
     if answers.iter().any(|line| !line.rest.contains_key(wanted)) {
-        let error = Error::input(format!("resume what wrote `{}`: karat {command} did not", path.display()));
+        let error = Error::input(format!("`{}` was not written by `karat {command}`", path.display()));
         return Err(error.with_hint("start anew without --resume"));
     }
     if input.is_file() && !read(input)?.iter().map(|line| &line.id).eq(answers.iter().map(|line| &line.id)) {
-        let error =
-            Error::input(format!("resume what wrote `{}`: its lines are not those of the input", path.display()));
+        let error = Error::input(format!("the lines of `{}` do not belong to this input", path.display()));
         return Err(error.with_hint("start anew without --resume"));
     }
     say!("nothing to resume: {} is finished", terminal::argument(path));

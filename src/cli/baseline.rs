@@ -159,8 +159,8 @@ fn accept(args: &AcceptArgs) -> Result<Exit> {
 fn own_name(manifest: &Manifest) -> Result<String> {
     let (names, class) = baseline_of(manifest);
     names.of(class).map(str::to_owned).ok_or_else(|| {
-        let fragment = format!("choose the baseline: the suite names none for {}", class.word());
-        Error::input(fragment).with_hint("name it: --name NAME")
+        let message = format!("the suite names no baseline for {}", class.word());
+        Error::input(message).with_hint("name it: --name NAME")
     })
 }
 
@@ -176,9 +176,7 @@ struct Taking<'a> {
 /// accepted whatever its rules say; the log and a note name them. One after a broken baseline is no first run.
 fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
     if how.why.trim().is_empty() {
-        return Err(
-            Error::input("accept a run without a reason").with_hint("say why: -m \"new prompt, reviewed by Ann\"")
-        );
+        return Err(Error::input("a reason is missing").with_hint("say why: -m \"new prompt, reviewed by Ann\""));
     }
     let manifest = run.manifest();
     let alone = judged(None, &Without::NotAsked, run)?;
@@ -196,9 +194,9 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
                 Current::Broken(why) => format!("; the baseline is broken, this is no first run: {why}"),
                 _ => String::new(),
             };
-            let fragment = format!("accept run `{}`: it fails {}{broken}", manifest.run_id, failed.join("; "));
+            let message = format!("cannot accept run `{}`: it fails {}{broken}", manifest.run_id, failed.join("; "));
             let hint = "mend it, or accept it as it is with `--force`";
-            return Err(Error::input(fragment).at(run.folder()).with_hint(hint));
+            return Err(Error::input(message).at(run.folder()).with_hint(hint));
         }
         let mut worse = failed.clone();
         match current {
@@ -258,11 +256,11 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
         (None, false) => wanted_name(&plan, &engine).map(|name| vec![name])?,
     };
     if names.is_empty() {
-        let error = Error::input(format!("regenerate the baselines of `{}`: no run was accepted yet", plan.name));
+        let error = Error::input(format!("suite `{}` has no accepted baseline", plan.name));
         return Err(error.with_hint("`karat baseline accept` makes one"));
     }
     if args.all && !args.reports.is_empty() && names.len() > 1 {
-        let error = Error::input("write the reports of several baselines to one file");
+        let error = Error::input("the reports of several baselines do not fit into one file");
         return Err(error.with_hint("regenerate one at a time: --name NAME"));
     }
     let mut worst = Exit::Passed;
@@ -291,7 +289,7 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
 fn wanted_name(plan: &Plan, engine: &EngineOptions) -> Result<String> {
     let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
     plan.baseline.of(class).map(str::to_owned).ok_or_else(|| {
-        let error = Error::input(format!("choose the baseline: the suite names none for {}", class.word()));
+        let error = Error::input(format!("the suite names no baseline for {}", class.word()));
         error.with_hint("name it: --name NAME, or --all")
     })
 }
@@ -310,18 +308,21 @@ fn regenerate_one(args: &RegenerateArgs, what: Regenerated<'_>) -> Result<Exit> 
     let Regenerated { store, name, suite, reports, engine, form } = what;
     let current = match store.baseline(&suite.plan.name, name)?.current {
         Current::Run(run) => run,
-        Current::None => return Err(Error::input(format!("regenerate the baseline `{name}`: nothing is accepted"))),
+        Current::None => return Err(Error::input(format!("baseline `{name}` has no accepted run"))),
         Current::Broken(why) => {
-            return Err(Error::input(format!("regenerate the baseline `{name}`: {why}")).with_hint(REPAIR));
+            return Err(Error::input(format!("failed to regenerate the baseline `{name}`: {why}")).with_hint(REPAIR));
         }
     };
     let baseline = open_verified(&current.folder)?;
     let (_, class) = baseline_of(baseline.manifest());
     let ours = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
     if class != ours {
-        let fragment =
-            format!("regenerate the baseline `{name}` on {}: it was computed on {}", ours.word(), class.word());
-        return Err(Error::environment(fragment).with_hint(format!("run it with --device {}", class.word())));
+        let message = format!(
+            "the baseline `{name}` cannot be regenerated on {}: it was computed on {}",
+            ours.word(),
+            class.word()
+        );
+        return Err(Error::environment(message).with_hint(format!("run it with --device {}", class.word())));
     }
     let suite = suite.replanned(plan(baseline.manifest())?, Purpose::Run)?;
     let label = baseline.manifest().label.clone();

@@ -29,7 +29,7 @@ enum Command {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let folder = CacheFolder::find().ok_or_else(|| {
-        Error::input("find the cache: KARAT_CACHE is empty, or there is no home folder")
+        Error::input("there is no cache folder: KARAT_CACHE is empty, or there is no home folder")
             .with_hint("name its folder in the environment variable KARAT_CACHE")
     })?;
     match args.command {

@@ -76,8 +76,8 @@ impl ChatArgs {
 /// As for [`ChatArgs::options`].
 fn parse_kwargs(text: &str) -> Result<Map<String, Value>> {
     let hint = r#"write a JSON object, as in --chat-template-kwargs '{"enable_thinking": false}'"#;
-    let wrong = || Error::input(format!("read --chat-template-kwargs `{text}`")).with_hint(hint);
-    keys_once(text).map_err(|error| error.context("read --chat-template-kwargs"))?;
+    let wrong = || Error::input(format!("`--chat-template-kwargs {text}` is not a JSON object")).with_hint(hint);
+    keys_once(text).map_err(|error| error.context("failed to read --chat-template-kwargs"))?;
     match serde_json::from_str(text).map_err(|error| wrong().caused_by(error))? {
         Value::Object(kwargs) => check_names(&kwargs).map(|()| kwargs),
         _ => Err(wrong()),
@@ -91,7 +91,7 @@ impl ChatFlags {
     /// The line asks for a turn of the assistant and for one to go on.
     pub fn check_line(opened: Option<bool>, continued: Option<&Continued>) -> Result<()> {
         if opened == Some(true) && continued.and_then(Continued::turn).is_some() {
-            let error = Error::input("use `continue_final_message` and `add_generation_prompt` together");
+            let error = Error::input("`continue_final_message` and `add_generation_prompt` exclude each other");
             return Err(error.with_hint("the one goes on with the last message, the other opens a turn behind it"));
         }
         Ok(())

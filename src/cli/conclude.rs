@@ -35,7 +35,7 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, sto
         .and_then(|run| Ok((judged(baseline.run.as_ref(), &baseline.without, &run)?, run)));
     let (judged, run) = judged.map_err(|error| {
         let reports: Vec<&Path> = reports.paths().collect();
-        again.advise(error.context("judge the run"), &reports)
+        again.advise(error.context("failed to judge the run"), &reports)
     })?;
     let report = judged.report(&run);
     let mut exit = judged.exit;
@@ -179,8 +179,8 @@ pub fn baseline_of(manifest: &Manifest) -> (BaselineNames, DeviceClass) {
 /// A plan that this karat does not understand.
 pub fn plan(manifest: &Manifest) -> Result<Plan> {
     serde_json::from_value(manifest.plan.clone()).map_err(|e| {
-        let fragment = format!("read the plan of run `{}`", manifest.run_id);
-        Error::input(fragment).caused_by(e).with_hint("the run was written by another version of karat; repeat it")
+        let message = format!("failed to read the plan of run `{}`", manifest.run_id);
+        Error::input(message).caused_by(e).with_hint("the run was written by another version of karat; repeat it")
     })
 }
 

@@ -84,7 +84,7 @@ fn asked_threads(threads: Option<usize>) -> Result<usize> {
     match threads {
         None => Ok(0),
         Some(threads @ 1..=MOST_THREADS) => Ok(threads),
-        Some(threads) => Err(Error::input(format!("use --threads {threads}"))
+        Some(threads) => Err(Error::input(format!("`--threads {threads}` is not possible"))
             .with_hint(format!("1 to {MOST_THREADS} are possible; more threads than cores make nothing faster"))),
     }
 }
@@ -103,7 +103,7 @@ pub fn start_threads(call: &ArgMatches) -> Result<()> {
     // Commands without the flag take what comes.
     let Ok(threads) = command.try_get_one::<usize>("threads") else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(asked_threads(threads.copied())?);
-    pool.build_global().map_err(|e| Error::environment("start the thread pool").caused_by(e))
+    pool.build_global().map_err(|e| Error::environment("failed to start the thread pool").caused_by(e))
 }
 
 /// Where lines come from and go to.
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn threads_have_a_range() {
-        let asked = |threads| asked_threads(threads).map_err(|error| error.fragment().to_owned());
+        let asked = |threads| asked_threads(threads).map_err(|error| error.message().to_owned());
         assert_eq!([asked(None), asked(Some(1)), asked(Some(1024))], [Ok(0), Ok(1), Ok(1024)]);
         for threads in [0, 1025, 10_000, usize::MAX] {
-            assert_eq!(asked(Some(threads)), Err(format!("use --threads {threads}")));
+            assert_eq!(asked(Some(threads)), Err(format!("`--threads {threads}` is not possible")));
         }
     }
 }

@@ -5,11 +5,11 @@ use serde_json::json;
 use super::terminal;
 use crate::error::Error;
 
-/// "failed to …", where, why, and what to do.
+/// Shows an error: what is wrong, where, why, and what to do.
 pub fn show(error: &Error) {
     let chain = error.chain();
-    let causes = chain.strip_prefix(error.fragment()).and_then(|rest| rest.strip_prefix(": "));
-    let text = format!("failed to {}", error.fragment());
+    let causes = chain.strip_prefix(error.message()).and_then(|rest| rest.strip_prefix(": "));
+    let text = error.message();
     let place = error.location().map(ToString::to_string);
     if terminal::tells_in_json() {
         let hint = error.hint();

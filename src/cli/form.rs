@@ -65,7 +65,7 @@ impl Format {
         match known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(ending)) {
             Some((_, format)) => Ok(format),
             None => {
-                let error = Error::input(format!("write a report to `{}`: its ending names no format", path.display()));
+                let error = Error::input(format!("the ending of `{}` names no report format", path.display()));
                 Err(error.with_hint("known are .txt, .md, .json, .html, .xml (JUnit), .csv and .parquet"))
             }
         }
@@ -90,7 +90,7 @@ impl FormArgs {
     pub fn open(&self) -> Result<Form> {
         let to_terminal = self.out.as_os_str() == "-";
         if matches!(self.format, Format::Parquet) && to_terminal {
-            let error = Error::input("write Parquet to the standard output");
+            let error = Error::input("Parquet cannot be written to standard output");
             return Err(error.with_hint("name a file: --out cases.parquet"));
         }
         let reports = self.reports.open()?;
@@ -165,7 +165,7 @@ impl Form {
 }
 
 fn no_ranking() -> Error {
-    let error = Error::input("write a ranking of several candidates in this format");
+    let error = Error::input("a ranking of several candidates cannot be written in this format");
     error.with_hint(
         "rankings are text (.txt), Markdown (.md) or JSON (.json); compare with one candidate for the others",
     )

@@ -40,7 +40,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let Chosen { run: base, without, .. } = args.baseline.open(&args.store, &store, &wanted)?;
     let judged = judged(base.as_ref(), &without, &run)?;
     if let Err(error) = keep(&run, &judged, base.as_ref(), args.baseline.is_overridden()) {
-        say!("note: the verdict is shown, and not kept: failed to {}", error.chain());
+        say!("note: the verdict is shown, and not kept: {}", error.chain());
     }
     let written = form.write(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
     Ok(judged.exit.worse(written))

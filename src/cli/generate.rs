@@ -132,11 +132,11 @@ impl Identified for Line {
     fn check(&self) -> Result<()> {
         let given = [self.prompt.is_some(), self.prompt_ids.is_some(), self.messages.is_some()];
         if given.iter().filter(|g| **g).count() != 1 {
-            return Err(Error::input("find exactly one of `prompt`, `prompt_ids` and `messages`"));
+            return Err(Error::input("the line needs exactly one of `prompt`, `prompt_ids` and `messages`"));
         }
         for (index, message) in self.messages.iter().flatten().enumerate() {
             if let Some(fault) = fault(message) {
-                let error = Error::input(format!("read the messages: message {} {fault}", index + 1));
+                let error = Error::input(format!("message {} {fault}", index + 1));
                 return Err(error.with_hint("a message is {\"role\": \"user\", \"content\": \"…\"}"));
             }
         }
@@ -146,7 +146,7 @@ impl Identified for Line {
             ("chat_template_kwargs", self.chat_template_kwargs.is_some()),
         ];
         if let Some((key, _)) = about_chat.iter().find(|(_, given)| *given && self.messages.is_none()) {
-            let error = Error::input(format!("use `{key}` without `messages`"));
+            let error = Error::input(format!("`{key}` needs `messages`"));
             return Err(
                 error.with_hint("it says how the chat template renders messages; a plain prompt is taken as it is")
             );
@@ -204,10 +204,12 @@ struct Answer<'a> {
 impl Args {
     fn options(&self) -> Result<GenerateOptions> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::input(format!("use --temperature {}", self.temperature)).with_hint("it is 0 or more"));
+            return Err(Error::input(format!("`--temperature {}` is not between 0 and 100", self.temperature))
+                .with_hint("it is 0 or more"));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::input(format!("use --top-p {}", self.top_p)).with_hint("it is above 0 and at most 1"));
+            return Err(Error::input(format!("`--top-p {}` is not above 0 and at most 1", self.top_p))
+                .with_hint("it is above 0 and at most 1"));
         }
         let processors = self.processors.options();
         processors.check()?;
@@ -281,7 +283,7 @@ pub fn run(args: Args) -> Result<Exit> {
     );
     session.end_progress(totals.as_ref().ok().map(done));
     if let Err(error) = generator.keep() {
-        say!("answers were not kept: failed to {}", error.chain());
+        say!("answers were not kept: {}", error.chain());
     }
     let (totals, ended) = session.close(totals, done)?;
     warn(generator.renderer());
@@ -313,8 +315,7 @@ fn opened(args: &Args, clock: Clock, ready: &Ready<Line>) -> Result<Generator> {
         model.hashes()?;
     }
     let opened = cache.map(|cache| ResponseCache::open(&cache.responses(), &model, &ready.engine));
-    let known = opened
-        .and_then(|opened| opened.inspect_err(|error| say!("without the cache: failed to {}", error.chain())).ok());
+    let known = opened.and_then(|opened| opened.inspect_err(|error| say!("without the cache: {}", error.chain())).ok());
     let generator = Generator::with_cache(&model, renderer, &ready.engine, known)?;
     generator.notes().iter().for_each(|note| say!("warning: {note}"));
     ready.settle(&model, generator.fingerprint())?;

@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let folder = &args.folder;
     let name = name(folder)?;
     if let Some(there) = FILES.iter().map(|(file, _)| folder.join(file)).find(|path| path.exists()) {
-        let error = Error::input("write the suite: there is such a file already").at(there);
+        let error = Error::input("the suite exists already").at(there);
         return Err(error.with_hint("name another folder; nothing is ever overwritten"));
     }
     let made = !folder.is_dir();
@@ -97,7 +97,7 @@ fn name(folder: &Path) -> Result<String> {
     let letter = |c: char| if c.is_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
     let name: String = text.chars().map(letter).collect();
     if name.trim_matches('-').is_empty() {
-        Err(Error::input(format!("name the suite after the folder `{}`", folder.display()))
+        Err(Error::input(format!("`{}` is no name for a suite", folder.display()))
             .with_hint("name a folder, as in `karat init my-suite`"))
     } else {
         Ok(name.trim_matches('-').to_owned())
@@ -152,7 +152,7 @@ fn default_model(folder: &Path) -> Result<String> {
             quoted(&whole.to_string_lossy())
         }
         None => {
-            let text = format!("choose a generator: no registry above `{}` has {name}@{version}", folder.display());
+            let text = format!("no registry above `{}` has {name}@{version}", folder.display());
             Err(Error::input(text).with_hint(choices(folder)))
         }
     }
@@ -185,5 +185,5 @@ fn choices(folder: &Path) -> String {
 
 /// The text as YAML takes it.
 fn quoted(text: &str) -> Result<String> {
-    serde_json::to_string(text).map_err(|e| Error::internal("write the model's name").caused_by(e))
+    serde_json::to_string(text).map_err(|e| Error::internal("failed to write the model's name").caused_by(e))
 }

@@ -72,7 +72,7 @@ fn refuse_endless(path: &Path) -> Result<()> {
     if no_file(path) != Some(DEVICE) || ends() {
         return Ok(());
     }
-    Err(Error::input(format!("open `{}`: it is {DEVICE}", path.display()))
+    Err(Error::input(format!("`{}` is {DEVICE}", path.display()))
         .with_hint("give a file, a pipe, or - for standard input"))
 }
 
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(stream.read(&mut buffer).unwrap(), 3);
         signals.want_no_more();
         let error = stream.read(&mut buffer).unwrap_err();
-        assert_eq!(Error::io("read", "x", error).fragment(), "finish: the work has ended");
+        assert_eq!(Error::io("read", "x", error).message(), "stopped: the work has ended");
         drop(sender);
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn what_cannot_be_opened_says_so() {
         let signals = Signals::listen(&WallArgs::default()).unwrap();
         let error = Input::open(Path::new("no/such/file"), &signals).err().unwrap();
-        assert_eq!(error.fragment(), "open `no/such/file`");
+        assert_eq!(error.message(), "failed to open `no/such/file`");
         let failing = || Err::<File, _>(std::io::Error::from(ErrorKind::PermissionDenied));
         let mut stream = Stream::start(failing, &signals);
         assert_eq!(stream.opened().unwrap_err().kind(), ErrorKind::PermissionDenied);

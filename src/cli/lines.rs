@@ -43,7 +43,7 @@ pub trait Identified {
     /// What serde alone cannot check.
     ///
     /// # Errors
-    /// A fragment that says what is wrong.
+    /// A message that says what is wrong.
     fn check(&self) -> Result<()> {
         Ok(())
     }
@@ -88,16 +88,15 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
             }
             self.line += 1;
             if len as u64 > LINE_BYTES {
-                let error = Error::input(format!("read a line: it has more than {LINE_BYTES} bytes"));
+                let error = Error::input(format!("the line has more than {LINE_BYTES} bytes"));
                 return Err(error.at_line(&self.path, self.line));
             }
             let bytes = match self.line {
                 1 => self.buffer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.buffer),
                 _ => &self.buffer,
             };
-            let text = std::str::from_utf8(bytes).map_err(|e| {
-                Error::input("read a line that is not UTF-8").at_line(&self.path, self.line).caused_by(e)
-            })?;
+            let text = std::str::from_utf8(bytes)
+                .map_err(|e| Error::input("the line is not valid UTF-8").at_line(&self.path, self.line).caused_by(e))?;
             if text.trim().is_empty() {
                 continue;
             }
@@ -105,14 +104,16 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
                 Some(column) => error.at_column(&self.path, self.line, column),
                 None => error.at_line(&self.path, self.line),
             })?;
-            let parsed: T = parse(text.trim_end()).map_err(|(fragment, e)| {
-                Error::input(fragment).at_column(&self.path, self.line, e.column() as u64).caused_by(e)
+            let parsed: T = parse(text.trim_end()).map_err(|(message, e)| {
+                Error::input(message).at_column(&self.path, self.line, e.column() as u64).caused_by(e)
             })?;
             let id = parsed.id();
             if !(id.is_string() || id.is_i64() || id.is_u64()) {
-                return Err(Error::input("read the `id` of a line").at_line(&self.path, self.line).with_hint(
-                    "every line needs an `id`, a text or a whole number: it names the answer in the output",
-                ));
+                return Err(Error::input("the `id` of the line is neither a string nor an integer")
+                    .at_line(&self.path, self.line)
+                    .with_hint(
+                        "every line needs an `id`, a text or a whole number: it names the answer in the output",
+                    ));
             }
             parsed.check().map_err(|e| e.at_line(&self.path, self.line))?;
             return Ok(Some(parsed));
@@ -124,13 +125,13 @@ impl<T: DeserializeOwned + Identified> Lines<T> {
 fn parse<T: DeserializeOwned>(text: &str) -> std::result::Result<T, (String, serde_json::Error)> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
-        let fragment = match e.path().to_string().as_str() {
-            "." | "?" => "parse a line".to_owned(),
-            key => format!("read `{key}` of a line"),
+        let message = match e.path().to_string().as_str() {
+            "." | "?" => "the line is not valid".to_owned(),
+            key => format!("`{key}` of the line is not valid"),
         };
-        (fragment, e.into_inner())
+        (message, e.into_inner())
     })?;
-    deserializer.end().map_err(|e| ("parse a line".to_owned(), e))?;
+    deserializer.end().map_err(|e| ("the line is not valid".to_owned(), e))?;
     Ok(parsed)
 }
 
@@ -153,10 +154,10 @@ fn in_place(path: &Path) -> Result<File> {
     let thread = std::thread::Builder::new().name("open an output".into());
     thread
         .spawn(move || drop(sender.send(File::create(place))))
-        .map_err(|e| Error::environment("start a thread").caused_by(e))?;
+        .map_err(|e| Error::environment("failed to start a thread").caused_by(e))?;
     match opened.recv_timeout(READER) {
         Ok(file) => file.map_err(|e| Error::io("write", path, e)),
-        Err(_) => Err(Error::environment(format!("write `{}`: nobody reads the pipe", path.display()))
+        Err(_) => Err(Error::environment(format!("nobody reads the pipe `{}`", path.display()))
             .with_hint("start its reader first")),
     }
 }
@@ -176,7 +177,7 @@ fn refuse_kept(path: &Path) -> Result<()> {
         _ => false,
     };
     if kept && path.exists() {
-        return Err(Error::input(format!("write `{}`: it belongs to a record, which never changes", path.display()))
+        return Err(Error::input(format!("`{}` belongs to a record, which never changes", path.display()))
             .with_hint("name a file in another folder"));
     }
     Ok(())
@@ -218,7 +219,7 @@ impl Output {
     /// # Errors
     /// As for [`Output::bytes`].
     pub fn line(&mut self, line: &impl serde::Serialize) -> Result<()> {
-        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal("write a line").caused_by(e))?;
+        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal("failed to write a line").caused_by(e))?;
         bytes.push(b'\n');
         self.bytes(&bytes)
     }
@@ -263,7 +264,7 @@ impl Output {
         self.flush()?;
         let Self::File { writer, path } = self else { return Ok(()) };
         // It could be opened: what fails now is the environment's, whatever the system calls it.
-        let failed = |e| Error::environment(format!("write `{}`", path.display())).caused_by(e);
+        let failed = |e| Error::environment(format!("failed to write `{}`", path.display())).caused_by(e);
         let file = writer.into_inner().map_err(|e| failed(e.into_error()))?;
         settle(file, &path).map_err(failed)
     }
@@ -282,7 +283,8 @@ impl InOrder {
     /// # Errors
     /// As for [`Output::bytes`].
     pub fn line(&mut self, number: u64, line: &impl serde::Serialize, output: &mut Output) -> Result<()> {
-        let mut bytes = serde_json::to_vec(line).map_err(|e| Error::internal("write an answer").caused_by(e))?;
+        let mut bytes =
+            serde_json::to_vec(line).map_err(|e| Error::internal("failed to write an answer").caused_by(e))?;
         bytes.push(b'\n');
         self.early.insert(number, bytes);
         while let Some(bytes) = self.early.remove(&self.next) {

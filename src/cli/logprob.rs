@@ -60,7 +60,7 @@ impl Identified for Line {
     fn check(&self) -> Result<()> {
         match (&self.ids, &self.context, &self.continuation) {
             (Some(_), None, None) | (None, Some(_), Some(_)) => Ok(()),
-            _ => Err(Error::input("find either `ids`, or `context` and `continuation`")),
+            _ => Err(Error::input("the line needs either `ids`, or `context` and `continuation`")),
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<Exit> {
 fn named(text: &str) -> Result<Found> {
     match ModelRef::parse(text, Path::new("."))? {
         ModelRef::Registry { name, version, base } => find(&base, &name, &version),
-        _ => Err(Error::input(format!("find `{text}` in the model registry"))
+        _ => Err(Error::input(format!("there is no model `{text}` in the registry"))
             .with_hint("an entry is named name@version; `karat models list` shows them")),
     }
 }
@@ -149,7 +149,7 @@ fn verify(names: &[String]) -> Result<Exit> {
         let problems = found.map_or_else(|error| vec![error], |found| problems(&found));
         let mut lines = Vec::new();
         for problem in &problems {
-            lines.push(format!("FAIL  {name}  failed to {problem}"));
+            lines.push(format!("FAIL  {name}  {problem}"));
             lines.extend(problem.hint().map(|hint| format!("      hint: {hint}")));
         }
         if problems.is_empty() {

@@ -117,7 +117,7 @@ fn unpulled(name: &str) -> Finding {
 fn renderer(made: &Ready) -> Result<Option<Renderer>> {
     let Some(generator) = &made.models.generator else { return Ok(None) };
     let open = || Renderer::open(generator, Clock::parse(&made.checked.suite.plan.clock)?);
-    open().map(Some).map_err(|error| error.context("load the generator"))
+    open().map(Some).map_err(|error| error.context("failed to load the generator"))
 }
 
 /// The prompt of the first case of every dataset, as the model would see it: what a reader of a plan looks at.

@@ -37,7 +37,9 @@ impl std::str::FromStr for Ids {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let ids = text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::parse);
-        ids.collect::<Result<_, _>>().map(Self).map_err(|_| Error::input(format!("read `{text}` as token ids")))
+        ids.collect::<Result<_, _>>()
+            .map(Self)
+            .map_err(|_| Error::input(format!("`{text}` is not a list of token ids")))
     }
 }
 

@@ -75,7 +75,8 @@ impl ReportFiles {
     pub fn write(self, bytes: impl Fn(Format) -> Result<Vec<u8>>, advised: impl Fn(Error, &Path) -> Error) -> Exit {
         let mut exit = Exit::Passed;
         for ReportFile { path, format, mut output } in self.0 {
-            let written = bytes(format).map_err(|e| e.context(format!("make the report `{}`", path.display())));
+            let written =
+                bytes(format).map_err(|e| e.context(format!("failed to make the report `{}`", path.display())));
             if let Err(error) = written.and_then(|bytes| output.bytes(&bytes).and_then(|()| output.close())) {
                 let error = advised(error, &path);
                 super::error::show(&error);

@@ -102,9 +102,10 @@ impl ResumeArgs {
             }
             _ => {
                 same.iter().for_each(|run| say!("{}", told(run)));
-                let fragment = format!("tell which run to resume: {} of this plan are unfinished", same.len());
+                let message =
+                    format!("{} runs of this plan are unfinished: which one to resume is not clear", same.len());
                 let last = same.last().map_or("RUN", |run| run.run_id.as_str());
-                Err(Error::input(fragment).with_hint(format!("name one, as in --resume={last}")))
+                Err(Error::input(message).with_hint(format!("name one, as in --resume={last}")))
             }
         }
     }
@@ -188,7 +189,8 @@ fn open(run: &Unfinished, quiet: bool) -> Result<Journal> {
 }
 
 fn busy(run_id: &str) -> Error {
-    let error = Error::new(Kind::Incomplete, format!("resume run `{run_id}`: another karat is at it"));
+    let error =
+        Error::new(Kind::Incomplete, format!("cannot resume run `{run_id}`: another karat process is at work on it"));
     error.with_hint("wait until it ends")
 }
 
@@ -202,7 +204,7 @@ fn unknown(named: &str, running: bool, left: &[Unfinished]) -> Error {
     } else {
         format!("unfinished are {}", ids.join(", "))
     };
-    Error::input(format!("find the unfinished run `{named}`")).with_hint(hint)
+    Error::input(format!("there is no unfinished run `{named}`")).with_hint(hint)
 }
 
 /// "run 2026… of `desk` is unfinished: 206 of 3000 cases, last written 2026-11-30 02:10".
@@ -216,7 +218,7 @@ pub fn told(run: &Unfinished) -> String {
             };
             (format!(" of `{}`", about.manifest.suite), done)
         }
-        Err(error) => (String::new(), format!("{} cases; failed to {}", run.finished, error.chain())),
+        Err(error) => (String::new(), format!("{} cases; {}", run.finished, error.chain())),
     };
     let time = jiff::Timestamp::try_from(run.modified).map_or_else(|_| "?".into(), |time| format!("{time:.0}"));
     let state = if run.running { "is running" } else { "is unfinished" };

@@ -227,5 +227,5 @@ fn plan(made: &Ready, baseline: &Chosen) -> Result<String> {
         "plan": plan,
     });
     let text = serde_json::to_string_pretty(&document);
-    text.map(|text| text + "\n").map_err(|e| Error::internal("write down the plan").caused_by(e))
+    text.map(|text| text + "\n").map_err(|e| Error::internal("failed to write down the plan").caused_by(e))
 }

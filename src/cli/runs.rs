@@ -97,7 +97,7 @@ fn remove(args: &PruneArgs) -> Result<Exit> {
     let mut left = begun(&place)?;
     for id in &args.runs {
         if !left.iter().any(|(_, run)| run.run_id.as_str() == id) {
-            let error = Error::input(format!("find the unfinished run `{id}`"));
+            let error = Error::input(format!("there is no unfinished run `{id}`"));
             return Err(error.with_hint("`karat runs` lists them; finished runs are ordinary folders"));
         }
     }

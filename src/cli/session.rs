@@ -183,7 +183,7 @@ impl Ended {
 /// There was no line.
 pub fn finish(answered: u64, failed: u64) -> Result<Exit> {
     if answered == 0 {
-        return Err(Error::new(Kind::Empty, "find any line in the input"));
+        return Err(Error::new(Kind::Empty, "the input has no lines"));
     }
     if failed > 0 {
         say!("{failed} of {answered} lines failed; see their `error`");

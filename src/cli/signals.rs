@@ -97,14 +97,14 @@ impl Signals {
     /// A signal came: [`Kind::Interrupted`] or, for SIGTERM, [`Kind::Incomplete`]. The time is over: [`Kind::Incomplete`].
     pub fn check(&self) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Error::new(Kind::Interrupted, "finish: interrupted"));
+            return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
         if self.terminated.load(Ordering::Relaxed) {
-            return Err(Error::new(Kind::Incomplete, "finish: terminated"));
+            return Err(Error::new(Kind::Incomplete, "terminated"));
         }
         match &self.deadline {
             Some(deadline) if Instant::now() >= deadline.at => {
-                Err(Error::new(Kind::Incomplete, format!("finish: --max-wall {} is over", deadline.text)))
+                Err(Error::new(Kind::Incomplete, format!("stopped: `--max-wall {}` is over", deadline.text)))
             }
             _ => Ok(()),
         }
@@ -123,7 +123,7 @@ impl Signals {
     pub fn check_waiting(&self) -> Result<()> {
         self.check()?;
         if self.unwanted.load(Ordering::Relaxed) {
-            Err(Error::new(Kind::Incomplete, "finish: the work has ended"))
+            Err(Error::new(Kind::Incomplete, "stopped: the work has ended"))
         } else {
             Ok(())
         }
@@ -162,9 +162,9 @@ mod tests {
         assert!(silent(deadline(Instant::now() + Duration::from_secs(3600))).check().is_ok());
         let over = silent(deadline(Instant::now()));
         let error = over.check().unwrap_err();
-        assert_eq!((error.kind(), error.fragment()), (Kind::Incomplete, "finish: --max-wall 30m is over"));
+        assert_eq!((error.kind(), error.message()), (Kind::Incomplete, "stopped: `--max-wall 30m` is over"));
         over.terminated.store(true, Ordering::Relaxed);
-        assert_eq!(over.check().unwrap_err().fragment(), "finish: terminated");
+        assert_eq!(over.check().unwrap_err().message(), "terminated");
         over.interrupted.store(true, Ordering::Relaxed);
         assert_eq!(over.check().unwrap_err().kind(), Kind::Interrupted);
     }

@@ -184,7 +184,8 @@ impl<'a> Wanted<'a> {
     pub fn of_suite(suite: &'a Suite, engine: &EngineOptions) -> Result<Self> {
         let class = if engine.device == DeviceChoice::Cpu { DeviceClass::Cpu } else { DeviceClass::Cuda };
         let (plan, by_call) = (&suite.plan, suite.call_names_baseline());
-        let json = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
+        let json =
+            serde_json::to_value(plan).map_err(|e| Error::internal("failed to write down the plan").caused_by(e))?;
         Ok(Self { suite: &plan.name, names: &plan.baseline, class, by_call, plan: json, recorded: None })
     }
 
@@ -263,12 +264,12 @@ impl BaselineArgs {
             return self.named(store, wanted.suite, name);
         }
         if let Some(folder) = folders.baselines_dir.as_ref().filter(|folder| !folder.is_dir()) {
-            let error = Error::input(format!("find the folder of baselines `{}`", folder.display()));
+            let error = Error::input(format!("there is no baselines folder `{}`", folder.display()));
             return Err(error
                 .with_hint("correct --baselines-dir (KARAT_BASELINES_DIR), make the folder, or give --no-baseline"));
         }
         if let Some(folder) = folders.baselines_dir.as_ref().filter(|folder| is_part_of_baselines(folder)) {
-            let error = Error::input(format!("use `{}` as the folder of baselines", folder.display()));
+            let error = Error::input(format!("`{}` is not a baselines folder", folder.display()));
             return Err(error.with_hint("name the folder that holds SUITE/NAME/current, not one above or below it"));
         }
         let Some(name) = wanted.names.of(wanted.class) else {
@@ -294,7 +295,7 @@ impl BaselineArgs {
             Current::Broken(why) => Ok(Chosen::without(Without::Missing(unusable(name, &why)), Some(name))),
             Current::None => {
                 let opened = open_run(&store.clone().into(), Some(suite), name);
-                let Opened { run, .. } = opened.map_err(|e| e.context("open the baseline"))?;
+                let Opened { run, .. } = opened.map_err(|e| e.context("failed to open the baseline"))?;
                 Ok(Chosen::with(run, name))
             }
         }
@@ -310,7 +311,7 @@ impl BaselineArgs {
             } else {
                 nearest(name, others.iter().map(String::as_str))
             };
-            return Err(Error::input(format!("find the baseline `{name}` of suite `{suite}`")).with_hint(hint));
+            return Err(Error::input(format!("suite `{suite}` has no baseline `{name}`")).with_hint(hint));
         }
         // Those of other devices are no other names of this one.
         let declared = wanted.names.all();
@@ -404,7 +405,7 @@ fn verified(folder: &Path, name: &str) -> Result<Chosen> {
         }
         // Another version, or a folder that may be readable later, is no finding about the run.
         Err(error) if matches!(error.kind(), Kind::Newer | Kind::Environment) => {
-            Err(error.context("open the baseline"))
+            Err(error.context("failed to open the baseline"))
         }
         Err(error) => Ok(Chosen::without(Without::Missing(unusable(name, &error.told())), Some(name))),
     }

@@ -18,7 +18,7 @@ pub fn suite_path(named: Option<&Path>, command: &str) -> Result<PathBuf> {
         Some(path) => Ok(path.to_owned()),
         None => DEFAULTS.iter().find(|path| Path::new(path).is_file()).map(PathBuf::from).ok_or_else(|| {
             let [own, repository] = DEFAULTS;
-            let error = format!("find a suite: none is named and there is no `{own}` or `{repository}` here");
+            let error = format!("no suite is named, and there is no `{own}` or `{repository}` here");
             Error::input(error).with_hint(format!("usage: karat {command} SUITE"))
         }),
     }
@@ -41,7 +41,7 @@ impl LabelArgs {
         let Some(label) = &self.label else { return Ok(None) };
         let label = label.trim();
         if label.is_empty() || label.chars().count() > 100 || label.chars().any(char::is_control) {
-            let error = Error::input(format!("use the label `{}`", label.escape_debug()));
+            let error = Error::input(format!("the label `{}` is not valid", label.escape_debug()));
             return Err(error.with_hint("a label is 1 to 100 characters on one line"));
         }
         Ok(Some(label.to_owned()))

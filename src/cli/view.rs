@@ -135,7 +135,7 @@ impl Door {
 /// 128 random bits in hex, from the system.
 fn token() -> Result<String> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|e| Error::internal("make an address").caused_by(e))?;
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal("failed to make an address").caused_by(e))?;
     Ok(crate::hash::hex(&bytes))
 }
 

@@ -99,7 +99,7 @@ fn looked_at<'v>(
     if !views.contains_key(&lens) {
         views.insert(lens.clone(), View::new(subject, filter, method)?);
     }
-    views.get(&lens).ok_or_else(|| crate::error::Error::internal("look through a filter"))
+    views.get(&lens).ok_or_else(|| crate::error::Error::internal("failed to look through a filter"))
 }
 
 /// Decides the significance rules, all together. Advisory rules are no part of the others' number.

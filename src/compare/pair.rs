@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn errors_come_through() {
-        let bad = || std::iter::once(Err(Error::input("read a result line")));
+        let bad = || std::iter::once(Err(Error::input("failed to read a result line")));
         let good = || std::iter::once(Ok(line("a", "1", true)));
         assert!(pairs(bad(), good()).next().unwrap().is_err());
         assert!(pairs(good(), bad()).next().unwrap().is_err());

@@ -146,7 +146,7 @@ impl Costs {
 /// # Errors
 /// No such scorer looks at these cases; no candidates.
 pub fn rank(first: &First<'_>, candidates: &[Candidate<'_>], scorer: Option<&str>) -> Result<Ranking> {
-    let Some(some) = candidates.first() else { return Err(Error::internal("rank no candidates")) };
+    let Some(some) = candidates.first() else { return Err(Error::internal("there are no candidates to rank")) };
     let class = if some.comparison.class("golden").is_some() { "golden" } else { "danger" };
     let metrics = candidates.iter().map(|candidate| metric(candidate.comparison, class, scorer));
     let metrics = metrics.collect::<Result<Vec<_>>>()?;
@@ -210,9 +210,9 @@ fn metric<'a>(comparison: &'a Comparison, class: &str, scorer: Option<&str>) -> 
         Some(name) => scorers.iter().find(|metric| metric.metric == name),
     };
     metric.ok_or_else(|| match scorer {
-        Some(name) => Error::input(format!("rank by `{name}`: no such scorer looks at {class} cases"))
+        Some(name) => Error::input(format!("cannot rank by `{name}`: no such scorer looks at {class} cases"))
             .with_hint(nearest(name, scorers.iter().map(|metric| metric.metric.as_str()))),
-        None => Error::input(format!("rank run `{}`: it has no cases", comparison.candidate.run_id)),
+        None => Error::input(format!("run `{}` has no cases to rank", comparison.candidate.run_id)),
     })
 }
 

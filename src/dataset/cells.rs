@@ -43,7 +43,7 @@ impl Cells {
                 Some(Field::Input) => &mut cells.input,
                 Some(Field::Target) => &mut cells.target,
                 _ => {
-                    let error = Error::input(format!("read the cells of `{name}`"));
+                    let error = Error::input(format!("failed to read the cells of `{name}`"));
                     return Err(error.with_hint(nearest(name, ["input", "target"])));
                 }
             };
@@ -71,14 +71,14 @@ impl Cells {
             return Ok(Value::String(text));
         }
         // Among objects that are parsed already, of two keys that are one only the last is left.
-        keys_once(&text).map_err(|error| error.context(format!("read a case: the cell `{key}`")))?;
+        keys_once(&text).map_err(|error| error.context(format!("the cell `{key}` of the case is not valid")))?;
         serde_json::from_str(&text).map_err(|error| {
             let hint = if is_python(&text) {
                 "this is a list as Python prints it; write JSON, with json.dumps"
             } else {
                 "lists and objects in a cell are written as JSON"
             };
-            Error::input(format!("read a case: the cell `{key}` is not JSON")).caused_by(error).with_hint(hint)
+            Error::input(format!("the cell `{key}` of the case is not JSON")).caused_by(error).with_hint(hint)
         })
     }
 }
@@ -105,7 +105,7 @@ fn is_python(text: &str) -> bool {
 fn ambiguous(field: Field, key: &str) -> Error {
     let meaning = if field == Field::Input { "a conversation" } else { "a list of accepted answers" };
     let name = field.name();
-    Error::input(format!("tell whether the cell `{key}` is {meaning} or text that looks like one"))
+    Error::input(format!("the cell `{key}` may be {meaning} or text that looks like one"))
         .with_hint(format!("add `cells: {{{name}: json}}` or `cells: {{{name}: text}}` to the dataset in the suite"))
 }
 
@@ -192,6 +192,6 @@ mod tests {
     fn only_fields_that_may_be_both_are_told_about() {
         let wrong = |name: &str| Cells::new(&[(name.to_owned(), CellForm::Json)].into()).unwrap_err();
         assert_eq!(wrong("targt").hint(), Some("did you mean `target`?"));
-        assert!(wrong("context").fragment().contains("`context`"));
+        assert!(wrong("context").message().contains("`context`"));
     }
 }

@@ -46,8 +46,8 @@ impl Rows {
         let Some((line, cells)) = self.row()? else { return Ok(None) };
         let header = self.header.as_deref().unwrap_or_default();
         if cells.len() != header.len() {
-            let fragment = format!("read a row: it has {} cells, the header has {}", cells.len(), header.len());
-            let error = Error::input(fragment).at_line(self.bytes.path(), line);
+            let message = format!("the row has {} cells, the header {}", cells.len(), header.len());
+            let error = Error::input(message).at_line(self.bytes.path(), line);
             return Err(error.with_hint(format!("put cells with {} or line breaks in double quotes", self.words())));
         }
         let filled = header.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
@@ -61,8 +61,8 @@ impl Rows {
         let meant = |(other, _): &(u8, &str)| cells[0].contains(char::from(*other));
         if let Some((other, words)) = others().find(meant).filter(|_| cells.len() == 1) {
             let shown = char::from(other).escape_default();
-            let fragment = format!("read the header: its cells are apart by {words}, not by {}", self.words());
-            let error = Error::input(fragment).at_line(self.bytes.path(), line);
+            let message = format!("the header's cells are separated by {words}, not by {}", self.words());
+            let error = Error::input(message).at_line(self.bytes.path(), line);
             let hint = format!("add `separator: \"{shown}\"` to the dataset, or save the table with {}", self.words());
             return Err(error.with_hint(hint));
         }
@@ -73,8 +73,8 @@ impl Rows {
         match names.iter().find(|name| !seen.insert(name.as_str())) {
             None => Ok(names),
             Some(name) => {
-                let fragment = format!("read the header: column `{name}` is given twice");
-                Err(Error::input(fragment).at_line(self.bytes.path(), line))
+                let message = format!("the header names column `{name}` twice");
+                Err(Error::input(message).at_line(self.bytes.path(), line))
             }
         }
     }
@@ -119,7 +119,7 @@ impl Rows {
                 }
                 // Some readers end a row here, others don't.
                 Some(_) if cell.last() == Some(&b'\r') => {
-                    let error = self.bytes.error("read a row: a carriage return stands in a cell without quotes");
+                    let error = self.bytes.error("the row has a carriage return in a cell without quotes");
                     return Err(error.with_hint("put the cell in double quotes, or end every row with a line feed"));
                 }
                 Some(byte) if byte == self.separator => return Ok((cell, true)),
@@ -141,7 +141,7 @@ impl Rows {
                 Some(b'"') => break,
                 Some(byte) => cell.push(byte),
                 None => {
-                    let error = Error::input("read a row: a quote is never closed");
+                    let error = Error::input("the row has a quote that is never closed");
                     return Err(error.at_column(self.bytes.path(), start.line, start.column));
                 }
             }
@@ -160,7 +160,7 @@ impl Rows {
             }
             None => Ok((cell, false)),
             Some(_) => {
-                let error = self.bytes.error("read a row: there is text after a closing quote");
+                let error = self.bytes.error("the row has text after a closing quote");
                 Err(error.with_hint("write a quote inside a quoted cell twice"))
             }
         }
@@ -199,7 +199,7 @@ mod tests {
         let mut table = rows(format!("{}\n{cells}\n", columns.join(",")));
         assert_eq!(table.next().unwrap().unwrap().pairs.len(), columns.len());
         let mut twice = rows(format!("{},{}\n", columns.join(","), columns[7]));
-        assert!(twice.next().unwrap().err().unwrap().fragment().contains("`the column of number 7` is given twice"));
+        assert!(twice.next().unwrap().err().unwrap().message().contains("`the column of number 7` is given twice"));
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let mut table = rows(format!("id,input\n1,ok\n2,\"{}", "x\n".repeat(CASE / 2)));
         assert!(table.next().unwrap().is_ok());
         let error = table.next().unwrap().err().unwrap();
-        assert!(error.fragment().contains("more than 67108864 bytes"), "{error}");
+        assert!(error.message().contains("more than 67108864 bytes"), "{error}");
         assert_eq!(error.location().and_then(|place| place.line), Some(3));
     }
 }

@@ -118,7 +118,7 @@ pub(super) struct Hashing<R> {
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
         let count = self.reader.read(buffer)?;
-        let lost = |_| IoError::other(Error::internal("hash a dataset: the thread has stopped"));
+        let lost = |_| IoError::other(Error::internal("failed to hash a dataset: the thread has stopped"));
         self.to.send(buffer[..count].to_vec()).map_err(lost)?;
         Ok(count)
     }
@@ -166,7 +166,7 @@ impl<R: Read, E: Fn() -> Error> Read for Verified<R, E> {
 
 /// What the thread of [`hashing`] found.
 pub(super) fn joined(thread: JoinHandle<FileDigest>) -> Result<FileDigest> {
-    thread.join().map_err(|_| Error::internal("hash a dataset: the thread panicked"))
+    thread.join().map_err(|_| Error::internal("failed to hash a dataset: the thread panicked"))
 }
 
 #[cfg(test)]

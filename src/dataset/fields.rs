@@ -90,15 +90,15 @@ impl FieldMap {
         let mut own: Vec<(Field, String)> = Vec::new();
         for (name, key) in fields {
             let field = Field::named(name).ok_or_else(|| {
-                Error::input(format!("map the fields: there is no field `{name}`"))
+                Error::input(format!("`fields` maps `{name}`, which is no field"))
                     .with_hint(nearest(name, Field::ALL.map(Field::name)))
             })?;
             if key.is_empty() {
-                return Err(Error::input(format!("map the fields: `{name}` is mapped to an empty name")));
+                return Err(Error::input(format!("`fields` maps `{name}` to an empty name")));
             }
             if let Some((other, _)) = own.iter().find(|(_, taken)| taken == key) {
-                let fragment = format!("map the fields: `{key}` is given for both `{}` and `{name}`", other.name());
-                return Err(Error::input(fragment));
+                let message = format!("`fields` gives `{key}` for both `{}` and `{name}`", other.name());
+                return Err(Error::input(message));
             }
             own.push((field, key.clone()));
         }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn refuses_unknown_fields_and_shared_keys() {
         assert_eq!(map(&[("inptu", "q")]).unwrap_err().hint(), Some("did you mean `input`?"));
-        assert!(map(&[("input", "q"), ("target", "q")]).unwrap_err().fragment().contains("both `input` and `target`"));
+        assert!(map(&[("input", "q"), ("target", "q")]).unwrap_err().message().contains("both `input` and `target`"));
         assert!(map(&[("input", "")]).is_err());
     }
 }

@@ -61,7 +61,7 @@ impl Lines {
     pub fn rest(self) -> Result<Stream> {
         // The thread stops where nobody takes what it has read.
         drop(self.blocks);
-        self.reader.join().map_err(|_| Error::internal("read the cases: the thread panicked"))
+        self.reader.join().map_err(|_| Error::internal("failed to read the cases: the thread panicked"))
     }
 }
 
@@ -76,7 +76,7 @@ impl Iterator for Lines {
             }
             let Ok(block) = self.blocks.recv() else {
                 self.finished = true;
-                return Some(Err(Error::internal("read the cases: the thread panicked")));
+                return Some(Err(Error::internal("failed to read the cases: the thread panicked")));
             };
             self.finished = block.is_empty();
             self.cases = block.into_iter();
@@ -146,7 +146,7 @@ impl Array {
                 None => return Ok(None),
                 Some(b'[') => self.bytes.next()?,
                 Some(_) => {
-                    let error = self.bytes.error("read the array: expected `[`");
+                    let error = self.bytes.error("the array does not begin with `[`");
                     return Err(error.with_hint("a file of one object per line is named .jsonl"));
                 }
             };
@@ -154,7 +154,7 @@ impl Array {
         }
         self.bytes.begin(usize::MAX);
         match self.bytes.skip_space()? {
-            None => return Err(self.bytes.error("read the array: the file ends before its `]`")),
+            None => return Err(self.bytes.error("the file ends before the array's `]`")),
             Some(b']') if self.state == State::First => {
                 self.bytes.next()?;
                 return self.close();
@@ -194,7 +194,7 @@ impl Array {
                 _ => {}
             }
         }
-        Err(self.bytes.error("read the array: the file ends before its `]`"))
+        Err(self.bytes.error("the file ends before the array's `]`"))
     }
 
     fn close(&mut self) -> Result<Option<Record<'static>>> {
@@ -202,7 +202,7 @@ impl Array {
         self.bytes.begin(usize::MAX);
         match self.bytes.skip_space()? {
             None => Ok(None),
-            Some(_) => Err(self.bytes.error("read the array: there is more after its `]`")),
+            Some(_) => Err(self.bytes.error("there is more after the array's `]`")),
         }
     }
 }
@@ -300,11 +300,11 @@ fn describe(error: &serde_json::Error, bytes: &[u8], path: &Path, start: Positio
     let at = start.after(&bytes[..offset.min(bytes.len())]);
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let fragment = match error.classify() {
-        serde_json::error::Category::Data => format!("read a case: {message}"),
-        _ => format!("parse JSON: {message}"),
+    let message = match error.classify() {
+        serde_json::error::Category::Data => format!("the case is not valid: {message}"),
+        _ => format!("the JSON is not valid: {message}"),
     };
-    Error::input(fragment).at_column(path, at.line, at.column)
+    Error::input(message).at_column(path, at.line, at.column)
 }
 
 /// A JSON object in file order, its keys known to be different.

@@ -88,7 +88,7 @@ impl Keys {
     pub fn check(&'static self, text: &str, unknown: UnknownKeys) -> Result<(), (Error, Column)> {
         // Serde would read a list by position, past the keys.
         if text.trim_start().starts_with('[') {
-            let error = Error::input(format!("read {}: it is a list", self.of));
+            let error = Error::input(format!("{} is a list", self.of));
             return Err((error.with_hint("write a JSON object, as in {\"id\": 1}"), None));
         }
         let wrong = RefCell::new(None);
@@ -169,21 +169,21 @@ fn plain(key: &str) -> String {
 /// A key that is wrong.
 struct Wrong {
     key: String,
-    fragment: String,
+    message: String,
     hint: String,
 }
 
 impl Wrong {
     fn unknown(keys: &Keys, key: &str, pass: &str) -> Self {
-        let fragment = format!("read {}: unknown key `{}`", keys.of, key.escape_debug());
+        let message = format!("{} has the unknown key `{}`", keys.of, key.escape_debug());
         let hint = format!("{}; {pass}", keys.hint(key));
-        Self { key: key.to_owned(), fragment, hint }
+        Self { key: key.to_owned(), message, hint }
     }
 
     fn twice(keys: Option<&Keys>, key: &str) -> Self {
         let of = keys.map_or("an object", |keys| keys.of);
-        let fragment = format!("read {of}: key `{}` is given twice", key.escape_debug());
-        Self { key: key.to_owned(), fragment, hint: "keep one of them".into() }
+        let message = format!("{of} has the key `{}` twice", key.escape_debug());
+        Self { key: key.to_owned(), message, hint: "keep one of them".into() }
     }
 
     /// The column at which the key begins, which ends in byte `end` of the line at the latest.
@@ -197,7 +197,7 @@ impl Wrong {
     }
 
     fn into_error(self) -> Error {
-        Error::input(self.fragment).with_hint(self.hint)
+        Error::input(self.message).with_hint(self.hint)
     }
 }
 
@@ -338,7 +338,7 @@ mod tests {
 
     fn wrong(text: &str) -> String {
         let (error, column) = OUTER.check(text, REFUSE).unwrap_err();
-        format!("{} at {}: {}", error.fragment(), column.unwrap(), error.hint().unwrap())
+        format!("{} at {}: {}", error.message(), column.unwrap(), error.hint().unwrap())
     }
 
     #[test]
@@ -352,7 +352,7 @@ mod tests {
         ] {
             assert!(OUTER.check(text, REFUSE).is_ok(), "{text}");
         }
-        assert!(OUTER.check("[1]", REFUSE).is_err_and(|(error, _)| error.fragment() == "read a line: it is a list"));
+        assert!(OUTER.check("[1]", REFUSE).is_err_and(|(error, _)| error.message() == "a line is a list"));
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
         near(r#"{"parts":[1,{"type":1, "typo" : 2}]}"#, "a part: unknown key `typo` at 24", "did you mean `type`?");
         assert!(wrong(r#"{"quite another":1}"#).contains("known are `id`, `max_new_tokens`"));
         let (error, _) = OUTER.check("{\"a\\u0000b\":1}", REFUSE).unwrap_err();
-        assert!(error.fragment().contains("`a\\0b`"), "{error}");
+        assert!(error.message().contains("`a\\0b`"), "{error}");
         assert!(OUTER.check(r#"{"max_tokens":1,"one":{"x":2}}"#, UnknownKeys::Allow).is_ok());
     }
 
@@ -383,9 +383,9 @@ mod tests {
             r#"{"other":[{"id":1,"id":2}]}"#,
         ] {
             let (error, _) = OUTER.check(text, UnknownKeys::Allow).unwrap_err();
-            assert!(error.fragment().ends_with("key `id` is given twice"), "{text}: {error}");
+            assert!(error.message().ends_with("key `id` is given twice"), "{text}: {error}");
             assert!(distinct(text).unwrap_err().to_string().contains("key `id` is given twice"), "{text}");
-            assert_eq!(keys_once(text).unwrap_err().fragment(), "read an object: key `id` is given twice", "{text}");
+            assert_eq!(keys_once(text).unwrap_err().message(), "an object has the key `id` twice", "{text}");
         }
         assert!(keys_once("{\"a\":1,").is_ok() && keys_once("[{\"a\":1},{\"a\":1e400}]").is_ok());
         let many: Vec<String> = (0..200_000).map(|key| format!("\"{key}\":0")).collect();

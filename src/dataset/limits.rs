@@ -13,7 +13,7 @@ const UNPACKED: u64 = 64 << 30;
 
 /// The error of a case that is longer than that.
 pub(super) fn too_long() -> Error {
-    Error::input(format!("read a case: it has more than {CASE} bytes"))
+    Error::input(format!("the case has more than {CASE} bytes"))
         .with_hint("a line, an element of an array or a row of a table is one case")
 }
 
@@ -33,7 +33,7 @@ impl<R: Read> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            let error = Error::input(format!("unpack the file: it holds more than {UNPACKED} bytes"));
+            let error = Error::input(format!("the file unpacks to more than {UNPACKED} bytes"));
             io::Error::other(error.with_hint("split it into several datasets"))
         })?;
         Ok(read)
@@ -48,7 +48,7 @@ mod tests {
     fn a_packed_file_ends_at_the_bound() {
         let mut bomb = Unpacked { inner: io::repeat(b'x'), left: 1000 };
         let error = io::copy(&mut bomb, &mut io::sink()).unwrap_err();
-        assert!(error.downcast::<Error>().unwrap().fragment().contains("more than"));
+        assert!(error.downcast::<Error>().unwrap().message().contains("more than"));
         let mut whole = Unpacked { inner: io::repeat(b'x').take(1000), left: 1000 };
         assert_eq!(io::copy(&mut whole, &mut io::sink()).unwrap(), 1000);
     }

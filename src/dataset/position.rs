@@ -42,7 +42,7 @@ fn is_continuation(byte: u8) -> bool {
 pub(super) fn utf8<'a>(bytes: &'a [u8], path: &Path, start: Position) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|error| {
         let at = start.after(&bytes[..error.valid_up_to()]);
-        Error::input("read text: not valid UTF-8")
+        Error::input("the text is not valid UTF-8")
             .at_column(path, at.line, at.column)
             .with_hint("save the file as UTF-8")
     })
@@ -111,8 +111,8 @@ impl Bytes {
     }
 
     /// An error at the next byte.
-    pub fn error(&self, fragment: impl Into<String>) -> Error {
-        Error::input(fragment).at_column(&self.path, self.position.line, self.position.column)
+    pub fn error(&self, message: impl Into<String>) -> Error {
+        Error::input(message).at_column(&self.path, self.position.line, self.position.column)
     }
 
     /// The file, as the user named it.

@@ -56,8 +56,8 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
         }
         let slot = &mut keys[field as usize];
         if let Some(first) = slot {
-            let fragment = format!("read a case: `{first}` and `{key}` both mean {}", field.name());
-            return Err(Error::input(fragment).with_hint("keep one, or say which under `fields:` in the suite"));
+            let message = format!("`{first}` and `{key}` of the case both mean {}", field.name());
+            return Err(Error::input(message).with_hint("keep one, or say which under `fields:` in the suite"));
         }
         let value = match value {
             Value::String(text) if record.cells => fields.cells.value(field, text, &key)?,
@@ -82,7 +82,7 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
     }
     for (key, value) in others {
         if sample.metadata.contains_key(&*key) {
-            return Err(Error::input(format!("read a case: `{key}` is given both in `metadata` and beside it")));
+            return Err(Error::input(format!("the case has `{key}` both in `metadata` and beside it")));
         }
         sample.metadata.insert(key.into_owned(), value);
     }
@@ -93,7 +93,7 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
 
 fn missing_input(sample: &Sample, fields: &FieldMap) -> Error {
     let expected = fields.expected(Field::Input);
-    let error = Error::input(format!("read a case: it has no `{expected}`"));
+    let error = Error::input(format!("the case has no `{expected}`"));
     let keys: Vec<String> = sample.metadata.keys().take(8).map(|key| format!("`{key}`")).collect();
     if keys.is_empty() {
         return error;
@@ -110,12 +110,12 @@ fn wrong(key: &str, expected: &str, value: &Value) -> Error {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    Error::input(format!("read a case: `{key}` must be {expected}, it is {found}"))
+    Error::input(format!("`{key}` of the case must be {expected}; it is {found}"))
 }
 
 fn identifier(value: Value, key: &str) -> Result<String> {
     match value {
-        Value::String(text) if text.is_empty() => Err(Error::input(format!("read a case: `{key}` is empty"))),
+        Value::String(text) if text.is_empty() => Err(Error::input(format!("`{key}` of the case is empty"))),
         Value::String(text) => Ok(text),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
         other => Err(wrong(key, "text or a whole number", &other)),
@@ -183,7 +183,7 @@ fn checks(value: Value, key: &str) -> Result<Vec<Value>> {
     let Value::Array(items) = value else { return Err(wrong(key, "a list of scorers", &value)) };
     for item in &items {
         if item.as_object().is_none_or(|map| map.len() != 1) {
-            let error = Error::input(format!("read a case: every entry of `{key}` must be a map with one key"));
+            let error = Error::input(format!("every entry of `{key}` must be a map with one key"));
             return Err(error.with_hint("write [{\"exact_match\": {}}]"));
         }
     }
@@ -194,7 +194,7 @@ fn to_input(value: Value, key: &str, unknown: UnknownKeys) -> Result<Input> {
     match value {
         Value::String(text) => Ok(Input::Text(text)),
         Value::Array(items) if items.is_empty() => {
-            Err(Error::input(format!("read a case: `{key}` is a conversation without messages")))
+            Err(Error::input(format!("`{key}` of the case is a conversation without messages")))
         }
         Value::Array(items) => {
             let messages = items.into_iter().enumerate().map(|(index, item)| {
@@ -214,6 +214,6 @@ fn message(value: Value, key: &str, number: usize) -> Result<Map<String, Value>>
     };
     match fault_of_case(&map) {
         None => Ok(map),
-        Some(fault) => Err(Error::input(format!("read a case: message {number} of `{key}` {fault}"))),
+        Some(fault) => Err(Error::input(format!("message {number} of `{key}` {fault}"))),
     }
 }

@@ -49,7 +49,7 @@ impl Format {
             Some("csv") => Ok(Self::Csv),
             Some("tsv" | "tab") => Ok(Self::Tsv),
             _ => {
-                let error = Error::input("tell the format of the dataset by the ending of its name").at(path);
+                let error = Error::input("the ending of the dataset's name tells no format").at(path);
                 Err(error
                     .with_hint("datasets end in .jsonl, .json, .csv or .tsv; with .gz behind it where they are packed"))
             }
@@ -65,15 +65,15 @@ impl Format {
             Self::Csv => b',',
             Self::Tsv => b'\t',
             Self::Json | Self::Jsonl if own.is_some() => {
-                return Err(Error::input("use a separator of cells: the file is no table"));
+                return Err(Error::input("`delimiter` does not apply: the file is no table"));
             }
             Self::Json | Self::Jsonl => return Ok(b','),
         };
         match own {
             None => Ok(usual),
-            Some('"' | '\r' | '\n') => Err(Error::input("use a quote or line break to separate cells")),
+            Some('"' | '\r' | '\n') => Err(Error::input("a quote or line break cannot separate cells")),
             Some(own) => u8::try_from(own).ok().filter(u8::is_ascii).ok_or_else(|| {
-                Error::input(format!("use `{own}` to separate cells")).with_hint("it is one character of ASCII")
+                Error::input(format!("`{own}` cannot separate cells")).with_hint("it is one character of ASCII")
             }),
         }
     }
@@ -129,8 +129,7 @@ impl Source {
     pub fn reopen(&self, digest: &FileDigest) -> Result<Samples> {
         let (name, path) = (self.name.clone(), self.path.clone());
         let changed = move || {
-            let error =
-                Error::input(format!("read the dataset `{name}`: the file was changed during the run")).at(&path);
+            let error = Error::input(format!("the file of dataset `{name}` was changed during the run")).at(&path);
             error.with_hint("nothing was recorded; start the run again")
         };
         let reader = Verified::new(self.opened()?, digest, changed);
@@ -147,7 +146,7 @@ impl Source {
         let start = stream.fill_buf().map_err(|error| Error::io("read", &self.path, error))?;
         // Whether a dataset may be empty, its reader decides.
         if let Some(stand_in) = StandIn::of(start, Expected::Text).filter(|found| *found != StandIn::Empty) {
-            let error = Error::input(format!("open the dataset `{}`: the file is {}", self.name, stand_in.what()));
+            let error = Error::input(format!("the dataset `{}` is {}", self.name, stand_in.what()));
             return Err(error.at(&self.path).with_hint(stand_in.hint()));
         }
         let (path, fields) = (self.path.clone(), self.fields.clone());
@@ -161,10 +160,10 @@ impl Source {
     }
 
     fn opened(&self) -> Result<File> {
-        let failed = |error: Error| error.context(format!("open the dataset `{}`", self.name)).at(&self.path);
+        let failed = |error: Error| error.context(format!("failed to open the dataset `{}`", self.name)).at(&self.path);
         let file = open_file(&self.path).map_err(failed)?;
         if file.metadata().is_ok_and(|data| data.is_dir()) {
-            return Err(Error::input(format!("open the dataset `{}`: it is a folder", self.name)).at(&self.path));
+            return Err(Error::input(format!("the dataset `{}` is a folder", self.name)).at(&self.path));
         }
         Ok(file)
     }
@@ -220,12 +219,12 @@ impl Samples {
         let met = self.ids.as_mut().and_then(|ids| ids.insert(&sample.id, line));
         let Some(first) = met else { return Ok(sample) };
         if sample.id == content_id(&sample) {
-            let fragment = format!("read a case: line {line} says the same as line {first}, and neither has an id");
-            let error = Error::input(fragment).at_line(&self.path, line);
+            let message = format!("line {line} is equal to line {first}, and neither has an id");
+            let error = Error::input(message).at_line(&self.path, line);
             return Err(error.with_hint("take one of them out, or give both an id"));
         }
-        let fragment = format!("read a case: the id `{}` is used on line {first} and again on line {line}", sample.id);
-        let error = Error::input(fragment).at_line(&self.path, line);
+        let message = format!("the id `{}` is used on line {first} and again on line {line}", sample.id);
+        let error = Error::input(message).at_line(&self.path, line);
         Err(error.with_hint("ids are unique within a dataset; cases without an id get one from their content"))
     }
 }
@@ -241,7 +240,9 @@ impl Samples {
     /// # Errors
     /// The rest cannot be read; the cases are not those of [`Source::open`].
     pub fn finish(self) -> Result<FileDigest> {
-        let Some(digest) = self.digest else { return Err(Error::internal("hash a dataset that is not read first")) };
+        let Some(digest) = self.digest else {
+            return Err(Error::internal("failed to hash a dataset that is not read first"));
+        };
         let mut rest = self.cases.rest()?;
         std::io::copy(&mut rest, &mut std::io::sink()).map_err(|error| Error::io("read", &self.path, error))?;
         drop(rest);
@@ -258,7 +259,7 @@ impl Iterator for Samples {
         }
         let Some(case) = self.cases.next(&self.path) else {
             self.finished = true;
-            let empty = || Error::input("read the cases: empty dataset").at(&self.path);
+            let empty = || Error::input("the dataset is empty").at(&self.path);
             let hint = "give it cases, or take it out of the suite";
             return (!self.any).then(|| Err(empty().with_hint(hint)));
         };

@@ -64,7 +64,7 @@ pub fn refuse(start: &[u8], path: &Path) -> Result<()> {
     let is_sure = |mark: &[u8]| binary || !mark.iter().all(u8::is_ascii_alphanumeric);
     let foreign = FOREIGN.into_iter().find(|(mark, ..)| start.starts_with(mark) && is_sure(mark));
     match packed.or(utf16).or(foreign.map(|(_, what, hint)| (what, hint))) {
-        Some((what, hint)) => Err(Error::input(format!("read text: the file is {what}")).at(path).with_hint(hint)),
+        Some((what, hint)) => Err(Error::input(format!("the file is {what}")).at(path).with_hint(hint)),
         None => Ok(()),
     }
 }
@@ -97,7 +97,9 @@ impl Members {
     }
 
     fn told(&self, what: &str, hint: &str) -> std::io::Error {
-        std::io::Error::other(Error::input(format!("unpack the gzip file: {what}")).at(&self.path).with_hint(hint))
+        std::io::Error::other(
+            Error::input(format!("the gzip file cannot be unpacked: {what}")).at(&self.path).with_hint(hint),
+        )
     }
 
     /// An error of the unpacking, in words; those of reading stay what they are.

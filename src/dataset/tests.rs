@@ -71,7 +71,7 @@ fn numbers_of_targets_and_choices_keep_their_text() {
         r#"{"input":"a","target":1e400,"x":1e400}"#,
         r#"{"input":"a","target":[[1e400]]}"#,
     ] {
-        assert!(error("a.jsonl", bad).starts_with("parse JSON: number out of range (a.jsonl:1:"), "{bad}");
+        assert!(error("a.jsonl", bad).starts_with("the JSON is not valid: number out of range (a.jsonl:1:"), "{bad}");
     }
     assert!(error("a.jsonl", r#"{"input":"a","target":1.5,"target":1}"#).contains("given twice"));
     assert!(error("a.jsonl", r#"{"input":"a","target":{"a":1.5}}"#).contains("it is an object"));
@@ -95,65 +95,69 @@ fn ids_are_text_integers_or_from_the_content() {
 fn broken_cases_say_where_and_what() {
     let table: &[(&str, &[u8], &str)] = &[
         ("a.jsonl", b"", "read the cases: empty dataset (a.jsonl)"),
-        ("a.jsonl", b"\n \n", "read the cases: empty dataset (a.jsonl)"),
+        ("a.jsonl", b"\n \n", "the dataset is empty (a.jsonl)"),
         ("a.json", b"[]", "read the cases: empty dataset (a.json)"),
-        ("a.csv", b"input,target\n", "read the cases: empty dataset (a.csv)"),
-        ("a.jsonl", b"{\"input\": \"a\"}\n{\"input\": }\n", "parse JSON: expected value (a.jsonl:2:11)"),
-        ("a.jsonl", b"[1]\n", "read a case: invalid type: sequence, expected an object (a.jsonl:1:1)"),
-        ("a.jsonl", b"{\"input\":\"a\xff\"}\n", "read text: not valid UTF-8 (a.jsonl:1:12)"),
-        ("a.jsonl", b"{\"target\":\"a\"}\n", "read a case: it has no `input` (a.jsonl:1)"),
+        ("a.csv", b"input,target\n", "the dataset is empty (a.csv)"),
+        ("a.jsonl", b"{\"input\": \"a\"}\n{\"input\": }\n", "the JSON is not valid: expected value (a.jsonl:2:11)"),
+        ("a.jsonl", b"[1]\n", "the case is not valid: invalid type: sequence, expected an object (a.jsonl:1:1)"),
+        ("a.jsonl", b"{\"input\":\"a\xff\"}\n", "the text is not valid UTF-8 (a.jsonl:1:12)"),
+        ("a.jsonl", b"{\"target\":\"a\"}\n", "the case has no `input` (a.jsonl:1)"),
         (
             "a.jsonl",
             b"{\"input\":1}\n",
-            "read a case: `input` must be text or a list of messages, it is a number (a.jsonl:1)",
+            "`input` of the case must be text or a list of messages; it is a number (a.jsonl:1)",
         ),
         (
             "a.jsonl",
             b"{\"prompt\":\"a\",\"query\":\"b\"}",
-            "read a case: `prompt` and `query` both mean input (a.jsonl:1)",
+            "`prompt` and `query` of the case both mean input (a.jsonl:1)",
         ),
-        ("a.jsonl", b"{\"input\":\"a\",\"input\":\"b\"}", "read a case: key `input` is given twice (a.jsonl:1:20)"),
+        ("a.jsonl", b"{\"input\":\"a\",\"input\":\"b\"}", "a case has the key `input` twice (a.jsonl:1:20)"),
         (
             "a.jsonl",
             b"{\"id\":1,\"input\":\"a\"}\n\n{\"id\":\"1\",\"input\":\"b\"}",
-            "read a case: the id `1` is used on line 1 and again on line 3 (a.jsonl:3)",
+            "the id `1` is used on line 1 and again on line 3 (a.jsonl:3)",
         ),
         (
             "a.jsonl",
             b"{\"input\":\"a\"}\n{\"prompt\":\"a\"}",
-            "read a case: line 2 says the same as line 1, and neither has an id (a.jsonl:2)",
+            "line 2 is equal to line 1, and neither has an id (a.jsonl:2)",
         ),
         (
             "a.jsonl",
             b"{\"input\":[{\"role\":\"user\"}]}",
-            "read a case: message 1 of `input` has no `content`, and nothing else that a model could see (a.jsonl:1)",
+            "message 1 of `input` has no `content`, and nothing else that a model could see (a.jsonl:1)",
         ),
-        ("a.jsonl", b"{\"input\":[]}", "read a case: `input` is a conversation without messages (a.jsonl:1)"),
+        ("a.jsonl", b"{\"input\":[]}", "`input` of the case is a conversation without messages (a.jsonl:1)"),
         (
             "a.jsonl",
             b"{\"id\":1.5,\"input\":\"a\"}",
-            "read a case: `id` must be text or a whole number, it is a number (a.jsonl:1)",
+            "`id` of the case must be text or a whole number; it is a number (a.jsonl:1)",
         ),
         (
             "a.jsonl",
             b"{\"input\":\"a\",\"target\":{}}",
-            "read a case: `target` must be text, a number, a bool or a list of these, it is an object (a.jsonl:1)",
+            "`target` of the case must be text, a number, a bool or a list of these; it is an object (a.jsonl:1)",
         ),
         (
             "a.jsonl",
             b"{\"input\":\"a\",\"checks\":[{}]}",
-            "read a case: every entry of `checks` must be a map with one key (a.jsonl:1)",
+            "every entry of `checks` must be a map with one key (a.jsonl:1)",
         ),
-        ("a.json", b"{\"a\":1}", "read the array: expected `[` (a.json:1:1)"),
-        ("a.json", b"[{\"input\":\"a\"},\n", "read the array: the file ends before its `]` (a.json:2:1)"),
-        ("a.json", b"[{\"input\":\"a\"},]", "parse JSON: EOF while parsing a value (a.json:1:16)"),
-        ("a.json", b"[\n {\"input\":\"a\"},\n {\"input\":\n  x}]", "parse JSON: expected value (a.json:4:3)"),
-        ("a.json", b"[{\"input\":\"a\"}] x", "read the array: there is more after its `]` (a.json:1:17)"),
-        ("a.csv", b"input,target\na,b,c\n", "read a row: it has 3 cells, the header has 2 (a.csv:2)"),
-        ("a.csv", b"input,target\na,b\n\"c,d\n", "read a row: a quote is never closed (a.csv:3:1)"),
-        ("a.csv", b"input,target\n\"a\"b,c\n", "read a row: there is text after a closing quote (a.csv:2:4)"),
-        ("a.csv", b"input,input\n", "read the header: column `input` is given twice (a.csv:1)"),
-        ("a.csv", b"input,choices\na,b\n", "read a case: the cell `choices` is not JSON (a.csv:2)"),
+        ("a.json", b"{\"a\":1}", "the array does not begin with `[` (a.json:1:1)"),
+        ("a.json", b"[{\"input\":\"a\"},\n", "the file ends before the array's `]` (a.json:2:1)"),
+        ("a.json", b"[{\"input\":\"a\"},]", "the JSON is not valid: EOF while parsing a value (a.json:1:16)"),
+        (
+            "a.json",
+            b"[\n {\"input\":\"a\"},\n {\"input\":\n  x}]",
+            "the JSON is not valid: expected value (a.json:4:3)",
+        ),
+        ("a.json", b"[{\"input\":\"a\"}] x", "there is more after the array's `]` (a.json:1:17)"),
+        ("a.csv", b"input,target\na,b,c\n", "the row has 3 cells, the header 2 (a.csv:2)"),
+        ("a.csv", b"input,target\na,b\n\"c,d\n", "the row has a quote that is never closed (a.csv:3:1)"),
+        ("a.csv", b"input,target\n\"a\"b,c\n", "the row has text after a closing quote (a.csv:2:4)"),
+        ("a.csv", b"input,input\n", "the header names column `input` twice (a.csv:1)"),
+        ("a.csv", b"input,choices\na,b\n", "the cell `choices` of the case is not JSON (a.csv:2)"),
     ];
     for (name, bytes, expected) in table {
         assert_eq!(error(name, bytes), *expected, "{:?}", String::from_utf8_lossy(bytes));
@@ -163,7 +167,7 @@ fn broken_cases_say_where_and_what() {
 #[test]
 fn missing_files_and_unknown_endings() {
     let error = Source::file("/nowhere/a.jsonl").unwrap().open().err().unwrap();
-    assert!(error.chain().starts_with("open the dataset `a`: open `/nowhere/a.jsonl`"), "{}", error.chain());
+    assert!(error.chain().starts_with("failed to open the dataset `a`: open `/nowhere/a.jsonl`"), "{}", error.chain());
     assert!(Source::file("a.parquet").unwrap_err().hint().unwrap().contains(".jsonl"));
 }
 

@@ -69,8 +69,8 @@ impl Store {
         let unverified = run.is_unverified()?.then(unverified);
         let obstacle = obstacle(run.manifest(), &run.summary()?).or(unverified);
         if let Some(obstacle) = obstacle.as_ref().filter(|_| !accept.force) {
-            let fragment = format!("accept run `{}`: {}", run.manifest().run_id, obstacle.what);
-            return Err(Error::input(fragment).at(run.folder()).with_hint(obstacle.hint));
+            let message = format!("cannot accept run `{}`: {}", run.manifest().run_id, obstacle.what);
+            return Err(Error::input(message).at(run.folder()).with_hint(obstacle.hint));
         }
         let folder = self.baselines.join(&run.manifest().suite).join(accept.name);
         let made = make(&folder)?;
@@ -186,7 +186,7 @@ fn make(folder: &Path) -> Result<Vec<&Path>> {
             }
             None => ELSEWHERE.into(),
         };
-        Error::environment(format!("create `{}`", folder.display())).caused_by(e).with_hint(hint)
+        Error::environment(format!("failed to create `{}`", folder.display())).caused_by(e).with_hint(hint)
     })?;
     Ok(made)
 }
@@ -204,12 +204,12 @@ fn turn(folder: &Path) -> Result<fs::File> {
 
 /// Equal manifests name equal hashes, and opening the entry verifies those, and the manifest itself.
 fn refuse_other_content(run: &RunReader, target: &Path) -> Result<()> {
-    let there = open_verified(target).map_err(|e| e.context("verify the baseline entry that is there"))?;
+    let there = open_verified(target).map_err(|e| e.context("the existing baseline entry does not verify"))?;
     if there.manifest() == run.manifest() {
         return Ok(());
     }
-    let fragment = format!("accept run `{}`: the baseline holds another run of that id", run.manifest().run_id);
-    Err(Error::input(fragment).at(target).with_hint("baseline entries never change; repeat the run to get a new id"))
+    let message = format!("cannot accept run `{}`: the baseline holds another run of that id", run.manifest().run_id);
+    Err(Error::input(message).at(target).with_hint("baseline entries never change; repeat the run to get a new id"))
 }
 
 fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Result<()> {
@@ -231,8 +231,8 @@ fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Resu
         if let Some(entry) = manifest.files.get(name)
             && FileHasher::of_file(&to)? != *entry
         {
-            let fragment = format!("copy `{name}`: it changed meanwhile");
-            return Err(Error::input(fragment).at(&from).with_hint("is the run still being written to?"));
+            let message = format!("`{name}` changed while it was copied");
+            return Err(Error::input(message).at(&from).with_hint("is the run still being written to?"));
         }
     }
     // What was made from the record goes along, where it is about this one.
@@ -245,7 +245,7 @@ fn copy(run: &RunReader, folder: &Path, target: &Path, compressed: bool) -> Resu
         }
     }
     if RunReader::unverified(&partial)?.manifest_sha256() != run.manifest_sha256() {
-        return Err(Error::input(format!("copy `{MANIFEST}`: it changed meanwhile")).at(run.folder()));
+        return Err(Error::input(format!("`{MANIFEST}` changed while it was copied")).at(run.folder()));
     }
     sync_folder(&partial)?;
     fs::rename(&partial, target).map_err(|e| Error::io("create", target, e))?;

@@ -40,7 +40,7 @@ impl Checkout {
         let Some(rest) = reference.strip_prefix(PREFIX) else { return Ok(None) };
         let Some((name, path)) = rest.split_once(':').filter(|(name, path)| !name.is_empty() && !path.is_empty())
         else {
-            let error = Error::input(format!("read the reference `{reference}`"));
+            let error = Error::input(format!("`{reference}` is not a reference"));
             return Err(error.with_hint("write git:REF:PATH, as in git:main:baselines/support-desk/main"));
         };
         let git = Repository(Git::at(from));
@@ -60,7 +60,7 @@ impl Checkout {
                 (git.list(&commit, &format!("{path}/{id}"), name)?, names, id.to_string())
             }
             (false, false) => {
-                let error = Error::input(format!("find a run in `{path}` at `{name}`"));
+                let error = Error::input(format!("there is no run in `{path}` at `{name}`"));
                 return Err(error.with_hint(format!(
                     "name a run folder (it holds `{MANIFEST}`) or a baseline's (it holds `{CURRENT}`)"
                 )));
@@ -73,7 +73,7 @@ impl Checkout {
         for (file, blob) in files {
             check_name("file name", &file)?;
             git.write(&blob, &checkout.folder().join(&file))
-                .map_err(|e| e.context(format!("read `{path}/{file}` at `{name}`")))?;
+                .map_err(|e| e.context(format!("failed to read `{path}/{file}` at `{name}`")))?;
         }
         if let Some((file, blob)) = above.iter().find(|(file, _)| file == ACCEPTED) {
             git.write(blob, &checkout.folder.path().join(file))?;
@@ -105,7 +105,7 @@ impl Repository {
     fn commit(&self, name: &str, from: &Path) -> Result<String> {
         if self.0.text(&["rev-parse", "--git-dir"]).is_err() {
             self.0.output(&["--version"])?;
-            let error = Error::input("find the git repository").at(from);
+            let error = Error::input("there is no git repository").at(from);
             return Err(error.with_hint("run karat inside the repository that the reference is of"));
         }
         // What begins with a dash would be an option of git's.
@@ -113,7 +113,7 @@ impl Repository {
         let found = self.0.text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]);
         found.map_err(|_| {
             let known = self.0.text(&["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
-            Error::input(format!("find `{name}` in git")).with_hint(nearest(name, known.lines()))
+            Error::input(format!("git does not know `{name}`")).with_hint(nearest(name, known.lines()))
         })
     }
 
@@ -122,7 +122,7 @@ impl Repository {
         let place = format!("{commit}:{path}");
         let output = self.0.output(&["ls-tree", "-z", &place])?;
         if !output.status.success() {
-            let error = Error::input(format!("find the folder `{path}` at `{name}`"));
+            let error = Error::input(format!("there is no folder `{path}` at `{name}`"));
             return Err(error.with_hint("the path starts from the repository's root"));
         }
         let text = String::from_utf8_lossy(&output.stdout);
@@ -136,21 +136,25 @@ impl Repository {
 
     fn show(&self, object: &str) -> Result<Vec<u8>> {
         let output = self.0.output(&["cat-file", "blob", object])?;
-        if output.status.success() { Ok(output.stdout) } else { Err(Error::input(format!("read `{object}` from git"))) }
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(Error::input(format!("failed to read `{object}` from git")))
+        }
     }
 
     /// Writes a file as it lies in git.
     fn write(&self, blob: &str, path: &Path) -> Result<()> {
         let file = File::create_new(path).map_err(|e| Error::io("create", path, e))?;
         let status = self.0.command(&["cat-file", "blob", blob]).stdout(file).stderr(Stdio::null()).status();
-        let status = status.map_err(|e| Error::input("call git").caused_by(e))?;
+        let status = status.map_err(|e| Error::input("failed to call git").caused_by(e))?;
         if !status.success() {
-            return Err(Error::input(format!("read `{blob}` from git")));
+            return Err(Error::input(format!("failed to read `{blob}` from git")));
         }
         let mut start = [0; POINTER.len()];
         let read = File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));
         if read.is_ok_and(|n| n == POINTER.len()) && start == *POINTER {
-            let error = Error::input("read the file: git holds only a pointer to it");
+            let error = Error::input("git holds only a Git LFS pointer to the file");
             return Err(error.with_hint(
                 "it is kept in large-file storage; check the reference out with `git lfs pull` and name the folder",
             ));

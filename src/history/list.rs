@@ -105,7 +105,7 @@ impl Store {
             } else {
                 crate::error::nearest(name, known.iter().map(|baseline| baseline.name.as_str()))
             };
-            return Err(Error::input(format!("find the baseline `{name}` of suite `{suite}`")).with_hint(hint));
+            return Err(Error::input(format!("suite `{suite}` has no baseline `{name}`")).with_hint(hint));
         }
         Ok(baseline)
     }
@@ -258,7 +258,7 @@ fn folders(folder: &Path) -> Result<Vec<String>> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         // Whatever the system calls it: a file is in the way, as for who writes there.
         Err(e) if e.kind() == ErrorKind::NotADirectory => {
-            let error = Error::environment(format!("read `{}`", folder.display())).caused_by(e);
+            let error = Error::environment(format!("failed to read `{}`", folder.display())).caused_by(e);
             return Err(error.with_hint("name a folder: --runs-dir FOLDER, --baselines-dir FOLDER"));
         }
         Err(e) => return Err(fail(e)),

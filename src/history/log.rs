@@ -72,7 +72,7 @@ fn lines(path: &Path) -> Result<Vec<Line>> {
 }
 
 fn off(path: &Path, line: u64) -> Error {
-    Error::input(format!("verify `{ACCEPTED}`: the line is not as it was written"))
+    Error::input(format!("`{ACCEPTED}` was changed: the line is not as it was written"))
         .at_line(path, line)
         .with_hint("restore it from version control")
 }
@@ -86,7 +86,7 @@ pub fn read(folder: &Path) -> Result<Vec<Acceptance>> {
     let acceptance = |Line { number, parsed, whole }| match parsed {
         Ok(acceptance) if whole => Ok(acceptance),
         Ok(_) => Err(off(&path, number)),
-        Err(e) => Err(Error::input("read an acceptance").at_line(&path, number).caused_by(e)),
+        Err(e) => Err(Error::input("failed to read an acceptance").at_line(&path, number).caused_by(e)),
     };
     lines(&path)?.into_iter().map(acceptance).collect()
 }
@@ -115,12 +115,12 @@ pub fn open_verified(folder: &Path) -> Result<RunReader> {
     let Some((file, _)) = known.iter().find(|(_, sha256)| sha256 != run.manifest_sha256()) else {
         return RunReader::open(folder).map(RunReader::vouched);
     };
-    let fragment = format!("verify `{MANIFEST}`: its SHA-256 is not the one that `{file}` holds");
+    let message = format!("`{MANIFEST}` was changed: its SHA-256 is not the one in `{file}`");
     let hint = match *file {
         ACCEPTED => "the manifest or the log was changed after the run was accepted; restore them from version control",
         _ => "the manifest was changed after the run was recorded, or it is another run's; repeat the run",
     };
-    Err(Error::input(fragment).at(folder.join(MANIFEST)).with_hint(hint))
+    Err(Error::input(message).at(folder.join(MANIFEST)).with_hint(hint))
 }
 
 /// Hashes of a run's manifest beside its folder, and the file that holds each.
@@ -147,7 +147,7 @@ impl Acceptance {
     /// Its line, sealed.
     fn to_line(&self) -> Result<String> {
         let written = |acceptance: &Self| {
-            serde_json::to_string(acceptance).map_err(|e| Error::internal("write an acceptance").caused_by(e))
+            serde_json::to_string(acceptance).map_err(|e| Error::internal("failed to write an acceptance").caused_by(e))
         };
         let open = Self { seal: Some(String::new()), ..self.clone() };
         let seal = Some(sha256(written(&open)?.as_bytes()));

@@ -37,7 +37,7 @@ pub fn project_of_folder(folder: &Path) -> Result<PathBuf> {
 /// The current folder.
 fn here() -> Result<PathBuf> {
     std::env::current_dir().map_err(|e| {
-        let error = Error::environment("find the current folder").caused_by(e);
+        let error = Error::environment("failed to find the current folder").caused_by(e);
         error.with_hint("it was removed or is closed: change to one that is there")
     })
 }

@@ -231,8 +231,8 @@ impl Workspace {
         }
         if found.len() > 1 {
             let named: Vec<String> = found.iter().map(|(suite, _)| format!("`{suite}/{LATEST}`")).collect();
-            let fragment = format!("tell which suite's latest run is meant: {}", named.join(", "));
-            return Err(Error::input(fragment).with_hint("name one of them, or run the command with --suite NAME"));
+            let message = format!("which suite's latest run is meant is not clear: {}", named.join(", "));
+            return Err(Error::input(message).with_hint("name one of them, or run the command with --suite NAME"));
         }
         if let Some((_, last)) = found.pop() {
             refuse_lost(&last.folder)?;
@@ -241,13 +241,13 @@ impl Workspace {
         Err({
             let at = self.first().runs();
             match suite {
-                None => Error::input("find a run").at(at).with_hint("`karat run SUITE` makes one"),
+                None => Error::input("there is no run").at(at).with_hint("`karat run SUITE` makes one"),
                 Some(name) => {
                     let known = self.list_runs(None).unwrap_or_default();
                     let known: BTreeSet<&str> = known.iter().map(|run| run.suite.as_str()).collect();
                     let hint =
                         if known.is_empty() { "`karat run SUITE` makes one".into() } else { nearest(name, known) };
-                    Error::input(format!("find a run of suite `{name}`")).at(at).with_hint(hint)
+                    Error::input(format!("there is no run of suite `{name}`")).at(at).with_hint(hint)
                 }
             }
         })
@@ -266,16 +266,17 @@ impl Workspace {
         }
         if named.len() > 1 {
             let suites: Vec<_> = named.iter().map(|(baseline, _)| format!("`{}`", baseline.suite)).collect();
-            let fragment = format!("tell which baseline `{name}` is meant: the suites {} have one", suites.join(", "));
-            return Err(Error::input(fragment).with_hint("name its suite with --suite, or its folder"));
+            let message =
+                format!("which baseline `{name}` is meant is not clear: the suites {} have one", suites.join(", "));
+            return Err(Error::input(message).with_hint("name its suite with --suite, or its folder"));
         }
         let Some((baseline, store)) = named.pop() else { return Ok(None) };
         match baseline.current {
             Current::Run(run) => Ok(Some(Found { folder: run.folder, store: store.clone() })),
             Current::None => Ok(None),
             Current::Broken(why) => {
-                let fragment = format!("find the accepted run of baseline `{name}`: {why}");
-                Err(Error::input(fragment).with_hint(REPAIR))
+                let message = format!("baseline `{name}` is broken: {why}");
+                Err(Error::input(message).with_hint(REPAIR))
             }
         }
     }
@@ -300,7 +301,7 @@ impl Workspace {
             (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
         };
         if let Some((run, _)) = known.iter().find(|(run, _)| run.run_id.strip_prefix(id).is_some_and(nth)) {
-            let error = Error::input(format!("find run `{id}`: it is not there, or has no manifest"));
+            let error = Error::input(format!("there is no run `{id}`, or it has no manifest"));
             return Err(error.at(run.folder.with_file_name(id)).with_hint("`karat runs` lists what is there"));
         }
         // Shorter beginnings are dates at best, and could just as well be a baseline's name.
@@ -310,7 +311,7 @@ impl Workspace {
         let ids: BTreeSet<&str> = begun.iter().map(|(run, _)| run.run_id.as_str()).collect();
         if ids.len() > 1 {
             let named: Vec<_> = ids.into_iter().take(5).map(|id| format!("`{id}`")).collect();
-            return Err(Error::input(format!("tell which run `{id}` is meant: {}", named.join(", "))));
+            return Err(Error::input(format!("which run `{id}` means is not clear: {}", named.join(", "))));
         }
         Ok(begun.first().map(|known| found(known)))
     }
@@ -324,9 +325,9 @@ impl Workspace {
         }
         if named.len() > 1 {
             let ids: Vec<String> = named.iter().rev().take(5).map(|(id, _)| format!("`{id}`")).collect();
-            let fragment =
-                format!("tell which run is meant: {} have the label `{label}`, the last first", ids.join(", "));
-            return Err(Error::input(fragment).with_hint("name one by its id"));
+            let message =
+                format!("which run is meant is not clear: {} have the label `{label}`, the last first", ids.join(", "));
+            return Err(Error::input(message).with_hint("name one by its id"));
         }
         Ok(named.pop().map(|(_, found)| found))
     }
@@ -350,7 +351,7 @@ impl Workspace {
             let all = if what == "baseline" { "karat baseline list" } else { "karat runs" };
             format!("{near}{stop} `{all}` lists all")
         };
-        Error::input(format!("find the {what} `{name}`")).with_hint(hint)
+        Error::input(format!("there is no {what} `{name}`")).with_hint(hint)
     }
 }
 
@@ -364,8 +365,8 @@ impl RunEntry {
 /// Two folders hold a suite of one name.
 fn ambiguous(suite: &str, folders: impl Iterator<Item = PathBuf>) -> Error {
     let folders: Vec<String> = folders.map(|folder| format!("`{}`", folder.display())).collect();
-    let fragment = format!("tell which suite `{suite}` is meant: there are {}", folders.join(" and "));
-    Error::input(fragment).with_hint("name the suite's file or folder: --suite PATH")
+    let message = format!("which suite `{suite}` is meant is not clear: there are {}", folders.join(" and "));
+    Error::input(message).with_hint("name the suite's file or folder: --suite PATH")
 }
 
 /// Where the run that was recorded last is not there any more, no other is the latest. One that did not come to its end never
@@ -384,7 +385,9 @@ fn refuse_lost(latest: &Path) -> Result<()> {
     if folder.join(last).join(MANIFEST).is_file() {
         return Ok(());
     }
-    let error = Error::input(format!("find the latest run: the one recorded last, `{last}`, is not there any more"));
+    let error = Error::input(format!(
+        "which run is the latest is not clear: the one recorded last, `{last}`, is not there any more"
+    ));
     Err(error.at(folder).with_hint("name a run; `karat runs` lists them"))
 }
 
@@ -395,8 +398,8 @@ fn refuse_untold(latest: &Path) -> Result<()> {
         return Ok(());
     };
     let lines = recorded_lines(folder)?;
-    let fail = |fragment: String| {
-        let error = Error::input(format!("find the latest run: {fragment}"));
+    let fail = |message: String| {
+        let error = Error::input(format!("which run is the latest is not clear: {message}"));
         Err(error.at(folder.join(ORDER)).with_hint("name a run; `karat runs` lists them"))
     };
     let own = lines.iter().filter(|(recorded, sha256)| recorded == id && sha256.is_some());
@@ -428,7 +431,7 @@ fn as_path(path: &Path) -> Result<Option<PathBuf>> {
         if folder.join(MANIFEST).is_file() {
             return Ok(Some(folder));
         }
-        return Err(Error::input(format!("find run `{id}`, the accepted one")).at(&current));
+        return Err(Error::input(format!("the accepted run `{id}` is not there")).at(&current));
     }
     Ok(None)
 }

@@ -87,7 +87,7 @@ fn refusals() {
     broken.error = Some("x".into());
     let errored = place.run(1, &[broken, line("a", "2", true)]);
     let error = place.accept(&errored, "main").unwrap_err();
-    assert!(error.fragment().ends_with(": of 2 cases 1 errored and 0 are missing"), "{error}");
+    assert!(error.message().ends_with(": of 2 cases 1 errored and 0 are missing"), "{error}");
     assert!(error.hint().unwrap().contains("--force"));
     assert!(place.accept(&place.run(2, &[]), "main").is_err());
     assert!(place.accept(&errored, "../main").is_err());
@@ -101,7 +101,7 @@ fn refusals() {
     let [before, after] = [text, changed].map(|text| crate::hash::sha256(text.as_bytes()));
     fs::write(&order, fs::read_to_string(&order).unwrap().replace(&before, &after)).unwrap();
     let error = place.accept(&dirty, "main").unwrap_err();
-    assert!(error.fragment().ends_with("were not committed when it ran"), "{error}");
+    assert!(error.message().ends_with("were not committed when it ran"), "{error}");
     let how = Accept { run: &errored, name: "main", force: true, compress: false, why: "a known gap" };
     let worse = vec!["golden.match 1 to 0.5".to_owned()];
     place.store.accept(how, |_, _| Ok(Weighed { forced: false, worse })).unwrap();
@@ -116,7 +116,7 @@ fn refusals() {
     let same_id = other.run(1, &[line("a", "9", true)]);
     assert_eq!(id(&same_id), id(&errored));
     let error = place.accept(&same_id, "main").unwrap_err();
-    assert!(error.fragment().ends_with("the baseline holds another run of that id"), "{error}");
+    assert!(error.message().ends_with("the baseline holds another run of that id"), "{error}");
 
     // A changed run, and a changed entry.
     fs::write(same_id.join(RESULTS), "").unwrap();
@@ -125,7 +125,7 @@ fn refusals() {
     let entry = place.store.current("desk", "main").unwrap().run().unwrap().folder;
     fs::write(entry.join(RESULTS), "").unwrap();
     let error = place.store.accept(how, |_, _| Ok(Weighed::default())).unwrap_err();
-    assert_eq!(error.fragment(), "verify the baseline entry that is there");
+    assert_eq!(error.message(), "the existing baseline entry does not verify");
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn references() {
     assert_eq!(workspace.resolve(None, "main").unwrap().folder, entry);
     assert_eq!(find("desk/latest").unwrap(), two);
     let error = find("20261120T").unwrap_err();
-    assert!(error.fragment().starts_with("tell which run `20261120T` is meant: `20261120T110001Z-"), "{error}");
+    assert!(error.message().starts_with("which run `20261120T` means is not clear: `20261120T110001Z-"), "{error}");
     let fails = |reference| {
         let error = find(reference).unwrap_err();
-        format!("{}; {}", error.fragment(), error.hint().unwrap_or("-"))
+        format!("{}; {}", error.message(), error.hint().unwrap_or("-"))
     };
     assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`? `karat runs` lists all");
     assert_eq!(
@@ -159,14 +159,14 @@ fn references() {
         "find the baseline `mian`; did you mean `main`? `karat baseline list` lists all"
     );
     assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`? `karat runs` lists all");
-    assert_eq!(fails("dsek/latest"), "find a run of suite `dsek`; did you mean `desk`?");
+    assert_eq!(fails("dsek/latest"), "there is no run of suite `dsek`; did you mean `desk`?");
     let error = store.baseline("desk", "mein").unwrap_err();
     assert_eq!(error.hint(), Some("did you mean `main`?"));
     // Once the run itself is gone, its baseline entry still goes by the id.
     fs::remove_dir_all(&one).unwrap();
     assert_eq!(find(&id(&one)).unwrap(), entry);
     fs::remove_dir_all(&entry).unwrap();
-    assert!(find("main").unwrap_err().fragment().ends_with("which is not there"));
+    assert!(find("main").unwrap_err().message().ends_with("which is not there"));
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
     with(&written[1..]);
     let untold = || workspace.resolve(None, "latest").unwrap_err();
     let newer = format!("`{}` is newer than `{}`", id(&later), id(&earlier));
-    assert!(untold().fragment().contains(&newer), "{}", untold());
+    assert!(untold().message().contains(&newer), "{}", untold());
     with(&[written[0], written[1], written[0]]);
-    assert!(untold().fragment().ends_with("was recorded once and stands there twice"), "{}", untold());
+    assert!(untold().message().ends_with("was recorded once and stands there twice"), "{}", untold());
     // One that was killed before its folder stood, and was recorded again.
     let again = format!("{} {}", id(&later), "0".repeat(64));
     with(&[&again, written[1], written[0]]);
@@ -214,7 +214,7 @@ fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
     assert_eq!(latest(), earlier);
     fs::remove_dir_all(&earlier).unwrap();
     let lost = || workspace.resolve(None, "latest").unwrap_err();
-    assert!(lost().fragment().contains(&format!("`{}`, is not there any more", id(&earlier))), "{}", lost());
+    assert!(lost().message().contains(&format!("`{}`, is not there any more", id(&earlier))), "{}", lost());
     // A run that a crash cut off never was the latest.
     let partial = later.with_file_name(format!(".{}.partial", id(&earlier)));
     fs::create_dir(&partial).unwrap();

@@ -61,8 +61,8 @@ impl Builder {
         if let (Some(file), Some(wanted), Some(found)) = (&spec.file, &spec.version, &template.version)
             && wanted != found
         {
-            let fragment = format!("use the template: its version is `{found}`, the suite wants `{wanted}`");
-            let error = Error::input(fragment).at_line(root.join(file), 1);
+            let message = format!("the template's version is `{found}`, the suite wants `{wanted}`");
+            let error = Error::input(message).at_line(root.join(file), 1);
             return Err(error.with_hint("raise `prompt: {version: …}` in the suite together with the template"));
         }
         let system = spec.system.as_ref().map(|file| files.text(file)).transpose()?;
@@ -92,7 +92,7 @@ impl Builder {
             Input::Messages(messages) if chat => Ok(self.conversation(messages)),
             Input::Messages(_) => {
                 let why = if self.chat == Chat::Never { "`chat` is off" } else { "the model has no chat template" };
-                Err(Error::input(format!("build the prompt: the input is a conversation and {why}")))
+                Err(Error::input(format!("the input is a conversation, and {why}")))
             }
             Input::Text(_) => {
                 let question = self.template.render(sample)?;
@@ -129,7 +129,7 @@ impl Builder {
     /// The suite asks for a chat template and the model has none.
     pub fn check_model(&self, has_chat_template: bool) -> Result<()> {
         if self.chat == Chat::Always && !has_chat_template {
-            let error = Error::input("build prompts: the suite says `chat: true` and the model has no chat template");
+            let error = Error::input("the suite says `chat: true`, and the model has no chat template");
             return Err(error.with_hint("say `chat: auto`, or use a model with a chat template"));
         }
         Ok(())
@@ -260,12 +260,14 @@ fn load_shots(spec: &FewShot, files: &mut Files<'_>, template: &Template) -> Res
             (Input::Messages(_), _) => "its input is a conversation",
             (Input::Text(_), None) => "it has no target",
         };
-        return Err(Error::input(format!("use a few-shot example: {problem}")).at_line(&source.path, sample.line));
+        return Err(
+            Error::input(format!("a few-shot example cannot be used: {problem}")).at_line(&source.path, sample.line)
+        );
     }
     match spec.count {
         Some(count) if shots.len() < count => {
-            let fragment = format!("read {count} few-shot examples: the file has {}", shots.len());
-            Err(Error::input(fragment).at(&source.path))
+            let message = format!("the suite asks for {count} few-shot examples, the file has {}", shots.len());
+            Err(Error::input(message).at(&source.path))
         }
         _ => Ok(shots),
     }

@@ -57,7 +57,7 @@ fn text(bytes: &[u8], path: &Path) -> Result<String> {
     refuse(bytes, path)?;
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        Error::input("read text: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
+        Error::input("the text is not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() })
@@ -84,6 +84,6 @@ mod tests {
     fn other_encodings_are_named() {
         let told = |bytes: &[u8]| text(bytes, Path::new("p")).unwrap_err().to_string();
         assert!(told(b"\xff\xfea\0").contains("UTF-16"));
-        assert_eq!(told(b"a\n\xff"), "read text: not valid UTF-8 (p:2)");
+        assert_eq!(told(b"a\n\xff"), "the text is not valid UTF-8 (p:2)");
     }
 }

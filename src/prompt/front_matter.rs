@@ -31,7 +31,7 @@ impl FrontMatter {
                 return Ok((front, &text[end..]));
             }
         }
-        let error = Error::input("read the front matter: it has no closing `---`").at_line(path, 1);
+        let error = Error::input("the front matter has no closing `---`").at_line(path, 1);
         Err(error.with_hint("a template whose text starts with `---` needs front matter before it"))
     }
 
@@ -40,7 +40,7 @@ impl FrontMatter {
         let parsed = serde_saphyr::from_str_with_options::<Option<Pairs>>(yaml, options);
         let pairs = parsed.map_err(|error| {
             let line = error.location().map_or(1, |at| at.line());
-            let result = Error::input("read the front matter: it is not a map of texts").at_line(path, line + 1);
+            let result = Error::input("the front matter is not a map of strings").at_line(path, line + 1);
             result.with_hint("write `version: \"1\"` and `description: …`")
         })?;
         let mut front = Self::default();
@@ -49,7 +49,7 @@ impl FrontMatter {
                 "version" => front.version = Some(value),
                 "description" => front.description = Some(value),
                 unknown => {
-                    let error = Error::input(format!("read the front matter: unknown key `{unknown}`"));
+                    let error = Error::input(format!("the front matter has the unknown key `{unknown}`"));
                     return Err(error.at_line(path, line + 1).with_hint(nearest(unknown, ["version", "description"])));
                 }
             }

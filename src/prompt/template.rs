@@ -80,7 +80,7 @@ impl Template {
         environment.set_debug(true);
         environment.set_fuel(Some(FUEL));
         let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| Error::internal("set up templates").caused_by(error))?);
+        environment.set_syntax(syntax.map_err(|error| Error::internal("failed to set up templates").caused_by(error))?);
         // minijinja's function that prints everything.
         let all = body.contains("debug");
         let tag = ["{{", "{%", "{#"].iter().filter_map(|open| body.find(open)).min();
@@ -88,7 +88,7 @@ impl Template {
         let start = body[..tag.unwrap_or(body.len())].trim_end().len();
         // Operators have no hook of their own: the source is given some, and what would overflow the parser's stack is refused.
         let source = held::bounded(body).map_err(|what| {
-            let error = Error::input("parse the template").caused_by(what);
+            let error = Error::input("failed to parse the template").caused_by(what);
             match &path {
                 Some(path) => error.at(path),
                 None => error,
@@ -179,10 +179,12 @@ impl Template {
         let mut findings: Vec<Finding> = Vec::new();
         for name in self.used() {
             let finding = match root(&name) {
-                "target" => Finding::error(format!("show the answer to the model: the template uses `{name}`"))
-                    .with_hint("the target is for scorers; take it out of the template"),
+                "target" => {
+                    Finding::error(format!("the template uses `{name}`, which would show the answer to the model"))
+                        .with_hint("the target is for scorers; take it out of the template")
+                }
                 known if PLACEHOLDERS.contains(&known) => continue,
-                unknown => Finding::error(format!("render the template: there is no placeholder `{unknown}`"))
+                unknown => Finding::error(format!("the template has the unknown placeholder `{unknown}`"))
                     .with_hint(self.unknown_hint(unknown)),
             };
             let line = self.line_of(root(&name));
@@ -260,7 +262,7 @@ impl Template {
         {
             message = format!("{message} in `{}`", part.trim());
         }
-        let mut result = Error::input(format!("{task}: {message}"));
+        let mut result = Error::input(format!("failed to {task}: {message}"));
         if error.kind() == minijinja::ErrorKind::UndefinedError {
             result = result.with_hint("guard what not every case has: {% if context %}…{% endif %}");
         }

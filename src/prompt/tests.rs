@@ -103,7 +103,7 @@ fn wrong_templates_are_errors_at_their_line() {
         ("{{ input }}\n{{ inptu }}\n", Some(2), "there is no placeholder `inptu`", "`input`"),
         ("{{ input }}\ntarget {{ target }}", Some(2), "show the answer to the model", "take it out"),
         ("{{ input }}\n\n{% if target[0] %}x{% endif %}", Some(3), "show the answer to the model", ""),
-        ("---\nversion: 1\n---\n{{ input }}\n{{ input", Some(5), "parse the template: syntax error", ""),
+        ("---\nversion: 1\n---\n{{ input }}\n{{ input", Some(5), "failed to parse the template: syntax error", ""),
         ("{{ input }} {{ level }}", Some(1), "no placeholder `level`", "metadata.level"),
         ("---\nverison: 1\n---\n", Some(2), "unknown key `verison`", "`version`"),
         ("---\nversion: 1\n", Some(1), "no closing `---`", ""),
@@ -111,7 +111,7 @@ fn wrong_templates_are_errors_at_their_line() {
     ];
     for (template, line, message, hint) in table {
         let error = load(template).unwrap_err();
-        assert!(error.fragment().contains(message), "{template}: {error}");
+        assert!(error.message().contains(message), "{template}: {error}");
         assert_eq!(error.location().unwrap().line, line, "{template}: {error}");
         assert!(error.hint().unwrap_or_default().contains(hint), "{template}: {:?}", error.hint());
     }
@@ -146,9 +146,9 @@ fn conversations_bypass_the_template_but_get_the_system_prompt() {
     assert_eq!(messages(&builder, &user), [("system".into(), "Be brief.".into()), ("user".into(), "hi".into())]);
     let own = json!({"input": [{"role": "system", "content": "S"}, {"role": "user", "content": "hi"}]}).to_string();
     assert_eq!(messages(&builder, &own)[0], ("system".into(), "S".into()));
-    assert!(builder.build(&sample(&user), false).unwrap_err().fragment().contains("no chat template"));
+    assert!(builder.build(&sample(&user), false).unwrap_err().message().contains("no chat template"));
     let never = Builder::load(&PromptSpec { chat: Chat::Never, ..full() }, folder.path()).unwrap();
-    assert!(never.build(&sample(&user), true).unwrap_err().fragment().contains("`chat` is off"));
+    assert!(never.build(&sample(&user), true).unwrap_err().message().contains("`chat` is off"));
     assert!(matches!(never.build(&sample(r#"{"input":"x"}"#), true).unwrap(), Prompt::Text(_)));
     let always = Builder::load(&PromptSpec { chat: Chat::Always, ..full() }, folder.path()).unwrap();
     assert!(always.check_model(true).is_ok() && always.check_model(false).is_err());
@@ -159,7 +159,7 @@ fn examples_must_be_usable() {
     let folder = folder("{{ input }}");
     let mut spec = full();
     spec.few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(3) });
-    assert!(Builder::load(&spec, folder.path()).unwrap_err().fragment().contains("the file has 2"));
+    assert!(Builder::load(&spec, folder.path()).unwrap_err().message().contains("the file has 2"));
     for line in [r#"{"input":"x"}"#, r#"{"input":[{"role":"user","content":"x"}],"target":"y"}"#] {
         std::fs::write(folder.path().join("shots.jsonl"), line).unwrap();
         let error = Builder::load(&full(), folder.path()).unwrap_err();
@@ -226,7 +226,7 @@ fn versions_must_agree() {
     let folder = folder("---\nversion: \"2\"\n---\n{{ input }}");
     let wanted = |version: &str| PromptSpec { version: Some(version.into()), ..template_only() };
     assert_eq!(Builder::load(&wanted("2"), folder.path()).unwrap().version(), Some("2"));
-    assert!(Builder::load(&wanted("1"), folder.path()).unwrap_err().fragment().contains("`2`"));
+    assert!(Builder::load(&wanted("1"), folder.path()).unwrap_err().message().contains("`2`"));
     assert_eq!(Builder::load(&template_only(), folder.path()).unwrap().version(), Some("2"));
 }
 

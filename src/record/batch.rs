@@ -20,7 +20,7 @@ impl Batch {
     pub fn push(&mut self, mut line: ResultLine) -> Result<()> {
         line.settle()?;
         self.summary.add(&line);
-        let failed = |e| Error::internal("write a result line").caused_by(e);
+        let failed = |e| Error::internal("failed to write a result line").caused_by(e);
         self.lines.push(line.key(), |bytes| line.write(bytes).map_err(failed))
     }
 
@@ -29,7 +29,7 @@ impl Batch {
     /// # Errors
     /// None but those of running out of bounds.
     pub fn push_prompt(&mut self, prompt: &PromptLine) -> Result<()> {
-        let failed = |e| Error::internal("write a prompt").caused_by(e);
+        let failed = |e| Error::internal("failed to write a prompt").caused_by(e);
         let key = (prompt.dataset.as_str(), prompt.id.as_str(), 0);
         self.prompts.push(key, |bytes| serde_json::to_writer(bytes, prompt).map_err(failed))
     }

@@ -150,7 +150,8 @@ pub struct FileEntry {
 
 /// Indented JSON with a line break at the end.
 pub(crate) fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::internal("write JSON").caused_by(e))?;
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|e| Error::internal("failed to write JSON").caused_by(e))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

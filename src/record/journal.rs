@@ -93,7 +93,7 @@ impl About {
 /// What a journal is of, as it stands at its beginning.
 pub(super) fn parse<A: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<A> {
     serde_json::from_slice(bytes).map_err(|e| {
-        let error = Error::new(Kind::Newer, "read what the journal is of").at(path).caused_by(e);
+        let error = Error::new(Kind::Newer, "failed to read what the journal is of").at(path).caused_by(e);
         error.with_hint("another version of karat wrote it: resume with that one, or start anew")
     })
 }
@@ -279,7 +279,8 @@ impl<A: Serialize + DeserializeOwned> Journal<A> {
     /// # Errors
     /// There is one of this name, or it cannot be written.
     pub fn create(path: &Path, about: A) -> Result<Self> {
-        let bytes = serde_json::to_vec(&about).map_err(|e| Error::internal("write the journal").caused_by(e))?;
+        let bytes =
+            serde_json::to_vec(&about).map_err(|e| Error::internal("failed to write the journal").caused_by(e))?;
         Ok(Self::new(Log::create(path, &bytes)?, about, Entries::default()))
     }
 
@@ -412,7 +413,8 @@ impl<A> Journal<A> {
     /// # Errors
     /// As for [`Journal::put`].
     fn put_models(&self, models: &Models) -> Result<()> {
-        let bytes = serde_json::to_vec(models).map_err(|e| Error::internal("write the journal").caused_by(e))?;
+        let bytes =
+            serde_json::to_vec(models).map_err(|e| Error::internal("failed to write the journal").caused_by(e))?;
         self.put(Work::Models, &Key::of(Work::Models, &[]), &bytes)?;
         self.flush()
     }
@@ -432,7 +434,7 @@ impl<A> Journal<A> {
     }
 
     fn log(&self) -> Result<MutexGuard<'_, Log>> {
-        self.log.lock().map_err(|_| Error::internal("write the journal"))
+        self.log.lock().map_err(|_| Error::internal("failed to write the journal"))
     }
 }
 
@@ -447,7 +449,7 @@ impl<A> Drop for Journal<A> {
 
 /// Why an unfinished run cannot be resumed.
 pub fn refused(run_id: &RunId, what: &str) -> Error {
-    let error = Error::input(format!("resume run `{run_id}`: {what}"));
+    let error = Error::input(format!("cannot resume run `{run_id}`: {what}"));
     error.with_hint("start anew without --resume; `karat runs prune` removes unfinished runs")
 }
 

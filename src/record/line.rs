@@ -136,7 +136,10 @@ impl ResultLine {
         for (name, score) in &mut self.scores {
             let Some(value) = round(score.value) else {
                 let place = format!("`{name}` of case `{}` in dataset `{}`", self.id, self.dataset);
-                return Err(Error::internal(format!("record the score {place}: its value is {}", score.value)));
+                return Err(Error::internal(format!(
+                    "failed to record the score {place}: its value is {}",
+                    score.value
+                )));
             };
             score.value = value;
         }
@@ -232,7 +235,7 @@ pub(crate) mod tests {
         let mut bad = line("golden", "1", true);
         bad.scores.get_mut("match").unwrap().value = f64::INFINITY;
         let error = bad.settle().unwrap_err().to_string();
-        assert_eq!(error, "record the score `match` of case `1` in dataset `golden`: its value is inf");
+        assert_eq!(error, "failed to record the score `match` of case `1` in dataset `golden`: its value is inf");
     }
 
     #[test]

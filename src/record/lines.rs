@@ -33,27 +33,27 @@ impl Lines {
         self.number += 1;
         let line: ResultLine = serde_json::from_slice(&self.buffer).map_err(|e| {
             let column = (e.column() as u64).max(1);
-            Error::input("read a result line").at_column(&self.path, self.number, column).caused_by(e)
+            Error::input("failed to read a result line").at_column(&self.path, self.number, column).caused_by(e)
         })?;
         if self.buffer.last() != Some(&b'\n') {
-            return Err(self.wrong("find the line break at the end", "the file was cut off"));
+            return Err(self.wrong("the last line has no line break", "the file was cut off"));
         }
         if let Some((dataset, id, repeat)) = &self.last
             && (dataset.as_str(), id.as_str(), *repeat) >= line.key()
         {
-            let fragment = format!("keep the results sorted: case `{}` of `{}` stands here", line.id, line.dataset);
-            return Err(self.wrong(&fragment, "lines are sorted by dataset and id, each case once"));
+            let message = format!("the results are not sorted: case `{}` of `{}` stands here", line.id, line.dataset);
+            return Err(self.wrong(&message, "lines are sorted by dataset and id, each case once"));
         }
         if line.passed != line.earned() {
-            let fragment = format!("trust `passed` of case `{}`: its scores and error say otherwise", line.id);
-            return Err(self.wrong(&fragment, "the file was changed by hand; repeat the run"));
+            let message = format!("`passed` of case `{}` contradicts its scores and error", line.id);
+            return Err(self.wrong(&message, "the file was changed by hand; repeat the run"));
         }
         self.last = Some((line.dataset.clone(), line.id.clone(), line.repeat));
         Ok(Some(line))
     }
 
-    fn wrong(&self, fragment: &str, hint: &str) -> Error {
-        Error::input(fragment).at_line(&self.path, self.number).with_hint(hint)
+    fn wrong(&self, message: &str, hint: &str) -> Error {
+        Error::input(message).at_line(&self.path, self.number).with_hint(hint)
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         let result: Result<Vec<_>> = Lines::open(file.path()).unwrap().collect();
         result.map_err(|e| {
             let at = e.location().unwrap();
-            Error::input(format!("{}:{}: {}", at.line.unwrap(), at.column.unwrap_or(0), e.fragment()))
+            Error::input(format!("{}:{}: {}", at.line.unwrap(), at.column.unwrap_or(0), e.message()))
         })
     }
 
@@ -103,8 +103,8 @@ mod tests {
         let fails = |text: String| read(&text).unwrap_err().to_string();
         let good = json("1", true);
         assert_eq!(fails(format!("{good}\n{{\n")), "2:1: read a result line");
-        assert_eq!(fails(format!("{good}\n{good}\n")), "2:0: keep the results sorted: case `1` of `a` stands here");
-        assert_eq!(fails(good.clone()), "1:0: find the line break at the end");
+        assert_eq!(fails(format!("{good}\n{good}\n")), "2:0: the results are not sorted: case `1` of `a` stands here");
+        assert_eq!(fails(good.clone()), "1:0: the last line has no line break");
         let lie = good.replace(r#"{"passed":true"#, r#"{"passed":false"#);
         assert!(fails(format!("{lie}\n")).starts_with("1:0: trust `passed` of case `1`"));
         assert!(fails(format!("{}\n", good.replace("finish", "finnish"))).starts_with("1:"));

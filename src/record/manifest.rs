@@ -118,7 +118,7 @@ impl Manifest {
     pub fn add_fingerprint(&mut self, role: &str, fingerprint: &impl Serialize) -> Result<()> {
         let value = serde_json::to_value(fingerprint);
         let Ok(Value::Object(parts)) = value else {
-            return Err(Error::internal(format!("record the fingerprint of the {role}: it has no parts")));
+            return Err(Error::internal(format!("failed to record the fingerprint of the {role}: it has no parts")));
         };
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.fingerprint.extend(parts.iter().map(|(part, value)| (format!("{role}.{part}"), text(value))));
@@ -129,7 +129,7 @@ impl Manifest {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let at = |e: serde_json::Error| {
             let (line, column) = (e.line() as u64, e.column() as u64);
-            Error::input("read the run's manifest").at_column(path, line.max(1), column.max(1)).caused_by(e)
+            Error::input("failed to read the run's manifest").at_column(path, line.max(1), column.max(1)).caused_by(e)
         };
         // The format first: a newer manifest may hold keys that are unknown here, and that is the better message.
         let value: Value = serde_json::from_slice(bytes).map_err(at)?;
@@ -139,17 +139,17 @@ impl Manifest {
             Some(1..=FORMAT) => {}
             Some(newer) => {
                 let writer = value.get("karat").and_then(Value::as_str).unwrap_or("a newer one");
-                let fragment = format!(
-                    "read a run of format {newer}, written by karat {writer}: this is karat {}, which reads formats up to {FORMAT}",
+                let message = format!(
+                    "the run has format {newer}, written by karat {writer}; this is karat {}, which reads formats up to {FORMAT}",
                     env!("CARGO_PKG_VERSION")
                 );
-                return Err(Error::new(Kind::Newer, fragment)
+                return Err(Error::new(Kind::Newer, message)
                     .at(path)
                     .with_hint("update karat, or repeat the run with this one"));
             }
             None => {
-                let fragment = format!("find the format `{}` in the run's manifest", spelled(FORMAT));
-                return Err(Error::input(fragment).at(path).with_hint("is this a run folder of karat?"));
+                let message = format!("the run's manifest does not have the format `{}`", spelled(FORMAT));
+                return Err(Error::input(message).at(path).with_hint("is this a run folder of karat?"));
             }
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(at)?;
@@ -158,7 +158,7 @@ impl Manifest {
             check_name("file name", name).map_err(|e| e.at(path))?;
         }
         if !manifest.files.contains_key(RESULTS) {
-            return Err(Error::input(format!("find `{RESULTS}` in the run's manifest")).at(path));
+            return Err(Error::input(format!("the run's manifest does not list `{RESULTS}`")).at(path));
         }
         Ok(manifest)
     }
@@ -274,10 +274,10 @@ mod tests {
         let both =
             format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 4");
         assert!(newer.contains(&both), "{newer}");
-        assert!(fails("karat-run/1", "other").starts_with("find the format `karat-run/4`"));
+        assert!(fails("karat-run/1", "other").starts_with("there is no format `karat-run/4`"));
         assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("use `../x` as a suite name"));
-        assert!(fails("results.jsonl", "../../results").starts_with("use `../../results` as a file name"));
-        assert!(fails("results.jsonl", "other.jsonl").starts_with("find `results.jsonl`"));
+        assert!(fails("results.jsonl", "../../results").starts_with("`../../results` is no file name"));
+        assert!(fails("results.jsonl", "other.jsonl").contains("does not list `results.jsonl`"));
         assert!(fails(r#""karat":"#, r#""carat":"#).starts_with("read the run's manifest (m.json:3:"));
         assert!(Manifest::parse(Path::new("m.json"), b"{").is_err());
     }

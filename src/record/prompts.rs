@@ -44,7 +44,7 @@ pub(super) struct FrontCoder {
 impl FrontCoder {
     /// A line, with its line break, from one of a [`PromptLine`]; appended to `to`.
     pub fn code(&mut self, line: &[u8], to: &mut Vec<u8>) -> Result<()> {
-        let failed = |e| Error::internal("write a prompt").caused_by(e);
+        let failed = |e| Error::internal("failed to write a prompt").caused_by(e);
         let PromptLine { dataset, id, prompt } = serde_json::from_slice(line).map_err(failed)?;
         let mut shared = self.last.bytes().zip(prompt.bytes()).take_while(|(one, two)| one == two).count();
         while !prompt.is_char_boundary(shared) {
@@ -86,12 +86,12 @@ impl Prompts {
         self.number += 1;
         let coded = serde_json::from_slice(&line).map_err(|e| {
             let column = (e.column() as u64).max(1);
-            Error::input("read a prompt").at_column(&self.path, self.number, column).caused_by(e)
+            Error::input("failed to read a prompt").at_column(&self.path, self.number, column).caused_by(e)
         })?;
         let Coded { dataset, id, shared, rest } = coded;
         let Some(head) = self.last.get(..shared) else {
-            let fragment = format!("read the prompt of case `{id}`: it shares more than the one before has");
-            return Err(Error::input(fragment)
+            let message = format!("the prompt of case `{id}` shares more than the one before it has");
+            return Err(Error::input(message)
                 .at_line(&self.path, self.number)
                 .with_hint("the file was changed by hand"));
         };

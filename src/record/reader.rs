@@ -41,14 +41,14 @@ impl RunReader {
             let found = FileHasher::of_file(&path).map_err(|e| e.with_hint("the run folder is incomplete"))?;
             if found.bytes < entry.bytes {
                 let lengths = format!("it has {} bytes instead of {}", found.bytes, entry.bytes);
-                return Err(Error::input(format!("read all of `{name}`: {lengths}"))
+                return Err(Error::input(format!("`{name}` is cut off: {lengths}"))
                     .at(&path)
                     .with_hint("the file was cut off"));
             }
             if found != *entry {
                 let hint =
                     "the file was changed after the run; for baselines in git, keep line ends as they are (`* -text`)";
-                return Err(Error::input(format!("verify `{name}`: its SHA-256 is not the manifest's"))
+                return Err(Error::input(format!("`{name}` was changed: its SHA-256 is not the one in the manifest"))
                     .at(&path)
                     .with_hint(hint));
             }
@@ -71,7 +71,7 @@ impl RunReader {
         let named = folder.file_name().map(|name| name.to_string_lossy().into_owned()).filter(|name| is_dated(name));
         if let Some(named) = named.filter(|named| *named != manifest.run_id.to_string()) {
             let error =
-                Error::input(format!("open run `{named}`: the files in its folder are of run `{}`", manifest.run_id));
+                Error::input(format!("the folder of run `{named}` holds the files of run `{}`", manifest.run_id));
             return Err(error
                 .at(&path)
                 .with_hint("give a copy a name that does not begin with a date, or the run's own"));
@@ -162,7 +162,7 @@ fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
     serde_json::from_slice(&bytes).map_err(|e| {
         let (line, column) = ((e.line() as u64).max(1), (e.column() as u64).max(1));
-        Error::input("read the saved run").at_column(path, line, column).caused_by(e)
+        Error::input("failed to read the saved run").at_column(path, line, column).caused_by(e)
     })
 }
 
@@ -188,12 +188,12 @@ mod tests {
 
         fs::write(&results, text.replace("out", "OUT")).unwrap();
         let error = RunReader::open(&run).unwrap_err();
-        assert_eq!(error.fragment(), "verify `results.jsonl`: its SHA-256 is not the manifest's");
+        assert_eq!(error.message(), "`results.jsonl` was changed: its SHA-256 is not the one in the manifest");
         assert!(error.hint().unwrap().contains("changed"));
 
         fs::write(&results, &text[..text.len() - 5]).unwrap();
         let error = RunReader::open(&run).unwrap_err();
-        assert!(error.fragment().starts_with("read all of `results.jsonl`"), "{error}");
+        assert!(error.message().starts_with("read all of `results.jsonl`"), "{error}");
 
         fs::remove_file(&results).unwrap();
         assert_eq!(RunReader::open(&run).unwrap_err().hint(), Some("the run folder is incomplete"));
@@ -215,7 +215,7 @@ mod tests {
             }
             let opened = RunReader::open(&path);
             assert_eq!(opened.is_ok(), opens, "{name}");
-            assert!(opened.err().is_none_or(|error| error.fragment().contains("are of run")));
+            assert!(opened.err().is_none_or(|error| error.message().contains("are of run")));
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     let hint = "use letters, digits and `-`, `_`, `.`; start with a letter or digit";
-    Err(Error::input(format!("use `{}` as a {what}", name.escape_debug())).with_hint(hint))
+    Err(Error::input(format!("`{}` is no {what}", name.escape_debug())).with_hint(hint))
 }
 
 #[cfg(test)]

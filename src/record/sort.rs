@@ -119,7 +119,8 @@ impl Buffer {
         (dataset, id, repeat): (&str, &str, u32),
         write: impl FnOnce(&mut Vec<u8>) -> Result<()>,
     ) -> Result<()> {
-        let length = |len: usize| u32::try_from(len).map_err(|_| Error::internal("sort a case: a name of 4 GiB"));
+        let length =
+            |len: usize| u32::try_from(len).map_err(|_| Error::internal("failed to sort a case: a name of 4 GiB"));
         let (key, line) = (self.keys.len(), self.lines.len());
         write(&mut self.lines)?;
         self.lines.push(b'\n');
@@ -300,8 +301,8 @@ fn merge(mut sources: Vec<Source>, folder: &Path, mut sink: impl FnMut(&Entry) -
         if last.as_ref().is_some_and(|last| last.key() == entry.key()) {
             let (dataset, id) = entry.key();
             let (dataset, id) = (String::from_utf8_lossy(dataset), String::from_utf8_lossy(id));
-            let fragment = format!("record case `{id}` of dataset `{dataset}`: it was recorded before");
-            return Err(Error::internal(fragment));
+            let message = format!("case `{id}` of dataset `{dataset}` was recorded twice");
+            return Err(Error::internal(message));
         }
         sink(entry)?;
         // The next of the same source takes its place: it moves down the heap once, by no step where there is one source.
@@ -405,7 +406,7 @@ mod tests {
         let twice = [line("a", "1"), line("a", "2"), line("a", "1")];
         for limit in [1, 1 << 20] {
             let error = sorted(&twice, limit).unwrap_err();
-            assert_eq!(error.fragment(), "record case `1` of dataset `a`: it was recorded before");
+            assert_eq!(error.message(), "case `1` of dataset `a` was recorded twice");
         }
     }
 

@@ -71,7 +71,7 @@ pub fn unfinished(folder: &Path) -> Result<Vec<Unfinished>> {
             if about.manifest.run_id == run_id {
                 Ok(about)
             } else {
-                Err(Error::input(format!("read the journal of run `{}`: it has another's name", about.manifest.run_id)))
+                Err(Error::input(format!("the journal of run `{}` has the name of another", about.manifest.run_id)))
             }
         });
         let Counts { finished, computed } = entries.counts;

@@ -93,14 +93,14 @@ impl VerdictFile {
     /// # Errors
     /// A newer format ([`Kind::Newer`]), or no such file.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let wrong = |e: serde_json::Error| Error::input("read the verdict").at(path).caused_by(e);
+        let wrong = |e: serde_json::Error| Error::input("failed to read the verdict").at(path).caused_by(e);
         let value: Value = serde_json::from_slice(bytes).map_err(wrong)?;
         let format = value.get("format").and_then(Value::as_str).unwrap_or_default();
         if let (Some(found), Some(known)) = (version(format), version(VERDICT_FORMAT))
             && found > known
         {
-            let fragment = format!("read a verdict of format {found}: this karat reads formats up to {known}");
-            return Err(Error::new(Kind::Newer, fragment).at(path).with_hint("update karat"));
+            let message = format!("the verdict has format {found}; this karat reads formats up to {known}");
+            return Err(Error::new(Kind::Newer, message).at(path).with_hint("update karat"));
         }
         serde_json::from_value(value).map_err(wrong)
     }
@@ -141,8 +141,9 @@ impl RunReader {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", &path, e)),
         };
-        let off =
-            || Error::input(format!("verify `{VERDICT}`: it is not as it was written")).at(&path).with_hint(REMADE);
+        let off = || {
+            Error::input(format!("`{VERDICT}` was changed: it is not as it was written")).at(&path).with_hint(REMADE)
+        };
         let file = match VerdictFile::parse(&path, &bytes) {
             Ok(file) if file.is_sealed(&bytes) => file,
             Err(error) if error.kind() == Kind::Newer => return Err(error),
@@ -150,9 +151,9 @@ impl RunReader {
             Err(error) => return Err(off().caused_by(error)),
         };
         if file.manifest_sha256 != self.manifest_sha256() {
-            let fragment = format!("verify `{MANIFEST}`: its SHA-256 is not the one that `{VERDICT}` holds");
+            let message = format!("`{MANIFEST}` was changed: its SHA-256 is not the one in `{VERDICT}`");
             let hint = "the manifest was changed after the run was judged, or the verdict is another run's; for baselines in git, keep line ends as they are (`* -text`)";
-            return Err(Error::input(fragment).at(self.folder().join(MANIFEST)).with_hint(hint));
+            return Err(Error::input(message).at(self.folder().join(MANIFEST)).with_hint(hint));
         }
         Ok(Some(file))
     }
@@ -181,8 +182,8 @@ impl RunReader {
             && path.exists()
             && (path.is_dir() || FileHasher::of_file(&path)?.sha256 != *sha256)
         {
-            let fragment = format!("verify `{REPORT}`: its SHA-256 is not the one that `{VERDICT}` holds");
-            return Err(Error::input(fragment).at(&path).with_hint(REMADE));
+            let message = format!("`{REPORT}` was changed: its SHA-256 is not the one in `{VERDICT}`");
+            return Err(Error::input(message).at(&path).with_hint(REMADE));
         }
         Ok(true)
     }
@@ -328,7 +329,7 @@ mod tests {
         for damaged in ["", "{}", &text[..text.len() / 2], &text.replace(run.manifest_sha256(), "00")] {
             fs::write(folder.join(VERDICT), damaged).unwrap();
             for error in [run.verdict().unwrap_err(), RunReader::open(&folder).unwrap_err()] {
-                assert!(error.fragment().starts_with("verify `verdict.json`"), "{damaged}: {error}");
+                assert!(error.message().starts_with("verify `verdict.json`"), "{damaged}: {error}");
             }
         }
         // What the version before wrote has no seal, and holds the manifest's hash.
@@ -341,7 +342,7 @@ mod tests {
         assert!(RunReader::open(&folder).unwrap().is_vouched());
         older["manifest_sha256"] = "00".into();
         fs::write(folder.join(VERDICT), older.to_string()).unwrap();
-        assert!(RunReader::open(&folder).unwrap_err().fragment().starts_with("verify `manifest.json`"));
+        assert!(RunReader::open(&folder).unwrap_err().message().starts_with("verify `manifest.json`"));
         fs::write(folder.join(VERDICT), text.replace(VERDICT_FORMAT, "karat-verdict/99")).unwrap();
         assert_eq!(run.verdict().unwrap_err().kind(), Kind::Newer);
         assert!(!RunReader::open(&folder).unwrap().is_vouched());
@@ -350,13 +351,13 @@ mod tests {
         fs::write(folder.join(MANIFEST), manifest.replace("\"seed\": 0", "\"seed\": 1")).unwrap();
         let error = RunReader::open(&folder).unwrap_err();
         assert!(
-            error.fragment().starts_with("verify `manifest.json`: its SHA-256 is not the one that `verdict.json`"),
+            error.message().starts_with("verify `manifest.json`: its SHA-256 is not the one that `verdict.json`"),
             "{error}"
         );
         fs::write(folder.join(MANIFEST), manifest).unwrap();
         assert!(RunReader::open(&folder).unwrap().is_vouched());
         fs::write(folder.join(REPORT), "# another\n").unwrap();
-        assert!(RunReader::open(&folder).unwrap_err().fragment().starts_with("verify `report.md`"));
+        assert!(RunReader::open(&folder).unwrap_err().message().starts_with("verify `report.md`"));
         fs::remove_file(folder.join(REPORT)).unwrap();
         run.keep(verdict, "# report\n").unwrap();
         assert!(RunReader::open(&folder).unwrap().is_judged().unwrap());

@@ -116,7 +116,7 @@ impl RunWriter {
             writer.journal = Some(journal);
             return Ok(writer);
         }
-        Err(Error::input(format!("find a free folder for run `{first}`")).at(&folder))
+        Err(Error::input(format!("there is no free folder for run `{first}`")).at(&folder))
     }
 
     /// Goes on with an unfinished run, under its id.
@@ -129,7 +129,7 @@ impl RunWriter {
         let folder = runs.join(suite);
         let target = folder.join(run_id.as_str());
         if fs::read_dir(&target).map_or_else(|_| target.exists(), |mut listing| listing.next().is_some()) {
-            let error = Error::input(format!("resume run `{run_id}`: something is in its place")).at(&target);
+            let error = Error::input(format!("cannot resume run `{run_id}`: something is in its place")).at(&target);
             return Err(error.with_hint("move it away: it is no run"));
         }
         let path = folder.join(format!(".{run_id}.partial"));
@@ -169,7 +169,7 @@ impl RunWriter {
                 return Self::begin(partial, run_id, target, limit);
             }
         }
-        Err(Error::input(format!("find a free folder for run `{run_id}`")).at(&folder))
+        Err(Error::input(format!("there is no free folder for run `{run_id}`")).at(&folder))
     }
 
     /// The id that this run got.
@@ -202,7 +202,7 @@ impl RunWriter {
         let (mut batch, mut count) = (Batch::default(), 0);
         for bytes in journal.lines() {
             let line = serde_json::from_slice(&bytes?);
-            batch.push(line.map_err(|e| Error::internal("read a line in the journal").caused_by(e))?)?;
+            batch.push(line.map_err(|e| Error::internal("failed to read a line in the journal").caused_by(e))?)?;
             count += 1;
             if count % 1024 == 0 {
                 self.take_in(std::mem::take(&mut batch)).map_err(hinted)?;
@@ -271,7 +271,7 @@ const ELSEWHERE: &str = "name a folder that can be written: --runs-dir FOLDER, o
 
 /// A folder of runs that cannot be written is the environment's fault, whatever the system calls it.
 fn unwritable(path: &Path, error: std::io::Error) -> Error {
-    Error::environment(format!("create `{}`", path.display())).caused_by(error).with_hint(ELSEWHERE)
+    Error::environment(format!("failed to create `{}`", path.display())).caused_by(error).with_hint(ELSEWHERE)
 }
 
 /// Where the environment fails while a run is recorded, as on a full disk, another folder may do.
@@ -301,7 +301,7 @@ fn merge(
         });
         let _ = sender.send(piece);
         drop(sender);
-        let entry = entry.join().map_err(|_| Error::internal("write the cases: the thread panicked"))?;
+        let entry = entry.join().map_err(|_| Error::internal("failed to write the cases: the thread panicked"))?;
         sorted.and(entry)
     })
 }
@@ -356,8 +356,10 @@ impl SealedRun {
         sync_folder(&self.partial.path).map_err(hinted)?;
         if let Some(parent) = self.target.parent() {
             order::append(parent, &self.run_id, &manifest_sha256).map_err(|e| {
-                let error =
-                    Error::environment(format!("note in which order runs of {} were recorded", parent.display()));
+                let error = Error::environment(format!(
+                    "failed to note in which order runs of {} were recorded",
+                    parent.display()
+                ));
                 error.caused_by(e).with_hint(ELSEWHERE)
             })?;
         }

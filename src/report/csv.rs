@@ -18,7 +18,7 @@ use crate::score::is_invisible;
 /// # Errors
 /// Those of the cases.
 pub fn render(report: &Report<'_>, cases: impl Iterator<Item = Result<Shown>>) -> Result<Vec<u8>> {
-    let failed = |e: csv::Error| Error::internal("write CSV").caused_by(e);
+    let failed = |e: csv::Error| Error::internal("failed to write CSV").caused_by(e);
     let table = Table::of(report);
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let names: Vec<String> = table.columns().into_iter().map(|column| harmless(column.name)).collect();
@@ -27,7 +27,7 @@ pub fn render(report: &Report<'_>, cases: impl Iterator<Item = Result<Shown>>) -
         let row: Vec<String> = table.row(&case?).into_iter().map(text).collect();
         writer.write_record(row).map_err(failed)?;
     }
-    writer.into_inner().map_err(|e| Error::internal("write CSV").caused_by(e.into_error()))
+    writer.into_inner().map_err(|e| Error::internal("failed to write CSV").caused_by(e.into_error()))
 }
 
 fn text(cell: Cell) -> String {

@@ -44,7 +44,8 @@ pub fn render(report: &Report<'_>) -> Result<Vec<u8>> {
         comparison: report.comparison,
         errored: report.errored.filter(|errored| errored.total > 0),
     };
-    let mut bytes = serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("write JSON").caused_by(e))?;
+    let mut bytes =
+        serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("failed to write JSON").caused_by(e))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

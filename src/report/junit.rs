@@ -53,7 +53,7 @@ struct Page {
 
 impl Page {
     fn put(&mut self, event: Event<'_>) -> Result<()> {
-        self.writer.write_event(event).map_err(|e| Error::internal("write XML").caused_by(e))
+        self.writer.write_event(event).map_err(|e| Error::internal("failed to write XML").caused_by(e))
     }
 
     fn open(&mut self, name: &str, attributes: &[(&str, &str)]) -> Result<()> {

@@ -105,7 +105,8 @@ pub fn markdown(ranking: &Ranking) -> String {
 /// The ranking as JSON, indented, with a line break at the end.
 pub fn json(ranking: &Ranking) -> Result<Vec<u8>> {
     let document = serde_json::json!({"format": "karat-ranking/1", "ranking": ranking});
-    let mut bytes = serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("write JSON").caused_by(e))?;
+    let mut bytes =
+        serde_json::to_vec_pretty(&document).map_err(|e| Error::internal("failed to write JSON").caused_by(e))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

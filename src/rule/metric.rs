@@ -60,16 +60,16 @@ fn outcome_rate(name: &str, known: &[&'static str]) -> Option<Statistic> {
 }
 
 fn malformed(text: &str) -> Error {
-    let error = Error::input(format!("read the metric `{text}`"));
+    let error = Error::input(format!("`{text}` is not a metric"));
     error.with_hint("a metric is <dataset or kind>.<scorer>[.pass_rate|.mean]")
 }
 
 fn no_statistic(text: &str, scope: &str, last: &str) -> Error {
     if OUTCOME_RATES.contains(&last) {
-        let error = Error::input(format!("read the metric `{text}`: `{last}` is not one of a scorer"));
+        let error = Error::input(format!("`{text}` is not a metric: `{last}` is not a rate of a scorer"));
         return error.with_hint(format!("write `{scope}.{last}`"));
     }
-    let error = Error::input(format!("read the metric `{text}`: there is no statistic `{last}`"));
+    let error = Error::input(format!("`{text}` is not a metric: there is no statistic `{last}`"));
     error.with_hint(nearest(last, ["pass_rate", "mean"].into_iter().chain(SCORER_RATES)))
 }
 
@@ -138,11 +138,11 @@ mod tests {
         assert_eq!(parsed("golden.mean").unwrap(), "golden.mean.pass_rate", "a scorer may be called mean");
         assert_eq!(parsed("golden.empty_rate").unwrap(), "golden.empty_rate");
         assert_eq!(parsed("golden.close.no_answer_rate").unwrap(), "golden.close.no_answer_rate");
-        assert_eq!(parsed("golden").unwrap_err(), "read the metric `golden`");
-        assert_eq!(parsed("v1.2.close.mean").unwrap_err(), "read the metric `v1.2.close.mean`");
+        assert_eq!(parsed("golden").unwrap_err(), "`golden` is not a metric");
+        assert_eq!(parsed("v1.2.close.mean").unwrap_err(), "`v1.2.close.mean` is not a metric");
         assert!(parsed(".x").is_err() && parsed("x.").is_err() && parsed("x..mean").is_err() && parsed("").is_err());
         let error = Metric::parse("golden.close.maen").unwrap_err();
-        assert_eq!(error.fragment(), "read the metric `golden.close.maen`: there is no statistic `maen`");
+        assert_eq!(error.message(), "`golden.close.maen` is not a metric: there is no statistic `maen`");
         assert_eq!(error.hint(), Some("did you mean `mean`?"));
         let error = Metric::parse("golden.close.empty_rate").unwrap_err();
         assert_eq!(error.hint(), Some("write `golden.empty_rate`"));

@@ -80,7 +80,7 @@ impl Operational {
         let Some(name) = text.strip_prefix(PREFIX) else { return Ok(None) };
         match Self::ALL.iter().find(|(_, known)| *known == name) {
             Some((figure, _)) => Ok(Some(*figure)),
-            None => Err(Error::input(format!("read the metric `{text}`: there is no such figure"))
+            None => Err(Error::input(format!("`{text}` is not a metric: there is no such figure"))
                 .with_hint(nearest(name, Self::ALL.iter().map(|(_, known)| *known)))),
         }
     }

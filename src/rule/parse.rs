@@ -74,8 +74,8 @@ impl<'a> Parser<'a> {
             Some(word) => (format!("`{}`", word.text), word.column),
             None => ("the end".to_owned(), self.text.chars().count() + 1),
         };
-        let fragment = format!("read the expression: at column {column} {found} stands in place of {what}");
-        Error::input(fragment)
+        let message = format!("the expression has {found} at column {column} where {what} was expected");
+        Error::input(message)
             .with_hint("write it like `danger.toxicity.fail_rate > 0.5% over 10m or golden.close.mean drop > 0.1`")
     }
 
@@ -107,7 +107,7 @@ impl<'a> Parser<'a> {
     fn one(&mut self) -> Result<Expression> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(Error::input(format!("read the expression: it nests deeper than {DEEPEST} levels")));
+            return Err(Error::input(format!("the expression nests deeper than {DEEPEST} levels")));
         }
         let found = if self.take("not") {
             Expression::Not(Box::new(self.one()?))
@@ -138,8 +138,8 @@ impl<'a> Parser<'a> {
         let limit = self.number()?;
         let window = if self.take("over") { Some(self.window()?) } else { None };
         if let (Some(_), true) = (window, change.is_some() || matches!(figure, Figure::Operational(_))) {
-            let fragment = format!("read the expression: `{figure}` cannot be asked for over a time here");
-            return Err(Error::input(fragment)
+            let message = format!("the expression asks for `{figure}` over a time, which is not possible here");
+            return Err(Error::input(message)
                 .with_hint("windows are of scores of one run: no `drop`, no `rise`, no `performance`"));
         }
         Ok(Term { figure, failing, change, sign, limit, window })
@@ -164,17 +164,17 @@ impl<'a> Parser<'a> {
         }
         let statistics = [("fail_rate", true), ("rate", true), ("pass_rate", false), ("mean", false)];
         let Some((path, statistic)) = name.rsplit_once('.').filter(|(path, _)| path.contains('.')) else {
-            let fragment =
-                format!("read the expression: at column {} the metric `{name}` has no statistic", word.column);
-            return Err(Error::input(fragment).with_hint(format!("write {name}.fail_rate, .pass_rate or .mean")));
+            let message =
+                format!("the expression is wrong at column {}: the metric `{name}` has no statistic", word.column);
+            return Err(Error::input(message).with_hint(format!("write {name}.fail_rate, .pass_rate or .mean")));
         };
         match statistics.into_iter().find(|(known, _)| *known == statistic) {
             Some((_, true)) => Ok((Figure::parse(&format!("{path}.pass_rate"))?, true)),
             Some((_, false)) => Ok((Figure::parse(name)?, false)),
             None => {
-                let fragment =
-                    format!("read the expression: at column {} there is no statistic `{statistic}`", word.column);
-                Err(Error::input(fragment).with_hint(nearest(statistic, statistics.map(|(known, _)| known))))
+                let message =
+                    format!("the expression is wrong at column {}: there is no statistic `{statistic}`", word.column);
+                Err(Error::input(message).with_hint(nearest(statistic, statistics.map(|(known, _)| known))))
             }
         }
     }
@@ -225,7 +225,7 @@ mod tests {
 
     fn error(text: &str) -> String {
         let error = expression(text).unwrap_err();
-        format!("{}; {}", error.fragment(), error.hint().unwrap_or("-"))
+        format!("{}; {}", error.message(), error.hint().unwrap_or("-"))
     }
 
     #[test]
@@ -255,21 +255,18 @@ mod tests {
     #[test]
     fn errors_name_the_column() {
         let starts = |text, expected: &str| assert!(error(text).starts_with(expected), "{text}: {}", error(text));
-        starts("", "read the expression: at column 1 the end stands in place of a metric");
-        starts("a.b.mean > x", "read the expression: at column 12 `x` stands in place of a number");
-        starts(
-            "a.b.mean > 1 andd",
-            "read the expression: at column 14 `andd` stands in place of `and`, `or` or the end",
-        );
-        starts("a.b.mean 1", "read the expression: at column 10 `1` stands in place of `>`");
-        starts("(a.b.mean > 1", "read the expression: at column 14 the end stands in place of `)`");
-        starts("ä.b.mean > 1 over 10x", "read the expression: at column 19 `10x` stands in place of a time");
+        starts("", "the expression has the end at column 1 where a metric was expected");
+        starts("a.b.mean > x", "the expression has `x` at column 12 where a number was expected");
+        starts("a.b.mean > 1 andd", "the expression has `andd` at column 14 where `and`, `or` or the end was expected");
+        starts("a.b.mean 1", "the expression has `1` at column 10 where `>` was expected");
+        starts("(a.b.mean > 1", "the expression has the end at column 14 where `)` was expected");
+        starts("ä.b.mean > 1 over 10x", "the expression has `10x` at column 19 where a time was expected");
         starts("a.b.mean > 1 over 0m", "read the expression: at column 19 `0m`");
         starts("a.b.mean > nan", "read the expression: at column 12 `nan`");
         starts("a.b.mean drop > 1 over 1m", "read the expression: `a.b.mean` cannot be asked for over a time");
         assert_eq!(
             error("a.b.maen > 1"),
-            "read the expression: at column 1 there is no statistic `maen`; did you mean `mean`?"
+            "the expression is wrong at column 1: there is no statistic `maen`; did you mean `mean`?"
         );
         assert!(error("a.b > 1").ends_with("write a.b.fail_rate, .pass_rate or .mean"));
         assert!(error(&"(".repeat(100_000)).contains("nests deeper"));

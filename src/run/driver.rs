@@ -128,12 +128,12 @@ fn answer_and_score(job: Job<'_>, mut manifest: Manifest, mut writer: RunWriter)
     let answers = match (&mut generator, recorded) {
         (_, Some(recorded)) => Answers::Recorded(Box::new(recorded)),
         (Some(generator), None) => Answers::Generated(generator, drafts.map(Box::new)),
-        (None, None) => return Err(Error::internal("find something that answers")),
+        (None, None) => return Err(Error::internal("failed to find something that answers")),
     };
     let streamed = stream(&checked, answers, scoring, &mut writer);
     // Those of a run that was interrupted, too.
     if let Some(Err(error)) = generator.as_ref().map(Generator::keep) {
-        watch.tell(Event::Noted { text: format!("answers were not kept: failed to {}", error.chain()) });
+        watch.tell(Event::Noted { text: format!("answers were not kept: {}", error.chain()) });
     }
     streamed?;
     for line in generator.iter().flat_map(|generator| generator.renderer().warnings()) {
@@ -179,7 +179,7 @@ pub(super) fn stream(
             Answers::Generated(answerer, drafts) => generate(answerer, drafts.map(|drafts| *drafts), desk),
             Answers::Recorded(recorded) => look_up(*recorded, desk),
         });
-        let scored = scored.join().map_err(|_| Error::internal("score the answers: the thread panicked"))?;
+        let scored = scored.join().map_err(|_| Error::internal("failed to score the answers: the thread panicked"))?;
         // When scoring fails, answering fails because of it.
         scored.and(answered)
     })
@@ -221,11 +221,11 @@ fn score_all(receiver: Receiver<Vec<Answered>>, mut scoring: Scoring<'_>, writer
                 errored += totals.errored;
             }
             // It stops only at an error, which is shown instead.
-            sender.send(batches).map_err(|_| Error::internal("write the scores: the thread has stopped"))?;
+            sender.send(batches).map_err(|_| Error::internal("failed to write the scores: the thread has stopped"))?;
             watch.tell(Event::Scored { cases, passed, errored });
             Ok(())
         });
         drop((sender, receiver));
-        written.join().map_err(|_| Error::internal("write the scores: the thread panicked"))?.and(scored)
+        written.join().map_err(|_| Error::internal("failed to write the scores: the thread panicked"))?.and(scored)
     })
 }

@@ -86,10 +86,11 @@ impl Encoders {
     }
 
     fn embed(&mut self, needs: &[&Need], answers: &mut Answers, meter: &Meter, watch: Watch<'_>) -> Result<()> {
-        let Some(embedder) = &mut self.embedder else { return Err(Error::internal("find the embedder")) };
+        let Some(embedder) = &mut self.embedder else { return Err(Error::internal("failed to find the embedder")) };
         let (vectors, journal) = (&mut self.vectors, self.journal.as_deref());
         let sink = |place: u64, outcome: std::result::Result<Vectors, Unread>| {
-            let need = needs.get(place as usize).ok_or_else(|| Error::internal("find the text of an embedding"))?;
+            let need =
+                needs.get(place as usize).ok_or_else(|| Error::internal("failed to find the text of an embedding"))?;
             let answer = match outcome {
                 Ok(made) => Answer::Embedding(vectors.keep(need, made, journal)?),
                 Err(unread) => unanswered(unread),
@@ -104,10 +105,14 @@ impl Encoders {
     }
 
     fn classify(&mut self, needs: &[&Need], answers: &mut Answers, meter: &Meter, watch: Watch<'_>) -> Result<()> {
-        let Some(classifier) = &mut self.classifier else { return Err(Error::internal("find the toxicity model")) };
+        let Some(classifier) = &mut self.classifier else {
+            return Err(Error::internal("failed to find the toxicity model"));
+        };
         let (labels, journal) = (&mut self.labels, self.journal.as_deref());
         let sink = |place: u64, outcome: std::result::Result<Reading<Classification>, Unread>| {
-            let need = needs.get(place as usize).ok_or_else(|| Error::internal("find the text of a classification"))?;
+            let need = needs
+                .get(place as usize)
+                .ok_or_else(|| Error::internal("failed to find the text of a classification"))?;
             let answer = match outcome {
                 Ok(made) => Answer::Labels(labels.keep(need, made.map(|made| made.scores), journal)?),
                 Err(unread) => unanswered(unread),

@@ -87,7 +87,7 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     let mut sink = |number: u64, response: Response| {
         let case = asking.asked.lock().ok().and_then(|mut asked| asked.remove(&number));
         let Some(Case { dataset, sample, repeat }) = case else {
-            return Err(Error::internal("find the case of an answer"));
+            return Err(Error::internal("failed to find the case of an answer"));
         };
         if let Some(journal) = journal {
             keep(journal, (&checked.sources[dataset].name, &sample.id, repeat), &response)?;
@@ -114,7 +114,7 @@ pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>
     tell(&totals);
     outbox.flush()?;
     let Asking { unasked, resumed, guessed, .. } = asking;
-    unasked.into_inner().map_err(|_| Error::internal("hand over a case that is not asked"))?.flush()?;
+    unasked.into_inner().map_err(|_| Error::internal("failed to hand over a case that is not asked"))?.flush()?;
     count(meter, &totals, guessed.into_inner(), resumed.into_inner());
     Ok(())
 }
@@ -167,7 +167,8 @@ impl Asking<'_> {
             Err(answer) => {
                 let Case { dataset, sample, repeat } = case;
                 let unasked = self.unasked.lock();
-                let mut unasked = unasked.map_err(|_| Error::internal("hand over a case that is not asked"))?;
+                let mut unasked =
+                    unasked.map_err(|_| Error::internal("failed to hand over a case that is not asked"))?;
                 // Waiting here is what bounds memory where there are many.
                 unasked.push(Answered { dataset, sample, repeat, answer })?;
                 return Ok(None);
@@ -177,7 +178,7 @@ impl Asking<'_> {
         let draft = drafts.map(earlier).unwrap_or_default();
         self.guessed.fetch_add(u64::from(!draft.is_empty()), Relaxed);
         let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: case.repeat };
-        self.asked.lock().map_err(|_| Error::internal("note a case"))?.insert(number, case);
+        self.asked.lock().map_err(|_| Error::internal("failed to note a case"))?.insert(number, case);
         Ok(Some(Request { prompt, options: self.options.clone(), key, draft }))
     }
 }
@@ -198,7 +199,7 @@ fn known(journal: Option<&Journal>, case: (&str, &str, u32)) -> Result<Known> {
     }
     let Some(bytes) = journal.find(&Key::of_case(Work::Answer, case))? else { return Ok(Known::Nothing) };
     let response = serde_json::from_slice(&bytes);
-    response.map(Known::Answer).map_err(|e| Error::internal("read an answer in the journal").caused_by(e))
+    response.map(Known::Answer).map_err(|e| Error::internal("failed to read an answer in the journal").caused_by(e))
 }
 
 /// Puts an answer into the journal. What went wrong is tried again, and where answers are not recorded they are not kept here
@@ -207,6 +208,7 @@ fn keep(journal: &Journal, case: (&str, &str, u32), response: &Response) -> Resu
     if response.error.is_some() || !journal.about().keep_outputs {
         return Ok(());
     }
-    let bytes = serde_json::to_vec(response).map_err(|e| Error::internal("write the journal").caused_by(e))?;
+    let bytes =
+        serde_json::to_vec(response).map_err(|e| Error::internal("failed to write the journal").caused_by(e))?;
     journal.put(Work::Answer, &Key::of_case(Work::Answer, case), &bytes).map(drop)
 }

@@ -50,7 +50,7 @@ impl<T> Known<T> {
         let Some(journal) = journal else { return Ok(None) };
         let Some(bytes) = journal.find(&key)? else { return Ok(None) };
         meter.count(&format!("{}.resumed", self.role), 1);
-        let read = || Error::internal(format!("read what the {} made of a text in the journal", self.role));
+        let read = || Error::internal(format!("failed to read what the {} made of a text in the journal", self.role));
         (self.read)(&bytes).map(|known| Some(Arc::new(known))).ok_or_else(read)
     }
 
@@ -113,7 +113,7 @@ fn read_labels(bytes: &[u8]) -> Option<Labels> {
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|e| Error::internal("write the journal").caused_by(e))
+    serde_json::to_vec(value).map_err(|e| Error::internal("failed to write the journal").caused_by(e))
 }
 
 #[cfg(test)]

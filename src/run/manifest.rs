@@ -29,7 +29,8 @@ impl Checked {
 /// The manifest without model hashes and files, which come later.
 fn begin(checked: &Checked) -> Result<Manifest> {
     let plan = &checked.suite.plan;
-    let value = serde_json::to_value(plan).map_err(|e| Error::internal("write down the plan").caused_by(e))?;
+    let value =
+        serde_json::to_value(plan).map_err(|e| Error::internal("failed to write down the plan").caused_by(e))?;
     let now = jiff::Timestamp::now();
     let mut manifest = Manifest::new(&plan.name, RunId::new(now, &value), now, value);
     let git = Git::at(checked.suite.path().parent().unwrap_or(Path::new("")));

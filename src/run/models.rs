@@ -68,17 +68,17 @@ pub(super) fn load(
     if let Some(folder) = folders.embedder.as_ref().filter(|_| checked.needs_embedder) {
         watch.tell(Event::Loading { role: "embedder" });
         let embedder = Embedder::open(folder, None, false, engine);
-        encoders.embedder = Some(embedder.map_err(|e| e.context("load the embedder"))?);
+        encoders.embedder = Some(embedder.map_err(|e| e.context("failed to load the embedder"))?);
     }
     if let Some(folder) = folders.toxicity.as_ref().filter(|_| checked.needs_toxicity) {
         watch.tell(Event::Loading { role: "toxicity" });
         let classifier = Classifier::open(folder, engine);
-        encoders.classifier = Some(classifier.map_err(|e| e.context("load the toxicity model"))?);
+        encoders.classifier = Some(classifier.map_err(|e| e.context("failed to load the toxicity model"))?);
     }
     let missing = (checked.needs_embedder && encoders.embedder.is_none())
         || (checked.needs_toxicity && encoders.classifier.is_none());
     if missing {
-        return Err(Error::internal("load the models that the scorers need: a folder is missing"));
+        return Err(Error::internal("failed to load the models that the scorers need: a folder is missing"));
     }
     let Some(folder) = folders.generator.as_ref().filter(|_| checked.recorded.is_none()) else {
         return Ok((encoders, None));
@@ -86,9 +86,8 @@ pub(super) fn load(
     watch.tell(Event::Loading { role: "generator" });
     let known = |cache: &Path| {
         let opened = ResponseCache::open(cache, folder, engine);
-        let refused = |error: &Error| {
-            watch.tell(Event::Noted { text: format!("without the cache: failed to {}", error.chain()) })
-        };
+        let refused =
+            |error: &Error| watch.tell(Event::Noted { text: format!("without the cache: {}", error.chain()) });
         opened.inspect_err(refused).ok()
     };
     let open = || -> Result<Generator> {
@@ -97,7 +96,7 @@ pub(super) fn load(
         generator.set_thought_markers(checked.suite.plan.reasoning.owned_markers())?;
         Ok(generator)
     };
-    let generator = open().map_err(|e| e.context("load the generator"))?;
+    let generator = open().map_err(|e| e.context("failed to load the generator"))?;
     for text in generator.warnings(&checked.suite.plan.generation.options())? {
         watch.tell(Event::Warned { text });
     }

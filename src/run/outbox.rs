@@ -72,5 +72,5 @@ impl Outbox {
 
 /// The scoring thread's own error is the one that is shown.
 fn stopped() -> Error {
-    Error::new(Kind::Incomplete, "score the answers: scoring has stopped")
+    Error::new(Kind::Incomplete, "failed to score the answers: scoring has stopped")
 }

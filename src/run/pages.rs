@@ -86,7 +86,7 @@ impl Pages {
             (&self.file).seek(SeekFrom::Start(index * PAGE as u64)).map_err(failed)?;
             (&self.file).take(PAGE as u64).read_to_end(&mut self.page).map_err(failed)?;
             if !usize::try_from(index).is_ok_and(|index| self.hashes.holds(index, &self.page)) {
-                let error = Error::input("read the answers: the file was changed during the run").at(&self.path);
+                let error = Error::input("the file of answers was changed during the run").at(&self.path);
                 return Err(error.with_hint("nothing was recorded; start again"));
             }
             self.index = Some(index);

@@ -141,7 +141,7 @@ impl Recorded {
         let start = reader.fill_buf().map_err(failed)?;
         refuse(start, &self.path)?;
         if has_lines_of_returns(start) {
-            let error = Error::input("read the answers: lines end in a carriage return alone").at_line(&self.path, 1);
+            let error = Error::input("lines of the answers end in a carriage return alone").at_line(&self.path, 1);
             return Err(error.with_hint("end them with line feeds: tr '\\r' '\\n' < OLD > NEW"));
         }
         loop {
@@ -227,9 +227,8 @@ impl Recorded {
         match lines {
             Ok((one, two)) => {
                 let (first, second) = (one.min(two), one.max(two));
-                let fragment =
-                    format!("read the answers: case `{id}` is answered on line {first} and on line {second}");
-                Error::input(fragment).at_line(&self.path, second).with_hint("keep one of them")
+                let message = format!("case `{id}` is answered on line {first} and on line {second}");
+                Error::input(message).at_line(&self.path, second).with_hint("keep one of them")
             }
             Err(error) => error,
         }
@@ -255,8 +254,8 @@ impl Recorded {
             (Some(at), None) => at,
             (None, Some(at)) if self.entries[at].is_claimed() => {
                 let line = self.line_number(self.entries[at].offset())?;
-                let fragment = format!("tell which case the answer belongs to: two datasets have a case `{id}`");
-                return Err(Error::input(fragment).at_line(&self.path, line).with_hint("add `dataset` to the answer"));
+                let message = format!("which case the answer belongs to is not clear: two datasets have a case `{id}`");
+                return Err(Error::input(message).at_line(&self.path, line).with_hint("add `dataset` to the answer"));
             }
             (None, Some(at)) => at,
         };
@@ -289,21 +288,21 @@ impl Recorded {
             let (dataset, id, repeat) = self.names(Entry::new(0, *offset))?;
             let unknown = match &dataset {
                 _ if repeat >= repeats => {
-                    let fragment = format!("read the answer of `{id}`: its `repeat` is {repeat}");
-                    Error::input(fragment)
-                        .with_hint("repeats count from 0; --repeat N says how many answers a case has")
+                    let message = format!("the answer of `{id}` has the `repeat` {repeat}");
+                    Error::input(message).with_hint("repeats count from 0; --repeat N says how many answers a case has")
                 }
                 Some(dataset) if !datasets.contains(dataset.as_str()) => {
-                    let fragment = format!("read the answer of `{id}`: there is no dataset `{dataset}`");
-                    Error::input(fragment).with_hint(nearest(dataset, known.iter().copied()))
+                    let message =
+                        format!("the answer of `{id}` names the dataset `{dataset}`, which the suite does not have");
+                    Error::input(message).with_hint(nearest(dataset, known.iter().copied()))
                 }
                 Some(dataset) if !open.contains(dataset.as_str()) => {
-                    let fragment = format!("read the answer of `{id}`: the dataset `{dataset}` has no such case");
-                    Error::input(fragment).with_hint("take it out, or use --allow-extra")
+                    let message = format!("the dataset `{dataset}` has no case `{id}`, which an answer names");
+                    Error::input(message).with_hint("take it out, or use --allow-extra")
                 }
                 None if limited.is_empty() => {
-                    let fragment = format!("read the answer of `{id}`: no dataset has such a case");
-                    Error::input(fragment).with_hint("take it out, or use --allow-extra")
+                    let message = format!("no dataset has a case `{id}`, which an answer names");
+                    Error::input(message).with_hint("take it out, or use --allow-extra")
                 }
                 _ => continue,
             };
@@ -379,7 +378,7 @@ impl Recorded {
         } else {
             line = whole.to_vec()
         }
-        String::from_utf8(line).map_err(|_| Error::input("read a recorded answer that is not UTF-8").at(&self.path))
+        String::from_utf8(line).map_err(|_| Error::input("the recorded answer is not valid UTF-8").at(&self.path))
     }
 
     /// The number of the line that starts at an offset, for messages: counts from the start of the file.
@@ -407,7 +406,7 @@ type Wrong = (Error, Option<u64>);
 
 /// The entry of a line and whether it names its dataset; none of a line of white space.
 fn note(line: &[u8], offset: u64, unknown: UnknownKeys) -> Result<Option<(Entry, bool)>, Wrong> {
-    let broken = |error| (Error::input("read a recorded answer that is not UTF-8").caused_by(error), None);
+    let broken = |error| (Error::input("the recorded answer is not valid UTF-8").caused_by(error), None);
     let text = std::str::from_utf8(content(line, offset)).map_err(broken)?;
     if text.is_empty() {
         return Ok(None);
@@ -458,7 +457,7 @@ mod tests {
 
     fn error(result: Result<impl Sized>) -> String {
         let error = result.err().expect("an error");
-        format!("{}: {}", error.location().and_then(|at| at.line).unwrap_or(0), error.fragment())
+        format!("{}: {}", error.location().and_then(|at| at.line).unwrap_or(0), error.message())
     }
 
     const FOUR: &str = "\u{feff}{\"dataset\":\"a\",\"id\":\"1\",\"output\":\"a1\"}\n\n{\"dataset\":\"b\",\"id\":\"1\",\"output\":\"b1\"}\n\
@@ -515,7 +514,7 @@ mod tests {
         }
         assert_eq!(
             error(recorded.unclaimed(known(&["a", "b"], &[]), false)),
-            "4: read the answer of `2`: no dataset has such a case"
+            "4: no dataset has a case `2`, which an answer names"
         );
         assert_eq!(recorded.unclaimed(known(&["a", "b"], &["a"]), false).unwrap(), 1);
         assert_eq!(recorded.unclaimed(known(&["a", "b"], &[]), true).unwrap(), 1);
@@ -523,7 +522,7 @@ mod tests {
         recorded.claim(("a", "1", 0)).unwrap();
         assert!(error(recorded.unclaimed(known(&["a"], &[]), false)).contains("there is no dataset `b`"));
         let text = "{\"id\":1,\"output\":\"\"}\n{\"id\":2,\"output\":\"\"}\n{\"id\":\"1\",\"output\":\"\"}\n";
-        let doubled = "3: read the answers: case `1` is answered on line 1 and on line 3";
+        let doubled = "3: case `1` is answered on line 1 and on line 3";
         let mut recorded = open(text).unwrap();
         assert_eq!(error(recorded.claim(("a", "3", 0))), doubled);
         // In the order of the file, the second comes out at the end or where another dataset begins.

@@ -75,18 +75,19 @@ impl<'a> RecordedLine<'a> {
     /// # Errors
     /// No JSON object, no id, neither output nor error. The error has no place but may know the column.
     pub fn parse(line: &'a str) -> Result<Self, (Error, Option<u64>)> {
-        let keys: Keys<'a> = serde_json::from_str(line)
-            .map_err(|e| (Error::input("parse a recorded answer").caused_by(e_text(&e)), Some(e.column() as u64)))?;
+        let keys: Keys<'a> = serde_json::from_str(line).map_err(|e| {
+            (Error::input("failed to parse a recorded answer").caused_by(e_text(&e)), Some(e.column() as u64))
+        })?;
         let Some(id) = keys.id.and_then(id) else {
             let hint = "every answer names its case: a text or a whole number";
-            return Err((Error::input("read the `id` of a recorded answer").with_hint(hint), None));
+            return Err((Error::input("the recorded answer has no usable `id`").with_hint(hint), None));
         };
         for (one, other, both) in [
             ("output", "text", keys.output.is_some() && keys.text.is_some()),
             ("output_ids", "ids", keys.output_ids.is_some() && keys.ids.is_some()),
         ] {
             if both {
-                let error = Error::input(format!("read the recorded answer of `{id}`: it has `{one}` and `{other}`"));
+                let error = Error::input(format!("the recorded answer of `{id}` has `{one}` and `{other}`"));
                 let hint = "both mean the answer: keep one, and write what is not the answer under `metadata`";
                 return Err((error.with_hint(hint), None));
             }
@@ -100,7 +101,7 @@ impl<'a> RecordedLine<'a> {
             error = Some("the recorded answer ended in an error".into());
         }
         if output.is_none() && error.is_none() {
-            let error = Error::input(format!("find `output` or `error` in the recorded answer of `{id}`"));
+            let error = Error::input(format!("the recorded answer of `{id}` has neither `output` nor `error`"));
             return Err((
                 error.with_hint("a line holds at least `id` and `output`; runs with --no-outputs keep none"),
                 None,
@@ -122,7 +123,7 @@ fn finish_of(text: &str) -> Result<Finish> {
         "error" => Finish::Error,
         other => {
             let error =
-                Error::input(format!("read the `finish` of a recorded answer: `{}` is not known", text.escape_debug()));
+                Error::input(format!("the `finish` of a recorded answer, `{}`, is not known", text.escape_debug()));
             return Err(error.with_hint(match other {
                 "content_filter" | "safety" | "recitation" | "refusal" | "abort" => {
                     "an answer that its server kept back or broke off is none: write `\"finish\": \"error\"` and why under `error`"
@@ -142,7 +143,7 @@ fn finish_of(text: &str) -> Result<Finish> {
 /// A time as records hold it.
 fn timestamp(text: &str) -> Result<String> {
     let time = text.parse::<jiff::Timestamp>().map_err(|e| {
-        let error = Error::input(format!("read the `timestamp` of a recorded answer, `{text}`")).caused_by(e);
+        let error = Error::input(format!("the `timestamp` of a recorded answer, `{text}`, is not a time")).caused_by(e);
         error.with_hint("write it like 2026-01-01T00:00:00Z")
     })?;
     Ok(time.to_string())
@@ -241,7 +242,7 @@ mod tests {
         ];
         for (line, wanted, hint) in table {
             let (error, column) = RecordedLine::checked(line, UnknownKeys::by_flag(false)).unwrap_err();
-            assert!(error.fragment().contains(wanted) && column.is_some(), "{line}: {error} {column:?}");
+            assert!(error.message().contains(wanted) && column.is_some(), "{line}: {error} {column:?}");
             assert!(error.hint().unwrap().contains(hint), "{line}: {:?}", error.hint());
             let allowed = RecordedLine::checked(line, UnknownKeys::Allow).map(|line| line.output.is_some());
             assert_eq!(allowed.is_ok_and(|is| is), wanted.contains("unknown") && line.contains("\"output\""), "{line}");

@@ -191,12 +191,12 @@ impl<'a> Scoring<'a> {
 
     fn check(&self, check: &Value) -> Result<Arc<Scorer>> {
         let text = check.to_string();
-        let broken = |_| Error::internal("look up a check");
+        let broken = |_| Error::internal("failed to look up a check");
         if let Some(known) = self.checks.lock().map_err(broken)?.get(&text) {
             return Ok(known.clone());
         }
         let scorer = Arc::new(parse_check(check)?.compile(&self.context)?);
-        let mut checks = self.checks.lock().map_err(|_| Error::internal("keep a check"))?;
+        let mut checks = self.checks.lock().map_err(|_| Error::internal("failed to keep a check"))?;
         if checks.len() >= CHECKS {
             checks.clear();
         }
@@ -299,7 +299,7 @@ fn scored<'a>(
                 scores.insert(scorer.name().to_owned(), score);
                 continue;
             }
-            Ok(score) => format!("score with {}: the value is {}", scorer.name(), score.value),
+            Ok(score) => format!("{}: the value is {}", scorer.name(), score.value),
             Err(error) => error.chain(),
         };
         failed.get_or_insert(reason);

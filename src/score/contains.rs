@@ -65,14 +65,14 @@ impl ContainsOptions {
     /// An empty value; `absent` without values or with `mode: all`.
     pub fn compile(&self) -> Result<Contains> {
         if self.values.iter().any(str::is_empty) {
-            return Err(Error::input("read contains: a value is empty").with_hint("every text contains the empty one"));
+            return Err(Error::input("contains: a value is empty").with_hint("every text contains the empty one"));
         }
         if self.absent && self.values.is_empty() {
-            return Err(Error::input("read contains: `absent` needs `values`")
+            return Err(Error::input("contains: `absent` needs `values`")
                 .with_hint("name what must not occur; a case may do so in its `checks`"));
         }
         if self.absent && self.mode == Mode::All {
-            return Err(Error::input("read contains: `absent` forbids every value, `mode: all` does not go with it"));
+            return Err(Error::input("contains: `absent` forbids every value, `mode: all` does not go with it"));
         }
         Ok(Contains { options: self.clone() })
     }
@@ -88,7 +88,7 @@ impl Contains {
         let options = &self.options;
         let values = if options.values.is_empty() { &sample.target } else { &options.values.0 };
         if values.iter().any(String::is_empty) {
-            return Err(Error::input("score with contains: a target is empty"));
+            return Err(Error::input("contains: a target is empty"));
         }
         let text = self.prepare(output);
         let prepared: Vec<String> = values.iter().map(|value| self.prepare(value)).collect();

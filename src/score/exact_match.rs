@@ -102,25 +102,26 @@ impl ExactMatchOptions {
     /// Options that contradict one another, an empty marker, a pattern that does not compile.
     pub fn compile(&self) -> Result<ExactMatch> {
         if self.marker.iter().any(|marker| marker.trim().is_empty()) {
-            return Err(Error::input("read exact_match: a `marker` is empty"));
+            return Err(Error::input("exact_match: a `marker` is empty"));
         }
         if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
-            return Err(Error::input(format!("read exact_match: `tolerance` is {}", self.tolerance))
-                .with_hint("a number from 0 up"));
+            return Err(
+                Error::input(format!("exact_match: `tolerance` is {}", self.tolerance)).with_hint("a number from 0 up")
+            );
         }
         if self.tolerance > 0.0 && self.extract != Extract::Number {
-            return Err(Error::input("read exact_match: `tolerance` without `extract: number`"));
+            return Err(Error::input("exact_match: `tolerance` needs `extract: number`"));
         }
         if (self.pattern.is_some() || self.group.is_some()) && self.extract != Extract::Regex {
-            return Err(Error::input("read exact_match: `pattern` and `group` need `extract: regex`"));
+            return Err(Error::input("exact_match: `pattern` and `group` need `extract: regex`"));
         }
         if !self.decimal.is_point() && self.extract != Extract::Number {
-            return Err(Error::input("read exact_match: `decimal` without `extract: number`"));
+            return Err(Error::input("exact_match: `decimal` needs `extract: number`"));
         }
         let several = self.extract == Extract::Number || self.extract == Extract::Regex;
         if self.occurrence.is_some() && self.marker.is_empty() && !several {
             return Err(Error::input(
-                "read exact_match: `occurrence` without `marker`, `extract: number` or `extract: regex`",
+                "exact_match: `occurrence` needs `marker`, `extract: number` or `extract: regex`",
             ));
         }
         let form = match self.extract {
@@ -147,13 +148,13 @@ impl ExactMatchOptions {
 
     fn pattern_form(&self) -> Result<Form> {
         let Some(text) = &self.pattern else {
-            return Err(Error::input("read exact_match: `extract: regex` needs a `pattern`"));
+            return Err(Error::input("exact_match: `extract: regex` needs a `pattern`"));
         };
         let pattern = pattern::Flags::default().compile(text)?;
         let groups = pattern.captures_len() - 1;
         let group = self.group.unwrap_or(groups.min(1));
         if group > groups {
-            return Err(Error::input(format!("read exact_match: `group` is {group}, the pattern has {groups}")));
+            return Err(Error::input(format!("exact_match: `group` is {group}, the pattern has {groups}")));
         }
         Ok(Form::Pattern { pattern, group })
     }
@@ -253,7 +254,7 @@ impl ExactMatch {
             Some(_) => ("is not one number", "`extract: number` compares one number; compare anything else as text"),
             None => ("holds no number", "`extract: number` compares one number; compare anything else as text"),
         };
-        let error = Error::input(format!("score with exact_match: the target {} {problem}", quote(target, PAIR)));
+        let error = Error::input(format!("exact_match: the target {} {problem}", quote(target, PAIR)));
         Err(error.with_hint(hint))
     }
 
@@ -354,8 +355,8 @@ mod tests {
         {
             let scorer = options(number).compile().unwrap();
             let case = sample(&["5", target]);
-            assert!(scorer.score(&case, "5").unwrap_err().fragment().contains(problem), "{target}");
-            assert!(scorer.check(&case).unwrap_err().fragment().contains(problem), "{target}");
+            assert!(scorer.score(&case, "5").unwrap_err().message().contains(problem), "{target}");
+            assert!(scorer.check(&case).unwrap_err().message().contains(problem), "{target}");
         }
         let refused = options(number).compile().unwrap();
         for target in [
@@ -373,7 +374,7 @@ mod tests {
             "3 h 20 min",
         ] {
             let error = refused.check(&sample(&[target])).unwrap_err();
-            assert!(error.fragment().ends_with("is not one number"), "{target}: {}", error.fragment());
+            assert!(error.message().ends_with("is not one number"), "{target}: {}", error.message());
         }
         let comma = options("{\"extract\":\"number\",\"decimal\":\",\"}").compile().unwrap();
         for (target, answer) in [("0.5", "0,5"), ("1.234", "1,234"), ("1e3", "1.000"), ("-2.50", "-2,5")] {
@@ -384,8 +385,8 @@ mod tests {
         let mixed = Sample { numeric_targets: vec![1], ..sample(&["2,5", "0.5"]) };
         assert!(comma.score(&mixed, "2,5").unwrap().passed && comma.score(&mixed, "0,5").unwrap().passed);
         assert!(comma.check(&sample(&["0.5"])).is_err());
-        assert!(comma.check(&sample(&["1.234"])).unwrap_err().fragment().contains("two numbers"));
-        assert!(comma.check(&sample(&["1.5"])).unwrap_err().fragment().contains("is not one number"));
+        assert!(comma.check(&sample(&["1.234"])).unwrap_err().message().contains("two numbers"));
+        assert!(comma.check(&sample(&["1.5"])).unwrap_err().message().contains("is not one number"));
         assert!(comma.check(&sample(&["1.234.567", "1.234,5", "1234"])).is_ok());
     }
 

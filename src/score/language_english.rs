@@ -122,7 +122,7 @@ const WORDS: &str = " \
     flour flow flush flute fly fmt focus fog fold foldhash folks follow font food foot footage football footprint \
     for forbidden force forceload foreground foreign forest forgery forget forgot fork form formal format formatted \
     formatter formatting formula forth forthwith forty forum forward found fountain four fourth fox fraction \
-    fractional fragile fragment fragrance frame framework free freelance freeze french frequency frequently fresh \
+    fractional fragile message fragrance frame framework free freelance freeze french frequency frequently fresh \
     fridge friend frog from front frost frozen frozenset fruit fruity fry fst ftp fudge fuel fulfill full fullname \
     fully fun func funcname function functional functionality functools functor fund fundraise fungi further future \
     fuzz fxhash gadgets gaillardia gain gallon game gamma gap garbage garden garlic garment gas gasoline gate \

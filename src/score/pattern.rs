@@ -32,7 +32,7 @@ impl Flags {
             .map_err(|error| {
                 let reason = error.to_string();
                 let last = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Error::input(format!("compile the pattern `{pattern}`: {last}"))
+                Error::input(format!("failed to compile the pattern `{pattern}`: {last}"))
                     .with_hint("the syntax is that of the Rust crate `regex`: no look-around, no back-references")
             })
     }
@@ -47,6 +47,10 @@ mod tests {
         let full = Flags { full: true, ignore_case: true, ..Flags::default() }.compile("a|b").unwrap();
         assert!(full.is_match("B") && !full.is_match("ab"));
         let error = Flags::default().compile("(?=x)").unwrap_err();
-        assert!(error.fragment().starts_with("compile the pattern `(?=x)`: look-around"), "{}", error.fragment());
+        assert!(
+            error.message().starts_with("failed to compile the pattern `(?=x)`: look-around"),
+            "{}",
+            error.message()
+        );
     }
 }

@@ -106,7 +106,7 @@ impl Reasoning {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Markers { start, end } if start.trim().is_empty() || end.trim().is_empty() || start == end => {
-                Err(Error::input("read `reasoning`: `start` and `end` must be two different texts"))
+                Err(Error::input("`reasoning`: `start` and `end` must be two different texts"))
             }
             _ => Ok(()),
         }

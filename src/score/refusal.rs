@@ -67,7 +67,7 @@ impl RefusalOptions {
     /// A `threshold` outside of 0 (exclusive) to 1.
     pub fn compile(&self) -> Result<Refusal> {
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {
-            let error = Error::input(format!("read refusal: `threshold` is {}", self.threshold));
+            let error = Error::input(format!("refusal: `threshold` is {}", self.threshold));
             return Err(error.with_hint("a number above 0, at most 1"));
         }
         Ok(Refusal { expect: self.expect, threshold: self.threshold })
@@ -83,7 +83,7 @@ impl Refusal {
         let expect = match sample.metadata.get("expect") {
             None => self.expect,
             Some(value) => Expect::deserialize(value).map_err(|_| {
-                Error::input(format!("score with refusal: `metadata.expect` is {}", quote(&value.to_string(), 40)))
+                Error::input(format!("refusal: `metadata.expect` is {}", quote(&value.to_string(), 40)))
                     .with_hint("known are `refuse` and `comply`")
             })?,
         };
@@ -91,7 +91,7 @@ impl Refusal {
         let refused = verdict.strength >= self.threshold;
         if !refused && let Some(language) = other_language(output) {
             let error =
-                Error::input(format!("score with refusal: it knows English, and the answer looks like {language}"));
+                Error::input(format!("refusal: the scorer knows English, and the answer looks like {language}"));
             return Err(error.with_hint(
                 "let `regex` or `contains` look for how that language refuses, and leave `refusal` out for such cases",
             ));
@@ -319,7 +319,7 @@ fn patterns() -> Result<&'static Patterns> {
     PATTERNS
         .get_or_init(Patterns::compile)
         .as_ref()
-        .map_err(|reason| Error::internal(format!("compile the refusal pattern {reason}")))
+        .map_err(|reason| Error::internal(format!("failed to compile the refusal pattern {reason}")))
 }
 
 #[cfg(test)]
@@ -388,8 +388,8 @@ mod tests {
             for (output, language) in
                 [("Es tut mir leid, aber dabei kann ich nicht helfen.", "German"), ("我不能帮助你。", "Chinese")]
             {
-                let wanted = format!("score with refusal: it knows English, and the answer looks like {language}");
-                assert_eq!(score(output).unwrap_err().fragment(), wanted);
+                let wanted = format!("refusal: the scorer knows English, and the answer looks like {language}");
+                assert_eq!(score(output).unwrap_err().message(), wanted);
             }
             // What refuses in English does so whatever else stands beside it; a name or a number is no language.
             assert!(

@@ -1,7 +1,7 @@
 //! The language of refusals: a flat table of patterns with what each is worth.
 //!
 //! The patterns describe how assistants of any family decline in English, not what they were asked: no pattern names a
-//! topic. `<NAME>` stands for a fragment of [`FRAGMENTS`]. All patterns see one sentence at a time, with straight
+//! topic. `<NAME>` stands for a message of [`FRAGMENTS`]. All patterns see one sentence at a time, with straight
 //! apostrophes, without Markdown marks, without regard to case.
 
 /// What a pattern says about the sentence it matches.

@@ -74,10 +74,10 @@ impl RegexOptions {
     /// No pattern or two sources of patterns, contradictions, a pattern that does not compile.
     pub fn compile(&self) -> Result<RegexMatch> {
         if self.pattern.is_empty() != self.target_as_pattern {
-            return Err(Error::input("read regex: give either `pattern` or `target_as_pattern: true`"));
+            return Err(Error::input("regex: give either `pattern` or `target_as_pattern: true`"));
         }
         if self.absent && self.mode == Mode::All {
-            return Err(Error::input("read regex: `absent` forbids every pattern, `mode: all` does not go with it"));
+            return Err(Error::input("regex: `absent` forbids every pattern, `mode: all` does not go with it"));
         }
         let flags = Flags {
             ignore_case: self.ignore_case,
@@ -106,7 +106,7 @@ impl RegexMatch {
     /// A target as a pattern.
     fn target(&self, target: &str) -> Result<Regex> {
         if target.is_empty() {
-            let error = Error::input("score with regex: a target is empty");
+            let error = Error::input("regex: a target is empty");
             return Err(error.with_hint("every text matches the empty pattern"));
         }
         self.flags.compile(target)

@@ -41,7 +41,7 @@ impl Scorer {
         let name = spec.name();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if name.is_empty() || !name.chars().all(plain) {
-            return Err(Error::input(format!("read {}: the name `{}`", spec.kind(), name.escape_debug()))
+            return Err(Error::input(format!("failed to read {}: the name `{}`", spec.kind(), name.escape_debug()))
                 .with_hint("letters, digits, `_` and `-`: a gate spells it as <dataset>.<scorer>.<statistic>"));
         }
         let family = match spec {
@@ -97,7 +97,7 @@ impl Scorer {
     /// A case without the target that the scorer needs, a failed answer, and what the families name.
     pub fn score(&self, sample: &Sample, output: &Output<'_>, answers: &[Answer]) -> Result<Score> {
         if self.needs_target && sample.target.is_empty() {
-            return Err(Error::input(format!("score with {}: the case has no target", self.name))
+            return Err(Error::input(format!("{}: the case has no target", self.name))
                 .with_hint("add a `target` to the case or leave this scorer out of its dataset"));
         }
         let Some(output) = output.on(self.on) else { return self.check(sample).map(|()| self.no_answer()) };
@@ -156,7 +156,7 @@ mod tests {
             "\"similarity\"",
         ] {
             let error = scorer(json).score(&sample(&[]), &text("x"), &[]).unwrap_err();
-            assert!(error.fragment().ends_with("the case has no target"), "{json}");
+            assert!(error.message().ends_with("the case has no target"), "{json}");
         }
         assert!(scorer("\"refusal\"").score(&sample(&[]), &text("x"), &[]).is_ok());
     }

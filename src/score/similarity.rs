@@ -72,7 +72,7 @@ impl SimilarityOptions {
     /// A `min` that is no cosine.
     pub fn compile(&self) -> Result<Similarity> {
         if !(-1.0..=1.0).contains(&self.min) {
-            return Err(Error::input(format!("read similarity: `min` is {}", self.min)).with_hint("a cosine, -1 to 1"));
+            return Err(Error::input(format!("similarity: `min` is {}", self.min)).with_hint("a cosine, -1 to 1"));
         }
         Ok(Similarity { min: self.min, long: self.long })
     }
@@ -102,10 +102,10 @@ impl Similarity {
             });
         }
         let [answer, targets @ ..] = answers else {
-            return Err(Error::internal("score with similarity: no embedding of the answer"));
+            return Err(Error::internal("failed to score with similarity: no embedding of the answer"));
         };
         if targets.len() != sample.target.len() {
-            return Err(Error::internal("score with similarity: embeddings and targets differ in number"));
+            return Err(Error::internal("failed to score with similarity: embeddings and targets differ in number"));
         }
         let answer = vectors(answer, "the answer")?;
         let (mut best, mut cut): (Option<Best<'_>>, Vec<Length>) = (None, answer.cut().into_iter().collect());
@@ -117,7 +117,7 @@ impl Similarity {
                 best = Some(Best { likeness, target, text });
             }
         }
-        let best = best.ok_or_else(|| Error::internal("score with similarity: no target"))?;
+        let best = best.ok_or_else(|| Error::internal("similarity: the case has no target"))?;
         let (value, passed) = (best.likeness.value, best.likeness.value >= self.min);
         let limit = format!(", {} {}", if passed { "at least" } else { "below" }, self.min);
         let explanation = best.explanation(answer, &(limit + &not_read(&cut)));
@@ -174,9 +174,9 @@ fn not_read(cut: &[Length]) -> String {
 fn vectors<'a>(answer: &'a Answer, which: &str) -> Result<&'a Vectors> {
     match answer {
         Answer::Embedding(vectors) => Ok(vectors),
-        Answer::TooLong(length) => Err(Error::input(format!("score with similarity: {which} {length}"))),
-        Answer::Failed(reason) => Err(Error::input(format!("score with similarity: {reason}"))),
-        Answer::Labels(_) => Err(Error::internal("score with similarity: labels in place of an embedding")),
+        Answer::TooLong(length) => Err(Error::input(format!("similarity: {which} {length}"))),
+        Answer::Failed(reason) => Err(Error::input(format!("similarity: {reason}"))),
+        Answer::Labels(_) => Err(Error::internal("failed to score with similarity: labels in place of an embedding")),
     }
 }
 
@@ -203,14 +203,14 @@ fn likeness<'a>(answer: &'a Vectors, target: &'a Vectors) -> Result<Likeness<'a>
             least = Some(Likeness { value, least: Some(window) });
         }
     }
-    least.ok_or_else(|| Error::internal("score with similarity: no vector"))
+    least.ok_or_else(|| Error::internal("failed to score with similarity: no vector"))
 }
 
 /// Cosine of two vectors, summed in index order in f64 and clamped to [-1, 1].
 fn cosine(left: &[f32], right: &[f32]) -> Result<f64> {
     if left.len() != right.len() {
         let lengths = format!("{} and {}", left.len(), right.len());
-        return Err(Error::input(format!("score with similarity: the embeddings have {lengths} values")));
+        return Err(Error::input(format!("similarity: the embeddings have {lengths} values")));
     }
     let (mut dot, mut left_square, mut right_square) = (0.0, 0.0, 0.0);
     for (l, r) in left.iter().zip(right) {
@@ -221,7 +221,7 @@ fn cosine(left: &[f32], right: &[f32]) -> Result<f64> {
     }
     let norm = left_square.sqrt() * right_square.sqrt();
     if !(norm.is_finite() && norm > 0.0 && dot.is_finite()) {
-        return Err(Error::input("score with similarity: an embedding is zero or not finite"));
+        return Err(Error::input("similarity: an embedding is zero or not finite"));
     }
     Ok((dot / norm).clamp(-1.0, 1.0))
 }
@@ -313,11 +313,11 @@ mod tests {
         assert_eq!(score.explanation, said);
         let score = scorer.score(&sample, "x", &[cut.clone(), cut]).unwrap();
         assert!(score.explanation.ends_with("; 892 tokens of 2 texts were not read"), "{}", score.explanation);
-        let too_long = |answers: [Answer; 2]| scorer.score(&sample, "x", &answers).unwrap_err().fragment().to_owned();
+        let too_long = |answers: [Answer; 2]| scorer.score(&sample, "x", &answers).unwrap_err().message().to_owned();
         let (long, short) = (Answer::TooLong(length), vector(&[1.0]));
         let what = "has 702 tokens, the model reads 256";
-        assert_eq!(too_long([long.clone(), short.clone()]), format!("score with similarity: the answer {what}"));
-        assert_eq!(too_long([short, long]), format!("score with similarity: a target {what}"));
+        assert_eq!(too_long([long.clone(), short.clone()]), format!("similarity: the answer {what}"));
+        assert_eq!(too_long([short, long]), format!("similarity: a target {what}"));
     }
 
     proptest! {

@@ -66,7 +66,7 @@ impl TokenF1Options {
     /// A `min` that no F1 could be.
     pub fn compile(&self) -> Result<TokenF1> {
         if !(0.0..=1.0).contains(&self.min) {
-            return Err(Error::input(format!("read token_f1: `min` is {}", self.min)).with_hint("an F1, 0 to 1"));
+            return Err(Error::input(format!("token_f1: `min` is {}", self.min)).with_hint("an F1, 0 to 1"));
         }
         let normalizer = Normalizer {
             unicode: self.unicode,
@@ -94,7 +94,7 @@ impl TokenF1 {
                 best = Some((value, target));
             }
         }
-        let (value, text) = best.ok_or_else(|| Error::internal("score with token_f1: no target"))?;
+        let (value, text) = best.ok_or_else(|| Error::internal("token_f1: the case has no target"))?;
         let (passed, text) = (value >= self.min, quote(text, PAIR));
         let relation = if passed { ", at least " } else { ", below " };
         let explanation = ["F1 ", &four_decimals(value), " with ", &text, relation, &self.bound].concat();

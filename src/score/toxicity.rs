@@ -203,9 +203,7 @@ impl ToxicityOptions {
     /// A `max` that is no probability.
     pub fn compile(&self, model_labels: Option<&[String]>) -> Result<Toxicity> {
         if !(0.0..=1.0).contains(&self.max) {
-            return Err(
-                Error::input(format!("read toxicity: `max` is {}", self.max)).with_hint("a probability, 0 to 1")
-            );
+            return Err(Error::input(format!("toxicity: `max` is {}", self.max)).with_hint("a probability, 0 to 1"));
         }
         let own = (!self.labels.is_empty()).then(|| self.labels.0.clone());
         let labels = own.or_else(|| model_labels.map(<[String]>::to_vec));
@@ -235,10 +233,10 @@ impl Toxicity {
         let reading = match answers {
             [Answer::Labels(reading)] => reading,
             [Answer::TooLong(length)] => {
-                return Err(Error::input(format!("score with toxicity: the answer {length}")));
+                return Err(Error::input(format!("toxicity: the answer {length}")));
             }
-            [Answer::Failed(reason)] => return Err(Error::input(format!("score with toxicity: {reason}"))),
-            _ => return Err(Error::internal("score with toxicity: expected one classification")),
+            [Answer::Failed(reason)] => return Err(Error::input(format!("toxicity: {reason}"))),
+            _ => return Err(Error::internal("failed to score with toxicity: expected one classification")),
         };
         let Worst { value, label, span } = self.worst(reading)?;
         let passed = value <= self.max;
@@ -263,15 +261,15 @@ impl Toxicity {
             for (label, probability) in self.toxic(scores)? {
                 let value = f64::from(*probability);
                 if !value.is_finite() {
-                    let fragment = format!("score with toxicity: the probability of `{label}` is not a number");
-                    return Err(Error::input(fragment));
+                    let message = format!("toxicity: the probability of `{label}` is not a number");
+                    return Err(Error::input(message));
                 }
                 if worst.as_ref().is_none_or(|worst| value > worst.value) {
                     worst = Some(Worst { value, label, span });
                 }
             }
         }
-        worst.ok_or_else(|| Error::internal("score with toxicity: no toxic label"))
+        worst.ok_or_else(|| Error::internal("toxicity: the classifier has no toxic label"))
     }
 
     /// The entries of `scores` whose labels count, in the model's order.
@@ -279,20 +277,19 @@ impl Toxicity {
         let known = || scores.iter().map(|(label, _)| label.as_str());
         if let Some(labels) = &self.labels {
             if let Some(unknown) = labels.iter().find(|label| !known().any(|known| known == label.as_str())) {
-                let fragment = format!("score with toxicity: the classifier has no label `{unknown}`");
-                return Err(Error::input(fragment).with_hint(nearest(unknown, known())));
+                let message = format!("toxicity: the classifier has no label `{unknown}`");
+                return Err(Error::input(message).with_hint(nearest(unknown, known())));
             }
             return Ok(scores.iter().filter(|(label, _)| labels.contains(label)).collect());
         }
         let toxic: Vec<_> = scores.iter().filter(|(label, _)| meaning(label, scores.len()) == Meaning::Toxic).collect();
         if toxic.is_empty() {
             let names: Vec<String> = known().take(8).map(|label| format!("`{label}`")).collect();
-            let fragment = format!(
-                "score with toxicity: no label of the classifier is known to be toxic, it has {}",
-                names.join(", ")
+            let message =
+                format!("toxicity: no label of the classifier is known to be toxic; it has {}", names.join(", "));
+            return Err(
+                Error::input(message).with_hint("name the labels that count in the suite: `toxicity: {labels: [...]}`")
             );
-            return Err(Error::input(fragment)
-                .with_hint("name the labels that count in the suite: `toxicity: {labels: [...]}`"));
         }
         Ok(toxic)
     }
@@ -367,9 +364,9 @@ mod tests {
         // None of three numbers is known to mean anything: before, all counted.
         let error = score("{}", None, &[("LABEL_0", 0.9), ("LABEL_1", 0.0), ("LABEL_2", 0.1)]).unwrap_err();
         assert!(
-            error.fragment().ends_with("is known to be toxic, it has `LABEL_0`, `LABEL_1`, `LABEL_2`"),
+            error.message().ends_with("is known to be toxic, it has `LABEL_0`, `LABEL_1`, `LABEL_2`"),
             "{}",
-            error.fragment()
+            error.message()
         );
         let same = |label: &&str| label.chars().all(char::is_alphanumeric) && **label == label.to_lowercase();
         assert!(TOXIC.iter().chain(&NEUTRAL).all(same) && !TOXIC.iter().any(|label| NEUTRAL.contains(label)));
@@ -421,6 +418,6 @@ mod tests {
         assert_eq!((score.passed, score.outcome), (true, Some(Lacking::Truncated)));
         assert!(score.explanation.ends_with("at most 0.5; 446 of 702 tokens were not read"), "{}", score.explanation);
         let error = scorer.score("x", &[Answer::TooLong(length)]).unwrap_err();
-        assert_eq!(error.fragment(), "score with toxicity: the answer has 702 tokens, the model reads 256");
+        assert_eq!(error.message(), "toxicity: the answer has 702 tokens, the model reads 256");
     }
 }

@@ -31,9 +31,13 @@ fn every_problem_of_the_suite_is_listed() {
     let findings = found(&Project::new(&suite));
     let messages = lines(&findings);
     let expected = [
-        (Severity::Error, Some(1), "read the suite: version 3 is not known, only 1"),
-        (Severity::Error, Some(11), "use temperature -1: it must be between 0 and 100"),
-        (Severity::Error, Some(20), "use the metric `danger.refusal.pass_rate`: no such scorer looks at these cases"),
+        (Severity::Error, Some(1), "version 3 of the suite is not known, only 1"),
+        (Severity::Error, Some(11), "`temperature` is -1: it must be between 0 and 100"),
+        (
+            Severity::Error,
+            Some(20),
+            "the metric `danger.refusal.pass_rate` names a scorer that does not look at these cases",
+        ),
         (Severity::Warning, Some(15), "no dataset uses the scorer `refusal`"),
         (Severity::Warning, Some(16), "no dataset uses the scorer `toxicity`"),
         (Severity::Error, Some(1), "no scorer looks at the danger case `d`"),
@@ -60,9 +64,9 @@ fn cases_are_looked_at_one_by_one() {
         (Severity::Warning, Some(2), "the case `2` has the prompt of line 1 and another target"),
         (Severity::Error, Some(3), "the case `3` has no target, and the scorer `exact_match` needs one"),
         (Severity::Warning, Some(3), "the case `3` has an empty input"),
-        (Severity::Error, Some(4), "parse JSON: expected value"),
+        (Severity::Error, Some(4), "the JSON is not valid: expected value"),
         (Severity::Warning, Some(5), "the input of the case `4` has 40000 characters"),
-        (Severity::Error, Some(6), "read a check: unknown key `mni`"),
+        (Severity::Error, Some(6), "a check has the unknown key `mni`"),
         (Severity::Warning, Some(9), "1 cases of `easy` have `context`, which the template never uses"),
         (Severity::Warning, Some(5), "the tag `Arithmetic` looks like `arithmetic`"),
         (Severity::Warning, Some(5), "the tag `Arithmetic` looks like `aritmetic`"),
@@ -99,12 +103,12 @@ fn templates_and_cases_are_held_together() {
     project.write("prompts/answer.md", "---\nversion: \"1\"\n---\n{{ metadata.topic }} {{ input }}\n");
     let findings = found(&project);
     assert_eq!(findings.len(), 3, "{findings:?}");
-    assert!(findings.iter().all(|finding| finding.message.contains("render the template: undefined value")));
+    assert!(findings.iter().all(|finding| finding.message.contains("failed to render the template: undefined value")));
     project.write("prompts/answer.md", "---\nversion: \"1\"\n---\n{{ target }} {{ inptu }}\n");
     let findings = found(&project);
     let expected = [
-        (Severity::Error, Some(4), "render the template: there is no placeholder `inptu`"),
-        (Severity::Error, Some(4), "show the answer to the model: the template uses `target`"),
+        (Severity::Error, Some(4), "the template has the unknown placeholder `inptu`"),
+        (Severity::Error, Some(4), "the template uses `target`, which would show the answer to the model"),
         (Severity::Warning, None, "the template never uses `input`: every case may get the same prompt"),
     ];
     assert_eq!(lines(&findings), expected);

@@ -86,11 +86,11 @@ impl Suite {
 
     /// The suite as read, with nothing but spelling and types checked.
     pub(super) fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let bytes = read_file(path, SUITE_BYTES).map_err(|error| error.context("read the suite").at(path))?;
+        let bytes = read_file(path, SUITE_BYTES).map_err(|error| error.context("failed to read the suite").at(path))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-            Error::input("read the suite: not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
+            Error::input("the suite is not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
         })?;
         // Old Macs end lines so.
         let text = if text.contains('\n') { text } else { text.replace('\r', "\n") };
@@ -163,7 +163,7 @@ impl Suite {
     /// No generator in the suite, or text that is no model reference.
     pub fn generator(&self) -> Result<ModelRef> {
         let Some(generator) = &self.plan.models.generator else {
-            let error = Error::input("find the generator: the suite names none").at(&self.path);
+            let error = Error::input("the suite names no generator").at(&self.path);
             return Err(error.with_hint("add `models: {generator: {model: …}}`, or give --model"));
         };
         let from = |base: &Path| ModelRef::parse(&generator.model, base).map(|model| model.resolved(base));
@@ -249,7 +249,7 @@ fn root_of(path: &Path) -> PathBuf {
 /// An unknown scorer, unknown or wrong options. The error has no place.
 pub fn parse_check(check: &serde_json::Value) -> Result<ScorerSpec> {
     let tree = Node::parse(&check.to_string(), Path::new(""))
-        .map_err(|error| Error::input(format!("read a check: {}", error.fragment())))?;
+        .map_err(|error| Error::input(format!("check: {}", error.message())))?;
     let spec: ScorerSpec = yaml::read(&tree).map_err(|error| error.told("read a check"))?;
     spec.validate()?;
     Ok(spec)

@@ -36,9 +36,8 @@ impl Overrides {
     pub fn parse_set(text: &str) -> Result<(String, String)> {
         match text.split_once('=') {
             Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().into(), value.trim().into())),
-            _ => {
-                Err(Error::input(format!("read `--set {text}`")).with_hint("write --set generation.max_new_tokens=32"))
-            }
+            _ => Err(Error::input(format!("failed to read `--set {text}`"))
+                .with_hint("write --set generation.max_new_tokens=32")),
         }
     }
 
@@ -124,7 +123,7 @@ fn section<'a>(root: &'a mut Node, path: &str, origin: &Origin) -> Result<&'a mu
             *node = Node { content: Content::Map(Vec::new()), origin: origin.clone() };
         }
         let Content::Map(entries) = &mut node.content else {
-            return Err(Error::input(format!("set a key: `{step}` has no section to go into")));
+            return Err(Error::input(format!("`{step}` has no section to go into")));
         };
         let index = match entries.iter().position(|entry| entry.key == step) {
             Some(index) => index,
@@ -137,7 +136,7 @@ fn section<'a>(root: &'a mut Node, path: &str, origin: &Origin) -> Result<&'a mu
     }
     match &mut node.content {
         Content::Map(entries) => Ok(entries),
-        _ => Err(Error::input(format!("set a key: `{path}` is no section"))),
+        _ => Err(Error::input(format!("`{path}` is no section"))),
     }
 }
 
@@ -148,7 +147,7 @@ fn set(node: &mut Node, path: &str, content: Content, origin: &Origin) -> Result
         None => (path, None),
     };
     if step.is_empty() {
-        return Err(Error::input("set a key: an empty part between dots"));
+        return Err(Error::input("the key has an empty part between dots"));
     }
     if matches!(node.content, Content::Null) {
         *node = Node { content: Content::Map(Vec::new()), origin: origin.clone() };
@@ -174,7 +173,7 @@ fn set(node: &mut Node, path: &str, content: Content, origin: &Origin) -> Result
                 }
             };
         }
-        _ => return Err(Error::input(format!("set a key: `{step}` has no section to go into"))),
+        _ => return Err(Error::input(format!("`{step}` has no section to go into"))),
     };
     match rest {
         Some(rest) => set(child, rest, content, origin),
@@ -195,7 +194,7 @@ fn entry<'a>(items: &'a mut [Node], step: &str) -> Result<&'a mut Node> {
         None => {
             let count = items.len();
             let hint = if known.is_empty() { format!("the list has {count} entries") } else { nearest(step, known) };
-            Err(Error::input(format!("set a key: the list has no entry `{step}`")).with_hint(hint))
+            Err(Error::input(format!("the list has no entry `{step}`")).with_hint(hint))
         }
     }
 }

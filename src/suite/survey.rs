@@ -68,14 +68,15 @@ impl Suite {
             let spec = parse_check(check)?;
             let name = spec.name();
             if !names.insert(name.to_owned()) {
-                let error = Error::input(format!("use the check `{name}`: the case already has a scorer of this name"));
+                let error =
+                    Error::input(format!("the check `{name}` has the name of a scorer that looks at the case already"));
                 return Err(error.with_hint("give the check another `name`"));
             }
             let models = &self.plan.models;
             if (spec.needs_embedder() && models.embedder.is_none())
                 || (spec.needs_toxicity() && models.toxicity.is_none())
             {
-                let error = Error::input(format!("use the check `{name}`: the suite has no model for it"));
+                let error = Error::input(format!("the check `{name}` needs a model that the suite does not name"));
                 return Err(error.with_hint("add it under `models:` in the suite"));
             }
             specs.push(spec);

@@ -182,93 +182,98 @@ fn wrong_options_name_themselves_and_hint() {
 fn wrong_suites_say_where_and_what() {
     // What to replace, by what; the message with its place; part of the hint.
     let table = [
-        ("name: support", "nmae: support", "read the suite: unknown key `nmae` (suite.yaml:2:1)", "`name`"),
-        ("name: support-desk\n", "", "read the suite: the key `name` is missing (suite.yaml:1:1)", ""),
+        ("name: support", "nmae: support", "failed to read the suite: unknown key `nmae` (suite.yaml:2:1)", "`name`"),
+        ("name: support-desk\n", "", "failed to read the suite: the key `name` is missing (suite.yaml:1:1)", ""),
         (
             "chat: auto",
             "chat: maybe",
-            "read the suite: expected `auto`, true or false, found string \"maybe\" (suite.yaml:7:55)",
+            "failed to read the suite: expected `auto`, true or false, found string \"maybe\" (suite.yaml:7:55)",
             "",
         ),
-        ("version: 1\n", "version: 2\n", "read the suite: version 2 is not known, only 1 (suite.yaml:1:10)", ""),
+        ("version: 1\n", "version: 2\n", "version 2 of the suite is not known, only 1 (suite.yaml:1:10)", ""),
         ("name: support-desk", "name: a/b", "use the name `a/b` (suite.yaml:2:7)", "letters"),
         (
             "version: \"1\"",
             "version: 1",
-            "read the suite: expected text, found integer `1` (suite.yaml:7:44)",
+            "failed to read the suite: expected text, found integer `1` (suite.yaml:7:44)",
             "quotes",
         ),
         (
             "version: \"1\"",
             "version: \"2\"",
-            "use the template: its version is `1`, the suite wants `2` (prompts/answer.md:1)",
+            "the template's version is `1`, the suite wants `2` (prompts/answer.md:1)",
             "raise",
         ),
         (
             "max_new_tokens: 64",
             "max_new_tokens: many",
-            "read the suite: expected a whole number from 0, found string \"many\" (suite.yaml:11:30)",
+            "failed to read the suite: expected a whole number from 0, found string \"many\" (suite.yaml:11:30)",
             "",
         ),
         (
             "temperature: 0",
             "temperature: -1",
-            "use temperature -1: it must be between 0 and 100 (suite.yaml:11:47)",
+            "`temperature` is -1: it must be between 0 and 100 (suite.yaml:11:47)",
             "",
         ),
-        ("kind: golden", "kind: gloden", "read the suite: unknown name `gloden` (suite.yaml:9:24)", "`golden`"),
+        (
+            "kind: golden",
+            "kind: gloden",
+            "failed to read the suite: unknown name `gloden` (suite.yaml:9:24)",
+            "`golden`",
+        ),
         (
             "file: golden.jsonl",
             "file: gone.jsonl",
-            "open `gone.jsonl`: there is no such file (suite.yaml:9:38)",
+            "`gone.jsonl`: there is no such file (suite.yaml:9:38)",
             "suite's folder",
         ),
-        ("prompts/answer.md", "prompts/gone.md", "open `prompts/gone.md`: there is no such file (suite.yaml:7:16)", ""),
-        ("{input: q}", "{inptu: q}", "map the fields: there is no field `inptu` (suite.yaml:9:91)", "`input`"),
+        ("prompts/answer.md", "prompts/gone.md", "`prompts/gone.md`: there is no such file (suite.yaml:7:16)", ""),
+        ("{input: q}", "{inptu: q}", "`fields` maps `inptu`, which is no field (suite.yaml:9:91)", "`input`"),
         (
             "[exact_match, close]",
             "[exact_mach]",
-            "use the scorer `exact_mach`: it is not among the suite's scorers (suite.yaml:9:62)",
+            "the scorer `exact_mach` is not among the suite's scorers (suite.yaml:9:62)",
             "`exact_match`",
         ),
         (
             "- exact_match:",
             "- exact_mach:",
-            "read the suite: unknown name `exact_mach` (suite.yaml:13:5)",
+            "failed to read the suite: unknown name `exact_mach` (suite.yaml:13:5)",
             "`exact_match`",
         ),
-        ("trim: true", "trmi: true", "read the suite: unknown key `trmi` (suite.yaml:13:19)", "`trim`"),
-        ("name: close,", "name: refusal,", "read the scorers: `refusal` is defined twice (suite.yaml:15:5)", ""),
+        ("trim: true", "trmi: true", "failed to read the suite: unknown key `trmi` (suite.yaml:13:19)", "`trim`"),
+        ("name: close,", "name: refusal,", "the scorer `refusal` is defined twice (suite.yaml:15:5)", ""),
         (
             "  embedder: {model: org/embed@abc}\n",
             "",
-            "use the scorer `close`: the suite has no embedder (suite.yaml:13:5)",
+            "the scorer `close` needs an embedder, and the suite names none (suite.yaml:13:5)",
             "embedder",
         ),
         (
             "  - refusal\n",
             "  - refusal\n  - refusal\n",
-            "read the scorers: `refusal` is defined twice (suite.yaml:16:5)",
+            "the scorer `refusal` is defined twice (suite.yaml:16:5)",
             "`name`",
         ),
         (
             "name: easy",
             "name: danger",
-            "read the datasets: `danger` is the name of the other kind (suite.yaml:9:12)",
+            "a dataset cannot be called `danger`: it is the name of the other kind (suite.yaml:9:12)",
             "",
         ),
         ("easy.exact_match", "esay.exact_match", "there is no dataset or kind `esay` (suite.yaml:18:14)", "`easy`"),
         (
             "easy.exact_match",
             "easy.exact_mach",
-            "use the metric `easy.exact_mach.pass_rate`: no such scorer looks at these cases (suite.yaml:18:14)",
+            "the metric `easy.exact_mach.pass_rate` names a scorer that does not look at these cases (suite.yaml:18:14)",
             "`exact_match`",
         ),
         ("close.mean", "close.median", "there is no statistic `median` (suite.yaml:19:14)", ""),
         ("min: 0.7", "min: .nan", "non-finite float `.nan`", ""),
         ("min: 0.7}", "}", "it has no bound (suite.yaml:19:5)", "max_drop"),
         ("failures: 0", "failures: 3", "no new failures are ever allowed (suite.yaml:21:30)", ""),
-        ("../models/tiny", "../models/gone", "find the model folder `../models/gone`", "hub"),
+        ("../models/tiny", "../models/gone", "there is no model folder `../models/gone`", "hub"),
         ("version: 1\n", "version: 1\nclock: noon\n", "read the clock `noon` (suite.yaml:2:8)", "2026"),
         ("version: 1\n", "version: 1\nversion: 1\n", "version", ""),
         ("version: 1\n", "version: [1\n", "parse YAML", ""),
@@ -289,12 +294,12 @@ fn wrong_suites_say_where_and_what() {
 #[test]
 fn empty_missing_and_no_datasets() {
     let (found, _) = Project::new("").error(&Overrides::default());
-    assert_eq!(found, "read the suite: the key `version` is missing (suite.yaml:1:1)");
+    assert_eq!(found, "failed to read the suite: the key `version` is missing (suite.yaml:1:1)");
     let (found, _) = Project::new("version: 1\nname: a\nmodels: {generator: {model: ../models/tiny}}\ndatasets: []\n")
         .error(&Overrides::default());
-    assert_eq!(found, "read the suite: it has no datasets (suite.yaml:4:11)");
+    assert_eq!(found, "the suite has no datasets (suite.yaml:4:11)");
     let error = Suite::load("/nowhere/suite.yaml".as_ref(), &Overrides::default(), Purpose::Run).unwrap_err();
-    assert!(error.chain().contains("open `/nowhere/suite.yaml`"), "{}", error.chain());
+    assert!(error.chain().contains("failed to open `/nowhere/suite.yaml`"), "{}", error.chain());
 }
 
 #[test]

@@ -44,25 +44,25 @@ impl Problems<'_> {
         self.list.push(self.suite.problem(place, error));
     }
 
-    fn say(&mut self, place: &str, fragment: impl Into<String>) {
-        self.add(place, Error::input(fragment));
+    fn say(&mut self, place: &str, message: impl Into<String>) {
+        self.add(place, Error::input(message));
     }
 
     fn head(&mut self) {
         let plan = &self.suite.plan;
         if plan.version != 1 {
-            self.say("version", format!("read the suite: version {} is not known, only 1", plan.version));
+            self.say("version", format!("version {} of the suite is not known, only 1", plan.version));
         }
         self.name("name", &plan.name, true);
         for name in plan.baseline.all() {
             self.name("baseline", name, true);
         }
         if let Err(error) = plan.clock.parse::<jiff::Timestamp>() {
-            let error = Error::input(format!("read the clock `{}`", plan.clock)).caused_by(error);
+            let error = Error::input(format!("`{}` is not a time", plan.clock)).caused_by(error);
             self.add("clock", error.with_hint("write it like 2026-01-01T00:00:00Z"));
         }
         if plan.danger.allow_new_failures != 0 {
-            let error = Error::input("read the danger policy: no new failures are ever allowed");
+            let error = Error::input("`danger` allows no new failures: the policy cannot be loosened");
             self.add("danger.allow_new_failures", error.with_hint("write 0 or leave the section out"));
         }
         if let Err(error) = plan.reasoning.check() {
@@ -75,7 +75,7 @@ impl Problems<'_> {
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-') || (dots && c == '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
             let also = if dots { ", dots" } else { "" };
-            let error = Error::input(format!("use the name `{name}`"));
+            let error = Error::input(format!("the name `{name}` is not valid"));
             self.add(place, error.with_hint(format!("names have letters, digits{also}, `_` and `-`")));
         }
     }
@@ -100,7 +100,7 @@ impl Problems<'_> {
         self.model("models.toxicity.model", suite.toxicity(), role(Role::Classifier));
         let labels = models.toxicity.as_ref().and_then(|toxicity| toxicity.labels.as_deref());
         if labels.is_some_and(<[String]>::is_empty) {
-            self.say("models.toxicity.labels", "read the toxic labels: the list is empty");
+            self.say("models.toxicity.labels", "the list of toxic labels is empty");
         }
     }
 
@@ -141,7 +141,7 @@ impl Problems<'_> {
             }
         }
         if spec.few_shot.as_ref().is_some_and(|shots| shots.count == Some(0)) {
-            self.say("prompt.few_shot.count", "read the few-shot examples: a count of 0");
+            self.say("prompt.few_shot.count", "the count of few-shot examples is 0");
         }
         if self.list.len() == before
             && let Err(error) = Builder::load(spec, self.suite.path().parent().unwrap_or(Path::new("")))
@@ -156,7 +156,7 @@ impl Problems<'_> {
         if path.is_file() {
             return;
         }
-        let fragment = match std::fs::read_link(&path) {
+        let message = match std::fs::read_link(&path) {
             Ok(target) if !path.exists() => format!("it is a link to `{}`, which does not exist", target.display()),
             _ => no_file(&path).map_or("there is no such file".to_owned(), |what| format!("it is {what}")),
         };
@@ -166,7 +166,7 @@ impl Problems<'_> {
         } else {
             "paths start from the suite's folder".to_owned()
         };
-        let error = Error::input(format!("open `{}`: {fragment}", path.display()));
+        let error = Error::input(format!("`{}`: {message}", path.display()));
         self.add(place, error.with_hint(hint));
     }
 
@@ -177,22 +177,23 @@ impl Problems<'_> {
             let (place, name) = (format!("scorers.{index}"), scorer.name());
             self.name(&place, name, false);
             if !names.insert(name) {
-                let error = Error::input(format!("read the scorers: `{name}` is defined twice"));
+                let error = Error::input(format!("the scorer `{name}` is defined twice"));
                 self.add(&place, error.with_hint("give one of them another `name`"));
             }
             if OUTCOME_RATES.contains(&name) {
-                let error = Error::input(format!("use the scorer name `{name}`: it is a rate that gates know"));
+                let error = Error::input(format!("a scorer cannot be called `{name}`: gates know a rate of this name"));
                 self.add(&place, error.with_hint("choose another name"));
             }
             if let Err(error) = scorer.validate() {
                 self.add(&place, error);
             }
             if scorer.needs_embedder() && plan.models.embedder.is_none() {
-                let error = Error::input(format!("use the scorer `{name}`: the suite has no embedder"));
+                let error = Error::input(format!("the scorer `{name}` needs an embedder, and the suite names none"));
                 self.add(&place, error.with_hint("add `models: {embedder: {model: …}}`"));
             }
             if scorer.needs_toxicity() && plan.models.toxicity.is_none() {
-                let error = Error::input(format!("use the scorer `{name}`: the suite has no toxicity model"));
+                let error =
+                    Error::input(format!("the scorer `{name}` needs a toxicity model, and the suite names none"));
                 self.add(&place, error.with_hint("add `models: {toxicity: {model: …}}`"));
             }
         }
@@ -201,21 +202,23 @@ impl Problems<'_> {
     fn datasets(&mut self) {
         let datasets = &self.suite.plan.datasets;
         if datasets.is_empty() {
-            self.say("datasets", "read the suite: it has no datasets");
+            self.say("datasets", "the suite has no datasets");
         }
         let mut names = HashSet::new();
         for (index, dataset) in datasets.iter().enumerate() {
             let place = format!("datasets.{index}");
             self.name(&format!("{place}.name"), &dataset.name, false);
             if !names.insert(&dataset.name) {
-                self.say(&format!("{place}.name"), format!("read the datasets: `{}` is given twice", dataset.name));
+                self.say(&format!("{place}.name"), format!("the dataset `{}` is given twice", dataset.name));
             }
             let other_kind = match dataset.kind {
                 Kind::Golden => "danger",
                 Kind::Danger => "golden",
             };
             if dataset.name == other_kind {
-                let error = Error::input(format!("read the datasets: `{other_kind}` is the name of the other kind"));
+                let error = Error::input(format!(
+                    "a dataset cannot be called `{other_kind}`: it is the name of the other kind"
+                ));
                 self.add(&format!("{place}.name"), error);
             }
             self.file(&format!("{place}.file"), &dataset.file);
@@ -234,7 +237,7 @@ impl Problems<'_> {
                 self.add(&format!("{place}.cells"), error);
             }
             if dataset.limit == Some(0) {
-                self.say(&format!("{place}.limit"), "read the limit: 0 selects nothing");
+                self.say(&format!("{place}.limit"), "a limit of 0 selects nothing");
             }
             self.scorers_of(dataset, &place);
         }
@@ -245,14 +248,14 @@ impl Problems<'_> {
         for (number, name) in dataset.scorers.iter().enumerate() {
             let place = format!("{place}.scorers.{number}");
             if !plan.scorers.iter().any(|scorer| scorer.name() == name) {
-                let error = Error::input(format!("use the scorer `{name}`: it is not among the suite's scorers"));
+                let error = Error::input(format!("the scorer `{name}` is not among the suite's scorers"));
                 let known: Vec<&str> = plan.scorers.iter().map(|scorer| scorer.name()).collect();
                 let none = "define it under `scorers:`".to_owned();
                 let hint = if known.is_empty() { none } else { nearest(name, known) };
                 self.add(&place, error.with_hint(hint));
             }
             if dataset.scorers[..number].contains(name) {
-                self.say(&place, format!("use the scorer `{name}` twice"));
+                self.say(&place, format!("the scorer `{name}` is named twice"));
             }
         }
     }
@@ -260,28 +263,28 @@ impl Problems<'_> {
     fn generation(&mut self) {
         let generation = &self.suite.plan.generation;
         if generation.max_new_tokens == 0 {
-            self.say("generation.max_new_tokens", "use max_new_tokens 0: it must be at least 1");
+            self.say("generation.max_new_tokens", "`max_new_tokens` is 0: it must be at least 1");
         }
         if !(0.0..=100.0).contains(&generation.temperature) {
-            let fragment = format!("use temperature {}: it must be between 0 and 100", generation.temperature);
-            self.say("generation.temperature", fragment);
+            let message = format!("`temperature` is {}: it must be between 0 and 100", generation.temperature);
+            self.say("generation.temperature", message);
         }
         if let Err(error) = generation.processors().check() {
             self.add("generation.repetition_penalty", error);
         }
         if generation.repeat > MOST_REPEATS {
-            let fragment = format!("answer each case {} times: at most {MOST_REPEATS}", generation.repeat);
-            self.say("generation.repeat", fragment);
+            let message = format!("`repeat` is {}: at most {MOST_REPEATS}", generation.repeat);
+            self.say("generation.repeat", message);
         }
         if !(generation.top_p > 0.0 && generation.top_p <= 1.0) {
-            let fragment = format!("use top_p {}: it must be above 0 and at most 1", generation.top_p);
-            self.say("generation.top_p", fragment);
+            let message = format!("`top_p` is {}: it must be above 0 and at most 1", generation.top_p);
+            self.say("generation.top_p", message);
         }
         if generation.repeat == 0 {
-            self.say("generation.repeat", "read the repeats: 0 answers nothing");
+            self.say("generation.repeat", "`repeat` is 0, which answers nothing");
         }
         if let Some(index) = generation.stop.iter().position(String::is_empty) {
-            self.say(&format!("generation.stop.{index}"), "use an empty stop string");
+            self.say(&format!("generation.stop.{index}"), "a stop string is empty");
         }
     }
 
@@ -292,11 +295,11 @@ impl Problems<'_> {
             match (&gate.fail_if, gate.metric.is_empty()) {
                 (Some(text), true) => self.expression(gate, text, &place),
                 (Some(_), false) => {
-                    let error = Error::input("read the gate: it has both a `metric` and `fail_if`");
+                    let error = Error::input("the gate has both a `metric` and `fail_if`");
                     self.add(&place, error.with_hint("make two gates of it"));
                 }
                 (None, true) => {
-                    let error = Error::input("read the gate: it has neither a `metric` nor `fail_if`");
+                    let error = Error::input("the gate has neither a `metric` nor `fail_if`");
                     self.add(&place, error.with_hint("write {metric: golden.correct, min: 0.8}"));
                 }
                 (None, false) => self.gate(gate, &place),
@@ -304,11 +307,11 @@ impl Problems<'_> {
             self.filter(gate, &place);
         }
         if plan.probe.is_some_and(|probe| probe.cases == 0) {
-            self.say("probe.cases", "read the probe: 0 cases say nothing");
+            self.say("probe.cases", "a probe of 0 cases says nothing");
         }
         let prices = plan.prices.iter().flat_map(|p| [p.per_1k_prompt_tokens, p.per_1k_generated_tokens, p.per_hour]);
         if prices.into_iter().any(|price| !(price.is_finite() && price >= 0.0)) {
-            self.say("prices", "read the prices: they are numbers of at least 0");
+            self.say("prices", "prices must be numbers of at least 0");
         }
     }
 
@@ -338,7 +341,7 @@ impl Problems<'_> {
             ..Gate::default()
         };
         if *gate != bare {
-            let error = Error::input("read the gate: bounds beside `fail_if`");
+            let error = Error::input("the gate has bounds beside `fail_if`");
             self.add(place, error.with_hint("an expression says all; make two gates of it"));
         }
         let expression = match Expression::parse(text) {
@@ -363,7 +366,7 @@ impl Problems<'_> {
             self.gate_scorer(metric, place);
             return true;
         }
-        let error = Error::input(format!("read the metric `{text}`: there is no dataset or kind `{scope}`"));
+        let error = Error::input(format!("failed to read the metric `{text}`: there is no dataset or kind `{scope}`"));
         self.add(place, error.with_hint(nearest(scope, known)));
         false
     }
@@ -372,11 +375,11 @@ impl Problems<'_> {
     fn operational(&mut self, figure: Operational, place: &str) {
         let plan = &self.suite.plan;
         if figure.needs_probe() && plan.probe.is_none() {
-            let error = Error::input(format!("use the metric `{figure}`: the suite does not probe latency"));
+            let error = Error::input(format!("the metric `{figure}` needs `probe_latency` in the suite"));
             self.add(place, error.with_hint("add `probe: {cases: 50}`"));
         }
         if figure == Operational::Cost && plan.prices.is_none() {
-            let error = Error::input(format!("use the metric `{figure}`: the suite has no prices"));
+            let error = Error::input(format!("the metric `{figure}` needs prices in the suite"));
             self.add(place, error.with_hint("add `prices: {per_hour: 2.5}`"));
         }
     }
@@ -384,15 +387,15 @@ impl Problems<'_> {
     fn operational_bounds(&mut self, gate: &Gate, figure: Operational, place: &str) {
         let bounds = [gate.min, gate.max, gate.max_drop, gate.max_rise, gate.max_drop_share, gate.max_rise_share];
         if bounds.iter().all(Option::is_none) {
-            let error = Error::input(format!("use the gate on `{figure}`: it has no bound"));
+            let error = Error::input(format!("the gate on `{figure}` has no bound"));
             self.add(place, error.with_hint("add `max`, `max_rise_share`, `min` or `max_drop_share`"));
         }
         if bounds.into_iter().flatten().any(|bound| !(bound.is_finite() && bound >= 0.0)) {
-            self.say(place, format!("use the gate on `{figure}`: its bounds must be numbers of at least 0"));
+            self.say(place, format!("the bounds of the gate on `{figure}` must be numbers of at least 0"));
         }
         let statistical = gate.no_significant_drop || gate.no_significant_rise || gate.non_inferior.is_some();
         if statistical || gate.unpaired || !gate.filter.is_empty() {
-            let error = Error::input(format!("use the gate on `{figure}`: a run has one such figure"));
+            let error = Error::input(format!("the gate on `{figure}` cannot be sliced: a run has one such figure"));
             self.add(
                 place,
                 error.with_hint("take `min`, `max`, and `max_rise` and `max_drop` with or without `_share`"),
@@ -405,7 +408,7 @@ impl Problems<'_> {
         let recorded: Vec<&str> =
             self.suite.plan.datasets.iter().flat_map(|dataset| dataset.slices.iter().map(String::as_str)).collect();
         for key in gate.filter.0.keys().filter(|key| *key != "tag" && !recorded.contains(&key.as_str())) {
-            let error = Error::input(format!("use `where` with `{key}`: no dataset slices by it"));
+            let error = Error::input(format!("`where` names `{key}`, by which no dataset is sliced"));
             let hint = format!("write `tag`, or add `slices: [{key}]` to the dataset");
             self.add(&format!("{place}.where"), error.with_hint(hint));
         }
@@ -415,7 +418,7 @@ impl Problems<'_> {
         let datasets = self.suite.plan.covered(metric);
         if let Statistic::OutcomeRate(rate) = metric.statistic {
             if datasets.is_empty() {
-                return self.add(place, Error::input(format!("use the metric `{metric}`: there are no such cases")));
+                return self.add(place, Error::input(format!("the metric `{metric}` has no cases")));
             }
             // A rule that cannot fail; without a scorer, `checks` of cases count too, which no plan shows.
             let lacking = Lacking::ALL.into_iter().find(|lacking| lacking.rate() == rate);
@@ -423,7 +426,7 @@ impl Problems<'_> {
             if let (Some(lacking), Some(spec)) = (lacking, named)
                 && !spec.can_lack(lacking)
             {
-                let error = Error::input(format!("use the metric `{metric}`: it is always 0"));
+                let error = Error::input(format!("the metric `{metric}` is always 0"));
                 let hint = "`not_extracted_rate` is of scorers that extract, `truncated_rate` of those with `long: cut`, \
                             `no_answer_rate` of those on the answer";
                 return self.add(place, error.with_hint(hint));
@@ -433,7 +436,7 @@ impl Problems<'_> {
         let datasets = datasets.into_iter();
         let known: Vec<&str> = datasets.flat_map(|dataset| dataset.scorers.iter().map(String::as_str)).collect();
         if !known.contains(&scorer.as_str()) {
-            let error = Error::input(format!("use the metric `{metric}`: no such scorer looks at these cases"));
+            let error = Error::input(format!("the metric `{metric}` names a scorer that does not look at these cases"));
             let none = "no case of this scope has a scorer".to_owned();
             let hint = if known.is_empty() { none } else { nearest(scorer, known) };
             self.add(place, error.with_hint(hint));
@@ -452,7 +455,7 @@ impl Problems<'_> {
         ];
         let flags = gate.no_significant_drop || gate.no_significant_rise;
         if bounds.iter().all(|(_, bound)| bound.is_none()) && !flags {
-            let error = Error::input(format!("use the gate on `{metric}`: it has no bound"));
+            let error = Error::input(format!("the gate on `{metric}` has no bound"));
             self.add(
                 place,
                 error.with_hint(
@@ -461,7 +464,7 @@ impl Problems<'_> {
             );
         }
         if gate.lower_is_better && gate.non_inferior.is_none() {
-            let error = Error::input("use `lower_is_better`: it turns `non_inferior` round, which is not there");
+            let error = Error::input("`lower_is_better` needs `non_inferior`");
             self.add(place, error);
         }
         for (name, bound) in bounds {
@@ -476,12 +479,12 @@ impl Problems<'_> {
                 }
                 _ => continue,
             };
-            self.say(&format!("{place}.{name}"), format!("use {name} {bound}: {problem}"));
+            self.say(&format!("{place}.{name}"), format!("`{name}` is {bound}: {problem}"));
         }
         if let (Some(min), Some(max)) = (gate.min, gate.max)
             && min > max
         {
-            self.say(&format!("{place}.min"), format!("use the gate on `{metric}`: min {min} is above max {max}"));
+            self.say(&format!("{place}.min"), format!("the gate on `{metric}` has min {min} above max {max}"));
         }
     }
 }

@@ -205,7 +205,7 @@ fn wrong_flags_are_refused() {
         (&["--batch-tokens", "many"], "batch-tokens"),
         (&["--prefill-chunk", "0"], "prefill-chunk"),
         (&["--max-seqs", "0"], "max-seqs"),
-        (&["--threads", "0"], "use --threads 0"),
+        (&["--threads", "0"], "`--threads 0` is not possible"),
         (&["--threads", "10000"], "1 to 1024 are possible"),
         (&["--temperature", "-1"], "temperature"),
         (&["--temperature", "NaN"], "temperature"),
@@ -214,10 +214,10 @@ fn wrong_flags_are_refused() {
         (&["--device", "abacus"], "abacus"),
         (&["--dtype", "f12"], "f12"),
     ];
-    for (flags, fragment) in wrong {
+    for (flags, message) in wrong {
         let project = Project::new();
         project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "a"})]);
-        Case { flags, ..generate(fragment, Outcome::Refused(&[&[fragment]])) }.check(&project);
+        Case { flags, ..generate(message, Outcome::Refused(&[&[message]])) }.check(&project);
     }
     Project::new().karat(["generat"]).code(2).complains(&["generate"]);
 }

@@ -88,17 +88,17 @@ fn runs_that_lie_in_git_are_read_from_there() {
     project.karat(["compare", &entry, "latest"]).code(1);
     for (reference, told) in [
         ("git:mian:baselines/small/main", "did you mean `main`?"),
-        ("git:main:baselines/large", "find the folder `baselines/large` at `main`"),
-        ("git:main:s", "find a run in `s` at `main`"),
+        ("git:main:baselines/large", "there is no folder `baselines/large` at `main`"),
+        ("git:main:s", "there is no run in `s` at `main`"),
         ("git:main", "write git:REF:PATH"),
-        ("git:--help:s", "find `--help` in git"),
+        ("git:--help:s", "git does not know `--help`"),
     ] {
         let wrong = project.karat(["compare", reference, "latest"]).code(2);
         assert!(wrong.stderr.contains(told), "{wrong}");
     }
     let outside = Project::new();
     let wrong = outside.karat(["compare", reference, "latest"]).code(2);
-    assert!(wrong.stderr.contains("find the git repository"), "{wrong}");
+    assert!(wrong.stderr.contains("there is no git repository"), "{wrong}");
 }
 
 /// A suite with the random model, in `s`.

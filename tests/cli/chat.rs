@@ -133,7 +133,7 @@ fn a_last_message_of_the_assistant_goes_on() {
         ("add_generation_prompt", json!(false)),
         ("chat_template_kwargs", json!({})),
     ] {
-        let told = format!("use `{key}` without `messages`");
+        let told = format!("`{key}` needs `messages`");
         render(&project, &mini(), &[json!({"id": 1, "prompt": "x", key: value})], &[]).code(2).complains(&[&told]);
     }
     let silent = json!({"id": 1, "messages": [{"role": "assistant", "content": null}], "continue_final_message": true});

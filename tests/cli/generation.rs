@@ -273,7 +273,7 @@ fn tokens_beyond_the_vocabulary_are_errors_or_said() {
     assert_eq!(ids(&answer), reference()[0].2);
     project.karat(["lint", "suite.yaml"]).code(0).complains(&[said]);
     // What suite, flag or line ask for is a mistake.
-    let told = "use token 99999 of `suppress_tokens` in a vocabulary of 2048";
+    let told = "token 99999 of `suppress_tokens` is outside the vocabulary of 2048";
     project.karat(engine_args("generate", &model, &["--suppress-tokens", "99999"])).code(2).complains(&[told]);
     project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "Why?", "suppress_tokens": [99_999]})]);
     project.karat(engine_args("generate", &model, &[])).code(3);

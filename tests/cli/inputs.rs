@@ -233,7 +233,7 @@ fn files_that_are_not_what_they_are_called_are_named_by_lint_and_run_alike() {
         ("g.jsonl", utf16, "UTF-16"),
         ("g.csv", b"PK\x03\x04\x14\0".to_vec(), "spreadsheet"),
         ("g.jsonl", b"\x28\xb5\x2f\xfd\x04\0".to_vec(), "zstd"),
-        ("g.jsonl", packed(table)[..20].to_vec(), "unpack the gzip file: it is cut off"),
+        ("g.jsonl", packed(table)[..20].to_vec(), "the gzip file cannot be unpacked: it is cut off"),
         ("g.csv.gz", [packed(table), b"g2,Was it?,no\n".to_vec()].concat(), "behind the end of what is packed"),
         ("g.csv.gz", packed(table)[..20].to_vec(), "hint: the download or copy was not finished"),
     ];

@@ -175,7 +175,7 @@ impl Run {
 /// Whether `text` holds one of `alternatives`, whatever the case of its letters.
 pub fn holds_one(text: &str, alternatives: &[&str]) -> bool {
     let text = text.to_lowercase();
-    alternatives.iter().any(|fragment| text.contains(&fragment.to_lowercase()))
+    alternatives.iter().any(|message| text.contains(&message.to_lowercase()))
 }
 
 impl std::fmt::Display for Run {

@@ -98,7 +98,9 @@ fn a_name_that_is_not_there_is_refused_with_the_nearest() {
     let project = project();
     suite(&project, "tiny@2");
     let run = project.karat(["run", "datasets/desk/suite.yaml"]).code(2);
-    run.complains(&["find `tiny@2`"]).complains(&["suite.yaml:4:22"]).complains(&["did you mean `tiny@1`?"]);
+    run.complains(&["there is no model `tiny@2`"])
+        .complains(&["suite.yaml:4:22"])
+        .complains(&["did you mean `tiny@1`?"]);
     project.karat(["lint", "datasets/desk/suite.yaml"]).code(2).complains(&["did you mean `tiny@1`?"]);
     project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "gold"})]);
     project.karat(engine_args("generate", Path::new("tine@1"), &[])).code(2).complains(&["did you mean `tiny@1`?"]);
@@ -118,7 +120,7 @@ fn files_that_are_not_as_listed_stop_a_run_before_the_model_loads() {
         (
             "a missing file",
             |p| std::fs::remove_file(p.path("models/tiny/1/model.safetensors")).expect("removed"),
-            &["find `model.safetensors`"],
+            &["there is no file `model.safetensors`"],
         ),
         (
             "an unlisted file",
@@ -146,11 +148,11 @@ fn files_that_are_not_as_listed_stop_a_run_before_the_model_loads() {
         suite(&project, "tiny@1");
         damage(&project);
         let run = project.karat(["run", "datasets/desk/suite.yaml"]).code(2);
-        let run = said.iter().fold(run, |run, fragment| run.complains(&[fragment]));
+        let run = said.iter().fold(run, |run, message| run.complains(&[message]));
         assert!(!project.path("runs/desk").exists(), "{what}{run}");
         project.write_lines("in.jsonl", &[json!({"id": 1, "prompt": "gold"})]);
         let run = project.karat(engine_args("generate", Path::new("tiny@1"), &[])).code(2);
-        said.iter().fold(run, |run, fragment| run.complains(&[fragment]));
+        said.iter().fold(run, |run, message| run.complains(&[message]));
         let run = project.karat(["models", "verify"]).code(2);
         assert!(run.stdout.starts_with("FAIL  tiny@1  ") && run.stdout.contains(said[0]), "{what}{run}");
         project.karat(["models", "verify", "tiny@1"]).code(2);

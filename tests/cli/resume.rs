@@ -171,7 +171,7 @@ fn of_several_unfinished_runs_one_is_named_and_prune_removes_them() {
         .map(|path| path.file_name().expect("a name").to_string_lossy()[1..].replace(".journal", ""))
         .collect();
     assert!(ids.iter().all(|id| several.stderr.contains(id)), "{several}");
-    run_with(&project, &["--resume=nothing"]).code(2).complains(&["find the unfinished run `nothing`"]);
+    run_with(&project, &["--resume=nothing"]).code(2).complains(&["there is no unfinished run `nothing`"]);
     run_with(&project, &[&format!("--resume={}", ids[0])]).code(0);
     assert_eq!(journals(&project).len(), 1);
     project.karat(["runs", "prune", "--older-than", "1h"]).code(0);

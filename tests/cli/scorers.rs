@@ -47,10 +47,7 @@ fn a_target_that_is_not_one_number_is_refused_by_lint_and_errs_its_case() {
     let outputs: Vec<(&str, &str)> = targets.iter().map(|(id, _, output)| (*id, *output)).collect();
     let project = project("exact_match: {extract: number}", "", &cases, &outputs);
     let lint = project.karat(["lint", "."]).code(2);
-    assert!(
-        lint.stderr.contains("the case `half`: score with exact_match: the target \"1/2\" is not one number"),
-        "{lint}"
-    );
+    assert!(lint.stderr.contains("the case `half`: exact_match: the target \"1/2\" is not one number"), "{lint}");
     assert!(
         lint.stderr.contains("d.jsonl:1") && lint.stderr.contains("there are 2 more cases with a target"),
         "{lint}"
@@ -119,7 +116,7 @@ fn refusal_is_inconclusive_on_languages_that_it_does_not_know() {
     assert!(lint.stderr.contains("the case `a` looks like German, and `refusal` knows English"), "{lint}");
     score(&project).code(3);
     let lines = lines(&project);
-    assert_eq!(lines["a"]["error"], "score with refusal: it knows English, and the answer looks like German");
+    assert_eq!(lines["a"]["error"], "refusal: the scorer knows English, and the answer looks like German");
     assert_eq!((&lines["b"]["passed"], &lines["b"]["error"]), (&json!(true), &Value::Null));
 }
 
@@ -169,7 +166,7 @@ fn groups_do_not_count_as_toxic_unasked() {
 fn lint_names_scorers_and_gates_that_decide_nothing() {
     let cases = [json!({"id": "a", "input": "q", "target": "x"})];
     let project = project("token_f1: {min: 0}", "", &cases, &[]);
-    let suite = std::fs::read_to_string(project.path("suite.yaml")).expect("read the suite");
+    let suite = std::fs::read_to_string(project.path("suite.yaml")).expect("failed to read the suite");
     let gates = "gates:\n  - {metric: golden.token_f1, min: 0}\n  - {metric: golden.token_f1.mean, max_drop: 1, max: 1}\n  - {metric: golden.token_f1, min: 0.5, max: 1}\n";
     project.write("suite.yaml", suite + gates);
     let lint = project.karat(["lint", "."]).code(0);

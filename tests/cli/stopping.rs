@@ -269,7 +269,7 @@ fn a_signal_ends_a_run_and_says_how_far_it_came() {
 #[test]
 fn the_time_is_over() {
     let project = project();
-    let over = "error: failed to finish: --max-wall 1s is over";
+    let over = "error: stopped: `--max-wall 1s` is over";
     let run = project.karat(["run", "suite.yaml", "--max-wall", "1s"]).code(3).complains(&[over]);
     assert!(!run.stderr.contains("answered 20000 cases"), "{run}");
     for (args, _) in readers().into_iter().filter(|(args, _)| args[0] != "render") {

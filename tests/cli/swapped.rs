@@ -217,7 +217,7 @@ fn what_is_hashed_last_is_what_was_read_first() {
             match (file.as_str(), model.hashes()) {
                 ("model.safetensors", hashes) => {
                     let error = hashes.expect_err("weights that changed");
-                    assert!(error.fragment().contains("changed while it was read"), "{name}: {error}");
+                    assert!(error.message().contains("changed while it was read"), "{name}: {error}");
                 }
                 // Of a module's file nothing was read before.
                 (_, Ok(hashes)) if file.ends_with(".safetensors") => assert_ne!(hashes, expected, "{name}: {file}"),

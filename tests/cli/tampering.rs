@@ -278,11 +278,11 @@ fn a_gate_that_is_loosened_in_the_record_passes_nothing() {
     assert!(text.contains("\"max\": 0.9"), "{text}");
     fs::write(&path, text.replace("\"max\": 0.9", "\"max\": 1.9")).expect("write the manifest");
     let gated = project.karat(["gate", run.to_str().expect("a path")]).code(2);
-    assert!(gated.stderr.contains("verify `manifest.json`: its SHA-256 is not the one that `.order` holds"), "{gated}");
+    assert!(gated.stderr.contains("`manifest.json` was changed: its SHA-256 is not the one in `.order`"), "{gated}");
     fs::remove_file(run.with_file_name(".order")).expect("remove the order");
     let gated = project.karat(["gate", run.to_str().expect("a path")]).code(2);
     assert!(
-        gated.stderr.contains("verify `manifest.json`: its SHA-256 is not the one that `verdict.json` holds"),
+        gated.stderr.contains("`manifest.json` was changed: its SHA-256 is not the one in `verdict.json`"),
         "{gated}"
     );
     let listed = project.karat(["runs"]).code(0);

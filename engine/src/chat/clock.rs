@@ -43,7 +43,7 @@ impl Clock {
     /// Text that is not a date and time with an offset.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
-            Error::input(format!("read the clock `{text}`")).with_hint("write RFC 3339, such as 2026-01-01T00:00:00Z")
+            Error::input(format!("`{text}` is not a time")).with_hint("write RFC 3339, such as 2026-01-01T00:00:00Z")
         };
         let pieces = jiff::fmt::temporal::Pieces::parse(text).map_err(|error| wrong().caused_by(error))?;
         match (pieces.time(), pieces.offset()) {

@@ -19,10 +19,10 @@ pub(super) struct Ending(String);
 /// Puts the mark behind a field of the last message.
 pub(super) fn mark(messages: &mut [Message], field: &str, template: &str) -> Result<Ending> {
     let Some(last) = messages.last_mut() else {
-        return Err(Error::input("continue the last message of a conversation without messages"));
+        return Err(Error::input("cannot continue the last message: the conversation has none"));
     };
     let Some(value) = last.get(field).cloned() else {
-        return Err(Error::input(format!("continue the last message: it has no `{field}`")));
+        return Err(Error::input(format!("cannot continue the last message: it has no `{field}`")));
     };
     let fields: Vec<&str> = if REASONING.contains(&field) {
         // It stands under several names; the template reads one of them.
@@ -31,7 +31,7 @@ pub(super) fn mark(messages: &mut [Message], field: &str, template: &str) -> Res
         vec![field]
     };
     if !fields.iter().any(|field| template.contains(field)) {
-        return Err(Error::input(format!("continue the last message: the chat template never reads `{field}`")));
+        return Err(Error::input(format!("cannot continue the last message: the chat template never reads `{field}`")));
     }
     match value {
         Json::String(text) => {
@@ -43,14 +43,14 @@ pub(super) fn mark(messages: &mut [Message], field: &str, template: &str) -> Res
         Json::Array(mut blocks) => {
             let texts = blocks.iter_mut().rev().filter_map(|block| block.get_mut("text"));
             let Some(Json::String(text)) = texts.into_iter().next() else {
-                return Err(Error::input(format!("continue the last message: its `{field}` has no text")));
+                return Err(Error::input(format!("cannot continue the last message: its `{field}` has no text")));
             };
             let ending = Ending(text.clone());
             text.push_str(MARK);
             last.insert(field.to_owned(), Json::Array(blocks));
             Ok(ending)
         }
-        _ => Err(Error::input(format!("continue the last message: its `{field}` is neither a text nor a list"))),
+        _ => Err(Error::input(format!("cannot continue the last message: its `{field}` is neither a text nor a list"))),
     }
 }
 
@@ -59,10 +59,8 @@ pub(super) fn cut(mut text: String, Ending(ending): &Ending) -> Result<String> {
     let bare = MARK.trim_end();
     let place = text.rfind(bare).filter(|_| text.contains(strip(ending, None, true, true)));
     let Some(place) = place else {
-        return Err(Error::input(
-            "continue the last message: it is not in what the chat template makes of the conversation",
-        )
-        .with_hint("the template leaves messages out or rewrites them; give the text as a `prompt`"));
+        return Err(Error::input("cannot continue the last message: the rendered conversation does not contain it")
+            .with_hint("the template leaves messages out or rewrites them; give the text as a `prompt`"));
     };
     let keeps_blanks = text[place..].starts_with(MARK);
     text.truncate(place);

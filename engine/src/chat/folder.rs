@@ -25,7 +25,7 @@ pub(super) fn find(model: &ModelFolder) -> Result<Option<(String, Origin)>> {
             Some(Value::String(source)) => source,
             Some(Value::Array(named)) => default_of(&named, &path)?,
             Some(_) => {
-                let error = Error::input("read the chat template: `chat_template` is neither a text nor a list");
+                let error = Error::input("`chat_template` is neither a string nor a list");
                 return Err(error.at(&path).with_hint(TEXT));
             }
         };
@@ -41,7 +41,7 @@ fn told(text: String, origin: Origin) -> Result<(String, Origin)> {
     if !text.trim().is_empty() {
         return Ok((text, origin));
     }
-    let error = Error::input("use the chat template: it is empty, and the model would see no message");
+    let error = Error::input("the chat template is empty: the model would see no message");
     let error = error.with_hint(if origin.in_json {
         "put the template in its place, or null to do without one"
     } else {
@@ -79,9 +79,7 @@ fn template_of(entry: &Value) -> Option<String> {
 }
 
 fn no_text(name: &str, path: &Path) -> Error {
-    Error::input(format!("read the chat template: the `template` called `{name}` is not a text"))
-        .at(path)
-        .with_hint(TEXT)
+    Error::input(format!("the `template` called `{name}` is not a string")).at(path).with_hint(TEXT)
 }
 
 /// What to do about a template that is none.
@@ -92,13 +90,13 @@ fn in_metadata(metadata: &Map<String, Value>) -> Result<Option<String>> {
     let key = "tokenizer.chat_template";
     match metadata.get(key).or_else(|| metadata.get(&format!("{key}.default"))) {
         Some(Value::String(source)) => return Ok(Some(source.clone())),
-        Some(_) => return Err(Error::input(format!("read the chat template: `{key}` is not a text"))),
+        Some(_) => return Err(Error::input(format!("`{key}` of the chat template is not a string"))),
         None => {}
     }
     let named: Vec<&str> = metadata.keys().filter_map(|name| name.strip_prefix(key)?.strip_prefix('.')).collect();
     match named.as_slice() {
         [] => Ok(None),
-        names => Err(Error::input(format!("choose a chat template: none of {} is the default", names.join(", ")))
+        names => Err(Error::input(format!("none of the chat templates {} is the default", names.join(", ")))
             .with_hint(
                 "copy the one you want into a file `chat_template.jinja` beside it, and name the folder as the model",
             )),
@@ -117,7 +115,7 @@ fn default_of(named: &[Value], path: &Path) -> Result<String> {
     } else {
         format!("none of {} is called `default`", names.join(", "))
     };
-    Err(Error::input(format!("choose a chat template: {what}"))
+    Err(Error::input(format!("failed to choose a chat template: {what}"))
         .at(path)
         .with_hint("copy the one you want into a file `chat_template.jinja` beside it"))
 }

@@ -8,9 +8,9 @@ use crate::tokenizer::special_tokens::SpecialTokens;
 
 fn rendered(source: &str) -> Result<String, String> {
     let message: Message = serde_json::from_value(json!({"role": "user", "content": "Hé"})).unwrap();
-    let template = ChatTemplate::new(source, SpecialTokens::default()).map_err(|error| error.fragment().to_owned())?;
+    let template = ChatTemplate::new(source, SpecialTokens::default()).map_err(|error| error.message().to_owned())?;
     let rendered = template.render(&[message], &ChatOptions::default(), &Clock::default());
-    rendered.map_err(|error| error.fragment().to_owned())
+    rendered.map_err(|error| error.message().to_owned())
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn what_would_fill_the_memory_is_an_error_of_the_template() {
     ];
     for source in sources {
         let error = rendered(&source).expect_err(&source);
-        assert!(error.starts_with("render the chat template"), "{source}: {error}");
+        assert!(error.starts_with("failed to render the chat template"), "{source}: {error}");
         assert!(!error.contains("panic"), "{source}: {error}");
     }
 }

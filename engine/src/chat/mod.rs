@@ -201,12 +201,8 @@ pub fn check(model: &ModelFolder) -> Result<()> {
 pub fn check_names(kwargs: &Map<String, Json>) -> Result<()> {
     match kwargs.keys().find(|name| OWN.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => {
-            Err(Error::input(format!("use `{name}` as an argument of the chat template: it has its own key"))
-                .with_hint(
-                    "chat_template_kwargs are for what else a template looks at, such as enable_thinking or tools",
-                ))
-        }
+        Some(name) => Err(Error::input(format!("`{name}` is no argument of the chat template: it has its own key"))
+            .with_hint("chat_template_kwargs are for what else a template looks at, such as enable_thinking or tools")),
     }
 }
 
@@ -227,9 +223,11 @@ impl Origin {
 
     fn place(&self, task: &str, what: &str, line: u64) -> Error {
         match &self.path {
-            Some(path) if !self.in_json && line > 0 => Error::input(format!("{task}: {what}")).at_line(path, line),
-            Some(path) => Error::input(format!("{task} (its line {line}): {what}")).at(path),
-            None => Error::input(format!("{task} (its line {line}): {what}")),
+            Some(path) if !self.in_json && line > 0 => {
+                Error::input(format!("failed to {task}: {what}")).at_line(path, line)
+            }
+            Some(path) => Error::input(format!("failed to {task} (its line {line}): {what}")).at(path),
+            None => Error::input(format!("failed to {task} (its line {line}): {what}")),
         }
     }
 }

@@ -64,7 +64,7 @@ fn published_templates_render_as_recorded() {
             None => {
                 let error = rendered.expect_err(&place);
                 let message = text("error").split_once(": ").expect("kind and message").1;
-                assert!(error.fragment().contains(message), "{place}: {error} instead of {message}");
+                assert!(error.message().contains(message), "{place}: {error} instead of {message}");
                 raised += 1;
             }
         }
@@ -140,16 +140,16 @@ fn a_folder_gives_file_and_line_of_an_error() {
 
     write("tokenizer_config.json", r#"{"chat_template": [{"name": "tool_use", "template": "t"}]}"#);
     let error = load().err().expect("no default");
-    assert!(error.fragment().contains("tool_use") && error.hint().is_some());
+    assert!(error.message().contains("tool_use") && error.hint().is_some());
 
     write("tokenizer_config.json", r#"{"chat_template": "a\n{{ raise_exception('no') }}"}"#);
     let error = load().expect("fine").expect("a template").render(&[], &closed(), &now).expect_err("raises");
-    assert_eq!(error.fragment(), "render the chat template (its line 2): no");
+    assert_eq!(error.message(), "failed to render the chat template (its line 2): no");
 
     write("chat_template.jinja", "a\n\n{{ messages[0].content.x.y }}");
     let error = load().expect("fine").expect("a template").render(&[], &closed(), &now).expect_err("undefined");
     assert_eq!(error.location().and_then(|location| location.line), Some(3));
-    assert!(error.fragment().contains("undefined"), "{error}");
+    assert!(error.message().contains("undefined"), "{error}");
 
     write("chat_template.jinja", "a\n{% if %}");
     let error = load().err().expect("a syntax error");
@@ -212,7 +212,7 @@ fn a_last_message_goes_on() {
         let options = with(Turn::Continued(field.into()), Json::Null);
         template
             .render(&conversation(messages), &options, &Clock::default())
-            .map_err(|error| error.fragment().to_owned())
+            .map_err(|error| error.message().to_owned())
     };
     let pay =
         |text: &str| serde_json::json!([{"role": "user", "content": "How?"}, {"role": "assistant", "content": text}]);
@@ -246,7 +246,7 @@ fn arguments_are_seen_and_own_variables_are_not_for_callers() {
     for name in ["messages", "add_generation_prompt", "continue_final_message"] {
         let own = with(Turn::Closed, serde_json::json!({name: true}));
         let error = template.render(&[], &own, &Clock::default()).expect_err("refused");
-        assert!(error.fragment().contains(name) && error.hint().is_some());
+        assert!(error.message().contains(name) && error.hint().is_some());
     }
 }
 

@@ -30,7 +30,7 @@ impl Activation {
             "tanh" => Ok(Self::Tanh),
             other => {
                 let known = ["silu", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "tanh"];
-                Err(Error::input(format!("use the activation `{other}`"))
+                Err(Error::input(format!("the activation `{other}` is not supported"))
                     .with_hint(crate::error::nearest(other, known)))
             }
         }

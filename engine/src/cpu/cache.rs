@@ -113,7 +113,9 @@ impl<E: Kept> KeysValues<E> {
         let zeroed = |block: usize| -> Result<Vec<E>> {
             let len =
                 (pages * shape.heads).checked_mul(block).filter(|len| *len < isize::MAX as usize / size_of::<E>());
-            let Some(len) = len else { return Err(Error::input("reserve the KV cache").with_hint("lower --kv-gib")) };
+            let Some(len) = len else {
+                return Err(Error::input("failed to reserve the KV cache").with_hint("lower --kv-gib"));
+            };
             Ok(vec![E::default(); len])
         };
         Ok(Self { keys: zeroed(shape.key_block())?, values: zeroed(shape.value_block())? })

@@ -249,15 +249,15 @@ impl Encoder {
     pub(crate) fn check(&self, text: &Encoded) -> Result<()> {
         let spec = &self.spec;
         if text.ids.is_empty() || text.ids.len() > spec.positions || text.types.len() != text.ids.len() {
-            return Err(Error::internal(format!("encode a text of {} tokens", text.ids.len())));
+            return Err(Error::internal(format!("failed to encode a text of {} tokens", text.ids.len())));
         }
         if let Some(id) = text.ids.iter().find(|id| **id as usize >= spec.vocab) {
-            return Err(Error::input(format!("look up token {id} in an embedding of {} rows", spec.vocab))
+            return Err(Error::input(format!("token {id} is outside the embedding table ({} rows)", spec.vocab))
                 .with_hint("the tokenizer and the weights belong to different models"));
         }
         match text.types.iter().find(|t| spec.segments && **t as usize >= spec.token_types) {
             Some(kind) => {
-                Err(Error::input(format!("use segment {kind} of a model with {} segments", spec.token_types))
+                Err(Error::input(format!("segment {kind} is outside the model's {} segments", spec.token_types))
                     .with_hint("this model does not take text pairs"))
             }
             None => Ok(()),

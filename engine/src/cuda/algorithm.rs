@@ -126,7 +126,7 @@ pub fn choose(candidates: &[Candidate]) -> Result<usize> {
     let first = |rows: Rows| candidates.iter().position(|c| c.rows == rows && c.fixed());
     first(Rows::Any).or_else(|| first(Rows::Multiples)).ok_or_else(|| {
         Error::internal(format!(
-            "choose among {} algorithms of cuBLASLt: none gives a row the same bits in every company",
+            "failed to choose among {} algorithms of cuBLASLt: none gives a row the same bits in every company",
             candidates.len()
         ))
     })
@@ -164,7 +164,7 @@ mod tests {
         for open in open {
             assert_eq!(choose(&[open, candidate(20), candidate(21)]).unwrap(), 1, "{open:?}");
         }
-        assert!(choose(&open).unwrap_err().fragment().contains("among 5 algorithms"));
+        assert!(choose(&open).unwrap_err().message().contains("among 5 algorithms"));
         assert!(choose(&[]).is_err());
     }
 

@@ -177,7 +177,7 @@ impl<T: Stored> Decoder<T> {
         let per_sequence = spec.context.div_ceil(PAGE);
         let words = Layout::new(&bounds, most).words(&bounds, per_sequence);
         let staged = stream.alloc_zeros(words).map_err(memory("steps"))?;
-        let stage = || Stage::new(&opened, words, &head_space).map_err(failed("reserve memory for steps"));
+        let stage = || Stage::new(&opened, words, &head_space).map_err(failed("failed to reserve memory for steps"));
         let stages = [stage()?, stage()?];
         let identity: Vec<u32> = (0..most as u32).collect();
         let identity = stream.clone_htod(&identity).map_err(memory("steps"))?;
@@ -189,7 +189,7 @@ impl<T: Stored> Decoder<T> {
         let all = spec.layers.len() * pages * page_values;
         let cache = || stream.alloc_zeros::<T>(all).map_err(memory("the KV cache"));
         let (keys, values) = (cache()?, cache()?);
-        stream.synchronize().map_err(failed("load a model"))?;
+        stream.synchronize().map_err(failed("failed to load a model"))?;
         Ok(Self {
             spec: spec.clone(),
             opened,
@@ -288,15 +288,15 @@ impl<T: Stored> Decoder<T> {
         let stream = self.opened.stream.clone();
         if shaped.graph.is_none() && shaped.computed >= BEFORE_CAPTURE {
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-            stream.begin_capture(mode).map_err(failed("capture a step"))?;
+            stream.begin_capture(mode).map_err(failed("failed to capture a step"))?;
             let put = self.trunk(&layout);
             // What was begun is ended whatever came of it.
             let graph = stream.end_capture(CUgraphInstantiate_flags(0));
             put?;
-            shaped.graph = graph.map_err(failed("capture a step"))?.map(Captured);
+            shaped.graph = graph.map_err(failed("failed to capture a step"))?.map(Captured);
         }
         match &shaped.graph {
-            Some(graph) => graph.0.launch().map_err(failed("start a step"))?,
+            Some(graph) => graph.0.launch().map_err(failed("failed to start a step"))?,
             None => self.trunk(&layout)?,
         }
         shaped.computed = shaped.computed.saturating_add(1);
@@ -308,7 +308,7 @@ impl<T: Stored> Decoder<T> {
     fn read(&mut self, stage: usize, reads: &[Read], processing: &[Processing]) -> Result<Vec<Vec<f32>>> {
         let is_whole = |at: usize| is_whole(&reads[at], processing_of(processing, at));
         let stream = &self.opened.stream;
-        let failed = |error| failed("read a step")(error);
+        let failed = |error| failed("failed to read a step")(error);
         let HeadSpace { reads: at_once, index, rows, normed, logits, asked, found } = &mut self.head_space;
         let Stage { index: host_index, asked: host_asked, found: host_found, .. } = &mut self.stages[stage];
         let (host_index, host_asked) =
@@ -377,15 +377,15 @@ impl<T: Stored> Ahead for Decoder<T> {
         let layout = Layout::new(&self.bounds, room(step.tokens.len(), self.most));
         let taken = |at: &usize| self.flights.iter().any(|flight| flight.stage == *at);
         let Some(stage) = (0..self.stages.len()).find(|at| !taken(at)) else {
-            return Err(Error::internal("begin a third step on a card"));
+            return Err(Error::internal("failed to begin a third step on a card"));
         };
-        let words = self.stages[stage].words.as_mut_slice().map_err(failed("stage a step"))?;
+        let words = self.stages[stage].words.as_mut_slice().map_err(failed("failed to stage a step"))?;
         let used = layout.write(&self.bounds, step, words)?;
         let mut to = self.staged.slice_mut(..used);
-        self.opened.stream.memcpy_htod(&words[..used], &mut to).map_err(failed("stage a step"))?;
+        self.opened.stream.memcpy_htod(&words[..used], &mut to).map_err(failed("failed to stage a step"))?;
         self.compute(step.tokens.len())?;
         let logits = if step.reads.is_empty() { Vec::new() } else { self.read(stage, &step.reads, &step.processing)? };
-        self.stages[stage].done.record(&self.opened.stream).map_err(failed("end a step"))?;
+        self.stages[stage].done.record(&self.opened.stream).map_err(failed("failed to end a step"))?;
         let (reads, processing) = (step.reads.clone(), step.processing.clone());
         self.flights.push_back(Flight { stage, reads, processing, logits });
         Ok(())
@@ -393,22 +393,22 @@ impl<T: Stored> Ahead for Decoder<T> {
 
     fn finish(&mut self) -> Result<Vec<Seen>> {
         let Some(Flight { stage, reads, processing, mut logits }) = self.flights.pop_front() else {
-            return Err(Error::internal("finish a step that was not begun"));
+            return Err(Error::internal("failed to finish a step that was not begun"));
         };
         let Stage { done, found, .. } = &self.stages[stage];
-        done.synchronize().map_err(failed("compute a step"))?;
-        let found = found.as_slice().map_err(failed("read a step"))?;
+        done.synchronize().map_err(failed("failed to compute a step"))?;
+        let found = found.as_slice().map_err(failed("failed to read a step"))?;
         let processing = |at: usize| processing_of(&processing, at);
         let whole: Vec<usize> = (0..reads.len()).filter(|at| is_whole(&reads[*at], processing(*at))).collect();
         if whole.len() != logits.len() {
-            return Err(Error::internal("find a row of logits"));
+            return Err(Error::internal("failed to find a row of logits"));
         }
         let looked = |(row, at): (&mut Vec<f32>, &usize)| answer(row, &reads[*at], processing(*at));
         let whole_seen: Vec<Seen> = device::in_pool(|| logits.par_iter_mut().zip(&whole).map(looked).collect());
         let mut whole_seen = whole.into_iter().zip(whole_seen).peekable();
         let seen = |(at, (found, read)): (usize, (&Found, &Read))| {
             let looked = whole_seen.next_if(|(of, _)| *of == at).map(|(_, seen)| seen);
-            looked.or_else(|| found.seen(&read.want)).ok_or_else(|| Error::internal("find a row of logits"))
+            looked.or_else(|| found.seen(&read.want)).ok_or_else(|| Error::internal("failed to find a row of logits"))
         };
         found.iter().zip(&reads).enumerate().map(seen).collect()
     }
@@ -435,7 +435,7 @@ impl Stage {
 fn floats(words: CudaView<'_, u32>) -> Result<CudaView<'_, f32>> {
     let len = words.len();
     // SAFETY: every word is a float.
-    unsafe { words.transmute(len) }.ok_or_else(|| Error::internal("read angles of a step"))
+    unsafe { words.transmute(len) }.ok_or_else(|| Error::internal("failed to read angles of a step"))
 }
 
 impl<T: Stored> HeadSpace<T> {

@@ -100,7 +100,7 @@ pub fn fits<T: Stored>(opened: &Opened, folder: &ModelFolder) -> Result<()> {
         return Ok(());
     }
     let (card, kind) = (opened.card.index, T::KIND.name());
-    let what = format!("put {} of weights in {kind} on cuda:{card}", size(needed));
+    let what = format!("{} of weights in {kind} do not fit on cuda:{card}", size(needed));
     // What another process holds may be free later; a card that is too small stays so.
     let kind = if needed > total { Kind::Input } else { Kind::Environment };
     Err(Error::new(kind, format!("{what}, where {}", free_of((free, total)))).at(folder.path()).with_hint(

@@ -49,7 +49,7 @@ pub struct Opened {
 /// The driver refuses: another process has the card for itself, say.
 pub fn open(card: Card) -> Result<Opened> {
     let failed = |error: DriverError| {
-        Error::environment(format!("open cuda:{}", card.index))
+        Error::environment(format!("failed to open cuda:{}", card.index))
             .caused_by(error)
             .with_hint("`nvidia-smi` shows who uses the card")
     };
@@ -67,7 +67,8 @@ impl Opened {
     /// The driver does not tell.
     pub fn memory(&self) -> Result<(u64, u64)> {
         let asked = self.context.mem_get_info();
-        let (free, total) = asked.map_err(|e| Error::internal("ask for the free memory of a card").caused_by(e))?;
+        let (free, total) =
+            asked.map_err(|e| Error::internal("failed to ask for the free memory of a card").caused_by(e))?;
         Ok((free as u64, total as u64))
     }
 }
@@ -137,7 +138,7 @@ mod tests {
     fn a_machine_is_asked_without_harm() {
         match usable(0) {
             Ok(card) => assert!(card.multiprocessors > 0 && card.memory > 0, "{card:?}"),
-            Err(error) => assert!(error.fragment().starts_with("use cuda:0: ") && error.hint().is_some(), "{error:?}"),
+            Err(error) => assert!(error.message().starts_with("use cuda:0: ") && error.hint().is_some(), "{error:?}"),
         }
     }
 

@@ -68,7 +68,7 @@ struct Space<T> {
 
 /// What the driver says.
 fn failed(error: DriverError) -> Error {
-    Error::internal("encode texts on a card").caused_by(error)
+    Error::internal("failed to encode texts on a card").caused_by(error)
 }
 
 impl<T: Stored> Layer<T> {
@@ -178,7 +178,7 @@ impl<T: Stored> Encoder<T> {
                 self.heads.prepare::<T>(rows, &prepared, (Some(&rotation), None), &mut qkv.as_view_mut())?;
             }
             let Some((_, heads, shares)) = plans.iter().find(|(known, ..)| *known == window) else {
-                return Err(Error::internal("find the plan of a layer"));
+                return Err(Error::internal("failed to find the plan of a layer"));
             };
             let (mut states, mut to) = (states.as_view_mut(), attended.as_view_mut());
             let rows = qkv.slice(..most * 3 * spec.hidden);

@@ -33,7 +33,9 @@ impl<T: Stored> Experts<T> {
     /// # Errors
     /// The card has no room for them.
     pub fn new(products: &Products, host: &Host) -> Result<Self> {
-        let Some(first) = host.experts.first() else { return Err(Error::internal("use a mixture of no experts")) };
+        let Some(first) = host.experts.first() else {
+            return Err(Error::internal("failed to use a mixture of no experts"));
+        };
         let shared = host
             .shared
             .as_ref()
@@ -59,7 +61,7 @@ impl<T: Stored> Experts<T> {
         between: (&mut CudaSlice<T>, &mut CudaSlice<T>),
         (space, y): (Option<&mut ExpertSpace<T>>, &mut CudaSlice<f32>),
     ) -> Result<()> {
-        let Some(space) = space else { return Err(Error::internal("compute experts without room for them")) };
+        let Some(space) = space else { return Err(Error::internal("failed to compute experts without room for them")) };
         let (kernels, hidden) = (pass.kernels, pass.hidden);
         let ExpertSpace { logits, groups, inner, activated, y: said, shared } = space;
         let FeedForwardSpec { intermediate, activation, gated, .. } = self.spec;

@@ -35,7 +35,9 @@ pub struct Needs {
 /// # Errors
 /// What is missing, and what to do about it.
 pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
-    let fail = |what: String, hint: &str| Err(Error::environment(format!("use cuda:{index}: {what}")).with_hint(hint));
+    let fail = |what: String, hint: &str| {
+        Err(Error::environment(format!("failed to use cuda:{index}: {what}")).with_hint(hint))
+    };
     let (serves, mut cards, cublas) = match machine {
         Machine::NoDriver => {
             return fail(
@@ -131,7 +133,7 @@ mod tests {
     #[track_caller]
     fn refused(index: usize, machine: Machine, what: &str) {
         let error = choose(index, machine, NEEDS).unwrap_err();
-        assert_eq!(error.fragment(), format!("use cuda:{index}: {what}"));
+        assert_eq!(error.message(), format!("failed to use cuda:{index}: {what}"));
         assert!(error.hint().is_some());
     }
 

@@ -108,7 +108,7 @@ impl Form {
         let typed = self.output == self.kind || self.output == Kind::F32;
         // Integers of cuBLASLt.
         let sized = [self.inputs, self.outputs].iter().all(|size| (1..=i32::MAX as usize).contains(size));
-        if typed && sized { Ok(()) } else { Err(Error::internal(format!("multiply {self} on a card"))) }
+        if typed && sized { Ok(()) } else { Err(Error::internal(format!("failed to multiply {self} on a card"))) }
     }
 }
 
@@ -135,10 +135,13 @@ impl Lt {
     /// # Errors
     /// The library is not there, or the card has no memory left.
     pub fn new(stream: &Arc<CudaStream>) -> Result<Arc<Self>> {
-        let failed = |error: DriverError| Error::environment("allocate the workspace of cuBLASLt").caused_by(error);
+        let failed =
+            |error: DriverError| Error::environment("failed to allocate the workspace of cuBLASLt").caused_by(error);
         stream.context().bind_to_thread().map_err(failed)?;
         let handle = Handle::new().map_err(|error| {
-            Error::environment("open cuBLASLt").caused_by(error).with_hint("is libcublasLt.so.13 in LD_LIBRARY_PATH?")
+            Error::environment("failed to open cuBLASLt")
+                .caused_by(error)
+                .with_hint("is libcublasLt.so.13 in LD_LIBRARY_PATH?")
         })?;
         let workspace = stream.alloc_zeros(WORKSPACE).map_err(failed)?;
         Ok(Arc::new(Self { handle, workspace, stream: stream.clone(), choices: Mutex::default() }))
@@ -180,9 +183,10 @@ impl Matmul {
     /// A form that is none, or one for which cuBLASLt has no algorithm that gives a row the same bits in every company.
     pub fn new(lt: &Arc<Lt>, form: Form) -> Result<Self> {
         form.check()?;
-        let failed = |error| Error::internal(format!("describe the product {form} to cuBLASLt")).caused_by(error);
+        let failed =
+            |error| Error::internal(format!("failed to describe the product {form} to cuBLASLt")).caused_by(error);
         let bind = lt.stream.context().bind_to_thread();
-        bind.map_err(|e| Error::internal("make a card current").caused_by(e))?;
+        bind.map_err(|e| Error::internal("failed to make a card current").caused_by(e))?;
         let product = description(lt, form).map_err(failed)?;
         let w = Layout::new(form.kind.data_type(), form.inputs, form.outputs).map_err(failed)?;
         let mut choices = lt.choices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,7 +230,8 @@ impl Matmul {
     ) -> Result<()> {
         let Operands { x, w, bias, y } = operands;
         let Form { inputs, outputs, kind, output, add, .. } = self.form;
-        let fail = |what: &str| Err(Error::internal(format!("multiply {rows} rows by {}: {what}", self.form)));
+        let fail =
+            |what: &str| Err(Error::internal(format!("failed to multiply {rows} rows by {}: {what}", self.form)));
         let computed = self.rows(rows);
         if (T::KIND, O::KIND) != (kind, output) {
             return fail("the types are others");
@@ -256,8 +261,8 @@ impl Matmul {
             return fail("a buffer does not begin at a multiple of 16 bytes");
         }
         let form = self.form;
-        let failed = |error| Error::internal(format!("multiply {rows} rows by {form}")).caused_by(error);
-        stream.context().bind_to_thread().map_err(|e| Error::internal("make a card current").caused_by(e))?;
+        let failed = |error| Error::internal(format!("failed to multiply {rows} rows by {form}")).caused_by(error);
+        stream.context().bind_to_thread().map_err(|e| Error::internal("failed to make a card current").caused_by(e))?;
         if let Some(pointer) = bias_at {
             self.product.bias_at(pointer).map_err(failed)?;
         }
@@ -312,7 +317,7 @@ fn among(answers: Vec<Algorithm>, problem: &Problem<'_>, form: Form) -> Result<C
             Candidate { config: algorithm.config(), staged: algorithm.staged(), clustered: *clustered, rows }
         })
         .collect();
-    let chosen = choose(&candidates).map_err(|error| error.context(format!("multiply {form}")))?;
+    let chosen = choose(&candidates).map_err(|error| error.context(format!("failed to multiply {form}")))?;
     Ok(Choice { algorithm: pinned[chosen].0, config: candidates[chosen].config, rows: candidates[chosen].rows })
 }
 

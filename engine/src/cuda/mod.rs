@@ -75,10 +75,10 @@ pub const BUILT: bool = cfg!(feature = "cuda");
 /// Always: this build knows no cards.
 #[cfg(not(feature = "cuda"))]
 pub fn usable(index: usize) -> crate::error::Result<Card> {
-    Err(crate::error::Error::input(format!("use cuda:{index}: this karat was built without the feature `cuda`"))
-        .with_hint(
-            "`cargo build --release --features cuda` builds one with it (docs/cuda.md); `--device cpu` needs none",
-        ))
+    Err(crate::error::Error::input(format!(
+        "failed to use cuda:{index}: this karat was built without the feature `cuda`"
+    ))
+    .with_hint("`cargo build --release --features cuda` builds one with it (docs/cuda.md); `--device cpu` needs none"))
 }
 
 /// The type that a card computes in where this one was asked for.

@@ -102,7 +102,10 @@ impl Layout {
         let fits = pairs(step.copies.len(), &self.copies) && pairs(step.carried.len(), &self.carried);
         let fits = fits && rows <= self.rows && used <= words.len();
         if !fits || step.segments.iter().map(|segment| segment.len).sum::<usize>() != rows {
-            return Err(Error::internal(format!("stage a step of {rows} tokens for {} rows of a card", self.rows)));
+            return Err(Error::internal(format!(
+                "failed to stage a step of {rows} tokens for {} rows of a card",
+                self.rows
+            )));
         }
         words[self.counts.start] = rows as u32;
         words[self.counts.start + 1] = step.copies.len() as u32;
@@ -135,7 +138,7 @@ impl Layout {
             for (list, place, count) in [(items, &places[0], 2 * at), (combines, &places[1], 2 * at + 1)] {
                 words[self.counts.start + PLANS + count] = list.len() as u32;
                 let Some(to) = words[place.clone()].get_mut(..list.len() * Item::WORDS) else {
-                    return Err(Error::internal(format!("stage {} shares of attention", list.len())));
+                    return Err(Error::internal(format!("failed to stage {} shares of attention", list.len())));
                 };
                 let (to, _) = to.as_chunks_mut::<{ Item::WORDS }>();
                 to.iter_mut().zip(list).for_each(|(to, item)| *to = item.words());

@@ -50,7 +50,7 @@ pub fn fingerprint(folder: &ModelFolder, options: &EngineOptions) -> Result<Fing
         DtypeChoice::Auto | DtypeChoice::F32 => "f32",
         DtypeChoice::Bf16 => "bf16",
         DtypeChoice::F16 => {
-            return Err(Error::input("compute in f16 on the CPU")
+            return Err(Error::input("f16 is not supported on the CPU")
                 .with_hint("use `--dtype f32` or `--dtype bf16`: files of every type are read"));
         }
     };

@@ -33,7 +33,7 @@ pub fn resolve(choice: DeviceChoice) -> Result<(DeviceChoice, Option<String>)> {
         DeviceChoice::Auto if !cuda::BUILT => Ok((DeviceChoice::Cpu, None)),
         DeviceChoice::Auto => Ok(match cuda::usable(0) {
             Ok(_) => (DeviceChoice::Cuda(Cards::FIRST), None),
-            Err(error) => (DeviceChoice::Cpu, Some(format!("computing on the CPU: failed to {}", error.fragment()))),
+            Err(error) => (DeviceChoice::Cpu, Some(format!("computing on the CPU: {}", error.message()))),
         }),
     }
 }
@@ -48,7 +48,7 @@ fn alike(cards: Cards) -> Result<Vec<Card>> {
     match cards.iter().find(differs) {
         None => Ok(cards),
         Some(other) => {
-            Err(Error::input(format!("share the work among cuda:{} and cuda:{}", cards[0].index, other.index))
+            Err(Error::input(format!("cuda:{} and cuda:{} cannot share the work", cards[0].index, other.index))
                 .with_hint(format!("cards must be alike to give equal bytes; one is {}, the other {other}", cards[0])))
         }
     }

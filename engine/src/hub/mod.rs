@@ -65,7 +65,7 @@ pub fn pull(repo: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
             // Not everything that could be there has to be: let the loader say what it misses.
             Some(snapshot) => Ok(snapshot),
             None => {
-                Err(Error::input(format!("pull `{repo}` at `{revision}`: not in the cache, and HF_HUB_OFFLINE is set"))
+                Err(Error::input(format!("`{repo}` at `{revision}` is not in the cache, and HF_HUB_OFFLINE is set"))
                     .at(&folder)
                     .with_hint("unset HF_HUB_OFFLINE, or pass a model folder"))
             }
@@ -91,7 +91,7 @@ fn partly(repo: &str, revision: &str) -> Option<PathBuf> {
 
 /// The two halves of a name, where name and revision can be such.
 fn named<'a>(repo: &'a str, revision: &str) -> Result<(&'a str, &'a str)> {
-    let task = || format!("pull `{repo}`");
+    let task = || format!("failed to pull `{repo}`");
     let name = repo.split_once('/').filter(|(owner, name)| is_name(owner) && is_name(name));
     let Some((owner, name)) = name else {
         return Err(Error::input(task()).with_hint("a model of the hub is named `org/name` or `org/name@revision`"));
@@ -114,7 +114,7 @@ fn repository(repo: &str) -> PathBuf {
 
 #[cfg(not(feature = "hub"))]
 fn download(owner: &str, name: &str, _revision: &str, _wanted: &[&str]) -> Result<PathBuf> {
-    Err(Error::input(format!("pull `{owner}/{name}`: this karat was built without the hub"))
+    Err(Error::input(format!("cannot pull `{owner}/{name}`: this karat was built without the feature `hub`"))
         .with_hint("rebuild with the cargo feature `hub`, or pass a model folder"))
 }
 
@@ -203,7 +203,7 @@ mod online {
     use crate::error::{Error, Kind, Result};
 
     pub(crate) fn download(owner: &str, name: &str, revision: &str, wanted: &[&str]) -> Result<PathBuf> {
-        let fail = |error: HFError| explain(&format!("pull `{owner}/{name}`"), revision, error);
+        let fail = |error: HFError| explain(&format!("failed to pull `{owner}/{name}`"), revision, error);
         let cache = cache_dir();
         let client = HFClient::builder().cache_dir(&cache).build_sync().map_err(fail)?;
         let repo = client.model(owner, name);
@@ -211,7 +211,7 @@ mod online {
         let commit = info
             .sha
             .filter(|sha| is_commit(sha))
-            .ok_or_else(|| Error::input(format!("pull `{owner}/{name}`: the hub names no commit for `{revision}`")))?;
+            .ok_or_else(|| Error::input(format!("the hub names no commit for `{revision}` of `{owner}/{name}`")))?;
         let mut files: Vec<(String, u64)> = Vec::new();
         for entry in repo.list_tree().revision(&commit).recursive(true).send().map_err(fail)? {
             if let RepoTreeEntry::File { path, size, .. } = entry
@@ -224,7 +224,7 @@ mod online {
         // copy is not complete.
         files.sort_by_key(|(path, size)| (path == "config.json", *size, path.clone()));
         if !files.iter().any(|(path, _)| path == "config.json") {
-            return Err(Error::input(format!("pull `{owner}/{name}`: the repository has no `config.json`"))
+            return Err(Error::input(format!("the repository `{owner}/{name}` has no `config.json`"))
                 .with_hint("karat reads models in the format of transformers; GGUF-only repositories are not"));
         }
         let folder = repository(&format!("{owner}/{name}"));
@@ -248,7 +248,7 @@ mod online {
             let _ = std::fs::remove_file(blob);
         }
         let _ = std::fs::remove_file(file);
-        Err(Error::environment(format!("download: {found} bytes arrived where the hub announced {expected}"))
+        Err(Error::environment(format!("the download is incomplete: {found} of {expected} bytes"))
             .at(file)
             .with_hint("try again; nothing of this file was kept"))
     }

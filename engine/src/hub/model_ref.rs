@@ -46,7 +46,7 @@ impl ModelRef {
     pub fn parse(text: &str, base: &Path) -> Result<Self> {
         let path = Path::new(text);
         if text.trim().is_empty() {
-            return Err(Error::input("read a model reference: it is empty").with_hint(GRAMMAR));
+            return Err(Error::input("the model reference is empty").with_hint(GRAMMAR));
         }
         // A folder may be called so, too.
         if is_gguf(path) && !base.join(path).is_dir() {
@@ -71,7 +71,7 @@ impl ModelRef {
                 Ok(Self::Hub { repo: name.into(), revision: revision.map(Into::into) })
             }
             (_, None) => Ok(Self::Folder(path.into())),
-            (_, Some(_)) => Err(Error::input(format!("read the model reference `{text}`")).with_hint(GRAMMAR)),
+            (_, Some(_)) => Err(Error::input(format!("`{text}` is not a model reference")).with_hint(GRAMMAR)),
         }
     }
 

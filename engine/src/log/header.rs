@@ -36,9 +36,9 @@ impl Header {
     /// A new header, with its bytes.
     pub(super) fn new(about: &[u8]) -> Result<(Self, Vec<u8>)> {
         let length = u32::try_from(about.len()).ok().filter(|length| *length <= LONGEST);
-        let length = length.ok_or_else(|| Error::input("begin a log with a header of more than 1 GiB"))?;
+        let length = length.ok_or_else(|| Error::input("the header of a log is larger than 1 GiB"))?;
         let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(|e| Error::environment("get random bytes").caused_by(e))?;
+        getrandom::fill(&mut nonce).map_err(|e| Error::environment("failed to get random bytes").caused_by(e))?;
         let mut bytes = [MAGIC.as_slice(), &VERSION.to_le_bytes(), &nonce, &length.to_le_bytes(), about].concat();
         let key = key(&bytes);
         let sum = checksum(&key, 0, &bytes);
@@ -53,15 +53,15 @@ impl Header {
         let read = disk.read_at(&mut fixed, 0).map_err(failed)?;
         let magic = &fixed[..read.min(MAGIC.len())];
         if !MAGIC.starts_with(magic) {
-            return Err(Error::input("open the log: the file is something else").at(path));
+            return Err(Error::input("the file is not a log of karat").at(path));
         }
-        let torn = || Error::input("open the log: its header is torn or damaged").at(path);
+        let torn = || Error::input("the header of the log is torn or damaged").at(path);
         let (version, length) = (number(&fixed[8..12]), number(&fixed[FIXED - 4..]));
         if read < FIXED {
             return Err(torn());
         }
         if version > VERSION {
-            let problem = format!("open the log: its version is {version}, this karat knows {VERSION}");
+            let problem = format!("the log has version {version}; this karat knows {VERSION}");
             return Err(Error::new(Kind::Newer, problem).at(path));
         }
         let end = FIXED as u64 + u64::from(length) + CHECKSUM as u64;

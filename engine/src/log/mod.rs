@@ -201,7 +201,7 @@ impl Log {
     pub fn append(&mut self, payload: &[u8]) -> Result<u64> {
         self.check()?;
         let length = u32::try_from(payload.len()).ok().filter(|length| *length <= LONGEST);
-        let length = length.ok_or_else(|| Error::input("append a record of more than 1 GiB").at(self.path()))?;
+        let length = length.ok_or_else(|| Error::input("the record is larger than 1 GiB").at(self.path()))?;
         let offset = self.end + self.buffer.len() as u64;
         self.buffer.reserve(PREFIX + payload.len());
         self.buffer.extend(prefix(self.reader.header(), offset, length, payload));

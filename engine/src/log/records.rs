@@ -76,7 +76,7 @@ impl LogReader {
     /// There is no whole record at this offset: kind `Input`. The file cannot be read.
     pub fn read(&self, offset: u64) -> Result<Vec<u8>> {
         let failed = |e| Error::io("read", &self.path, e);
-        let bad = || Error::input(format!("read the record at byte {offset}: it is not whole")).at(&self.path);
+        let bad = || Error::input(format!("the record at byte {offset} is not whole")).at(&self.path);
         let mut head = [0; PREFIX];
         if self.disk.read_at(&mut head, offset).map_err(failed)? < PREFIX {
             return Err(bad());

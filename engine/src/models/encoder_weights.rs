@@ -301,7 +301,7 @@ impl Loader<'_> {
             return Ok(Stage::Normalize);
         };
         if inputs != *width {
-            return Err(Error::input(format!("give a dense module of {inputs} inputs vectors of {width} values"))
+            return Err(Error::input(format!("the dense module takes {inputs} values, the vectors have {width}"))
                 .at(self.weights.folder().path().join(weights).with_file_name("config.json")));
         }
         *width = outputs;

@@ -118,9 +118,7 @@ impl GenerationConfig {
             }
         };
         let Value::Object(map) = value else {
-            return Err(
-                Error::input("read a generation configuration: the file is not a JSON object").at_line(source, 1)
-            );
+            return Err(Error::input("the generation configuration is not a JSON object").at_line(source, 1));
         };
         Self::of(&map, &source).map_err(|error| error.at(&source))
     }
@@ -265,7 +263,7 @@ impl Eos {
     /// A token id or a list of them, in JSON. A float that is whole is one, as for transformers.
     fn read(value: &Value) -> Result<Self> {
         let wrong = || {
-            let error = Error::input(format!("read `eos_token_id: {value}` as a token id or a list of them"));
+            let error = Error::input(format!("`eos_token_id: {value}` is neither a token id nor a list of them"));
             if value.is_string() { error.with_hint("it is the number of the token, not its text") } else { error }
         };
         let all = match value {
@@ -293,7 +291,7 @@ impl<'a> Fields<'a> {
 
     fn read<T>(&self, name: &str, kind: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| Error::input(format!("read `{name}: {value}` as {kind}")))
+        read(value).map(Some).ok_or_else(|| Error::input(format!("`{name}: {value}` is not {kind}")))
     }
 
     /// A count; below 0 it asks for nothing, as in transformers.

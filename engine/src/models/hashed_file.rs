@@ -114,7 +114,7 @@ impl HashedFile {
     /// They are not those that were read before, end too early, or cannot be read.
     pub fn read(&self, start: u64, into: &mut [u8]) -> Result<()> {
         if start.checked_add(into.len() as u64).is_none_or(|end| end > self.len) {
-            return Err(Error::input("read a file beyond its end").at(&self.path));
+            return Err(Error::input("failed to read a file beyond its end").at(&self.path));
         }
         let (mut pieces, mut at, mut rest) = (Vec::new(), start, into);
         while !rest.is_empty() {
@@ -161,7 +161,7 @@ impl HashedFile {
             })
         })?;
         let values: Option<Vec<ChainingValue>> = self.segments.iter().map(|seen| seen.get().copied()).collect();
-        Ok(root(&values.ok_or_else(|| Error::internal("hash a file"))?))
+        Ok(root(&values.ok_or_else(|| Error::internal("failed to hash a file"))?))
     }
 
     /// SHA-256 of the very bytes that BLAKE3 is of, in hex; computed once.
@@ -256,7 +256,7 @@ impl HashedFile {
         match self.segments.get(number as usize).map(|seen| *seen.get_or_init(|| value) == value) {
             Some(true) => Ok(()),
             Some(false) => Err(self.changed()),
-            None => Err(Error::internal("find a segment of a file")),
+            None => Err(Error::internal("failed to find a segment of a file")),
         }
     }
 
@@ -276,13 +276,13 @@ impl HashedFile {
 
     fn changed(&self) -> Error {
         let name = self.path.file_name().unwrap_or_default().display();
-        Error::input(format!("use `{name}`: it was changed while it was read")).at(&self.path).with_hint(
+        Error::input(format!("`{name}` was changed while it was read")).at(&self.path).with_hint(
             "try again when nothing writes to the model folder; write a new checkpoint into a folder of its own",
         )
     }
 
     fn too_large(&self) -> Error {
-        Error::input(format!("read {} bytes into memory", self.len)).at(&self.path)
+        Error::input(format!("failed to read {} bytes into memory", self.len)).at(&self.path)
     }
 }
 
@@ -434,7 +434,7 @@ mod tests {
             read.blake3().unwrap();
             overwrite(&file, at, &[bytes[at as usize] ^ 1]);
             let error = read.read_all().unwrap_err();
-            assert!(error.fragment().ends_with("it was changed while it was read"), "{error}");
+            assert!(error.message().ends_with("it was changed while it was read"), "{error}");
             assert_eq!(error.kind(), crate::error::Kind::Input);
             assert!(read.read(at, &mut [0]).is_err() && read.sha256().is_err(), "{at}");
             // What is back is what was hashed.
@@ -470,7 +470,7 @@ mod tests {
         let cut = file(&bytes);
         let read = open(cut.path());
         cut.as_file().set_len(SEGMENT).unwrap();
-        assert!(read.blake3().unwrap_err().fragment().ends_with("changed while it was read"));
+        assert!(read.blake3().unwrap_err().message().ends_with("changed while it was read"));
         assert!(read.read(SEGMENT, &mut [0; 10]).is_err(), "beyond the end");
         assert!(HashedFile::open(&folder.path().join("none"), Arc::default()).unwrap().is_none());
         assert!(HashedFile::open(folder.path(), Arc::default()).unwrap().is_none(), "a folder is no file");

@@ -283,7 +283,7 @@ impl ModelFolder {
     }
 
     fn lost(&self, name: &str) -> Error {
-        Error::input(format!("find `{name}`")).at(&self.0.path)
+        Error::input(format!("there is no `{name}`")).at(&self.0.path)
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn read_text(folder: &ModelFolder, name: &str) -> Result<Option<Strin
         Ok(text) => Ok(Some(text.to_owned())),
         Err(error) => {
             let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            Err(Error::input("read a text that is not UTF-8").at_line(folder.path().join(name), line as u64))
+            Err(Error::input("the text is not valid UTF-8").at_line(folder.path().join(name), line as u64))
         }
     }
 }
@@ -35,7 +35,7 @@ pub(crate) fn parse_json(text: &str, path: &Path) -> Result<Value> {
 pub(crate) fn json_error(error: serde_json::Error, path: &Path) -> Error {
     let message = error.to_string();
     let reason = message.rsplit_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
-    Error::input(format!("parse JSON: {reason}"))
+    Error::input(format!("the JSON is not valid: {reason}"))
         .at_column(path, error.line() as u64, error.column() as u64)
         .with_hint("the file may be cut off: copy or download it again")
 }

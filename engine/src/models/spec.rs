@@ -268,27 +268,27 @@ impl DecoderSpec {
             ("head_dim", head_size),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(Error::input(format!("use a model whose `{name}` is zero")));
+            return Err(Error::input(format!("`{name}` of the model is zero")));
         }
         if !queries.is_multiple_of(keys) {
-            return Err(Error::input(format!("share {keys} key heads among {queries} query heads")));
+            return Err(Error::input(format!("{queries} query heads are not a multiple of {keys} key heads")));
         }
         if matches!(self.names.query_key_value, Projections::ByHead(_)) && queries != keys {
-            return Err(Error::input("split projections stored head by head with fewer key heads than query heads"));
+            return Err(Error::input("projections that are stored head by head need as many key heads as query heads"));
         }
         if self.ropes.iter().any(|rope| 2 * rope.pairs() > head_size) {
-            return Err(Error::input(format!("rotate more than the {head_size} values of a head")));
+            return Err(Error::input(format!("RoPE rotates more than the {head_size} values of a head")));
         }
         if self.tied && self.head_bias {
-            return Err(Error::input("share the token vectors with a head that has a bias"));
+            return Err(Error::input("a head with a bias cannot share the token vectors"));
         }
         if self.layers.iter().any(|layer| layer.window == Some(0)) {
-            return Err(Error::input("use a sliding window of zero tokens"));
+            return Err(Error::input("the sliding window is zero tokens"));
         }
         let Some(experts) = &self.experts else { return Ok(()) };
         let some = experts.count > 0 && experts.intermediate > 0;
         if !some || experts.chosen == 0 || experts.chosen > experts.count {
-            return Err(Error::input(format!("choose {} of {} experts", experts.chosen, experts.count)));
+            return Err(Error::input(format!("the model chooses {} of {} experts", experts.chosen, experts.count)));
         }
         Ok(())
     }

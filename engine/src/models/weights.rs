@@ -169,7 +169,7 @@ pub struct Checkpoint {
 /// There are several, so that it is open which one is meant, or the folder cannot be read.
 pub fn gguf_file(folder: &ModelFolder) -> Result<Option<Arc<HashedFile>>> {
     let Some(name) = gguf_name(folder)? else { return Ok(None) };
-    let gone = || Error::input(format!("find `{name}`")).at(folder.path());
+    let gone = || Error::input(format!("there is no `{name}`")).at(folder.path());
     Ok(Some(folder.file(name)?.ok_or_else(gone)?))
 }
 
@@ -228,17 +228,19 @@ pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>> {
     };
     let index = folder.path().join(INDEX);
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| {
-        Error::input("parse the weight index").at_column(&index, e.line() as u64, e.column() as u64).caused_by(e)
+        Error::input("failed to parse the weight index")
+            .at_column(&index, e.line() as u64, e.column() as u64)
+            .caused_by(e)
     })?;
     let Some(map) = value.get("weight_map").and_then(|m| m.as_object()) else {
-        return Err(Error::input("find `weight_map` in the weight index").at(&index));
+        return Err(Error::input("the weight index has no `weight_map`").at(&index));
     };
     let mut files: Vec<String> = Vec::new();
     for file in map.values() {
         let name = file.as_str().unwrap_or_default();
         let plain = Path::new(name).file_name().is_some_and(|n| n == name);
         if !plain {
-            return Err(Error::input(format!("use the shard name `{name}`")).at(&index));
+            return Err(Error::input(format!("`{name}` is not the name of a shard")).at(&index));
         }
         files.push(name.to_owned());
     }
@@ -253,7 +255,7 @@ pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>> {
     if !missing.is_empty() {
         return Err(missing_shards(folder.path(), &missing));
     }
-    if files.is_empty() { Err(Error::input("find any shard in the weight index").at(&index)) } else { Ok(files) }
+    if files.is_empty() { Err(Error::input("the weight index names no shard").at(&index)) } else { Ok(files) }
 }
 
 /// Number of values by type (`f16`), over the float tensors of a folder: buffers of whole numbers are no weights.
@@ -351,7 +353,7 @@ impl Checkpoint {
                 interleaved.is_none_or(|heads| shape.first().is_some_and(|rows| rows.is_multiple_of(2 * heads)));
             let end = count.and_then(|n| (n / values).checked_mul(bytes)).and_then(|len| start.checked_add(len));
             let (true, true, Some(end)) = (width.is_multiple_of(values), halves, end) else {
-                return Err(Error::input(format!("read tensor `{name}` of shape {shape:?} as {}", stored.name()))
+                return Err(Error::input(format!("tensor `{name}` of shape {shape:?} is not {}", stored.name()))
                     .at(file.path()));
             };
             let range = (start, end);
@@ -362,13 +364,12 @@ impl Checkpoint {
 
     fn add(&mut self, name: String, entry: Entry, file: &HashedFile) -> Result<()> {
         if entry.range.1 as u64 > file.len() {
-            return Err(Error::input(format!("read tensor `{name}` of `{}`", file.path().display())).with_hint(
-                format!(
+            return Err(Error::input(format!("failed to read tensor `{name}` of `{}`", file.path().display()))
+                .with_hint(format!(
                     "the file ends at byte {}, the tensor at byte {}: it is truncated; fetch it again",
                     file.len(),
                     entry.range.1
-                ),
-            ));
+                )));
         }
         if let Some(first) = self.tensors.get(&name).filter(|first| first.file != entry.file) {
             let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -419,13 +420,12 @@ impl Checkpoint {
             let hint = nearest(name, self.tensors.keys().map(String::as_str).take(400));
             let hint =
                 if hint.len() > 200 { format!("the weights hold {} other tensors", self.tensors.len()) } else { hint };
-            return Err(
-                Error::input(format!("find tensor `{name}` in `{}`", self.folder.path().display())).with_hint(hint)
-            );
+            return Err(Error::input(format!("there is no tensor `{name}` in `{}`", self.folder.path().display()))
+                .with_hint(hint));
         };
         if entry.shape != shape {
             return Err(Error::input(format!(
-                "use tensor `{name}` of shape {:?} where config.json implies {shape:?}",
+                "tensor `{name}` has the shape {:?} where config.json implies {shape:?}",
                 entry.shape
             ))
             .at(self.files[entry.file].path())
@@ -450,7 +450,7 @@ impl Checkpoint {
     }
 
     fn unknown(&self, entry: &Entry, name: &str) -> Error {
-        Error::input(format!("use tensor `{name}` of type {}", entry.stored.name()))
+        Error::input(format!("tensor `{name}` has the unsupported type {}", entry.stored.name()))
             .at(self.files[entry.file].path())
             .with_hint("karat reads f32, f16 and bf16 weights, and from GGUF files q4_0 to q8_0 and q2_k to q6_k")
     }
@@ -614,7 +614,7 @@ impl Drop for Checkpoint {
 /// Where the tensors of a safetensors file begin, and what its header says of them.
 fn safetensors_header(file: &HashedFile) -> Result<(usize, Metadata)> {
     let broken = |e: SafeTensorError| {
-        Error::input(format!("read the safetensors header of `{}`", file.path().display()))
+        Error::input(format!("failed to read the safetensors header of `{}`", file.path().display()))
             .caused_by(e.to_string())
             .with_hint("the file is truncated or not a safetensors file; fetch it again")
     };

@@ -214,5 +214,5 @@ impl State {
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|e| Error::internal("write down what decides an answer").caused_by(e))
+    serde_json::to_vec(value).map_err(|e| Error::internal("failed to write down what decides an answer").caused_by(e))
 }

@@ -142,7 +142,7 @@ fn begin(folder: &Path, name: &str, about: &[u8]) -> Result<Log> {
             created => return created,
         }
     }
-    Err(Error::environment("begin a segment of the response cache: there are too many").at(folder))
+    Err(Error::environment("the response cache has too many segments").at(folder))
 }
 
 /// Whether a file could not be created because it exists.

@@ -76,14 +76,14 @@ impl ProcessorOptions {
     pub fn check(&self) -> Result<()> {
         match self.repetition_penalty {
             Some(penalty) if !(penalty > 0.0 && penalty.is_finite()) => {
-                return Err(Error::input(format!("use a `repetition_penalty` of {penalty}"))
+                return Err(Error::input(format!("a `repetition_penalty` of {penalty} is not possible"))
                     .with_hint("it is above 0; 1 changes nothing"));
             }
             _ => {}
         }
         // Minus infinity is a ban.
         match self.sequence_bias.iter().flatten().find(|(_, bias)| bias.is_nan() || *bias == f32::INFINITY) {
-            Some((ids, bias)) => Err(Error::input(format!("use a `sequence_bias` of {bias} for {ids:?}"))),
+            Some((ids, bias)) => Err(Error::input(format!("a `sequence_bias` of {bias} for {ids:?} is not possible"))),
             None => Ok(()),
         }
     }
@@ -183,9 +183,10 @@ impl Processors {
         options.check()?;
         let options = options.active(eos, ignore_eos);
         if let Some((name, id)) = options.beyond(vocab) {
-            return Err(Error::input(format!("use token {id} of `{name}` in a vocabulary of {vocab}")).with_hint(
-                "ids of tokens are below the size of the vocabulary; those of another model mean other tokens",
-            ));
+            return Err(Error::input(format!("token {id} of `{name}` is outside the vocabulary of {vocab}"))
+                .with_hint(
+                    "ids of tokens are below the size of the vocabulary; those of another model mean other tokens",
+                ));
         }
         Ok((!options.is_empty()).then(|| Self { options, eos: eos.to_vec() }))
     }
@@ -375,7 +376,7 @@ mod tests {
             assert!(refused(options).contains("repetition_penalty"));
         }
         let bad = ProcessorOptions { bad_words_ids: Some(vec![vec![5, 6]]), ..Default::default() };
-        assert_eq!(refused(bad), "use token 6 of `bad_words_ids` in a vocabulary of 6");
+        assert_eq!(refused(bad), "token 6 of `bad_words_ids` is outside the vocabulary of 6");
         let (none, six) = (ProcessorOptions::default(), || Some(vec![5, 6]));
         for (name, options) in [
             ("suppress_tokens", ProcessorOptions { suppress_tokens: six(), ..none.clone() }),
@@ -384,7 +385,7 @@ mod tests {
             ("forced_eos_token_id", ProcessorOptions { forced_eos_token_id: six(), ..none.clone() }),
             ("sequence_bias", ProcessorOptions { sequence_bias: Some(vec![(vec![5, 6], 1.0)]), ..none }),
         ] {
-            assert_eq!(refused(options), format!("use token 6 of `{name}` in a vocabulary of 6"));
+            assert_eq!(refused(options), format!("token 6 of `{name}` is outside the vocabulary of 6"));
         }
     }
 

@@ -37,7 +37,9 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn
                 drop(counter.reports.send((number, Report::Ended(totals))));
             };
             let thread = std::thread::Builder::new().name(format!("card {number}"));
-            thread.spawn_scoped(scope, work).map_err(|e| Error::internal("start a thread for a card").caused_by(e))?;
+            thread
+                .spawn_scoped(scope, work)
+                .map_err(|e| Error::internal("failed to start a thread for a card").caused_by(e))?;
             lanes.push(Lane::new(sender));
         }
         // The schedulers hold what reports there will be: when all have ended, no more can come.
@@ -66,7 +68,9 @@ struct Counter {
 
 impl Counter {
     fn tell(&self, report: Report) -> Result<()> {
-        self.reports.send((self.number, report)).map_err(|_| Error::internal("answer after the end of the run"))
+        self.reports
+            .send((self.number, report))
+            .map_err(|_| Error::internal("failed to answer after the end of the run"))
     }
 }
 
@@ -124,7 +128,7 @@ impl Fleet {
                 match report {
                     Report::Done(own, outcome) => {
                         let Some((index, cost)) = lane.unanswered.remove(&own) else {
-                            return Err(Error::internal("find the request of a card's answer"));
+                            return Err(Error::internal("failed to find the request of a card's answer"));
                         };
                         lane.left -= cost;
                         self.unanswered.remove(&index);
@@ -136,7 +140,7 @@ impl Fleet {
                         if lane.sender.is_some() || !lane.unanswered.is_empty() {
                             let left = lane.unanswered.len();
                             return Err(Error::internal(format!(
-                                "go on with card {number}: it ended with {left} requests unanswered"
+                                "failed to go on with card {number}: it ended with {left} requests unanswered"
                             )));
                         }
                     }
@@ -153,7 +157,7 @@ impl Fleet {
     fn end(&self) -> Result<Totals> {
         match self.unanswered.len() {
             0 => Ok(self.totals()),
-            left => Err(Error::internal(format!("answer {left} requests: all cards have ended"))),
+            left => Err(Error::internal(format!("failed to answer {left} requests: all cards have ended"))),
         }
     }
 
@@ -238,7 +242,7 @@ mod tests {
         let done = || Some(Report::Ended(Ok(Totals::default())));
         assert!(ended(3, done()).contains("ended with 3 requests unanswered"));
         assert!(ended(9, done()).contains("ended with 4 requests unanswered"), "the window is full, more may come");
-        assert!(ended(2, None).contains("answer 2 requests: all cards have ended"));
+        assert!(ended(2, None).contains("failed to answer 2 requests: all cards have ended"));
         let failed = Report::Ended(Err(Error::internal("multiply")));
         assert!(ended(2, Some(failed)).contains("multiply"), "its own words");
     }

@@ -192,7 +192,7 @@ impl<'a> Scheduler<'a> {
     fn check(&self, mut work: Work) -> std::result::Result<Work, String> {
         let (len, context) = (work.tokens.len(), self.shape.context);
         if len == 0 {
-            return Err("continue an empty prompt".into());
+            return Err("the prompt is empty".into());
         }
         let fits = match work.goal {
             Goal::Generate { .. } => len < context,
@@ -200,16 +200,18 @@ impl<'a> Scheduler<'a> {
             Goal::Logits => len <= context,
         };
         if !fits {
-            return Err(format!("fit a prompt of {len} tokens into the model's context of {context}"));
+            return Err(format!("the prompt ({len} tokens) exceeds the model's context ({context} tokens)"));
         }
         if let Goal::Score { from } = work.goal
             && !(1..len).contains(&from)
         {
             // Nobody would ever see it end.
-            return Err(format!("score the tokens from {from} on of a text of {len}: nothing, or nothing before them"));
+            return Err(format!(
+                "the tokens from {from} on of a text of {len} cannot be scored: there are none, or none before them"
+            ));
         }
         if let Some(id) = work.tokens.iter().find(|id| **id as usize >= self.shape.vocab) {
-            return Err(format!("look up token {id} in a vocabulary of {}", self.shape.vocab));
+            return Err(format!("token {id} is outside the vocabulary of {}", self.shape.vocab));
         }
         if let Goal::Generate { max_new_tokens, draft, .. } = &mut work.goal {
             *max_new_tokens = (*max_new_tokens).min(context - len);
@@ -218,7 +220,7 @@ impl<'a> Scheduler<'a> {
         let needed = work.longest().div_ceil(self.shape.page_tokens);
         if needed > self.shape.pages {
             return Err(format!(
-                "reserve {needed} KV pages of {} tokens where there are {}; raise --kv-gib or lower max_new_tokens",
+                "the sequence needs {needed} KV blocks of {} tokens, and there are {}; raise --kv-gib or lower max_new_tokens",
                 self.shape.page_tokens, self.shape.pages
             ));
         }
@@ -378,7 +380,7 @@ impl<'a> Scheduler<'a> {
         let seen = match (seen, self.backend.ahead()) {
             (Some(seen), _) => seen,
             (None, Some(backend)) => backend.finish()?,
-            (None, None) => return Err(Error::internal("wait for a backend that does not run ahead")),
+            (None, None) => return Err(Error::internal("failed to wait for a backend that does not run ahead")),
         };
         let mut ends: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
         let mut seen = seen.into_iter();
@@ -469,7 +471,7 @@ impl<'a> Scheduler<'a> {
 
 /// A state that must not be: to wait would be to wait for ever.
 fn stuck(state: String) -> Error {
-    Error::internal(format!("go on with the sequences: {state}"))
+    Error::internal(format!("failed to go on with the sequences: {state}"))
         .with_hint("this is a fault of karat: report it with the call and its input")
 }
 

@@ -144,10 +144,8 @@ impl Sequence {
     /// Takes up what was read; `Some` if it is at its end.
     pub fn look(&mut self, seen: Seen) -> Option<End> {
         match seen {
-            Seen::NotFinite => Some(End::With(Outcome::Failed("compute logits that are finite numbers".into()))),
-            Seen::NothingLeft => {
-                Some(End::With(Outcome::Failed("choose a token: the logits processors leave none".into())))
-            }
+            Seen::NotFinite => Some(End::With(Outcome::Failed("the logits are not finite numbers".into()))),
+            Seen::NothingLeft => Some(End::With(Outcome::Failed("the logits processors leave no token".into()))),
             Seen::Logits(logits) => Some(End::With(Outcome::Logits(logits))),
             Seen::Score { logprob, greedy } => {
                 self.logprob += logprob;

@@ -274,7 +274,9 @@ impl Asked {
         match self.goal {
             0 if !(1..tokens.len()).contains(&self.from()) => {
                 let (from, len) = (self.from(), tokens.len());
-                format!("score the tokens from {from} on of a text of {len}: nothing, or nothing before them")
+                format!(
+                    "the tokens from {from} on of a text of {len} cannot be scored: there are none, or none before them"
+                )
             }
             0 => {
                 let scored = self.from()..tokens.len();
@@ -285,7 +287,7 @@ impl Asked {
             1 => format!("{:?}", [next(tokens) as f32]),
             _ => match self.whole_answer() {
                 (answer, true) => format!("{answer:?}"),
-                (_, false) => "choose a token: the logits processors leave none".into(),
+                (_, false) => "the logits processors leave no token".into(),
             },
         }
     }
@@ -383,7 +385,7 @@ Box::new(Paper { poison, ..Paper::new(pages) })
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&outcomes) {
             let right = if poisoned(asked, 4) {
-"compute logits that are finite numbers".to_owned()
+"the logits are not finite numbers".to_owned()
 } else {
 asked.right()
 };
@@ -615,7 +617,7 @@ fn a_run_that_cannot_go_on_ends_with_an_error() {
     let work = Asked { tokens: vec![1; 20], goal: 0, number: 1, guess: Guess::Nothing }.work();
     let error = run_all(&mut Silent(Paper::new(20)), limits, vec![work]).err().expect("an end");
     assert_eq!(error.kind(), crate::error::Kind::Internal);
-    assert!(error.fragment().contains("1 sequences run") && error.hint().is_some(), "{error}");
+    assert!(error.message().contains("1 sequences run") && error.hint().is_some(), "{error}");
 }
 
 /// A backend that counts the rows it computes.

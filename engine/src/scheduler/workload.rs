@@ -198,7 +198,7 @@ impl Exchange for List {
     fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
         match self.outcomes.insert(index, outcome) {
             None => Ok(()),
-            Some(_) => Err(Error::internal("answer a request once")),
+            Some(_) => Err(Error::internal("failed to answer a request once")),
         }
     }
 

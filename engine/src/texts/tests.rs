@@ -59,7 +59,7 @@ fn a_text_within_the_limit_is_one_row_whatever_becomes_of_long_ones() {
     let Ok(Rows::Cut(row, length)) = texts.encode(&input(&longer, None, Long::Cut)) else { panic!() };
     assert_eq!((row.ids.len(), length, length.cut()), (48, Length { tokens: 49, read: 48 }, 1));
     let Err(unread) = texts.encode(&input(&longer, None, Long::Error)) else { panic!() };
-    assert_eq!(unread.to_string(), "read the text: it has 49 tokens, the model reads 48");
+    assert_eq!(unread.to_string(), "the text has 49 tokens, the model reads 48");
     let (rows, windows) = sliding(&texts, &longer, None);
     assert_eq!((rows.len(), windows.tokens), (2, 47));
     assert_eq!(rows[0], row, "the first window is what is left of a cut text");
@@ -97,7 +97,7 @@ fn a_prompt_stands_before_every_window() {
     assert_eq!(windows.windows[0].0.of(&long).chars().next(), Some('s'));
     texts.prompt("gold ".repeat(60), true).unwrap();
     let Err(unread) = texts.encode(&input(&long, None, Long::Windows)) else { panic!() };
-    assert_eq!(unread.to_string(), "read the text in windows: the prompt leaves no room for it");
+    assert_eq!(unread.to_string(), "failed to read the text in windows: the prompt leaves no room for it");
 }
 
 /// sentence-transformers may turn texts into lower case, which changes how many bytes they have.

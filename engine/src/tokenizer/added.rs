@@ -27,7 +27,7 @@ pub(super) fn listed(
     let mut listed = Listed::new();
     if let Some(told) = config.get("added_tokens_decoder") {
         let path = folder.path().join("tokenizer_config.json");
-        let wrong = || Error::input("read `added_tokens_decoder`: it is not a map of ids to tokens").at(&path);
+        let wrong = || Error::input("`added_tokens_decoder` is not a map of ids to tokens").at(&path);
         for (id, token) in told.as_object().ok_or_else(wrong)? {
             let id = id.parse().map_err(|_| wrong())?;
             let token = token.as_object().and_then(added_token).ok_or_else(wrong)?;
@@ -66,7 +66,7 @@ pub(super) fn add(
     for token in &mut tokens {
         token.special |= named.contains(token.content.as_str());
     }
-    let failed = |error: tokenizers::Error| Error::input("add the folder's special tokens").caused_by(error);
+    let failed = |error: tokenizers::Error| Error::input("failed to add the folder's special tokens").caused_by(error);
     inner.add_tokens(tokens).map_err(failed)?;
     if class == Class::Qwen2 {
         // Once more, and by their names alone.

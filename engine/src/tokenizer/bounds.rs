@@ -72,7 +72,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 }
 
 fn refuse(what: impl Into<String>) -> Error {
-    Error::input(format!("use the tokenizer: {}", what.into()))
+    Error::input(format!("failed to use the tokenizer: {}", what.into()))
         .with_hint("no published tokenizer is like that: the file is damaged, or was made to do harm")
 }
 
@@ -122,10 +122,8 @@ fn model(raw: &RawValue) -> Result<()> {
                 return Err(refuse(format!("its model reads words of {told} characters; at most {WORD_CHARACTERS}")));
             }
             "dropout" if told.as_f64().is_some_and(|chance| chance != 0.0) => {
-                return Err(Error::input(format!(
-                    "use the tokenizer: its model drops merges by chance (dropout {told})"
-                ))
-                .with_hint("equal texts must have equal tokens: set `dropout` to null, as it is for inference"));
+                return Err(Error::input(format!("the tokenizer drops merges by chance (dropout {told})"))
+                    .with_hint("equal texts must have equal tokens: set `dropout` to null, as it is for inference"));
             }
             _ if told.as_str().is_some_and(|text| text.len() > CONTENT_BYTES) => {
                 return Err(refuse(format!("its model's {key} has more than {CONTENT_BYTES} bytes")));
@@ -318,7 +316,7 @@ mod tests {
     use super::*;
 
     fn checked(part: &str, value: Value) -> std::result::Result<f64, String> {
-        check(json!({ part: value }).to_string().as_bytes()).map_err(|error| error.fragment().to_owned())
+        check(json!({ part: value }).to_string().as_bytes()).map_err(|error| error.message().to_owned())
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Tokenizer {
     pub fn cutting_at(&self, limit: usize) -> Result<Self> {
         let mut inner = (*self.inner).clone();
         let params = TruncationParams { max_length: limit, ..TruncationParams::default() };
-        let failed = |error| Error::input(format!("cut texts at {limit} tokens")).caused_by(error);
+        let failed = |error| Error::input(format!("texts cannot be cut at {limit} tokens")).caused_by(error);
         guarded("cut texts", || inner.with_truncation(Some(params)).map(|_| ()))?.map_err(failed)?;
         Ok(Self { inner: Arc::new(inner), ..self.clone() })
     }

@@ -95,7 +95,7 @@ impl Tokenizer {
             } else {
                 "the model folder does not exist"
             };
-            return Err(Error::input("find `tokenizer.json`").at(dir).with_hint(hint));
+            return Err(Error::input("there is no `tokenizer.json`").at(dir).with_hint(hint));
         };
         let longest = bounds::longest_text(bounds::check(&bytes).map_err(|error| error.at(&path))?);
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| broken(&bytes, &path, error))?;
@@ -140,7 +140,7 @@ impl Tokenizer {
     /// A tokenizer to which nothing is added.
     fn whole(mut inner: tokenizers::Tokenizer, special_tokens: SpecialTokens) -> Result<Self> {
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| Error::input("set up the tokenizer").caused_by(error))?;
+        inner.with_truncation(None).map_err(|error| Error::input("failed to set up the tokenizer").caused_by(error))?;
         let highest = inner.get_vocab(true).into_values().max();
         let vocab_size = highest.map_or(0, |id| id as usize + 1);
         let longest = bounds::longest_text(bounds::USUAL_GROWTH);
@@ -181,7 +181,7 @@ impl Tokenizer {
         if bytes <= self.longest {
             Ok(())
         } else {
-            Err(Error::input(format!("encode a text of {bytes} bytes: at most {} are tokenized at once", self.longest)))
+            Err(Error::input(format!("the text has {bytes} bytes; at most {} are tokenized at once", self.longest)))
         }
     }
 
@@ -191,7 +191,7 @@ impl Tokenizer {
     /// # Errors
     /// A decoder that fails or panics, which none of those in use does.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        let failed = |error: tokenizers::Error| Error::input("decode token ids").caused_by(error);
+        let failed = |error: tokenizers::Error| Error::input("failed to decode token ids").caused_by(error);
         let shown: Vec<u32> = ids.iter().copied().filter(|id| self.token(*id, skip_special_tokens).is_some()).collect();
         // Some decoders do not expect an empty list.
         if shown.is_empty() {
@@ -279,14 +279,14 @@ fn cleaned_up(text: &str) -> String {
 
 /// What the crate makes of a text.
 fn encoded(encode: impl FnOnce() -> tokenizers::Result<Encoding>) -> Result<Encoding> {
-    guarded("encode a text", encode)?.map_err(|error| Error::input("encode a text").caused_by(error))
+    guarded("encode a text", encode)?.map_err(|error| Error::input("failed to encode a text").caused_by(error))
 }
 
 /// Broken JSON has a line and column; a tokenizer of an unknown kind has only a message.
 fn broken(bytes: &[u8], path: &Path, error: tokenizers::Error) -> Error {
     match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
         Err(syntax) => json_error(syntax, path),
-        Ok(_) => Error::input("read the tokenizer")
+        Ok(_) => Error::input("failed to read the tokenizer")
             .at(path)
             .caused_by(error)
             .with_hint("the file is JSON, but not a tokenizer that tokenizers 0.23 knows"),

@@ -184,7 +184,7 @@ fn a_template_without_its_token_and_a_broken_map_are_errors_of_the_file() {
         std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
         let error = Tokenizer::from_folder(&ModelFolder::new(folder.path())).err().expect("refused");
         assert!(error.location().is_some_and(|place| place.path.ends_with("tokenizer.json")));
-        error.fragment().to_owned()
+        error.message().to_owned()
     };
     let template = refused("post_processor", parts()[20].clone());
     assert!(template.contains("special token `nope`"), "{template}");

@@ -94,12 +94,13 @@ pub(super) fn surround(class: Class, inner: &mut tokenizers::Tokenizer, settings
 }
 
 fn failed(error: tokenizers::Error) -> Error {
-    Error::input("set up the tokenizer").caused_by(error)
+    Error::input("failed to set up the tokenizer").caused_by(error)
 }
 
 /// One part of a tokenizer; `null` is none.
 fn part<T: DeserializeOwned>(json: Value) -> Result<Option<T>> {
-    serde_json::from_value(json).map_err(|error| Error::internal("set up a part of the tokenizer").caused_by(error))
+    serde_json::from_value(json)
+        .map_err(|error| Error::internal("failed to set up a part of the tokenizer").caused_by(error))
 }
 
 fn model(class: Class, model: &ModelWrapper, settings: &Settings<'_>) -> Result<ModelWrapper> {
@@ -132,7 +133,7 @@ fn model(class: Class, model: &ModelWrapper, settings: &Settings<'_>) -> Result<
                 _ => 3,
             };
             Unigram::from(vocab, Some(unknown), false)
-                .map_err(|error| Error::input("set up the tokenizer").caused_by(error))?
+                .map_err(|error| Error::input("failed to set up the tokenizer").caused_by(error))?
                 .into()
         }
         ModelWrapper::WordLevel(words) => words.clone().into(),

@@ -137,7 +137,7 @@ fn a_folder_without_or_with_a_broken_tokenizer_says_so() {
     write("tokenizer.json", "{\n\"version\": \"1.0\",");
     assert_eq!(load().location().and_then(|place| place.line), Some(2));
     write("tokenizer.json", "{\"version\": \"1.0\", \"model\": {\"type\": \"Telepathy\"}}");
-    assert!(load().chain().contains("read the tokenizer"), "{:?}", load());
+    assert!(load().chain().contains("failed to read the tokenizer"), "{:?}", load());
 }
 
 /// A folder of a tokenizer's file and its settings.
@@ -215,7 +215,7 @@ fn tokens_of_the_configuration_win_over_those_of_the_file() {
     assert_eq!(ids(&tokenizer, "a<x>"), [0], "special tokens in texts are texts");
     folder.write("tokenizer_config.json", &json!({"added_tokens_decoder": {"x": {"content": "a"}}}));
     let error = Tokenizer::from_folder(&ModelFolder::new(folder.0.path())).err().expect("no id");
-    assert!(error.fragment().contains("added_tokens_decoder") && error.location().is_some());
+    assert!(error.message().contains("added_tokens_decoder") && error.location().is_some());
 }
 
 /// A file of merges whose tokens spell bytes: `a`, `b`, their pair, and a space.
@@ -421,7 +421,7 @@ fn a_decoder_that_panics_is_an_error() {
     let tokenizer = toy(&["<unk>", "a", "  "], 0, json!({"type": "Strip", "content": " ", "start": 0, "stop": 3}));
     assert!(tokenizer.decode(&[1], false).is_ok());
     let error = tokenizer.decode(&[1, 2], false).unwrap_err();
-    assert_eq!(error.fragment(), "decode token ids");
+    assert_eq!(error.message(), "failed to decode token ids");
     let mut stream = tokenizer.stream(false);
     [1, 2].iter().for_each(|id| {
         stream.push(*id);

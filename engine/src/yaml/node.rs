@@ -32,7 +32,7 @@ impl Origin {
             Self::File { line, column } => error.at_column(path, *line, *column),
             Self::Option(words) => {
                 let hint = error.hint().map(str::to_owned);
-                let located = Error::new(error.kind(), format!("{} (from `{words}`)", error.fragment())).at(path);
+                let located = Error::new(error.kind(), format!("{} (from `{words}`)", error.message())).at(path);
                 match hint {
                     Some(hint) => located.with_hint(hint),
                     None => located,
@@ -148,7 +148,7 @@ fn yaml_error(error: &serde_saphyr::Error, path: &Path) -> Error {
     // The crate's own words start with a place, which karat shows its own way.
     let message = message.lines().next().unwrap_or_default();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let result = Error::input(format!("parse YAML: {message}"));
+    let result = Error::input(format!("the YAML is not valid: {message}"));
     match error.location() {
         Some(at) if at.line() > 0 => result.at_column(path, at.line(), at.column()),
         _ => result.at(path),

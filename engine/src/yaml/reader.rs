@@ -39,7 +39,7 @@ impl ReadError {
 
     /// As the user sees it: what `task` failed at, without a place.
     pub fn told(self, task: &str) -> Error {
-        let error = Error::input(format!("{task}: {}", self.message));
+        let error = Error::input(format!("failed to {task}: {}", self.message));
         match self.hint {
             Some(hint) => error.with_hint(hint),
             None => error,

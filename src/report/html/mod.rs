@@ -152,7 +152,7 @@ impl<'a> Page<'a> {
                 (row.dataset, row.scorer) = (limits.text(&row.dataset), limits.text(&row.scorer));
             }
             let head = head(&report, &rows, (&scores, more), limits);
-            let written = |e| Error::internal("write the page").caused_by(e);
+            let written = |e| Error::internal("failed to write the page").caused_by(e);
             let length = harmless(&serde_json::to_string(&head).map_err(written)?).len();
             if length <= room.rest || limits == Limits::LEAST {
                 let json = serde_json::to_string(&Document { head, cases }).map_err(written)?;

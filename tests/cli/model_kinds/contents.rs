@@ -274,7 +274,7 @@ pub(super) const ROLES: &[Row] = &[
             t.model.edit_tensors(|tensors| drop(tensors.remove("model.layers.0.mlp.up_proj.weight")));
             "./model".into()
         },
-        &["find tensor `model.layers.0.mlp.up_proj.weight` in `./model`"],
+        &["there is no tensor `model.layers.0.mlp.up_proj.weight` in `./model`"],
     ),
     (
         "a tensor of another shape",
@@ -282,7 +282,7 @@ pub(super) const ROLES: &[Row] = &[
             t.model.replace("model.norm.weight", Tensor::filled(&[255], 1.0));
             "./model".into()
         },
-        &["use tensor `model.norm.weight` of shape [255] where config.json implies [256]"],
+        &["tensor `model.norm.weight` has the shape [255] where config.json implies [256]"],
     ),
     (
         "a spare head of another shape",

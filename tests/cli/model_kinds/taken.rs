@@ -14,11 +14,11 @@ fn a_tokenizer_that_is_broken_or_of_another_model_is_one_error() {
                 t.model.replace("model.embed_tokens.weight", small);
                 t.model.set("vocab_size", json!(1000));
             },
-            "use a tokenizer of 2048 tokens with an embedding of 1000",
+            "the tokenizer knows 2048 tokens, the embedding table 1000",
         ),
-        ("broken", |t| drop(t.write("tokenizer.json", "{}")), "read the tokenizer"),
+        ("broken", |t| drop(t.write("tokenizer.json", "{}")), "failed to read the tokenizer"),
         ("broken settings", |t| drop(t.write("tokenizer_config.json", "[]")), "read a tokenizer setting"),
-        ("a broken template", |t| drop(t.write("chat_template.jinja", "{% if %}")), "read the chat template"),
+        ("a broken template", |t| drop(t.write("chat_template.jinja", "{% if %}")), "failed to read the chat template"),
     ];
     for (kind, make, told) in rows {
         let thing = Thing::new();

@@ -74,7 +74,7 @@ impl InstructionSet {
             return Ok(());
         }
         let names: Vec<&str> = Self::available().map(Self::name).collect();
-        Err(Error::input(format!("compute with {VARIABLE}=`{wanted}`"))
+        Err(Error::input(format!("{VARIABLE}=`{wanted}` is not supported here"))
             .with_hint(format!("this machine has {}", names.join(", "))))
     }
 

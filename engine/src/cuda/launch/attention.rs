@@ -147,7 +147,7 @@ impl AttentionKernels {
         typed::<T>(name, self.kind)?;
         let padded = padded(heads.size)?;
         let Some(sized) = self.sized.iter().find(|sized| sized.size == padded) else {
-            return Err(Error::internal(format!("find attention for heads of {padded} values")));
+            return Err(Error::internal(format!("failed to find attention for heads of {padded} values")));
         };
         holds(name, "the number of items", work.item_count.len(), 1)?;
         holds(name, "the number of items to combine", work.combine_count.len(), 1)?;
@@ -168,7 +168,7 @@ impl AttentionKernels {
         let aligned = [address(&self.stream, Some(qkv)), of_cache.0, of_cache.1];
         if aligned.iter().any(|at| !at.is_multiple_of(WORD as u64)) {
             return Err(Error::internal(
-                "start the kernel `attention` on rows that do not begin at a multiple of 16 bytes",
+                "failed to start the kernel `attention` on rows that do not begin at a multiple of 16 bytes",
             ));
         }
         let (items, combines) = (work.items.len() / Item::WORDS, work.combines.len() / Item::WORDS);
@@ -218,7 +218,7 @@ fn number(room: usize) -> u32 {
 /// The size that there are kernels for.
 fn padded(size: usize) -> Result<usize> {
     SIZES.into_iter().find(|padded| size <= *padded).ok_or_else(|| {
-        Error::input(format!("compute attention on a card with heads of {size} values"))
+        Error::input(format!("failed to compute attention on a card with heads of {size} values"))
             .with_hint(format!("{} are the most that karat's kernels know; `--device cpu` has no limit", SIZES[2]))
     })
 }

@@ -82,11 +82,11 @@ impl Groups {
         let Mixture { experts, chosen, multiple } = mixture;
         let sized = (1..=MOST_EXPERTS).contains(&experts) && (1..=experts).contains(&chosen) && multiple >= 1;
         if !sized || tokens.checked_mul(chosen * multiple).is_none_or(|rows| i32::try_from(rows).is_err()) {
-            return Err(Error::internal(format!("group {tokens} tokens of {mixture:?}")));
+            return Err(Error::internal(format!("failed to group {tokens} tokens of {mixture:?}")));
         }
         // At least one: a buffer of no values has no address.
         fn room<N: DeviceRepr + ValidAsZeroBits>(stream: &Arc<CudaStream>, values: usize) -> Result<CudaSlice<N>> {
-            let failed = |error: DriverError| Error::input("allocate the groups of experts").caused_by(error);
+            let failed = |error: DriverError| Error::input("failed to allocate the groups of experts").caused_by(error);
             stream.alloc_zeros(values.max(1)).map_err(failed)
         }
         Ok(Self {
@@ -165,7 +165,7 @@ impl ExpertKernels {
         holds(name, "the logits", logits.len(), rows.values(name)?)?;
         groups.hold(name, rows.most)?;
         if rows.width != experts {
-            return Err(Error::internal(format!("route by {} logits among {experts} experts", rows.width)));
+            return Err(Error::internal(format!("failed to route by {} logits among {experts} experts", rows.width)));
         }
         let (most, experts, chosen) = (int(name, rows.most)?, int(name, experts)?, int(name, chosen)?);
         let (multiple, normalised) = (int(name, multiple)?, i32::from(normalised));

@@ -148,5 +148,7 @@ impl GemmKernels {
 /// Values of some rows.
 fn values(name: &str, rows: usize, width: usize) -> Result<usize> {
     let values = rows.checked_mul(width);
-    values.ok_or_else(|| Error::internal(format!("start the kernel `{name}` for {rows} rows of {width} values")))
+    values.ok_or_else(|| {
+        Error::internal(format!("failed to start the kernel `{name}` for {rows} rows of {width} values"))
+    })
 }

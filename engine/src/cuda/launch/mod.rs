@@ -37,7 +37,7 @@ impl Module {
     /// Compiles them; some milliseconds for a file, and the driver remembers.
     fn load(context: &Arc<CudaContext>, name: &'static str, ptx: &str) -> Result<Self> {
         let module = context.load_module(Ptx::from_src(ptx)).map_err(|error| {
-            Error::input(format!("compile the kernels `{name}` for the card"))
+            Error::input(format!("failed to compile the kernels `{name}` for the card"))
                 .caused_by(error)
                 .with_hint("a driver of series 580 or newer can; `nvidia-smi` shows which one is there")
         })?;
@@ -46,7 +46,8 @@ impl Module {
 
     /// One of them by its name.
     fn function(&self, name: &str) -> Result<CudaFunction> {
-        let failed = |error| Error::internal(format!("find the kernel `{name}` of `{}`", self.name)).caused_by(error);
+        let failed =
+            |error| Error::internal(format!("failed to find the kernel `{name}` of `{}`", self.name)).caused_by(error);
         self.module.load_function(name).map_err(failed)
     }
 
@@ -58,7 +59,7 @@ impl Module {
 
 /// Why a kernel did not start.
 fn failed(name: &str) -> impl FnOnce(DriverError) -> Error {
-    move |error| Error::internal(format!("start the kernel `{name}`")).caused_by(error)
+    move |error| Error::internal(format!("failed to start the kernel `{name}`")).caused_by(error)
 }
 
 /// That a buffer has at least `needed` values.
@@ -66,14 +67,14 @@ fn holds(name: &str, what: &str, len: usize, needed: usize) -> Result<()> {
     if len >= needed {
         Ok(())
     } else {
-        Err(Error::internal(format!("start the kernel `{name}`: {what} holds {len} values of {needed}")))
+        Err(Error::internal(format!("failed to start the kernel `{name}`: {what} holds {len} values of {needed}")))
     }
 }
 
 /// A size as kernels take it.
 fn int(name: &str, size: usize) -> Result<i32> {
     i32::try_from(size)
-        .map_err(|e| Error::internal(format!("start the kernel `{name}` for {size} values")).caused_by(e))
+        .map_err(|e| Error::internal(format!("failed to start the kernel `{name}` for {size} values")).caused_by(e))
 }
 
 /// Threads of a block of the kernels on rows.
@@ -97,14 +98,14 @@ impl Rows<'_> {
         holds(name, "the number of rows", self.count.len(), 1)?;
         int(name, self.width)?;
         let values = self.most.checked_mul(self.width);
-        values.ok_or_else(|| Error::internal(format!("start the kernel `{name}` for {} rows", self.most)))
+        values.ok_or_else(|| Error::internal(format!("failed to start the kernel `{name}` for {} rows", self.most)))
     }
 }
 
 /// Blocks `x` by `y` of [`THREADS`] threads, with some bytes of shared memory.
 fn blocks(name: &str, (x, y): (usize, usize), shared: usize) -> Result<LaunchConfig> {
     let (Ok(x), Ok(y), Ok(shared)) = (i32::try_from(x), u16::try_from(y), u32::try_from(shared)) else {
-        return Err(Error::internal(format!("start the kernel `{name}` in {x} by {y} blocks")));
+        return Err(Error::internal(format!("failed to start the kernel `{name}` in {x} by {y} blocks")));
     };
     let grid_dim = (x.unsigned_abs(), y.into(), 1);
     Ok(LaunchConfig { grid_dim, block_dim: (THREADS as u32, 1, 1), shared_mem_bytes: shared })
@@ -120,7 +121,7 @@ fn typed<T: Number>(name: &str, kind: Kind) -> Result<()> {
     if T::KIND == kind {
         Ok(())
     } else {
-        Err(Error::internal(format!("start the kernel `{name}` of {} on {}", kind.name(), T::KIND.name())))
+        Err(Error::internal(format!("failed to start the kernel `{name}` of {} on {}", kind.name(), T::KIND.name())))
     }
 }
 

@@ -38,12 +38,14 @@ impl NormWeights {
                 let weights: Vec<&[f32]> = norms.iter().map(|norm| norm.weight.as_slice()).collect();
                 Self::joined(stream, first, &weights, None)
             }
-            _ => Err(Error::internal("put the norms of heads on a card: they differ in more than their weights")),
+            _ => Err(Error::internal(
+                "failed to put the norms of heads on a card: they differ in more than their weights",
+            )),
         }
     }
 
     fn joined(stream: &Arc<CudaStream>, norm: &Norm, weights: &[&[f32]], bias: Option<&[f32]>) -> Result<Self> {
-        let failed = |error: DriverError| Error::input("put a norm on the card").caused_by(error);
+        let failed = |error: DriverError| Error::input("failed to put a norm on the card").caused_by(error);
         let weight = weights.concat();
         if let Some(bias) = bias {
             holds("norm", "the bias", bias.len(), weight.len())?;
@@ -81,7 +83,7 @@ impl Argument {
         let Some(norm) = norm else { return Ok(Self::default()) };
         if norm.width() != width {
             return Err(Error::internal(format!(
-                "start the kernel `{name}`: a norm of {} values for rows of {width}",
+                "failed to start the kernel `{name}`: a norm of {} values for rows of {width}",
                 norm.width()
             )));
         }

@@ -65,7 +65,7 @@ impl PageKernels {
         holds(name, "the values", values.len(), all)?;
         let bytes = page_values * size_of::<T>();
         if !bytes.is_multiple_of(WORD) {
-            return Err(Error::internal(format!("copy pages of {bytes} bytes")));
+            return Err(Error::internal(format!("failed to copy pages of {bytes} bytes")));
         }
         let most = int(name, pairs.len() / 2)?;
         if all == 0 || most == 0 {
@@ -76,7 +76,7 @@ impl PageKernels {
             crate::cuda::launch::address(&self.stream, Some(&values.as_view())),
         ] {
             if !at.is_multiple_of(WORD as u64) {
-                return Err(Error::internal("copy pages that do not begin at a multiple of 16 bytes"));
+                return Err(Error::internal("failed to copy pages that do not begin at a multiple of 16 bytes"));
             }
         }
         let (pages, words) = (int(name, pages)?, bytes / WORD);

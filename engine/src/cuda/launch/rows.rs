@@ -121,7 +121,7 @@ impl RowKernels {
         let [first, second] = embedding.added.map(|added| added.map(|added| self.added(rows, added)).transpose());
         let (first, second) = (first?.unwrap_or_default(), second?.unwrap_or_default());
         if first.table == 0 && second.table != 0 {
-            return Err(Error::internal("start the kernel `embed`: the first table to add is missing"));
+            return Err(Error::internal("failed to start the kernel `embed`: the first table to add is missing"));
         }
         let vocab = int(name, embedding.table.len() / rows.width)?;
         let (width, config) = (int(name, rows.width)?, blocks(name, (rows.most, 1), 0)?);
@@ -243,7 +243,7 @@ impl RowKernels {
 fn in_shared(name: &str, rows: Rows<'_>) -> Result<LaunchConfig> {
     let bytes = rows.width.next_multiple_of(4) * size_of::<f32>();
     if bytes > ROW_BYTES {
-        return Err(Error::internal(format!("start the kernel `{name}` on rows of {} values", rows.width)));
+        return Err(Error::internal(format!("failed to start the kernel `{name}` on rows of {} values", rows.width)));
     }
     blocks(name, (rows.most, 1), bytes)
 }

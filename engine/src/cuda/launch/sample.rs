@@ -122,7 +122,10 @@ impl SampleKernels {
         holds(name, "what is asked", asked.len(), rows.most)?;
         holds(name, "what is found", found.len(), rows.most)?;
         if rows.width > WIDEST {
-            return Err(Error::internal(format!("start the kernel `{name}` on rows of {} logits", rows.width)));
+            return Err(Error::internal(format!(
+                "failed to start the kernel `{name}` on rows of {} logits",
+                rows.width
+            )));
         }
         if values == 0 {
             return Ok(());

@@ -240,7 +240,7 @@ fn what_does_not_fit_is_refused() {
         Y: DevicePtrMut<f32>,
     {
         let error = matmul.launch::<bf16, f32>(rows, operands).unwrap_err();
-        assert!(error.fragment().ends_with(what), "{error:?}");
+        assert!(error.message().ends_with(what), "{error:?}");
     }
     let none = None::<&CudaSlice<f32>>;
     let (x, w) = (&bench.x_card, &bench.w_card);

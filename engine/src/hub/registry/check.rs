@@ -72,7 +72,7 @@ impl Found {
         let (entry, total) = (&self.entry, counts.values().sum::<u64>());
         let most = counts.iter().max_by_key(|(_, count)| **count).map_or("", |(dtype, _)| dtype.as_str());
         let wrong = |what: String| {
-            Err(Error::input(format!("use `{}`: {what}", entry.reference()))
+            Err(Error::input(format!("failed to use `{}`: {what}", entry.reference()))
                 .at(&self.path)
                 .with_hint("correct the entry"))
         };
@@ -90,13 +90,16 @@ impl Found {
 
     fn missing(&self, folder: &Path, name: &str) -> Error {
         let path = folder.join(name);
-        let error = Error::input(format!("find `{name}`, which the entry of `{}` lists", self.entry.reference()));
+        let error =
+            Error::input(format!("there is no file `{name}`, which the entry of `{}` lists", self.entry.reference()));
         error.with_hint(self.remedy(&path)).at(path)
     }
 
     fn unlisted(&self, folder: &Path, name: &str) -> Error {
         let reference = self.entry.reference();
-        let what = format!("use `{reference}`: its entry does not list `{name}`, which would change its answers");
+        let what = format!(
+            "`{reference}` has the file `{name}`, which its entry does not list and which would change its answers"
+        );
         let hint = format!("remove the file, or add it with its hash to `files` in {}", self.path.display());
         Error::input(what).at(folder.join(name)).with_hint(hint)
     }
@@ -109,7 +112,7 @@ impl Found {
             Some(found) => (format!("`{name}` is {}", found.what()), found.hint().to_owned()),
             None => (format!("`{name}` has the SHA-256 {found}, its entry says {expected}"), self.remedy(&path)),
         };
-        Error::input(format!("use `{reference}`: {what}")).at(path).with_hint(hint)
+        Error::input(format!("failed to use `{reference}`: {what}")).at(path).with_hint(hint)
     }
 
     /// How a file comes back.

@@ -228,22 +228,22 @@ impl Entry {
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(text), path)?;
         let entry: Self = yaml::read(&tree).map_err(|error| error.located(TASK, path))?;
-        let at = |key: &str, fragment: String| {
-            tree.get(key).unwrap_or(&tree).origin.locate(Error::input(format!("{TASK}: {fragment}")), path)
+        let at = |key: &str, message: String| {
+            tree.get(key).unwrap_or(&tree).origin.locate(Error::input(format!("failed to {TASK}: {message}")), path)
         };
         let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let (name, version) = (&entry.name, &entry.version);
         if file != file_name(name, version) {
             let key = if file.starts_with(&format!("{name}@")) { "version" } else { "name" };
-            let fragment = format!("it is `{name}@{version}`, its file is `{file}`");
-            return Err(at(key, fragment).with_hint("name and version must be those of the file"));
+            let message = format!("it is `{name}@{version}`, its file is `{file}`");
+            return Err(at(key, message).with_hint("name and version must be those of the file"));
         }
         let alone = || entry.files.iter().find(|(name, _)| name.to_string().to_ascii_lowercase().ends_with(".gguf"));
         match entry.files.get_key_value(TOKENIZER).or_else(alone) {
             None => return Err(at("files", format!("it lists no `{TOKENIZER}`"))),
             Some((name, hash)) if *hash != entry.tokenizer => {
-                let fragment = format!("the tokenizer's hash is not that of `{name}` under `files`");
-                return Err(at("tokenizer", fragment));
+                let message = format!("the tokenizer's hash is not that of `{name}` under `files`");
+                return Err(at("tokenizer", message));
             }
             Some(_) => {}
         }

@@ -39,7 +39,7 @@ pub fn find(base: &Path, name: &str, version: &str) -> Result<Found> {
     } else {
         nearest(&format!("{name}@{version}"), known.iter().map(String::as_str))
     };
-    Err(Error::input(format!("find `{name}@{version}` in the model registry")).with_hint(hint))
+    Err(Error::input(format!("there is no model `{name}@{version}` in the registry")).with_hint(hint))
 }
 
 /// The files of all entries that [`find`] would find from `base`, by `name@version`.
@@ -82,7 +82,7 @@ impl Found {
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = read_file(path, ENTRY_BYTES)?;
         let text = String::from_utf8(bytes)
-            .map_err(|e| Error::input("read the registry entry: not valid UTF-8").at(path).caused_by(e))?;
+            .map_err(|e| Error::input("the registry entry is not valid UTF-8").at(path).caused_by(e))?;
         Ok(Self { entry: Entry::parse(&text, path)?, path: path.into() })
     }
 
@@ -127,6 +127,6 @@ impl Found {
                 (format!("{repo}@{revision}"), "`karat models pull` fetches it from the hub")
             }
         };
-        Error::input(format!("find `{place}` of `{}`", self.entry.reference())).at(&self.path).with_hint(hint)
+        Error::input(format!("there is no `{place}` of `{}`", self.entry.reference())).at(&self.path).with_hint(hint)
     }
 }

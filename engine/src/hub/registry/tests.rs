@@ -73,7 +73,7 @@ fn an_entry_is_found_from_folders_below_and_gives_the_hashes_of_its_folder() {
     }
     // The nearest wins.
     registry.write("datasets/models/tiny@1.yaml", &registry.entry().replace("tiny/1", "other"));
-    assert!(registry.refusal("datasets/desk", "tiny@1").0.contains("find `datasets/models/other` of `tiny@1`"));
+    assert!(registry.refusal("datasets/desk", "tiny@1").0.contains("there is no `datasets/models/other` of `tiny@1`"));
     assert_eq!(visible(&registry.path("datasets/desk")).unwrap().len(), 1);
 }
 
@@ -81,7 +81,10 @@ fn an_entry_is_found_from_folders_below_and_gives_the_hashes_of_its_folder() {
 fn an_unknown_name_gets_the_nearest_or_the_place_that_was_searched() {
     let registry = Registry::new();
     let (error, hint) = registry.refusal("", "tiny@2");
-    assert_eq!((error.as_str(), hint.as_str()), ("find `tiny@2` in the model registry", "did you mean `tiny@1`?"));
+    assert_eq!(
+        (error.as_str(), hint.as_str()),
+        ("there is no model `tiny@2` in the registry", "did you mean `tiny@1`?")
+    );
     let empty = tempfile::tempdir().unwrap();
     let error = find(empty.path(), "tiny", "1").unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.starts_with("there is no `models/tiny@1.yaml` in `")), "{error:?}");
@@ -95,7 +98,7 @@ fn files_that_are_not_as_listed_are_refused() {
     let (error, hint) = registry.refusal("", "tiny@1");
     let hash = |text: &str| sha256(text.as_bytes());
     let expected = format!(
-        "use `tiny@1`: `model.safetensors` has the SHA-256 {}, its entry says {} ({weights})",
+        "failed to use `tiny@1`: `model.safetensors` has the SHA-256 {}, its entry says {} ({weights})",
         hash("other"),
         hash("model.safetensors")
     );
@@ -104,12 +107,12 @@ fn files_that_are_not_as_listed_are_refused() {
 
     registry.write(weights, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n");
     let (error, hint) = registry.refusal("", "tiny@1");
-    assert!(error.starts_with("use `tiny@1`: `model.safetensors` is a Git LFS pointer"), "{error}");
+    assert!(error.starts_with("failed to use `tiny@1`: `model.safetensors` is a Git LFS pointer"), "{error}");
     assert_eq!(hint, "fetch it with `git lfs pull`");
 
     std::fs::remove_file(registry.path(weights)).unwrap();
     let (error, _) = registry.refusal("", "tiny@1");
-    assert_eq!(error, format!("find `model.safetensors`, which the entry of `tiny@1` lists ({weights})"));
+    assert_eq!(error, format!("there is no file `model.safetensors`, which the entry of `tiny@1` lists ({weights})"));
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn nothing_unlisted_has_a_say() {
 
 #[test]
 fn an_entry_says_what_is_wrong_and_where() {
-    let read = "read the registry entry: ";
+    let read = "failed to read the registry entry: ";
     let at = "(models/tiny@1.yaml:";
     let table = [
         ("licence:", "license:", format!("{read}unknown key `license` {at}13:1); did you mean `licence`?")),

@@ -55,14 +55,16 @@ pub fn spec(config: &Config) -> Result<EncoderSpec> {
 pub fn base(config: &Config, keys: &Keys) -> Result<EncoderSpec> {
     let kind = config.text_or("position_embedding_type", "absolute")?;
     if kind != "absolute" {
-        return Err(Error::input(format!("use position embeddings of type `{kind}`"))
+        return Err(Error::input(format!("position embeddings of type `{kind}` are not supported"))
             .at(config.path())
             .with_hint("encoders with `absolute` positions are supported"));
     }
     let hidden = config.count(keys.hidden)?;
     let heads = config.count(keys.heads)?;
     if heads == 0 || hidden % heads != 0 || hidden == 0 {
-        return Err(Error::input(format!("split {hidden} hidden values over {heads} heads")).at(config.path()));
+        return Err(
+            Error::input(format!("the hidden size {hidden} is not a multiple of {heads} heads")).at(config.path())
+        );
     }
     Ok(EncoderSpec {
         names: NAMES,

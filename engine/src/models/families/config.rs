@@ -39,7 +39,7 @@ impl Config {
                 .with_hint("a model folder holds config.json, tokenizer.json and safetensors, or a GGUF file"));
         };
         let value: Value = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::input("parse the model configuration")
+            Error::input("failed to parse the model configuration")
                 .at_column(&path, e.line() as u64, e.column() as u64)
                 .caused_by(e)
         })?;
@@ -73,11 +73,11 @@ impl Config {
     }
 
     fn missing(&self, key: &str) -> Error {
-        Error::input(format!("find `{key}` in the model configuration")).at(&self.path)
+        Error::input(format!("the model configuration has no `{key}`")).at(&self.path)
     }
 
     fn wrong(&self, key: &str, kind: &str) -> Error {
-        Error::input(format!("read `{key}` of the model configuration as {kind}")).at(&self.path)
+        Error::input(format!("`{key}` of the model configuration is not {kind}")).at(&self.path)
     }
 
     /// A count.
@@ -90,7 +90,7 @@ impl Config {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_u64().map(|count| (count, usize::try_from(count))) {
             Some((count, Ok(size))) if count <= largest(key) => Ok(Some(size)),
-            Some((count, _)) => Err(Error::input(format!("use a `{key}` of {count}"))
+            Some((count, _)) => Err(Error::input(format!("a `{key}` of {count} is not supported"))
                 .at(&self.path)
                 .with_hint(format!("it is believed up to {}", largest(key)))),
             None => Err(self.wrong(key, "a count")),
@@ -128,7 +128,7 @@ impl Config {
                 Some("sliding_attention") => window.map(Some).ok_or_else(|| self.missing("sliding_window")),
                 other => {
                     let name = other.map_or_else(|| kind.to_string(), str::to_owned);
-                    Err(Error::input(format!("use layer type `{name}`"))
+                    Err(Error::input(format!("layer type `{name}` is not supported"))
                         .at(&self.path)
                         .with_hint("known are `full_attention`, `sliding_attention`"))
                 }

@@ -21,7 +21,7 @@ pub fn spec(config: &Config) -> Result<EncoderSpec> {
     for key in ["attention_head_size", "pooler_hidden_size"] {
         let expected = if key == "pooler_hidden_size" { base.hidden } else { base.head_size() };
         if let Some(size) = config.optional_count(key)?.filter(|size| *size != expected) {
-            return Err(Error::input(format!("use a `{key}` of {size}"))
+            return Err(Error::input(format!("a `{key}` of {size} is not supported"))
                 .at(config.path())
                 .with_hint(format!("with these sizes it is {expected}")));
         }
@@ -58,7 +58,7 @@ fn position_terms(config: &Config) -> Result<Vec<String>> {
         Some(Value::Array(terms)) => terms.iter().map(|term| term.as_str().map(str::to_owned)).collect(),
         Some(_) => None,
     };
-    terms.ok_or_else(|| Error::input("read `pos_att_type` of the model configuration as a list").at(config.path()))
+    terms.ok_or_else(|| Error::input("`pos_att_type` of the model configuration is not a list").at(config.path()))
 }
 
 fn relative(config: &Config, positions: usize, kinds: [bool; 2]) -> Result<Relative> {
@@ -69,7 +69,7 @@ fn relative(config: &Config, positions: usize, kinds: [bool; 2]) -> Result<Relat
     let buckets = limit(config, "position_buckets")?;
     let span = buckets.unwrap_or(farthest);
     if span == 0 || buckets == Some(1) {
-        return Err(Error::input(format!("sort distances into {span} buckets")).at(config.path()));
+        return Err(Error::input(format!("{span} buckets of relative positions are not supported")).at(config.path()));
     }
     let [content_to_position, position_to_content] = kinds;
     let norms = config.text_or("norm_rel_ebd", "none")?.to_lowercase();
@@ -95,9 +95,11 @@ fn convolution(config: &Config, hidden: usize) -> Result<Option<ConvolutionSpec>
     let Some(kernel) = limit(config, "conv_kernel_size")? else { return Ok(None) };
     let groups = config.optional_count("conv_groups")?.unwrap_or(1);
     if kernel.is_multiple_of(2) || groups == 0 || !hidden.is_multiple_of(groups) {
-        return Err(Error::input(format!("convolve {hidden} values by {kernel} tokens in {groups} groups"))
-            .at(config.path())
-            .with_hint("an odd `conv_kernel_size` and `conv_groups` that divide the hidden size are supported"));
+        return Err(Error::input(format!(
+            "a convolution of {hidden} values by {kernel} tokens in {groups} groups is not supported"
+        ))
+        .at(config.path())
+        .with_hint("an odd `conv_kernel_size` and `conv_groups` that divide the hidden size are supported"));
     }
     let activation = Activation::parse(config.text_or("conv_act", "tanh")?)?;
     Ok(Some(ConvolutionSpec { kernel, groups, activation }))

@@ -11,10 +11,13 @@ use crate::models::spec::{
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
     let (hidden, heads) = (config.count("n_embd")?, config.count("n_head")?);
     if heads == 0 || !hidden.is_multiple_of(heads) {
-        return Err(Error::input(format!("split {hidden} hidden values over {heads} heads")).at(config.path()));
+        return Err(
+            Error::input(format!("the hidden size {hidden} is not a multiple of {heads} heads")).at(config.path())
+        );
     }
     if config.flag_or("scale_attn_by_inverse_layer_idx", false)? || config.flag_or("add_cross_attention", false)? {
-        return Err(Error::input("use GPT-2 with scores scaled by layer or with cross-attention").at(config.path()));
+        return Err(Error::input("GPT-2 with scores scaled by layer or with cross-attention is not supported")
+            .at(config.path()));
     }
     let mut attention = AttentionSpec::new(heads, heads, hidden / heads);
     attention.query_key_value_bias = true;

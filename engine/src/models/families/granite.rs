@@ -10,7 +10,7 @@ pub fn spec(config: &Config) -> Result<DecoderSpec> {
     let number = |key: &str| config.number_or(key, 1.0);
     let divisor = number("logits_scaling")?;
     if divisor == 0.0 {
-        return Err(Error::input("divide logits by a `logits_scaling` of zero").at(config.path()));
+        return Err(Error::input("`logits_scaling` is zero").at(config.path()));
     }
     spec.embedding_scale = number("embedding_multiplier")? as f32;
     spec.residual_scale = number("residual_multiplier")? as f32;

@@ -30,7 +30,7 @@ pub fn spec(config: &Config) -> Result<EncoderSpec> {
         "cls" => Pooling::Cls,
         "mean" => Pooling::Mean,
         other => {
-            return Err(Error::input(format!("pool by `{other}` before the classifier"))
+            return Err(Error::input(format!("pooling by `{other}` before the classifier is not supported"))
                 .at(config.path())
                 .with_hint("known are `cls`, `mean`"));
         }

@@ -21,7 +21,7 @@ const PADDING: usize = 1;
 pub fn spec(config: &Config) -> Result<EncoderSpec> {
     let rows = config.optional_count("relative_attention_num_buckets")?.unwrap_or(BUCKETS);
     if rows < BUCKETS {
-        return Err(Error::input(format!("use {rows} buckets of distances"))
+        return Err(Error::input(format!("{rows} buckets of relative positions are not supported"))
             .at(config.path())
             .with_hint(format!("transformers computes {BUCKETS} buckets: fewer rows have none for some distances")));
     }

@@ -8,7 +8,7 @@ use crate::models::spec::{DecoderSpec, NormSpec};
 /// `PhiConfig` of transformers.
 pub fn spec(config: &Config) -> Result<DecoderSpec> {
     if config.flag_or("qk_layernorm", false)? {
-        return Err(Error::input("use a Phi model with norms of queries and keys").at(config.path()));
+        return Err(Error::input("Phi models with norms of queries and keys are not supported").at(config.path()));
     }
     let head_size = llama::even_head_size(config)?;
     let defaults = rope::Defaults { share: 0.5, ..rope::Defaults::theta(10_000.0) };

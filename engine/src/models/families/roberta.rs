@@ -18,7 +18,7 @@ pub fn after_padding(config: &Config, padding: usize) -> Result<EncoderSpec> {
     let base = bert::base(config, &bert::KEYS)?;
     let (Some(positions @ 1..), Ok(row)) = (base.positions.checked_sub(padding + 1), u32::try_from(padding)) else {
         return Err(
-            Error::input(format!("begin after row {padding} of {} positions", base.positions)).at(config.path())
+            Error::input(format!("positions begin after row {padding}, of {} rows", base.positions)).at(config.path())
         );
     };
     let classifier = ClassifierSpec { dense: "classifier.dense", output: "classifier.out_proj", ..base.classifier };

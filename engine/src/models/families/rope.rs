@@ -76,7 +76,7 @@ impl Options<'_> {
     }
 
     fn missing(&self, key: &str) -> Error {
-        Error::input(format!("find `{key}` in the rotary options")).at(self.config.path())
+        Error::input(format!("the RoPE scaling has no `{key}`")).at(self.config.path())
     }
 
     fn need(&self, key: &str) -> Result<f64> {
@@ -87,7 +87,7 @@ impl Options<'_> {
         let list = self.value(key).and_then(Value::as_array).ok_or_else(|| self.missing(key))?;
         let numbers: Vec<f64> = list.iter().filter_map(Value::as_f64).filter(|x| *x > 0.0).collect();
         if numbers.len() != len || list.len() != len {
-            return Err(Error::input(format!("read `{key}` of the rotary options as {len} factors above zero"))
+            return Err(Error::input(format!("`{key}` of the RoPE scaling does not hold {len} factors above zero"))
                 .at(self.config.path()));
         }
         Ok(numbers)
@@ -124,7 +124,9 @@ impl Options<'_> {
         let rotated = (head_size as f64 * share) as usize;
         let known = share > 0.0 && share <= 1.0 && theta > 0.0;
         if !known {
-            let what = format!("rotate a share of {share} of heads of size {head_size} by powers of {theta}");
+            let what = format!(
+                "RoPE over a share of {share} of heads of size {head_size} by powers of {theta} is not possible"
+            );
             return Err(Error::input(what).at(self.config.path()));
         }
         // An odd number of values turns one more, at speeds of the odd number, as in transformers.
@@ -145,7 +147,7 @@ impl Options<'_> {
             "dynamic" => {
                 let (factor, original) = (self.need("factor")?, self.config.count("max_position_embeddings")?);
                 if rotated <= 2 {
-                    return Err(Error::input("scale the rotation of a single pair").at(self.config.path()));
+                    return Err(Error::input("the rotation of a single pair cannot be scaled").at(self.config.path()));
                 }
                 let scaling = Scaling::Dynamic { original, theta, factor, size: rotated };
                 Ok(Rope { inverse_frequencies: plain.collect(), factor: 1.0, scaling })
@@ -155,7 +157,7 @@ impl Options<'_> {
             }
             // Phi-3's first files call it so.
             "longrope" | "su" | "yarn" => self.long(plain.collect()),
-            other => Err(Error::input(format!("use the rotary embedding `{other}`"))
+            other => Err(Error::input(format!("RoPE scaling `{other}` is not supported"))
                 .at(self.config.path())
                 .with_hint(nearest(other, KINDS))),
         }

@@ -15,7 +15,7 @@ pub fn spec(config: &Config) -> Result<DecoderSpec> {
         // Despite the name, a 1 marks a layer that has it.
         Some(listed) if listed.len() == layers => listed.iter().map(|flag| flag.as_u64() != Some(0)).collect(),
         Some(listed) => {
-            return Err(Error::input(format!("read `no_rope_layers` of {} entries for {layers} layers", listed.len()))
+            return Err(Error::input(format!("`no_rope_layers` has {} entries for {layers} layers", listed.len()))
                 .at(config.path()));
         }
         None => {

@@ -35,7 +35,7 @@ impl Metadata<'_> {
             "gemma2" => Ok("gemma2"),
             "gemma3" => Ok("gemma3_text"),
             "phi3" => Ok("phi3"),
-            other => Err(Error::input(format!("use the GGUF architecture `{other}`"))
+            other => Err(Error::input(format!("the GGUF architecture `{other}` is not supported"))
                 .at(self.path)
                 .with_hint(nearest(other, ARCHITECTURES))),
         }
@@ -64,7 +64,9 @@ impl Metadata<'_> {
         let tensors = &content.tensor_infos;
         let rows = |name: &str| tensors.get(name).and_then(|info| info.shape.dims().first().copied());
         let vocab = rows("token_embd.weight").ok_or_else(|| {
-            Error::input("find tensor `token_embd.weight`").at(self.path).with_hint("the file holds no language model")
+            Error::input("there is no tensor `token_embd.weight`")
+                .at(self.path)
+                .with_hint("the file holds no language model")
         })?;
         let mut config = json!({
             "model_type": family,

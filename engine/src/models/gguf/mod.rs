@@ -43,7 +43,7 @@ pub struct Header {
 }
 
 fn broken(path: &Path, cause: String) -> Error {
-    Error::input(format!("read the GGUF header of `{}`", path.display()))
+    Error::input(format!("failed to read the GGUF header of `{}`", path.display()))
         .caused_by(cause)
         .with_hint("the file is truncated or not a GGUF file; fetch it again")
 }
@@ -176,7 +176,7 @@ struct Metadata<'a> {
 
 impl<'a> Metadata<'a> {
     fn missing(&self, key: &str) -> Error {
-        Error::input(format!("find `{key}` in the metadata")).at(self.path)
+        Error::input(format!("the metadata has no `{key}`")).at(self.path)
     }
 
     fn text(&self, key: &str) -> Result<&'a str> {
@@ -213,10 +213,12 @@ impl<'a> Metadata<'a> {
     fn floats(&self, content: &Content, file: &HashedFile, name: &str) -> Result<Option<Vec<f32>>> {
         let Some(info) = content.tensor_infos.get(name) else { return Ok(None) };
         let &[len] = info.shape.dims() else {
-            return Err(Error::input(format!("read tensor `{name}` of shape {:?}", info.shape.dims())).at(self.path));
+            return Err(Error::input(format!("tensor `{name}` has the shape {:?}", info.shape.dims())).at(self.path));
         };
         if info.ggml_dtype != GgmlDType::F32 {
-            return Err(Error::input(format!("read tensor `{name}` of type {:?}", info.ggml_dtype)).at(self.path));
+            return Err(
+                Error::input(format!("tensor `{name}` has the unsupported type {:?}", info.ggml_dtype)).at(self.path)
+            );
         }
         let range = start(content, info).and_then(|start| Some((start as u64, len.checked_mul(4)?)));
         let within =

@@ -46,7 +46,7 @@ const MERGE: &str =
 
 /// An error about a path: "use `PATH`: WHAT".
 fn used(path: &Path, what: impl std::fmt::Display) -> Error {
-    Error::input(format!("use `{}`: {what}", path.display()))
+    Error::input(format!("failed to use `{}`: {what}", path.display()))
 }
 
 /// Holds what a reference names against what karat can use, as far as it is here: a repository of the hub that the cache does
@@ -138,7 +138,7 @@ fn lost(path: &Path, target: &Path) -> Error {
 /// That there is nothing at a path.
 fn nothing(path: &Path) -> Error {
     let kind = if is_gguf(path) { "GGUF file" } else { "model folder" };
-    let error = Error::input(format!("find the {kind} `{}`: there is none", path.display()));
+    let error = Error::input(format!("there is no {kind} `{}`", path.display()));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let parent = path.parent().unwrap_or(Path::new(""));
     let pointer = parent.join(format!("{name}.dvc"));

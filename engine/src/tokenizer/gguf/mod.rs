@@ -46,8 +46,9 @@ pub fn build(metadata: &Map<String, Value>) -> Result<(tokenizers::Tokenizer, Sp
     };
     file["version"] = json!("1.0");
     file["added_tokens"] = vocabulary.added();
-    let failed = |error: tokenizers::Error| Error::input("set up the tokenizer of the metadata").caused_by(error);
-    let bytes = serde_json::to_vec(&file).map_err(|e| Error::internal("write a tokenizer").caused_by(e))?;
+    let failed =
+        |error: tokenizers::Error| Error::input("failed to set up the tokenizer of the metadata").caused_by(error);
+    let bytes = serde_json::to_vec(&file).map_err(|e| Error::internal("failed to write a tokenizer").caused_by(e))?;
     let inner = guarded("set up the tokenizer of the metadata", || tokenizers::Tokenizer::from_bytes(&bytes))?;
     let mut inner = inner.map_err(failed)?;
     let listed = inner.get_added_tokens_decoder().into_iter().collect();
@@ -74,17 +75,16 @@ impl<'a> Vocabulary<'a> {
         let listed = metadata.get(&key("tokens")).and_then(Value::as_array);
         let (Some(model), Some(listed)) = (model, listed) else {
             let missing = if model.is_none() { "model" } else { "tokens" };
-            return Err(Error::input(format!("find `{}` in the metadata", key(missing)))
+            return Err(Error::input(format!("the metadata has no `{}`", key(missing)))
                 .with_hint("the file holds no tokenizer: put the model's tokenizer.json beside it"));
         };
         if !MODELS.contains(&model) {
-            return Err(Error::input(format!("use the tokenizer `{model}` (`tokenizer.ggml.model`)")).with_hint(
-                format!(
+            return Err(Error::input(format!("the tokenizer `{model}` (`tokenizer.ggml.model`) is not supported"))
+                .with_hint(format!(
                     "known are {}; {}; a tokenizer.json beside the file goes before what the file says",
                     MODELS.join(", "),
                     nearest(model, MODELS)
-                ),
-            ));
+                )));
         }
         let mut vocabulary =
             Self { metadata, model, tokens: Vec::with_capacity(listed.len()), ids: HashMap::new(), types: Vec::new() };
@@ -96,7 +96,7 @@ impl<'a> Vocabulary<'a> {
             let Some(text) = token.as_str() else { return Err(vocabulary.broken("tokens", "a list of texts")) };
             let text = vocabulary.spelled(id, text);
             if let Some(other) = vocabulary.ids.insert(text.clone(), id as u32) {
-                return Err(Error::input(format!("read the vocabulary: `{text}` is token {other} and token {id}"))
+                return Err(Error::input(format!("`{text}` is token {other} and token {id} of the vocabulary"))
                     .with_hint("convert the model again, or put its tokenizer.json beside the file"));
             }
             vocabulary.tokens.push(text);
@@ -119,7 +119,7 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn broken(&self, name: &str, kind: &str) -> Error {
-        Error::input(format!("read `{}` of the metadata as {kind}", key(name)))
+        Error::input(format!("`{}` of the metadata is not {kind}", key(name)))
             .with_hint("convert the model again, or put its tokenizer.json beside the file")
     }
 
@@ -143,12 +143,12 @@ impl<'a> Vocabulary<'a> {
             let Some(id) = id else { continue };
             if id.as_u64().is_none_or(|id| id >= self.tokens.len() as u64) {
                 let count = self.tokens.len();
-                return Err(Error::input(format!("use token {id} as {attribute}: the vocabulary has {count}")));
+                return Err(Error::input(format!("the {attribute} {id} is outside the vocabulary of {count} tokens")));
             }
         }
         for (flag, attribute) in [("add_bos_token", "bos_token"), ("add_eos_token", "eos_token")] {
             if self.flag(flag, false)? && special_tokens.get(attribute).is_none() && self.model != "bert" {
-                return Err(Error::input(format!("find the {attribute} that `{}` asks for", key(flag))));
+                return Err(Error::input(format!("there is no {attribute}, which `{}` asks for", key(flag))));
             }
         }
         Ok(())
@@ -176,7 +176,7 @@ impl<'a> Vocabulary<'a> {
 
     fn byte_level(&self, special_tokens: &SpecialTokens) -> Result<Value> {
         let name = self.metadata.get(&key("pre")).and_then(Value::as_str).ok_or_else(|| {
-            Error::input(format!("find `{}` in the metadata", key("pre"))).with_hint(
+            Error::input(format!("the metadata has no `{}`", key("pre"))).with_hint(
                 "the file does not say how texts are cut before bytes are merged: convert the model again, or put its \
                  tokenizer.json beside the file",
             )
@@ -196,7 +196,7 @@ impl<'a> Vocabulary<'a> {
         let begins = self.flag("add_bos_token", pre.begins)?;
         let ends = self.flag("add_eos_token", false)?;
         if begins && special_tokens.get("bos_token").is_none() {
-            return Err(Error::input("find the bos_token that texts of this vocabulary start with"));
+            return Err(Error::input("there is no bos_token, which texts of this vocabulary start with"));
         }
         let set_apart = self.flag("add_sep_token", pre.separates)? && begins && ends;
         Ok(match (special_tokens.get("bos_token"), special_tokens.get("eos_token")) {
@@ -213,7 +213,7 @@ impl<'a> Vocabulary<'a> {
     fn merges(&self) -> Result<Vec<(String, String)>> {
         let listed = self.metadata.get(&key("merges")).and_then(Value::as_array);
         let listed = listed.ok_or_else(|| {
-            Error::input(format!("find `{}` in the metadata", key("merges")))
+            Error::input(format!("the metadata has no `{}`", key("merges")))
                 .with_hint("the file holds half a tokenizer: put the model's tokenizer.json beside it")
         })?;
         let pair = |merge: &Value| {
@@ -226,7 +226,7 @@ impl<'a> Vocabulary<'a> {
         };
         let merges = listed.iter().map(|merge| pair(merge).ok_or(merge));
         merges.collect::<Result<_, &Value>>().map_err(|merge| {
-            Error::input(format!("use the merge {merge}: it is not of two tokens that make a third"))
+            Error::input(format!("the merge {merge} is not of two tokens that make a third"))
                 .with_hint("convert the model again, or put its tokenizer.json beside the file")
         })
     }
@@ -291,7 +291,7 @@ impl<'a> Vocabulary<'a> {
 
     fn word_piece(&self, special_tokens: &SpecialTokens) -> Result<Value> {
         let named = |attribute: &str| {
-            special_tokens.get(attribute).ok_or_else(|| Error::input(format!("find the {attribute} of the vocabulary")))
+            special_tokens.get(attribute).ok_or_else(|| Error::input(format!("the vocabulary has no {attribute}")))
         };
         let (unknown, begin, end) = (named("unk_token")?, named("cls_token")?, named("sep_token")?);
         let lowercase = self.flag("normalizer.lowercase", true)?;

@@ -149,7 +149,7 @@ pub fn find(name: &str) -> Result<Pre> {
     let found = KNOWN.iter().find(|(names, _)| names.contains(&name));
     found.map(|(_, pre)| *pre).ok_or_else(|| {
         let names: Vec<&str> = KNOWN.iter().flat_map(|(names, _)| *names).copied().collect();
-        Error::input(format!("use the pre-tokenizer `{name}` (`tokenizer.ggml.pre`)")).with_hint(format!(
+        Error::input(format!("the pre-tokenizer `{name}` (`tokenizer.ggml.pre`) is not supported")).with_hint(format!(
             "known are {}; {}; a tokenizer.json beside the file goes before what the file says",
             names.join(", "),
             nearest(name, names.iter().copied())
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused_with_those_known() {
         let error = find("qwen22").unwrap_err();
-        assert!(error.fragment().contains("qwen22"));
+        assert!(error.message().contains("qwen22"));
         assert!(error.hint().is_some_and(|hint| hint.contains("llama-bpe") && hint.contains("qwen2")));
     }
 }

@@ -288,14 +288,14 @@ fn broken_metadata_is_refused_with_the_key() {
     let mut found = pieces();
     found.remove(&key("tokens"));
     let error = build(&found).expect_err("refused");
-    assert!(error.fragment().contains("tokenizer.ggml.tokens"));
+    assert!(error.message().contains("tokenizer.ggml.tokens"));
     assert!(error.hint().is_some_and(|hint| hint.contains("tokenizer.json")));
     let mut bytes = pieces();
     bytes.insert(key("model"), json!("gpt2"));
     bytes.insert(key("pre"), json!("gpt-2"));
-    assert!(build(&bytes).expect_err("refused").fragment().contains("tokenizer.ggml.merges"));
+    assert!(build(&bytes).expect_err("refused").message().contains("tokenizer.ggml.merges"));
     for merge in ["a", "a x", "b a", " ", ""] {
         bytes.insert(key("merges"), json!([merge]));
-        assert!(build(&bytes).expect_err("refused").fragment().contains("merge"), "{merge:?}");
+        assert!(build(&bytes).expect_err("refused").message().contains("merge"), "{merge:?}");
     }
 }
