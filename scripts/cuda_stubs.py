@@ -22,7 +22,6 @@ LIBRARIES = [
     ("cuda", "driver", "libcuda.so.1", 34),
     ("cublas", "cublas", "libcublas.so.13", 1),  # CUBLAS_STATUS_NOT_INITIALIZED
     ("cublasLt", "cublaslt", "libcublasLt.so.13", 1),
-    ("curand", "curand", "libcurand.so.10", 203),  # CURAND_STATUS_INITIALIZATION_FAILED
     ("nvrtc", "nvrtc", "libnvrtc.so.13", 11),  # NVRTC_ERROR_INTERNAL_ERROR
 ]
 

@@ -53,13 +53,13 @@ fi
 # The functions are those that cudarc, as Cargo.lock has it, declares.
 cudarc=$(cargo metadata --locked --format-version 1 --features cuda --manifest-path "$repository/Cargo.toml" |
   python3 -c 'import json, sys; print(*[p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == "cudarc"])')
-rm -f "$home"/lib/lib{cuda,cublas,cublasLt,curand,nvrtc}.{a,so} "$home"/lib/libcudart.{a,so}
+rm -f "$home"/lib/lib{cuda,cublas,cublasLt,nvrtc}.{a,so} "$home"/lib/libcudart.{a,so}
 python3 "$repository/scripts/cuda_stubs.py" "$(dirname "$cudarc")/src" "$home/lib"
 ln -s libcudart_static.a "$home/lib/libcudart.a"
 
 cat >"$folder/env.sh" <<EOF
 export CUDA_HOME=$home             # cudarc and build.rs: here and nowhere else
-export PATH=$home/bin:\$PATH       # cudarc and candle-kernels call nvcc by its name
+export PATH=$home/bin:\$PATH       # cudarc calls nvcc by its name
 EOF
 "$home/bin/nvcc" --version | grep release
 du -sh "$home" | cut -f1

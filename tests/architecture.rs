@@ -43,9 +43,9 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/cpu/linear/tile.rs", "kernel: lanes are loaded and stored through pointers"),
 ];
 
-/// Where candle may be named: the reader of GGUF files and what runs on its devices or by its models. The kernels of the
-/// processor work on rows of their own.
-const CANDLE: [&str; 3] = ["engine/cuda/", "engine/models/gguf/", "engine/reference/"];
+/// Where candle may be named: the reader of GGUF files and what computes with its models. The kernels, on the processor and on
+/// GPUs, work on memory of their own.
+const CANDLE: [&str; 2] = ["engine/models/gguf/", "engine/reference/"];
 
 /// Files that may exceed [`LONGEST`], each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[

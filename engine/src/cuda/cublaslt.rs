@@ -4,9 +4,9 @@
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 
-use candle_core::cuda_backend::cudarc::cublas::sys::cublasOperation_t::CUBLAS_OP_T;
-use candle_core::cuda_backend::cudarc::cublaslt::result::{self, CublasError};
-use candle_core::cuda_backend::cudarc::cublaslt::sys;
+use cudarc::cublas::sys::cublasOperation_t::CUBLAS_OP_T;
+use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::sys;
 use sys::cublasLtMatmulAlgoCapAttributes_t::CUBLASLT_ALGO_CAP_STAGES_IDS;
 use sys::cublasLtMatmulAlgoConfigAttributes_t as ConfigAttribute;
 use sys::cublasLtMatmulDescAttributes_t as DescAttribute;

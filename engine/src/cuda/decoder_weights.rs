@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::CudaSlice;
+use cudarc::driver::CudaSlice;
 
 use super::card::{free_of, size};
 use super::driver::Opened;

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::cublaslt::sys as lt;
-use candle_core::cuda_backend::cudarc::driver::result::{self, DriverError, device};
-use candle_core::cuda_backend::cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
-use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaStream};
+use cudarc::cublaslt::sys as lt;
+use cudarc::driver::result::{self, DriverError, device};
+use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
+use cudarc::driver::{CudaContext, CudaStream};
 
 use super::card::{Card, version};
 use super::machine::{Machine, Needs, choose, mapped_version, module_version};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, CudaView, DriverError};
+use cudarc::driver::{CudaSlice, CudaStream, CudaView, DriverError};
 
 use super::Card;
 use super::driver::{Opened, open};

@@ -1,6 +1,6 @@
 //! A mixture of experts on a card. The arithmetic is that of `cpu/experts.rs`.
 
-use candle_core::cuda_backend::cudarc::driver::CudaSlice;
+use cudarc::driver::CudaSlice;
 
 use super::launch::Rows;
 use super::launch::experts::Shared;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, CudaViewMut};
+use cudarc::driver::{CudaSlice, CudaStream, CudaViewMut};
 
 use super::experts::Experts;
 use super::launch::attention::{Cache, Work};

@@ -16,8 +16,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::cuda_backend::cudarc::cublaslt::sys::{cublasComputeType_t as Compute, cudaDataType_t as DataType};
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DriverError};
+use cudarc::cublaslt::sys::{cublasComputeType_t as Compute, cudaDataType_t as DataType};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DriverError};
 
 use super::algorithm::{ALIGNMENT, Candidate, Config, REFERENCE_ROWS, Rows, alignment, choose};
 use super::cublaslt::{self, Algorithm, Buffers, Handle, Layout, Preference, Problem, Product};

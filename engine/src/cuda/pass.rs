@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, CudaView};
+use cudarc::driver::{CudaSlice, CudaStream, CudaView};
 
 use super::launch::Rows;
 use super::launch::activate::ActivationKernels;

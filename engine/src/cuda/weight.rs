@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::result::mem_get_info;
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaStream, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits,
-};
+use cudarc::driver::result::mem_get_info;
+use cudarc::driver::{CudaSlice, CudaStream, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits};
 use rayon::prelude::*;
 
 use super::card::free_of;

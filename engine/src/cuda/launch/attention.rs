@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute as Attribute;
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr, PushKernelArg,
-};
+use cudarc::driver::sys::CUfunction_attribute as Attribute;
+use cudarc::driver::{CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr, PushKernelArg};
 
 use super::{Module, address, blocks, failed, holds, int, ptx, typed};
 use crate::cpu::cache::PAGE;

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr, PushKernelArg,
-};
+use cudarc::driver::{CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr, PushKernelArg};
 
 use super::norm::{Argument, NormWeights};
 use super::{Module, Rows, THREADS, address, blocks, failed, holds, int, ptx, typed};

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{
+use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaStream, CudaView, DevicePtr, DriverError, LaunchConfig,
 };
-use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
+use cudarc::nvrtc::Ptx;
 
 use crate::cuda::matmul::{Kind, Number};
 use crate::error::{Error, Result};

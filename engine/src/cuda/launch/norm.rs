@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
+use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError};
 
 use super::{address, holds};
 use crate::cpu::norm::{Norm, NormKind};

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr, ValidAsZeroBits};
+use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr, ValidAsZeroBits};
 use half::{bf16, f16};
 
 use super::{ALIGNMENT, Form, Kind, Lt, Matmul, Number, Operands};
@@ -206,7 +206,7 @@ fn biases_and_sums_onto_y() {
 #[test]
 #[ignore = "needs a CUDA card"]
 fn a_captured_product_gives_the_same_bits() {
-    use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+    use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
     let (inputs, outputs) = (896, 4864);
     let bench = Bench::<bf16>::new(inputs, outputs);
     let stream = &bench.opened.stream;

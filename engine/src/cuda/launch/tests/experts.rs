@@ -1,6 +1,6 @@
 //! A mixture of experts: routing, grouping, products of experts, what they say together.
 
-use candle_core::cuda_backend::cudarc::driver::CudaSlice;
+use cudarc::driver::CudaSlice;
 use half::{bf16, f16};
 
 use super::gemm::assert_product;

@@ -10,7 +10,7 @@ mod heads;
 mod rows;
 mod sample;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr, ValidAsZeroBits};
+use cudarc::driver::{CudaSlice, DeviceRepr, ValidAsZeroBits};
 use half::{bf16, f16};
 
 use crate::cuda::driver::{Opened, open, usable};
