@@ -37,7 +37,7 @@ const UNSAFE: &[(&str, &str)] = &[
 ];
 
 /// Where tensors may be named.
-const TENSORS: [&str; 4] = ["engine/cpu/", "engine/cuda/", "engine/models/", "engine/device/"];
+const TENSORS: [&str; 5] = ["engine/cpu/", "engine/cuda/", "engine/models/", "engine/device/", "engine/reference/"];
 
 /// Files that may exceed [`LONGEST`], each a flat table.
 const FLAT_TABLES: &[&str] = &[];

@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model, Role::Classifier)?;
+    let model = model::named(&args.model, Role::Classifier, engine.backend)?;
     let mut classifier = Classifier::open(&model, &engine)?;
     answers.settle(&model, classifier.fingerprint())?;
     let loaded = loading.elapsed();

@@ -131,7 +131,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model, Role::Embedder)?;
+    let model = model::named(&args.model, Role::Embedder, engine.backend)?;
     let prompt = match (args.prompt_name, args.prompt) {
         (Some(name), _) => PromptChoice::Named(name),
         (None, Some(text)) => PromptChoice::Text(text),

@@ -256,7 +256,7 @@ pub fn run(args: Args) -> Result<Exit> {
     };
     let loading = Instant::now();
     let cache = args.cache.folder();
-    let model = model::named(&args.model, Role::Generator)?;
+    let model = model::named(&args.model, Role::Generator, engine.backend)?;
     let renderer = Arc::new(Renderer::open(&model, clock)?);
     if cache.is_some() {
         // What answers are kept by; a folder that changes under karat is no reason to do without a cache.

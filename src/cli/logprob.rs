@@ -97,7 +97,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Opened::Not(exit) => return Ok(exit),
     };
     let loading = Instant::now();
-    let model = model::named(&args.model, Role::Generator)?;
+    let model = model::named(&args.model, Role::Generator, engine.backend)?;
     let renderer = Arc::new(Renderer::open(&model, Clock::parse(DEFAULT_NOW)?)?);
     let mut generator = Generator::open(&model, renderer, &engine)?;
     generator.notes().iter().for_each(|note| say!("warning: {note}"));

@@ -7,6 +7,5 @@ mod reference;
 mod decoders;
 mod encoders;
 mod minilm;
-mod second_families;
 mod second_opinion;
 mod stories;
