@@ -28,9 +28,10 @@ impl std::str::FromStr for BackendChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        [Self::Fast, Self::Reference].into_iter().find(|backend| backend.name() == text).ok_or_else(|| {
-            Error::input(format!("use backend `{text}`")).with_hint("known are `fast`, `reference`")
-        })
+        [Self::Fast, Self::Reference]
+            .into_iter()
+            .find(|backend| backend.name() == text)
+            .ok_or_else(|| Error::input(format!("use backend `{text}`")).with_hint("known are `fast`, `reference`"))
     }
 }
 
@@ -214,9 +215,8 @@ impl EngineOptions {
 
     /// What the reference backend cannot do.
     fn check_reference(&self) -> Result<()> {
-        let refuse = |what: &str, hint: &str| {
-            Err(Error::input(format!("use {what} with --backend reference")).with_hint(hint))
-        };
+        let refuse =
+            |what: &str, hint: &str| Err(Error::input(format!("use {what} with --backend reference")).with_hint(hint));
         if !matches!(self.device, DeviceChoice::Auto | DeviceChoice::Cpu) {
             return refuse(&format!("--device {}", self.device), "the reference backend computes on the CPU");
         }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 
 use crate::dataset::UnknownKeys;
-use crate::engine::{device, reference};
 use crate::engine::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
+use crate::engine::{device, reference};
 use crate::error::{Error, Result};
 
 /// How to compute; none of these changes an answer but backend, device and type.

@@ -21,7 +21,8 @@ fn parse(path: &Path) -> Value {
 fn a_family_of_candle_transformers_alone_generates_and_scores() {
     for name in ["glm4", "helium"] {
         let reference = Reference::of(&fixture(name));
-        let asked: Vec<Value> = reference.list("prompts").iter().map(|ids| json!({"id": ids, "prompt_ids": ids})).collect();
+        let asked: Vec<Value> =
+            reference.list("prompts").iter().map(|ids| json!({"id": ids, "prompt_ids": ids})).collect();
         let flags = ["--max-new-tokens", "24", "--ignore-eos"];
         let project = Project::new();
         project.write_lines("in.jsonl", &asked);
@@ -125,7 +126,10 @@ fn what_it_cannot_do_is_an_error() {
     let unknown = project.karat(engine_args("generate", &random_tiny(), &["--backend", "slow"])).code(2);
     unknown.complains(&["use backend `slow`"]).complains(&["`fast`, `reference`"]);
     let gguf = convert(&project, &fixture("qwen2"), |_| GgmlDType::F32);
-    project.karat(engine_args("generate", &gguf, REFERENCE)).code(2).complains(&["read a GGUF file with the reference"]);
+    project
+        .karat(engine_args("generate", &gguf, REFERENCE))
+        .code(2)
+        .complains(&["read a GGUF file with the reference"]);
     let refused = project.karat(engine_args("generate", &fixture("smollm3"), REFERENCE)).code(2);
     refused.complains(&["candle-transformers has no model of this family"]);
 }

@@ -385,11 +385,13 @@ impl Checkpoint {
     }
 
     /// The shape of a tensor.
+    #[cfg(feature = "reference")]
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
         self.tensors.get(name).map(|entry| entry.shape.clone())
     }
 
     /// Names of the tensors of floats: buffers of whole numbers are no weights.
+    #[cfg(feature = "reference")]
     pub fn float_names(&self) -> impl Iterator<Item = &str> {
         let weight = |entry: &Entry| !matches!(entry.stored, Stored::Other(_));
         self.tensors.iter().filter(move |(_, entry)| weight(entry)).map(|(name, _)| name.as_str())

@@ -212,7 +212,8 @@ impl Backend for Decoder {
             self.tokens.extend(&step.tokens[row..behind]);
             while let Some((at, read)) = reads.next_if(|(_, read)| read.row < behind) {
                 let logits = self.logits(segment.start + read.row - row + 1);
-                let mut logits = logits.map_err(|e| Error::internal("compute with candle-transformers").caused_by(e))?;
+                let mut logits =
+                    logits.map_err(|e| Error::internal("compute with candle-transformers").caused_by(e))?;
                 seen.push(answer(&mut logits, read, processing_of(&step.processing, at)));
             }
             row = behind;

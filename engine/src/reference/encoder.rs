@@ -190,7 +190,11 @@ impl Head {
         let dense = candle_nn::linear_b(hidden, hidden, head.dense_bias, builder.pp(head.dense))?;
         let mut steps = vec![Stage::Product(dense), Stage::Activation(head.activation)];
         if let Some(name) = head.norm {
-            let norm = candle_nn::LayerNormConfig { eps: f64::from(spec.norm_eps), affine: spec.norm_bias, ..Default::default() };
+            let norm = candle_nn::LayerNormConfig {
+                eps: f64::from(spec.norm_eps),
+                affine: spec.norm_bias,
+                ..Default::default()
+            };
             steps.push(Stage::Norm(candle_nn::layer_norm(hidden, norm, builder.pp(name))?));
         }
         steps.push(Stage::Product(output));

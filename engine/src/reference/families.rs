@@ -48,7 +48,12 @@ pub(super) const FAMILIES: [Family; 16] = [
     Family { model_type: "glm4", load: |c, w| boxed(candle::glm4_new::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
     Family { model_type: "helium", load: |c, w| boxed(candle::helium::Model::new(&read(c)?, w)), ..FAMILY },
     Family { model_type: "llama", load: |c, w| boxed(Llama::new(c, w)), scaling: Some("llama3"), ..FAMILY },
-    Family { model_type: "mistral", load: |c, w| boxed(candle::mistral::Model::new(&read(c)?, w)), windows: true, ..FAMILY },
+    Family {
+        model_type: "mistral",
+        load: |c, w| boxed(candle::mistral::Model::new(&read(c)?, w)),
+        windows: true,
+        ..FAMILY
+    },
     Family { model_type: "olmo", load: |c, w| boxed(candle::olmo::Model::new(&read(c)?, w)), ..FAMILY },
     Family { model_type: "olmo2", load: |c, w| boxed(candle::olmo2::Model::new(&read(c)?, w)), ..FAMILY },
     Family { model_type: "phi", load: |c, w| boxed(candle::phi::Model::new(&read(c)?, w).map(Phi)), ..FAMILY },
@@ -56,7 +61,11 @@ pub(super) const FAMILIES: [Family; 16] = [
     Family { model_type: "qwen2", load: |c, w| boxed(candle::qwen2::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
     Family { model_type: "qwen2_moe", load: |c, w| boxed(candle::qwen2_moe::Model::new(&read(c)?, w)), ..FAMILY },
     Family { model_type: "qwen3", load: |c, w| boxed(candle::qwen3::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "qwen3_moe", load: |c, w| boxed(candle::qwen3_moe::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
+    Family {
+        model_type: "qwen3_moe",
+        load: |c, w| boxed(candle::qwen3_moe::ModelForCausalLM::new(&read(c)?, w)),
+        ..FAMILY
+    },
     Family {
         model_type: "stablelm",
         load: |c, w| boxed(candle::stable_lm::Model::new(&read(c)?, w).map(StableLm)),

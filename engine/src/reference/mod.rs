@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn the_name_is_that_of_the_locked_version() {
         let lock = include_str!("../../../Cargo.lock");
-        let package = lock.split("[[package]]").find(|package| package.contains("name = \"candle-transformers\"")).unwrap();
+        let package =
+            lock.split("[[package]]").find(|package| package.contains("name = \"candle-transformers\"")).unwrap();
         let version = super::NAME.strip_prefix("candle-transformers ").unwrap();
         assert!(package.contains(&format!("version = \"{version}\"")), "{package}");
     }
