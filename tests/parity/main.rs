@@ -7,5 +7,6 @@ mod reference;
 mod decoders;
 mod encoders;
 mod minilm;
+#[cfg(feature = "reference")]
 mod second_opinion;
 mod stories;

@@ -173,7 +173,8 @@ impl Decoder {
 
     /// The logits behind the first `end` tokens of the sequence.
     fn logits(&mut self, end: usize) -> candle_core::Result<Vec<f32>> {
-        if self.computed == 0 || end > self.cached {
+        let serve = (1..end).contains(&self.computed) && end <= self.cached;
+        if !serve {
             self.model.clear();
             self.computed = 0;
         }

@@ -21,12 +21,15 @@ pub(super) trait Model: Send {
     fn forward(&mut self, tokens: &Tensor, start: usize) -> Result<Tensor>;
 }
 
+/// A model of a configuration and weights.
+type Load = fn(Value, VarBuilder<'_>) -> Result<Box<dyn Model>>;
+
 /// A family of candle-transformers.
 pub(super) struct Family {
     /// What configurations call it.
     pub model_type: &'static str,
-    /// Its model of a configuration and weights.
-    pub load: fn(Value, VarBuilder<'_>) -> Result<Box<dyn Model>>,
+    /// Its model.
+    pub load: Load,
     /// The kind of scaled rotary frequencies that it knows.
     pub scaling: Option<&'static str>,
     /// Whether it masks what is out of a window; only when it computes a sequence as a whole.
@@ -35,49 +38,32 @@ pub(super) struct Family {
     pub caches: bool,
 }
 
-const FAMILY: Family = Family { model_type: "", load: |_, _| none(), scaling: None, windows: false, caches: true };
-
-fn none() -> Result<Box<dyn Model>> {
-    Err(Error::msg("no family"))
+/// One that keeps keys and values, and knows neither scaled frequencies nor windows.
+const fn plain(model_type: &'static str, load: Load) -> Family {
+    Family { model_type, load, scaling: None, windows: false, caches: true }
 }
 
 /// All of them, by model type.
 pub(super) const FAMILIES: [Family; 16] = [
-    Family { model_type: "gemma", load: |c, w| boxed(candle::gemma::Model::new(false, &read(c)?, w)), ..FAMILY },
-    Family { model_type: "gemma2", load: |c, w| boxed(candle::gemma2::Model::new(false, &read(c)?, w)), ..FAMILY },
-    Family { model_type: "glm4", load: |c, w| boxed(candle::glm4_new::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "helium", load: |c, w| boxed(candle::helium::Model::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "llama", load: |c, w| boxed(Llama::new(c, w)), scaling: Some("llama3"), ..FAMILY },
+    plain("gemma", |c, w| boxed(candle::gemma::Model::new(false, &read(c)?, w))),
+    plain("gemma2", |c, w| boxed(candle::gemma2::Model::new(false, &read(c)?, w))),
+    plain("glm4", |c, w| boxed(candle::glm4_new::ModelForCausalLM::new(&read(c)?, w))),
+    plain("helium", |c, w| boxed(candle::helium::Model::new(&read(c)?, w))),
+    Family { scaling: Some("llama3"), ..plain("llama", |c, w| boxed(Llama::new(c, w))) },
+    Family { windows: true, ..plain("mistral", |c, w| boxed(candle::mistral::Model::new(&read(c)?, w))) },
+    plain("olmo", |c, w| boxed(candle::olmo::Model::new(&read(c)?, w))),
+    plain("olmo2", |c, w| boxed(candle::olmo2::Model::new(&read(c)?, w))),
+    plain("phi", |c, w| boxed(candle::phi::Model::new(&read(c)?, w).map(Phi))),
+    plain("phi3", |c, w| boxed(candle::phi3::Model::new(&read(c)?, w))),
+    plain("qwen2", |c, w| boxed(candle::qwen2::ModelForCausalLM::new(&read(c)?, w))),
+    plain("qwen2_moe", |c, w| boxed(candle::qwen2_moe::Model::new(&read(c)?, w))),
+    plain("qwen3", |c, w| boxed(candle::qwen3::ModelForCausalLM::new(&read(c)?, w))),
+    plain("qwen3_moe", |c, w| boxed(candle::qwen3_moe::ModelForCausalLM::new(&read(c)?, w))),
     Family {
-        model_type: "mistral",
-        load: |c, w| boxed(candle::mistral::Model::new(&read(c)?, w)),
-        windows: true,
-        ..FAMILY
-    },
-    Family { model_type: "olmo", load: |c, w| boxed(candle::olmo::Model::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "olmo2", load: |c, w| boxed(candle::olmo2::Model::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "phi", load: |c, w| boxed(candle::phi::Model::new(&read(c)?, w).map(Phi)), ..FAMILY },
-    Family { model_type: "phi3", load: |c, w| boxed(candle::phi3::Model::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "qwen2", load: |c, w| boxed(candle::qwen2::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "qwen2_moe", load: |c, w| boxed(candle::qwen2_moe::Model::new(&read(c)?, w)), ..FAMILY },
-    Family { model_type: "qwen3", load: |c, w| boxed(candle::qwen3::ModelForCausalLM::new(&read(c)?, w)), ..FAMILY },
-    Family {
-        model_type: "qwen3_moe",
-        load: |c, w| boxed(candle::qwen3_moe::ModelForCausalLM::new(&read(c)?, w)),
-        ..FAMILY
-    },
-    Family {
-        model_type: "stablelm",
-        load: |c, w| boxed(candle::stable_lm::Model::new(&read(c)?, w).map(StableLm)),
         caches: false,
-        ..FAMILY
+        ..plain("stablelm", |c, w| boxed(candle::stable_lm::Model::new(&read(c)?, w).map(StableLm)))
     },
-    Family {
-        model_type: "starcoder2",
-        load: |c, w| boxed(candle::starcoder2::Model::new(&read(c)?, w)),
-        windows: true,
-        ..FAMILY
-    },
+    Family { windows: true, ..plain("starcoder2", |c, w| boxed(candle::starcoder2::Model::new(&read(c)?, w))) },
 ];
 
 /// Whether the engine's own backend does not know a configuration's family, and this one does.
