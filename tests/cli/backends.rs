@@ -21,8 +21,8 @@ fn parse(path: &Path) -> Value {
 fn a_family_of_candle_transformers_alone_generates_and_scores() {
     for name in ["glm4", "helium"] {
         let reference = Reference::of(&fixture(name));
-        let asked: Vec<Value> =
-            reference.list("prompts").iter().map(|ids| json!({"id": ids, "prompt_ids": ids})).collect();
+        let prompts = reference.list("prompts").iter().enumerate();
+        let asked: Vec<Value> = prompts.map(|(id, ids)| json!({"id": id, "prompt_ids": ids})).collect();
         let flags = ["--max-new-tokens", "24", "--ignore-eos"];
         let project = Project::new();
         project.write_lines("in.jsonl", &asked);
@@ -33,10 +33,8 @@ fn a_family_of_candle_transformers_alone_generates_and_scores() {
             assert_eq!(ids(&answer["ids"]), ids(expected), "{name}");
         }
         let pairs = reference.list("pairs");
-        let asked: Vec<Value> = pairs
-            .iter()
-            .map(|pair| json!({"id": pair, "context": pair["context"], "continuation": pair["continuation"]}))
-            .collect();
+        let line = |(id, pair): (usize, &Value)| json!({"id": id, "context": pair["context"], "continuation": pair["continuation"]});
+        let asked: Vec<Value> = pairs.iter().enumerate().map(line).collect();
         let scored = project.engine("logprob", &reference.folder, &asked, REFERENCE);
         for (got, expected) in scored.iter().zip(pairs) {
             let of = |value: &Value| value["logprob"].as_f64().expect("a number");
@@ -82,7 +80,7 @@ fn a_record_names_the_backend_where_it_is_not_the_default() {
     let project = Project::new();
     let suite = repository("datasets/support-desk").to_string_lossy().into_owned();
     let run = |flags: &[&str]| {
-        let fixed = ["run", &suite, "--quiet", "--no-baseline", "--limit", "2", "--set", "generation.max_new_tokens=4"];
+        let fixed = ["run", &suite, "--quiet", "--no-baseline", "--runs-dir", "runs", "--limit", "2"];
         project.karat(fixed.iter().chain(flags))
     };
     run(REFERENCE);

@@ -77,7 +77,8 @@ fn check(folder: &Path, options: &EngineOptions) -> (f64, f64) {
 /// Prints and judges the worst differences.
 pub fn judge(folder: &Path, options: &EngineOptions) {
     let (logit, logprob) = check(folder, options);
-    println!("{}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}", folder.display());
+    let whose = reference::whose(options);
+    println!("{whose}{}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}", folder.display());
     assert!(logit < 1e-3 && logprob < 1e-3, "{}: {logit} {logprob}", folder.display());
 }
 

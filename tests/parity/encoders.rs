@@ -64,7 +64,7 @@ pub fn logits(folder: &Path, options: &EngineOptions) {
             assert!(reference::distance(&probabilities, &floats(expected)) < 1e-5, "{} {index}", folder.display());
         }
     }
-    println!("{}: logits within {worst:.1e}", folder.display());
+    println!("{}{}: logits within {worst:.1e}", reference::whose(options), folder.display());
 }
 
 fn list(value: &Value) -> &[Value] {

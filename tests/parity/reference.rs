@@ -43,6 +43,11 @@ pub fn candle() -> EngineOptions {
     EngineOptions { backend: BackendChoice::Reference, device: DeviceChoice::Cpu, ..options() }
 }
 
+/// What stands before a printed figure that is not of the engine's own backend: `scripts/family_table.py` reads the others.
+pub fn whose(options: &EngineOptions) -> &'static str {
+    if options.backend == BackendChoice::Fast { "" } else { "reference backend, " }
+}
+
 /// A decoder.
 pub fn load(folder: &Path) -> Box<dyn Backend> {
     load_by(folder, &options()).unwrap()

@@ -84,6 +84,10 @@ fn known(config: &Config, map: &mut Map<String, Value>, family: &Family, spec: &
         map.shift_remove("hidden_act");
         map.insert("hidden_activation".into(), activation(spec.feed_forward.activation).into());
     }
+    let size = spec.attention.head_size as f64;
+    if (f64::from(spec.attention.scale) * size.sqrt() - 1.0).abs() > 1e-6 {
+        return Err(refused(config, "scale of attention but by the size of a head in this family"));
+    }
     let windows: Vec<Option<usize>> = spec.layers.iter().map(|layer| layer.window).collect();
     let window = windows.first().copied().flatten();
     if family.windows && windows.iter().any(|other| *other != window) {
