@@ -360,6 +360,9 @@ def further_decoders(t):
                                rope_parameters=dict(partial_rotary_factor=0.25, **plain)), finish=flat_spelling()),
         "stablelm-parallel": entry(make(t.StableLmConfig, qk_layernorm=True, use_parallel_residual=True, rope_parameters=dict(partial_rotary_factor=0.5, **plain))),
         "starcoder2": entry(make(t.Starcoder2Config, sliding_window=16, initializer_range=0.3), undo={"window": dict(sliding_window=None)}),
+        # of the reference backend alone
+        "glm4": entry(make(t.Glm4Config, head_dim=12, attention_bias=True, rope_parameters=dict(partial_rotary_factor=0.5, **plain))),
+        "helium": entry(make(t.HeliumConfig, head_dim=8)),
     }
 
 

@@ -68,7 +68,7 @@ impl TextEncoder {
         let options = device::encoder_options(&spec, options);
         let fingerprint = device::fingerprint(folder, &options)?;
         let texts = Texts::open(folder, &config, &spec)?;
-        let backend = Mutex::new(device::encoder(folder, spec, head(&config)?, &options)?);
+        let backend = Mutex::new(device::encoder(folder, &config, spec, head(&config)?, &options)?);
         let (batch_tokens, window) = (options.batch_tokens, options.window);
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Closed};
-use crate::device::Fingerprint;
+use crate::device::{self, DecoderPlan, Fingerprint};
 use crate::error::{Error, Result};
 use crate::guard::{caught, guarded};
+use crate::models::families;
 use crate::models::generation_config::{EndTokens, GenerationConfig};
 use crate::models::identity::ModelFolder;
-use crate::models::{DecoderSpec, families};
 use crate::options::EngineOptions;
 use crate::render::Renderer;
 use crate::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
@@ -31,7 +31,6 @@ use crate::scheduler::fleet;
 use crate::scheduler::workload::{Exchange, Goal, Outcome, Totals, Work};
 use crate::thought;
 use crate::tokenizer::Tokenizer;
-use crate::{cpu, device};
 
 /// Rendered requests that wait for the scheduler.
 const AHEAD: usize = 256;
@@ -55,7 +54,7 @@ pub struct Generator {
 
 /// The weights, loaded when they are needed.
 enum Weights {
-    Waiting(Box<DecoderSpec>),
+    Waiting(DecoderPlan),
     /// One backend for each card.
     Loaded(Vec<Box<dyn Backend>>),
 }
@@ -138,18 +137,15 @@ impl Generator {
         options.check()?;
         let fingerprint = device::fingerprint(folder, options)?;
         let config = families::Config::read(folder)?;
-        let (mut spec, mut notes) = (Box::new(families::decoder(&config)?), Vec::new());
-        if let Some(head) = cpu::separate_head(folder, &spec)? {
-            spec.tied = false;
-            notes.push(format!("{head} differs from the tied embedding: the separate head is used"));
-        }
-        check_vocabulary(folder, renderer.tokenizer(), spec.vocab)?;
+        let plan = DecoderPlan::read(folder, &config, options.backend)?;
+        let (vocab, notes) = (plan.vocab(), plan.notes().to_vec());
+        check_vocabulary(folder, renderer.tokenizer(), vocab)?;
         let file = GenerationConfig::read(folder)?;
-        let end = file.end_tokens(&config, renderer.tokenizer(), spec.vocab)?;
-        let defaults = Defaults { file, end, vocab: spec.vocab };
+        let end = file.end_tokens(&config, renderer.tokenizer(), vocab)?;
+        let defaults = Defaults { file, end, vocab };
         // What cannot be applied is known now, not with the first answer.
         defaults.file.check(&defaults.end.ids, defaults.vocab)?;
-        let mut weights = Weights::Waiting(spec);
+        let mut weights = Weights::Waiting(plan);
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
@@ -301,8 +297,8 @@ impl Generator {
 impl Weights {
     /// The backends, loaded now if they are not yet.
     fn load(&mut self, folder: &ModelFolder, options: &EngineOptions) -> Result<&mut [Box<dyn Backend>]> {
-        if let Self::Waiting(spec) = self {
-            *self = Self::Loaded(device::decoders(folder, spec, options)?);
+        if let Self::Waiting(plan) = self {
+            *self = Self::Loaded(plan.load(folder, options)?);
         }
         match self {
             Self::Loaded(backends) => Ok(backends),

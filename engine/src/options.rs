@@ -4,6 +4,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Whose model code computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The engine's own.
+    #[default]
+    Fast,
+    /// candle-transformers', one sequence at a time: see [`crate::reference`].
+    Reference,
+}
+
+impl BackendChoice {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+impl std::str::FromStr for BackendChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Fast, Self::Reference].into_iter().find(|backend| backend.name() == text).ok_or_else(|| {
+            Error::input(format!("`{text}` is not a backend")).with_hint("known are `fast`, `reference`")
+        })
+    }
+}
+
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -118,6 +148,8 @@ impl std::str::FromStr for DtypeChoice {
 /// How the engine computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EngineOptions {
+    /// Whose model code.
+    pub backend: BackendChoice,
     /// Where.
     pub device: DeviceChoice,
     /// In which type.
@@ -141,6 +173,7 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
+            backend: BackendChoice::Fast,
             device: DeviceChoice::Auto,
             dtype: DtypeChoice::Auto,
             batch_tokens: 512,
@@ -160,7 +193,7 @@ impl EngineOptions {
     /// # Errors
     /// A bound that nothing could satisfy.
     pub fn check(&self) -> Result<()> {
-        let fail = |what: &str| Err(Error::input(format!("{what} is not possible")));
+        let fail = |what: &str| Err(Error::input(what));
         if self.batch_tokens < 2 {
             return fail("`--batch-tokens` is below 2");
         }
@@ -173,16 +206,44 @@ impl EngineOptions {
         if self.window == 0 {
             return fail("`--window` is 0");
         }
-        match self.kv_gib {
-            Some(gib) if !(gib > 0.0 && gib.is_finite()) => fail("`--kv-gib` is not a positive number"),
-            _ => Ok(()),
+        if self.kv_gib.is_some_and(|gib| !(gib > 0.0 && gib.is_finite())) {
+            return fail("`--kv-gib` is not a positive number");
         }
+        if self.backend == BackendChoice::Fast { Ok(()) } else { self.check_reference() }
+    }
+
+    /// What the reference backend cannot do.
+    fn check_reference(&self) -> Result<()> {
+        let refuse = |what: &str, hint: &str| {
+            Err(Error::input(format!("{what} does not go with `--backend reference`")).with_hint(hint))
+        };
+        if !matches!(self.device, DeviceChoice::Auto | DeviceChoice::Cpu) {
+            return refuse(&format!("--device {}", self.device), "the reference backend computes on the CPU");
+        }
+        if !matches!(self.dtype, DtypeChoice::Auto | DtypeChoice::F32) {
+            return refuse(&format!("--dtype {}", self.dtype.name()), "the reference backend computes in f32");
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_backend_refuses_cards_and_short_types() {
+        let reference = EngineOptions { backend: "reference".parse().unwrap(), ..EngineOptions::default() };
+        assert!(reference.check().is_ok());
+        assert!(EngineOptions { device: DeviceChoice::Cpu, dtype: DtypeChoice::F32, ..reference }.check().is_ok());
+        for device in [DeviceChoice::AllCards, DeviceChoice::Cuda(Cards::FIRST)] {
+            assert!(EngineOptions { device, ..reference }.check().is_err(), "{device}");
+        }
+        for dtype in [DtypeChoice::Bf16, DtypeChoice::F16] {
+            assert!(EngineOptions { dtype, ..reference }.check().is_err(), "{}", dtype.name());
+        }
+        assert!("slow".parse::<BackendChoice>().is_err());
+    }
 
     #[test]
     fn devices_are_shown_as_they_are_parsed() {

@@ -45,8 +45,8 @@ impl Renderer {
         let tokenizer = Tokenizer::from_folder(folder)?;
         let chat = ChatTemplate::from_folder(folder, tokenizer.special_tokens())?;
         // Whether the configuration is one of a generator is for others to say.
-        let context =
-            families::Config::read(folder).and_then(|config| families::decoder(&config)).ok().map(|spec| spec.context);
+        let config = families::Config::read(folder).ok();
+        let context = config.and_then(|config| families::decoder_sizes(&config)).map(|(_, context)| context);
         Ok(Self { tokenizer, chat, clock, notes: ChatNotes::default(), context })
     }
 

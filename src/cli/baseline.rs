@@ -247,8 +247,9 @@ fn regenerate(args: &RegenerateArgs) -> Result<Exit> {
     let form = args.progress.begin();
     let mut reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "baseline regenerate", &args.store)?;
-    let load = || Suite::load(&path, &Overrides::default(), Purpose::Look);
     let engine = args.engine.apply()?;
+    let overrides = Overrides { backend: engine.backend, ..Overrides::default() };
+    let load = || Suite::load(&path, &overrides, Purpose::Look);
     let plan = load()?.plan;
     let names: Vec<String> = match (&args.name, args.all) {
         (Some(name), _) => vec![name.clone()],

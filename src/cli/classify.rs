@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Start::Ready(ready) => ready,
         Start::Not(exit) => return Ok(exit),
     };
-    let model = model::named(&args.model, Role::Classifier)?;
+    let model = model::named(&args.model, Role::Classifier, ready.engine.backend)?;
     let mut classifier = Classifier::open(&model, &ready.engine)?;
     ready.settle(&model, classifier.fingerprint())?;
     let (lines, session) = ready.begin();

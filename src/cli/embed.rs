@@ -125,7 +125,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Start::Ready(ready) => ready,
         Start::Not(exit) => return Ok(exit),
     };
-    let model = model::named(&args.model, Role::Embedder)?;
+    let model = model::named(&args.model, Role::Embedder, ready.engine.backend)?;
     let prompt = match (args.prompt_name, args.prompt) {
         (Some(name), _) => PromptChoice::Named(name),
         (None, Some(text)) => PromptChoice::Text(text),

@@ -5,14 +5,18 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 
 use crate::dataset::UnknownKeys;
-use crate::engine::device;
-use crate::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
+use crate::engine::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
+use crate::engine::{device, reference};
 use crate::error::{Error, Result};
 
-/// How to compute; none of these changes an answer but the device and the type.
+/// How to compute; none of these changes an answer but backend, device and type.
 #[derive(clap::Args, Clone)]
-#[command(next_help_heading = "Engine tuning (no byte of a result depends on it, device and type aside)")]
+#[command(next_help_heading = "Engine tuning (no byte of a result depends on it, backend, device and type aside)")]
 pub struct EngineArgs {
+    /// Whose model code computes: fast (karat's own), or reference (candle-transformers', one sequence at a time, on the CPU in f32:
+    /// a second opinion, and families that only it has).
+    #[arg(long, default_value = "fast", value_name = "BACKEND")]
+    pub backend: String,
     /// Where to compute: auto (the first NVIDIA GPU that this build can use, else the CPU), cpu, cuda, cuda:N,
     /// cuda:N,N for several GPUs, or cuda:all.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -52,7 +56,12 @@ impl EngineArgs {
     /// # Errors
     /// A value out of range; a GPU that cannot be used.
     pub fn apply(&self) -> Result<EngineOptions> {
-        let (device, note) = device::resolve(self.device.parse::<DeviceChoice>()?)?;
+        let backend = self.backend()?;
+        let asked = match (backend, self.device.parse::<DeviceChoice>()?) {
+            (BackendChoice::Reference, DeviceChoice::Auto) => DeviceChoice::Cpu,
+            (_, asked) => asked,
+        };
+        let (device, note) = device::resolve(asked)?;
         if let Some(note) = note {
             say!("note: {note}");
         }
@@ -60,6 +69,7 @@ impl EngineArgs {
         let more = if device == DeviceChoice::Cpu { [1, 1] } else { [4, 2] };
         let usual = EngineOptions::default();
         let options = EngineOptions {
+            backend,
             device,
             dtype: self.dtype.parse::<DtypeChoice>()?,
             batch_tokens: self.batch_tokens.unwrap_or(more[0] * usual.batch_tokens),
@@ -71,7 +81,29 @@ impl EngineArgs {
             drafts: !self.no_drafts,
         };
         options.check()?;
-        Ok(options)
+        if backend == BackendChoice::Reference { self.one_by_one(options) } else { Ok(options) }
+    }
+
+    /// Whose model code computes.
+    ///
+    /// # Errors
+    /// A backend that is not known, or that this build does not have.
+    pub fn backend(&self) -> Result<BackendChoice> {
+        let backend = self.backend.parse::<BackendChoice>()?;
+        if backend == BackendChoice::Reference {
+            reference::check_built()?;
+        }
+        Ok(backend)
+    }
+
+    /// What is left of the options for a backend that takes one sequence at a time.
+    fn one_by_one(&self, options: EngineOptions) -> Result<EngineOptions> {
+        let asked = [("--max-seqs", self.max_seqs.is_some_and(|count| count > 1)), ("--kv-gib", self.kv_gib.is_some())];
+        match asked.iter().find(|(_, asked)| *asked) {
+            Some((flag, _)) => Err(Error::input(format!("use {flag} with --backend reference"))
+                .with_hint("it computes one sequence at a time, and has no KV cache to size")),
+            None => Ok(EngineOptions { max_seqs: 1, prefix_sharing: false, drafts: false, ..options }),
+        }
     }
 }
 

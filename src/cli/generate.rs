@@ -308,7 +308,7 @@ pub fn run(args: Args) -> Result<Exit> {
 /// The model, with the answers that are known of it.
 fn opened(args: &Args, clock: Clock, ready: &Ready<Line>) -> Result<Generator> {
     let cache = args.cache.folder();
-    let model = model::named(&args.model, Role::Generator)?;
+    let model = model::named(&args.model, Role::Generator, ready.engine.backend)?;
     let renderer = Arc::new(Renderer::open(&model, clock)?);
     if cache.is_some() {
         // What answers are kept by; a folder that changes under karat is no reason to do without a cache.

@@ -22,6 +22,9 @@ pub struct Args {
     /// Another generator: a model folder, name@version of the registry, or org/name[@revision] on the hub.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
+    /// The backend of the runs: fast, or reference, which computes other families.
+    #[arg(long, default_value = "fast", value_name = "BACKEND")]
+    backend: String,
     #[command(flatten)]
     overrides: OverrideArgs,
     #[command(flatten)]
@@ -33,7 +36,8 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit> {
     let (path, store) = suite_and_store(args.suite.as_deref(), "lint", &args.store)?;
-    let overrides = Overrides { generator: args.model.clone(), ..args.overrides.overrides()? };
+    let (generator, backend) = (args.model.clone(), args.backend.parse()?);
+    let overrides = Overrides { generator, backend, ..args.overrides.overrides()? };
     let mut found = findings(&Named { path: &path, overrides: &overrides, purpose: Purpose::Lint }, None);
     if let Ok(suite) = Suite::load(&path, &overrides, Purpose::Look) {
         found.append(&mut baselines(&args, &store, &suite)?);

@@ -97,7 +97,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Start::Ready(ready) => ready,
         Start::Not(exit) => return Ok(exit),
     };
-    let model = model::named(&args.model, Role::Generator)?;
+    let model = model::named(&args.model, Role::Generator, ready.engine.backend)?;
     let renderer = Arc::new(Renderer::open(&model, Clock::parse(DEFAULT_NOW)?)?);
     let mut generator = Generator::open(&model, renderer, &ready.engine)?;
     generator.notes().iter().for_each(|note| say!("warning: {note}"));

@@ -10,24 +10,30 @@ use crate::engine::models::hash_memo::HashMemo;
 use crate::engine::models::identity::ModelFolder;
 use crate::engine::models::kind;
 use crate::engine::models::kind::Role;
+use crate::engine::options::BackendChoice;
 use crate::error::Result;
 
 /// A model's folder, or the GGUF file that is named: as it is, pulled from the hub, or looked up in the registry with all of its
-/// files checked, and held against what karat can use in this role. Of contents that `memo` knows, SHA-256 is not computed
+/// files checked, and held against what karat can use in this role with a backend. Of contents that `memo` knows, SHA-256 is not computed
 /// again.
 ///
 /// # Errors
 /// There is no such model, or it is of a kind that is not read; the registry has no such entry or other files; the hub does not
 /// have it.
-pub fn folder(reference: &ModelRef, role: Role, memo: Option<&HashMemo>) -> Result<ModelFolder> {
-    kind::check_reference(reference, role)?;
+pub fn folder(
+    reference: &ModelRef,
+    role: Role,
+    backend: BackendChoice,
+    memo: Option<&HashMemo>,
+) -> Result<ModelFolder> {
+    kind::check_reference(reference, role, backend)?;
     let path = match reference {
         ModelRef::Folder(path) => path.clone(),
         ModelRef::Gguf(path) => return Ok(ModelFolder::gguf(path, memo.cloned())),
         ModelRef::Hub { repo, revision } => {
             let path = hub::pull(repo, revision.as_deref().unwrap_or("main"), hub::MODEL_FILES)?;
             // What was fetched just now was not looked at yet.
-            kind::check(&path, role)?;
+            kind::check(&path, role, backend)?;
             path
         }
         ModelRef::Registry { name, version, base } => return registry::open(base, name, version, memo),
@@ -55,8 +61,8 @@ pub fn is_here(reference: &ModelRef) -> bool {
 ///
 /// # Errors
 /// As for [`folder`].
-pub fn named(text: &str, role: Role) -> Result<ModelFolder> {
-    folder(&ModelRef::parse(text, Path::new("."))?, role, memo().as_ref())
+pub fn named(text: &str, role: Role, backend: BackendChoice) -> Result<ModelFolder> {
+    folder(&ModelRef::parse(text, Path::new("."))?, role, backend, memo().as_ref())
 }
 
 /// Where hashes are remembered, whether or not answers are: what is known by its contents alone is never stale.

@@ -13,6 +13,7 @@ use crate::engine::ModelRef;
 use crate::engine::hub::registry::{Found, Source, find, visible};
 use crate::engine::models::identity::ModelFolder;
 use crate::engine::models::kind::Role;
+use crate::engine::options::BackendChoice;
 use crate::error::{Error, Result};
 use crate::report;
 
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> Result<Exit> {
         Command::Show { entry } => show(&named(&entry)?),
         Command::Verify { entries } => verify(&entries),
         Command::Pull { model } => {
-            terminal::lines([model::named(&model, Role::Any)?.path().display().to_string()])?;
+            terminal::lines([model::named(&model, Role::Any, BackendChoice::Fast)?.path().display().to_string()])?;
             Ok(Exit::Passed)
         }
     }

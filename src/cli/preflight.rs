@@ -47,11 +47,11 @@ pub fn ready(suite: Suite, answers: Option<Answers>, how: Readying<'_>) -> Resul
     let mut found = |model: ModelRef, role: Role| -> Result<Option<ModelFolder>> {
         if !how.pulls && !model::is_here(&model) {
             // What is there of it may be broken already.
-            check_reference(&model, role)?;
+            check_reference(&model, role, suite.backend())?;
             unpulled.push(model.to_string());
             return Ok(None);
         }
-        model::folder(&model, role, memo.as_ref()).map(Some)
+        model::folder(&model, role, suite.backend(), memo.as_ref()).map(Some)
     };
     let mut models = ModelFolders::default();
     // A suite for recorded answers alone names none; one that is run was asked for it when it was loaded.

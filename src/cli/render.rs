@@ -12,6 +12,7 @@ use super::signals::{Signals, WallArgs};
 use super::{Exit, model};
 use crate::engine::chat::Clock;
 use crate::engine::models::kind::Role;
+use crate::engine::options::BackendChoice;
 use crate::engine::render::Renderer;
 use crate::error::Result;
 
@@ -48,7 +49,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let signals = Signals::listen(&WallArgs::default())?;
     let input: Lines<Line> = Lines::open(&args.lines, &signals)?;
     let mut output = Output::open(&args.lines.output)?;
-    let renderer = Renderer::open(&model::named(&args.model, Role::Renderer)?, clock)?;
+    let renderer = Renderer::open(&model::named(&args.model, Role::Renderer, BackendChoice::Fast)?, clock)?;
     let (mut answered, mut failed) = (0, 0);
     for line in input {
         signals.check()?;

@@ -8,7 +8,7 @@ use super::store_args::Chosen;
 use super::{Exit, terminal};
 use crate::compare::Without;
 use crate::engine::device::fingerprint;
-use crate::engine::options::EngineOptions;
+use crate::engine::options::{BackendChoice, EngineOptions};
 use crate::error::{Error, Kind, Result};
 use crate::history::{Store, open_verified};
 use crate::record::{About, Journal, Manifest, RunId, RunReader, Unfinished, refused, unfinished};
@@ -133,6 +133,12 @@ impl ResumeArgs {
     }
 }
 
+/// Whether the models of a record were computed by the backend of these options: only one that is not the default is named.
+fn same_backend(manifest: &Manifest, engine: &EngineOptions) -> bool {
+    let named = manifest.fingerprint.keys().any(|part| part.ends_with(".backend"));
+    manifest.fingerprint.is_empty() || named == (engine.backend == BackendChoice::Reference)
+}
+
 /// The run that was recorded last of this plan, these data and these models.
 fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
     let Wanted { about, models, store, engine, .. } = wanted;
@@ -149,7 +155,8 @@ fn finished(wanted: &Wanted<'_>) -> Result<Option<RunReader>> {
         if About::new(manifest.clone(), kept).changed(about).is_some() {
             continue;
         }
-        let numerics = now.fingerprint.iter().all(|(part, value)| manifest.fingerprint.get(part) == Some(value));
+        let numerics = now.fingerprint.iter().all(|(part, value)| manifest.fingerprint.get(part) == Some(value))
+            && same_backend(&manifest, engine);
         let hashes = match known.take() {
             Some(hashes) => hashes,
             None => models.hashes()?,

@@ -84,6 +84,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let (chat_template_kwargs, continue_final_message) = args.chat.overrides()?;
     let overrides = Overrides {
         generator: args.model,
+        backend: args.engine.backend()?,
         seed: args.seed,
         repeat: args.repeat,
         chat_template_kwargs,

@@ -19,7 +19,7 @@ use super::suite_args::{LabelArgs, OverrideArgs};
 use crate::dataset::UnknownKeys;
 use crate::error::Result;
 use crate::run::{Answers, Event, Job, Recorded, Watch, execute};
-use crate::suite::{Purpose, Suite};
+use crate::suite::{Overrides, Purpose, Suite};
 
 /// Arguments of `karat score`.
 #[derive(clap::Args)]
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let (path, store) = suite_and_store(args.suite.as_deref(), "score --responses FILE", &args.store)?;
     let label = args.label.checked()?;
     let engine = args.engine.apply()?;
-    let overrides = args.overrides.overrides()?;
+    let overrides = Overrides { backend: engine.backend, ..args.overrides.overrides()? };
     let suite = Suite::load(&path, &overrides, Purpose::Score)?;
     let baseline = args.baseline.open(&args.store, &store, &Wanted::of_suite(&suite, &engine)?)?;
     let signals = Signals::listen(&args.wall)?;

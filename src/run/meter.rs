@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::event::{Event, Phase, Watch};
-use crate::engine::options::{DeviceChoice, EngineOptions};
+use crate::engine::device::processor;
+use crate::engine::options::{BackendChoice, DeviceChoice, EngineOptions};
 use crate::error::Result;
 use crate::record::{Performance, Phase as RecordedPhase};
 
@@ -117,6 +118,7 @@ pub const GENERATED: &str = "generator.generated_tokens";
 
 fn settings(engine: &EngineOptions) -> BTreeMap<String, Value> {
     let EngineOptions {
+        backend,
         device: _,
         dtype,
         batch_tokens,
@@ -137,17 +139,13 @@ fn settings(engine: &EngineOptions) -> BTreeMap<String, Value> {
         ("prefix_sharing", prefix_sharing.into()),
         ("drafts", drafts.into()),
     ];
-    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let backend = (backend != BackendChoice::Fast).then(|| ("backend", backend.name().into()));
+    settings.into_iter().chain(backend).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The machine in words: the processor's name where the system tells, and the device.
 fn machine(device: DeviceChoice) -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    match name {
-        Some((_, name)) => format!("{device}, {}", name.trim()),
-        None => format!("{device}, {}", std::env::consts::ARCH),
-    }
+    format!("{device}, {}", processor().unwrap_or_else(|| std::env::consts::ARCH.into()))
 }
 
 /// Most memory that this process has held, where the system tells.

@@ -9,6 +9,7 @@ use super::validate;
 use crate::dataset::{Cells, FieldMap, Format, Source};
 use crate::engine::ModelRef;
 use crate::engine::hub::registry;
+use crate::engine::options::BackendChoice;
 use crate::error::{Error, Result};
 use crate::prompt::{Builder, Finding};
 use crate::score::ScorerSpec;
@@ -38,6 +39,7 @@ pub struct Suite {
     pub plan: Plan,
     path: PathBuf,
     generator_base: PathBuf,
+    backend: BackendChoice,
     /// The limits of the suite file itself, by dataset.
     limits: BTreeMap<String, Option<usize>>,
     pub(super) tree: Node,
@@ -102,12 +104,17 @@ impl Suite {
         let generator = plan.models.generator.as_ref().map(|generator| &generator.model);
         let from_option = overrides.generator.is_some() && overrides.generator.as_ref() == generator;
         let generator_base = if from_option { PathBuf::new() } else { root_of(path) };
-        Ok(Self { plan, path: path.into(), generator_base, limits, tree })
+        Ok(Self { plan, path: path.into(), generator_base, backend: overrides.backend, limits, tree })
     }
 
     /// The suite file, as the user named it.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whose model code will compute.
+    pub fn backend(&self) -> BackendChoice {
+        self.backend
     }
 
     /// A path of the plan, from the working folder.

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::engine::options::BackendChoice;
 use crate::error::{Error, Result, nearest};
 use crate::yaml::{Content, Entry, Node, Origin};
 
@@ -13,6 +14,8 @@ use crate::yaml::{Content, Entry, Node, Origin};
 pub struct Overrides {
     /// Another generator (`--model`): a model reference, a path in it relative to the working folder.
     pub generator: Option<String>,
+    /// Whose model code will compute (`--backend`): decides which models can be used.
+    pub backend: BackendChoice,
     /// At most this many cases of each dataset (`--limit`).
     pub limit: Option<usize>,
     /// Another seed (`--seed`).

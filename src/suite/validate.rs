@@ -107,7 +107,7 @@ impl Problems<'_> {
     /// A model in its role, where it is looked at.
     fn model(&mut self, place: &str, model: Result<Option<ModelRef>>, role: Option<Role>) {
         let checked = model.and_then(|model| match (model, role) {
-            (Some(model), Some(role)) => kind::check_reference(&model, role),
+            (Some(model), Some(role)) => kind::check_reference(&model, role, self.suite.backend()),
             _ => Ok(None),
         });
         // A run reads them next; who only looks wants to hear of them, too.

@@ -14,6 +14,8 @@ mod reference;
 mod to_gguf;
 
 mod answers;
+#[cfg(feature = "reference")]
+mod backends;
 mod bad_input;
 mod bad_model;
 mod baselines;

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use karat::engine::scheduler::run_all;
-use karat::engine::scheduler::workload::{Goal, Outcome, Work};
+use karat::engine::options::EngineOptions;
 
 use crate::reference::{self, LIMITS, floats, ids, json};
 
@@ -51,8 +50,8 @@ pub const DECODERS: [&str; 22] = [
 ];
 
 /// Holds a checkpoint against its `reference.json`; returns the worst differences of logits and log-probabilities.
-fn check(folder: &Path) -> (f64, f64) {
-    let mut model = reference::load(folder);
+fn check(folder: &Path, options: &EngineOptions) -> (f64, f64) {
+    let mut model = reference::load_by(folder, options).unwrap();
     let reference = json(&folder.join("reference.json"));
     let prompts: Vec<Vec<u32>> = reference["prompts"].as_array().unwrap().iter().map(ids).collect();
     let work = prompts.iter().map(|p| reference::greedy(p.clone(), 24)).collect();
@@ -67,32 +66,30 @@ fn check(folder: &Path) -> (f64, f64) {
         worst_logit = if distance <= worst_logit { worst_logit } else { distance };
     }
     // Of a single token there is nothing to score.
-    let long: Vec<usize> = (0..prompts.len()).filter(|index| prompts[*index].len() > 1).collect();
-    let work = |index: &usize| Work { tokens: prompts[*index].clone(), goal: Goal::Score { from: 1 } };
-    let scored = long.iter().map(work).collect();
-    for (index, outcome) in long.iter().copied().zip(run_all(&mut *model, LIMITS, scored).unwrap()) {
-        let Outcome::Scored { logprob, tokens, .. } = outcome else { panic!("no score") };
-        assert_eq!(tokens, prompts[index].len() - 1);
-        worst_logprob = worst_logprob.max((logprob - reference["prompt_logprob"][index].as_f64().unwrap()).abs());
+    let (expected, long): (Vec<f64>, Vec<Vec<u32>>) =
+        floats(&reference["prompt_logprob"]).into_iter().zip(prompts).filter(|(_, prompt)| prompt.len() > 1).unzip();
+    for (got, expected) in reference::prompt_logprobs(&mut *model, &long).into_iter().zip(expected) {
+        worst_logprob = worst_logprob.max((got - expected).abs());
     }
     (worst_logit, worst_logprob)
 }
 
 /// Prints and judges the worst differences.
-fn judge(folder: &Path) {
-    let (logit, logprob) = check(folder);
-    println!("{}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}", folder.display());
+pub fn judge(folder: &Path, options: &EngineOptions) {
+    let (logit, logprob) = check(folder, options);
+    let whose = reference::whose(options);
+    println!("{whose}{}: logits within {logit:.1e}, log-probabilities within {logprob:.1e}", folder.display());
     assert!(logit < 1e-3 && logprob < 1e-3, "{}: {logit} {logprob}", folder.display());
 }
 
 #[test]
 fn fixture_checkpoints() {
-    DECODERS.iter().for_each(|name| judge(&reference::fixture(name)));
+    DECODERS.iter().for_each(|name| judge(&reference::fixture(name), &reference::options()));
 }
 
 #[test]
 #[ignore = "needs ../shared (KARAT_SHARED): scripts/check_shared.sh"]
 fn shared_checkpoints() {
     let shared = reference::shared();
-    SHARED.iter().for_each(|name| judge(&shared.join("reference/models").join(name)));
+    SHARED.iter().for_each(|name| judge(&shared.join("reference/models").join(name), &reference::options()));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use karat::engine::models::identity::ModelFolder;
+use karat::engine::options::EngineOptions;
 use karat::engine::{Classification, Classifier, Long, Pooling, Reading, TextInput, Unread};
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ fn sentences(folder: &Path) {
 }
 
 /// Logits of the classifier, of texts and of pairs.
-fn logits(folder: &Path) {
+pub fn logits(folder: &Path, options: &EngineOptions) {
     let reference = json(&folder.join("reference.json"));
     let input = |value: &Value| match value {
         Value::String(text) => TextInput { text: text.clone(), text_pair: None, long: Long::Cut },
@@ -44,7 +45,7 @@ fn logits(folder: &Path) {
         }
     };
     let inputs: Vec<TextInput> = list(&reference["inputs"]).iter().map(input).collect();
-    let mut model = Classifier::open(&ModelFolder::new(folder), &options()).unwrap();
+    let mut model = Classifier::open(&ModelFolder::new(folder), options).unwrap();
     let mut answers: BTreeMap<u64, Classification> = BTreeMap::new();
     let take = |place: u64, answer: Result<Reading<Classification>, Unread>| {
         let answer = answer.expect("an answer");
@@ -63,7 +64,7 @@ fn logits(folder: &Path) {
             assert!(reference::distance(&probabilities, &floats(expected)) < 1e-5, "{} {index}", folder.display());
         }
     }
-    println!("{}: logits within {worst:.1e}", folder.display());
+    println!("{}{}: logits within {worst:.1e}", reference::whose(options), folder.display());
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -83,7 +84,7 @@ fn fixture_vectors() {
 fn fixture_logits() {
     let names =
         ["bert-multilabel", "bert-2class", "distilbert-3class", "roberta-reranker", "modernbert-2class", "deberta-v3"];
-    names.iter().for_each(|name| logits(&reference::fixture(name)));
+    names.iter().for_each(|name| logits(&reference::fixture(name), &options()));
 }
 
 #[test]
@@ -92,5 +93,7 @@ fn shared_vectors_and_logits() {
     let shared = reference::shared();
     let model = |name: &str| shared.join("reference/models").join(name);
     ["bert", "modernbert", "mpnet", "xlm-roberta"].iter().for_each(|name| pooled(&model(name)));
-    ["bert-multilabel", "deberta-v2-cls", "distilbert-cls", "roberta-cls"].iter().for_each(|name| logits(&model(name)));
+    ["bert-multilabel", "deberta-v2-cls", "distilbert-cls", "roberta-cls"]
+        .iter()
+        .for_each(|name| logits(&model(name), &options()));
 }

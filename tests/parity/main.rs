@@ -7,6 +7,6 @@ mod reference;
 mod decoders;
 mod encoders;
 mod minilm;
-mod second_families;
+#[cfg(feature = "reference")]
 mod second_opinion;
 mod stories;

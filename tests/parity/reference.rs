@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use karat::engine::answer::Closed;
-use karat::engine::device::decoders;
-use karat::engine::models::families;
+use karat::engine::device::DecoderPlan;
 use karat::engine::models::families::Config;
 use karat::engine::models::identity::ModelFolder;
-use karat::engine::options::{DeviceChoice, DtypeChoice, EngineOptions};
+use karat::engine::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
 use karat::engine::scheduler::backend::Backend;
 use karat::engine::scheduler::draft::Draft;
 use karat::engine::scheduler::workload::{Goal, Outcome, Watcher, Work};
@@ -39,13 +38,27 @@ pub fn options() -> EngineOptions {
     EngineOptions { device, dtype: DtypeChoice::F32, ..EngineOptions::default() }
 }
 
+/// candle-transformers' model code.
+pub fn candle() -> EngineOptions {
+    EngineOptions { backend: BackendChoice::Reference, device: DeviceChoice::Cpu, ..options() }
+}
+
+/// What stands before a printed figure that is not of the engine's own backend: `scripts/family_table.py` reads the others.
+pub fn whose(options: &EngineOptions) -> &'static str {
+    if options.backend == BackendChoice::Fast { "" } else { "reference backend, " }
+}
+
 /// A decoder.
 pub fn load(folder: &Path) -> Box<dyn Backend> {
+    load_by(folder, &options()).unwrap()
+}
+
+/// A decoder of these options' backend.
+pub fn load_by(folder: &Path, options: &EngineOptions) -> karat::error::Result<Box<dyn Backend>> {
     let folder = ModelFolder::new(folder);
-    let config = Config::read(&folder).unwrap();
-    let spec = families::decoder(&config).unwrap();
-    let options = EngineOptions { batch_tokens: 64, max_seqs: 16, ..options() };
-    decoders(&folder, &spec, &options).unwrap().swap_remove(0)
+    let options = EngineOptions { batch_tokens: 64, max_seqs: 16, ..*options };
+    let plan = DecoderPlan::read(&folder, &Config::read(&folder)?, options.backend)?;
+    Ok(plan.load(&folder, &options)?.swap_remove(0))
 }
 
 pub const LIMITS: Limits =
@@ -88,6 +101,17 @@ pub fn floats(value: &serde_json::Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
+/// Log-probabilities of every token but the first, added up.
+pub fn prompt_logprobs(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<f64> {
+    let work = |prompt: &Vec<u32>| Work { tokens: prompt.clone(), goal: Goal::Score { from: 1 } };
+    let outcomes = run_all(model, LIMITS, prompts.iter().map(work).collect()).unwrap();
+    let scored = |(prompt, outcome): (&Vec<u32>, Outcome)| match outcome {
+        Outcome::Scored { logprob, tokens, .. } if tokens == prompt.len() - 1 => logprob,
+        _ => panic!("no score"),
+    };
+    prompts.iter().zip(outcomes).map(scored).collect()
+}
+
 /// The largest difference between two rows of the same length.
 pub fn distance(got: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
@@ -119,7 +143,12 @@ pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32
 
 /// The vectors of texts, in order.
 pub fn embed(folder: &Path, pooling: Option<Pooling>, texts: &[String]) -> Vec<Vec<f32>> {
-    let mut model = Embedder::open(&ModelFolder::new(folder), pooling, false, &options()).unwrap();
+    embed_by(folder, pooling, texts, &options())
+}
+
+/// The vectors of texts by these options' backend.
+pub fn embed_by(folder: &Path, pooling: Option<Pooling>, texts: &[String], options: &EngineOptions) -> Vec<Vec<f32>> {
+    let mut model = Embedder::open(&ModelFolder::new(folder), pooling, false, options).unwrap();
     let mut vectors = vec![Vec::new(); texts.len()];
     let take = |place: u64, reading: Result<Reading<Vec<f32>>, Unread>| {
         vectors[place as usize] = reading.expect("a vector").values().map(|(_, vector)| vector.clone()).next().unwrap();

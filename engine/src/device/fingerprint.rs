@@ -8,7 +8,8 @@ use crate::cuda;
 use crate::error::{Error, Result};
 use crate::models::identity::ModelFolder;
 use crate::models::weights::gguf_file;
-use crate::options::{DeviceChoice, DtypeChoice, EngineOptions};
+use crate::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
+use crate::reference;
 
 /// Raised whenever a stored golden-bits test changes: results of two versions must not be compared silently.
 pub const NUMERICS_VERSION: u32 = 2;
@@ -25,12 +26,16 @@ pub struct Fingerprint {
     pub weights: String,
     /// Type of the KV cache.
     pub kv: String,
+    /// Whose model code computed; absent where it is the engine's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
 }
 
 impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { numerics_version, device, weights, kv } = self;
-        write!(f, "v{numerics_version} {device} weights={weights} kv={kv}")
+        let Self { numerics_version, device, weights, kv, backend } = self;
+        write!(f, "v{numerics_version} {device} weights={weights} kv={kv}")?;
+        backend.iter().try_for_each(|backend| write!(f, " backend={backend}"))
     }
 }
 
@@ -40,10 +45,14 @@ impl std::fmt::Display for Fingerprint {
 /// A device, type or instruction set that this build or machine does not have.
 pub fn fingerprint(folder: &ModelFolder, options: &EngineOptions) -> Result<Fingerprint> {
     let numerics_version = NUMERICS_VERSION;
+    if options.backend == BackendChoice::Reference {
+        options.check()?;
+        return Ok(reference_fingerprint());
+    }
     if let DeviceChoice::Cuda(cards) = resolve(options.device)?.0 {
         let device = alike(cards)?.swap_remove(0).to_string();
         let weights = cuda::dtype(options.dtype).name().to_owned();
-        return Ok(Fingerprint { numerics_version, device, kv: weights.clone(), weights });
+        return Ok(Fingerprint { numerics_version, device, kv: weights.clone(), weights, backend: None });
     }
     let weights = match options.dtype {
         DtypeChoice::Auto if gguf_file(folder)?.is_some() => "gguf",
@@ -61,5 +70,23 @@ pub fn fingerprint(folder: &ModelFolder, options: &EngineOptions) -> Result<Fing
         weights: weights.into(),
         // bfloat16 throughout: the cache follows the weights.
         kv: if weights == "bf16" { "bf16" } else { "f32" }.into(),
+        backend: None,
     })
+}
+
+/// candle's products choose kernels and blocks by the processor: its model is part of what decides their bits.
+fn reference_fingerprint() -> Fingerprint {
+    let device = match processor() {
+        Some(name) => format!("cpu {}, {name}", std::env::consts::ARCH),
+        None => format!("cpu {}", std::env::consts::ARCH),
+    };
+    let backend = Some(format!("reference ({})", reference::NAME));
+    Fingerprint { numerics_version: NUMERICS_VERSION, device, weights: "f32".into(), kv: "f32".into(), backend }
+}
+
+/// The processor's name, where the system tells.
+pub fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map(|(_, name)| name.trim().to_owned())
 }

@@ -5,8 +5,8 @@ mod fingerprint;
 mod memory;
 mod pool;
 
-pub use factory::{decoders, encoder, encoder_options};
-pub use fingerprint::{Fingerprint, NUMERICS_VERSION, fingerprint};
+pub use factory::{DecoderPlan, decoders, encoder, encoder_options};
+pub use fingerprint::{Fingerprint, NUMERICS_VERSION, fingerprint, processor};
 pub use memory::{available_memory, pages};
 pub use pool::in_pool;
 

@@ -247,13 +247,13 @@ pub fn survey(folder: &ModelFolder, tokenizer: Option<&Tokenizer>, options: &Gen
     let file = GenerationConfig::read(folder)?;
     let mut notes = file.notes(options, usize::MAX);
     if let (Ok(config), Some(tokenizer)) = (families::Config::read(folder), tokenizer)
-        && let Ok(spec) = families::decoder(&config)
+        && let Some((vocab, _)) = families::decoder_sizes(&config)
     {
-        check_vocabulary(folder, tokenizer, spec.vocab)?;
-        let end = file.end_tokens(&config, tokenizer, spec.vocab)?;
-        file.check(&end.ids, spec.vocab)?;
-        file.processors(options, &end.ids, spec.vocab)?;
-        notes = file.notes(options, spec.vocab);
+        check_vocabulary(folder, tokenizer, vocab)?;
+        let end = file.end_tokens(&config, tokenizer, vocab)?;
+        file.check(&end.ids, vocab)?;
+        file.processors(options, &end.ids, vocab)?;
+        notes = file.notes(options, vocab);
         notes.extend(end.notes.into_iter().filter(|_| !options.ignore_eos));
     }
     Ok(notes)

@@ -154,6 +154,12 @@ pub trait Backend: Send {
         0
     }
 
+    /// Whether it computes one sequence at a time, each from its first token to its last: no other is in flight then, no
+    /// beginning is shared and no token is guessed.
+    fn one_by_one(&self) -> bool {
+        false
+    }
+
     /// Computes one step; the answers come in the order of `step.reads`.
     ///
     /// # Errors

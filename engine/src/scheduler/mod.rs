@@ -98,13 +98,16 @@ impl<'a> Scheduler<'a> {
     /// A scheduler over a backend's pages.
     pub fn new(backend: &'a mut dyn Backend, limits: Limits) -> Self {
         let shape = backend.shape();
-        let limits = Limits {
+        let mut limits = Limits {
             batch_tokens: limits.batch_tokens.max(2),
             prefill_chunk: limits.prefill_chunk.max(1),
             max_seqs: limits.max_seqs.max(1),
             window: limits.window.max(1),
             ..limits
         };
+        if backend.one_by_one() {
+            limits = Limits { max_seqs: 1, sharing: false, drafts: false, ..limits };
+        }
         Self {
             backend,
             shape,

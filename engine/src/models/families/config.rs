@@ -61,6 +61,12 @@ impl Config {
         self.value.get(key).filter(|v| !v.is_null())
     }
 
+    /// All keys with their values.
+    #[cfg(feature = "reference")]
+    pub(crate) fn object(&self) -> serde_json::Map<String, Value> {
+        self.value.as_object().cloned().unwrap_or_default()
+    }
+
     /// Whether a key is there, `null` or not.
     pub fn has(&self, key: &str) -> bool {
         self.value.get(key).is_some()

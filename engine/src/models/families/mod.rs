@@ -34,6 +34,7 @@ pub use config::Config;
 use crate::cpu::encoder::EncoderSpec;
 use crate::error::{Error, Result, similar};
 use crate::models::spec::DecoderSpec;
+use crate::reference;
 
 /// `model_type`s that generate.
 pub const DECODERS: [&str; 21] = [
@@ -61,6 +62,9 @@ pub const DECODERS: [&str; 21] = [
 ];
 /// `model_type`s that embed and classify.
 pub const ENCODERS: [&str; 7] = ["bert", "deberta-v2", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta"];
+
+/// What decoders are asked for.
+const GENERATE: &str = "generate with";
 
 /// The decoder that a configuration describes.
 ///
@@ -90,7 +94,7 @@ pub fn decoder(config: &Config) -> Result<DecoderSpec> {
         "smollm3" => smollm3::spec(config)?,
         "stablelm" => stablelm::spec(config)?,
         "starcoder2" => starcoder2::spec(config)?,
-        other => return Err(unsupported(config, other, &DECODERS, &ENCODERS, "generate with")),
+        other => return Err(unsupported(config, other, &DECODERS, &ENCODERS, GENERATE)),
     };
     spec.check().map_err(|e| e.at(config.path()))?;
     Ok(spec)
@@ -112,6 +116,17 @@ pub fn encoder(config: &Config) -> Result<EncoderSpec> {
     }
 }
 
+/// Number of token ids and longest sequence of a decoder, where a backend knows its family.
+pub(crate) fn decoder_sizes(config: &Config) -> Option<(usize, usize)> {
+    match decoder(config) {
+        Ok(spec) => Some((spec.vocab, spec.context)),
+        Err(_) if reference::is_only_here(config) => {
+            Some((config.count("vocab_size").ok()?, config.count("max_position_embeddings").ok()?))
+        }
+        Err(_) => None,
+    }
+}
+
 /// Whether a configuration is of a family that generates.
 pub fn is_decoder(config: &Config) -> bool {
     config.model_type().is_ok_and(|name| DECODERS.contains(&name))
@@ -126,6 +141,8 @@ fn unsupported(config: &Config, name: &str, supported: &[&str], wrong_side: &[&s
             "a `{name}` model embeds or classifies: it is for `karat embed`, `karat classify` and a suite's embedder or toxicity \
              model; here: {list}"
         )
+    } else if verb == GENERATE && reference::is_only_here(config) {
+        "`--backend reference` computes this family, one sequence at a time".to_owned()
     } else {
         let meant = similar(name, supported).map(|near| format!("did you mean `{near}`? "));
         format!("{}supported are {list}", meant.unwrap_or_default())

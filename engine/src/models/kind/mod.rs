@@ -21,6 +21,8 @@ use crate::hub::registry;
 use crate::models::families;
 use crate::models::families::Config;
 use crate::models::identity::ModelFolder;
+use crate::options::BackendChoice;
+use crate::reference;
 use crate::stand_in::{Expected, StandIn, no_file};
 
 pub use folder::{in_two_shards, missing_shards, several_gguf, without_weights};
@@ -54,7 +56,7 @@ fn used(path: &Path, what: impl std::fmt::Display) -> Error {
 ///
 /// # Errors
 /// The one thing that is wrong.
-pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<ModelFolder>> {
+pub fn check_reference(reference: &ModelRef, role: Role, backend: BackendChoice) -> Result<Option<ModelFolder>> {
     let path = match reference {
         ModelRef::Folder(path) | ModelRef::Gguf(path) => path.clone(),
         ModelRef::Registry { name, version, base } => {
@@ -72,15 +74,15 @@ pub fn check_reference(reference: &ModelRef, role: Role) -> Result<Option<ModelF
             None => return Ok(None),
         },
     };
-    check(&path, role)?;
+    check(&path, role, backend)?;
     Ok(Some(ModelFolder::at(&path)))
 }
 
-/// Holds what lies at a path against what karat can use.
+/// Holds what lies at a path against what karat can use with a backend.
 ///
 /// # Errors
 /// The one thing that is wrong.
-pub fn check(path: &Path, role: Role) -> Result<()> {
+pub fn check(path: &Path, role: Role, backend: BackendChoice) -> Result<()> {
     if path.is_dir() {
         folder::check(path, role)?;
     } else if let Some(target) = dangling(path) {
@@ -102,10 +104,20 @@ pub fn check(path: &Path, role: Role) -> Result<()> {
         Role::Generator => {
             let config = config()?;
             unsupported::generates(path, &config)?;
-            check_weights(&model, &families::decoder(&config)?)?;
+            match backend {
+                BackendChoice::Fast => check_weights(&model, &families::decoder(&config)?)?,
+                BackendChoice::Reference => reference::Plan::read(&model, &config)?.check(&model)?,
+            }
             chat::check(&model)
         }
-        Role::Embedder | Role::Classifier => families::encoder(&config()?).map(drop),
+        Role::Embedder | Role::Classifier => {
+            let config = config()?;
+            let spec = families::encoder(&config)?;
+            match backend {
+                BackendChoice::Fast => Ok(()),
+                BackendChoice::Reference => reference::check_encoder(&model, &config, &spec),
+            }
+        }
     }
 }
 
