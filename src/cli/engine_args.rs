@@ -100,7 +100,7 @@ impl EngineArgs {
     fn one_by_one(&self, options: EngineOptions) -> Result<EngineOptions> {
         let asked = [("--max-seqs", self.max_seqs.is_some_and(|count| count > 1)), ("--kv-gib", self.kv_gib.is_some())];
         match asked.iter().find(|(_, asked)| *asked) {
-            Some((flag, _)) => Err(Error::input(format!("use {flag} with --backend reference"))
+            Some((flag, _)) => Err(Error::input(format!("{flag} does not go with `--backend reference`"))
                 .with_hint("it computes one sequence at a time, and has no KV cache to size")),
             None => Ok(EngineOptions { max_seqs: 1, prefix_sharing: false, drafts: false, ..options }),
         }

@@ -6,6 +6,7 @@ use super::{Exit, terminal};
 use crate::engine::ModelRef;
 use crate::engine::hub::registry;
 use crate::engine::models::kind::{self, Role};
+use crate::engine::options::BackendChoice;
 use crate::error::{Error, Result};
 use crate::record::write_atomically;
 use crate::report::visible;
@@ -112,7 +113,7 @@ fn model(args: &Args, folder: &Path) -> Result<String> {
         // Where the suite will look for it.
         *base = folder.into();
     }
-    kind::check_reference(&reference, Role::Generator)?;
+    kind::check_reference(&reference, Role::Generator, BackendChoice::Fast)?;
     let text = match &reference {
         ModelRef::Folder(path) | ModelRef::Gguf(path) => from_suite(path, folder)?,
         ModelRef::Registry { .. } | ModelRef::Hub { .. } => named.clone(),

@@ -73,7 +73,7 @@ impl Rows {
         match names.iter().find(|name| !seen.insert(name.as_str())) {
             None => Ok(names),
             Some(name) => {
-                let message = format!("the header names column `{name}` twice");
+                let message = format!("column `{name}` is given twice");
                 Err(Error::input(message).at_line(self.bytes.path(), line))
             }
         }

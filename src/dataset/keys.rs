@@ -175,14 +175,14 @@ struct Wrong {
 
 impl Wrong {
     fn unknown(keys: &Keys, key: &str, pass: &str) -> Self {
-        let message = format!("{} has the unknown key `{}`", keys.of, key.escape_debug());
+        let message = format!("{}: unknown key `{}`", keys.of, key.escape_debug());
         let hint = format!("{}; {pass}", keys.hint(key));
         Self { key: key.to_owned(), message, hint }
     }
 
     fn twice(keys: Option<&Keys>, key: &str) -> Self {
         let of = keys.map_or("an object", |keys| keys.of);
-        let message = format!("{of} has the key `{}` twice", key.escape_debug());
+        let message = format!("{of}: key `{}` is given twice", key.escape_debug());
         Self { key: key.to_owned(), message, hint: "keep one of them".into() }
     }
 
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn unknown_keys_name_the_nearest_and_their_place() {
         let near = |text: &str, place: &str, hint: &str| {
-            assert_eq!(wrong(text), format!("read {place}: {hint}; PASS"), "{text}");
+            assert_eq!(wrong(text), format!("{place}: {hint}; PASS"), "{text}");
         };
         near(r#"{"max_tokens":1}"#, "a line: unknown key `max_tokens` at 2", "did you mean `max_new_tokens`?");
         near(r#"{"id":"é","maxTokens":1}"#, "a line: unknown key `maxTokens` at 11", "did you mean `max_new_tokens`?");

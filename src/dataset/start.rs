@@ -225,7 +225,11 @@ mod tests {
         let whole = packed(&"x".repeat(10_000));
         let told = |bytes: &[u8]| read(bytes).unwrap_err();
         for end in [3, 11, whole.len() / 2, whole.len() - 4] {
-            assert!(told(&whole[..end]).contains("gzip file: it is cut off"), "{end}: {}", told(&whole[..end]));
+            assert!(
+                told(&whole[..end]).contains("gzip file cannot be unpacked: it is cut off"),
+                "{end}: {}",
+                told(&whole[..end])
+            );
         }
         let twice = [whole.clone(), whole.clone()].concat();
         assert!(told(&twice[..whole.len() + 5]).contains("it is cut off"));
@@ -235,6 +239,6 @@ mod tests {
         }
         let mut damaged = whole.clone();
         *damaged.last_mut().unwrap() ^= 1;
-        assert!(told(&damaged).contains("gzip file: it is damaged"), "{}", told(&damaged));
+        assert!(told(&damaged).contains("gzip file cannot be unpacked: it is damaged"), "{}", told(&damaged));
     }
 }

@@ -94,9 +94,9 @@ fn ids_are_text_integers_or_from_the_content() {
 #[test]
 fn broken_cases_say_where_and_what() {
     let table: &[(&str, &[u8], &str)] = &[
-        ("a.jsonl", b"", "read the cases: empty dataset (a.jsonl)"),
+        ("a.jsonl", b"", "the dataset is empty (a.jsonl)"),
         ("a.jsonl", b"\n \n", "the dataset is empty (a.jsonl)"),
-        ("a.json", b"[]", "read the cases: empty dataset (a.json)"),
+        ("a.json", b"[]", "the dataset is empty (a.json)"),
         ("a.csv", b"input,target\n", "the dataset is empty (a.csv)"),
         ("a.jsonl", b"{\"input\": \"a\"}\n{\"input\": }\n", "the JSON is not valid: expected value (a.jsonl:2:11)"),
         ("a.jsonl", b"[1]\n", "the case is not valid: invalid type: sequence, expected an object (a.jsonl:1:1)"),
@@ -112,7 +112,7 @@ fn broken_cases_say_where_and_what() {
             b"{\"prompt\":\"a\",\"query\":\"b\"}",
             "`prompt` and `query` of the case both mean input (a.jsonl:1)",
         ),
-        ("a.jsonl", b"{\"input\":\"a\",\"input\":\"b\"}", "a case has the key `input` twice (a.jsonl:1:20)"),
+        ("a.jsonl", b"{\"input\":\"a\",\"input\":\"b\"}", "a case: key `input` is given twice (a.jsonl:1:20)"),
         (
             "a.jsonl",
             b"{\"id\":1,\"input\":\"a\"}\n\n{\"id\":\"1\",\"input\":\"b\"}",
@@ -156,7 +156,7 @@ fn broken_cases_say_where_and_what() {
         ("a.csv", b"input,target\na,b,c\n", "the row has 3 cells, the header 2 (a.csv:2)"),
         ("a.csv", b"input,target\na,b\n\"c,d\n", "the row has a quote that is never closed (a.csv:3:1)"),
         ("a.csv", b"input,target\n\"a\"b,c\n", "the row has text after a closing quote (a.csv:2:4)"),
-        ("a.csv", b"input,input\n", "the header names column `input` twice (a.csv:1)"),
+        ("a.csv", b"input,input\n", "column `input` is given twice (a.csv:1)"),
         ("a.csv", b"input,choices\na,b\n", "the cell `choices` of the case is not JSON (a.csv:2)"),
     ];
     for (name, bytes, expected) in table {
@@ -167,7 +167,11 @@ fn broken_cases_say_where_and_what() {
 #[test]
 fn missing_files_and_unknown_endings() {
     let error = Source::file("/nowhere/a.jsonl").unwrap().open().err().unwrap();
-    assert!(error.chain().starts_with("failed to open the dataset `a`: open `/nowhere/a.jsonl`"), "{}", error.chain());
+    assert!(
+        error.chain().starts_with("failed to open the dataset `a`: failed to open `/nowhere/a.jsonl`"),
+        "{}",
+        error.chain()
+    );
     assert!(Source::file("a.parquet").unwrap_err().hint().unwrap().contains(".jsonl"));
 }
 
@@ -264,10 +268,10 @@ fn tables_of_other_separators_are_read_or_named() {
     let rows: Vec<_> = source.read(Box::new("id;input\n1;a,b\n".as_bytes())).unwrap().map(Result::unwrap).collect();
     assert_eq!(rows[0].input, Input::Text("a,b".into()));
     for (name, text, told) in [
-        ("a.csv", "id;input;target\n1;a;b\n", "apart by semicolons, not by commas"),
-        ("a.csv", "id\tinput\n1\ta\n", "apart by tabs, not by commas"),
-        ("a.tsv", "id,input\n1,a\n", "apart by commas, not by tabs"),
-        ("a.csv", "id,input\n1,a\rb\n", "a carriage return stands in a cell without quotes"),
+        ("a.csv", "id;input;target\n1;a;b\n", "separated by semicolons, not by commas"),
+        ("a.csv", "id\tinput\n1\ta\n", "separated by tabs, not by commas"),
+        ("a.tsv", "id,input\n1,a\n", "separated by commas, not by tabs"),
+        ("a.csv", "id,input\n1,a\rb\n", "a carriage return in a cell without quotes"),
     ] {
         assert!(error(name, text).contains(told), "{}", error(name, text));
     }

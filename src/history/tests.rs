@@ -153,12 +153,12 @@ fn references() {
         let error = find(reference).unwrap_err();
         format!("{}; {}", error.message(), error.hint().unwrap_or("-"))
     };
-    assert_eq!(fails("mian"), "find the run or baseline `mian`; did you mean `main`? `karat runs` lists all");
+    assert_eq!(fails("mian"), "there is no run or baseline `mian`; did you mean `main`? `karat runs` lists all");
     assert_eq!(
         fails("baseline:mian"),
-        "find the baseline `mian`; did you mean `main`? `karat baseline list` lists all"
+        "there is no baseline `mian`; did you mean `main`? `karat baseline list` lists all"
     );
-    assert_eq!(fails("lates"), "find the run or baseline `lates`; did you mean `latest`? `karat runs` lists all");
+    assert_eq!(fails("lates"), "there is no run or baseline `lates`; did you mean `latest`? `karat runs` lists all");
     assert_eq!(fails("dsek/latest"), "there is no run of suite `dsek`; did you mean `desk`?");
     let error = store.baseline("desk", "mein").unwrap_err();
     assert_eq!(error.hint(), Some("did you mean `main`?"));

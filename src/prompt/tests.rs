@@ -100,14 +100,14 @@ fn missing_fields_are_errors_at_their_line() {
 #[test]
 fn wrong_templates_are_errors_at_their_line() {
     let table = [
-        ("{{ input }}\n{{ inptu }}\n", Some(2), "there is no placeholder `inptu`", "`input`"),
-        ("{{ input }}\ntarget {{ target }}", Some(2), "show the answer to the model", "take it out"),
-        ("{{ input }}\n\n{% if target[0] %}x{% endif %}", Some(3), "show the answer to the model", ""),
+        ("{{ input }}\n{{ inptu }}\n", Some(2), "unknown placeholder `inptu`", "`input`"),
+        ("{{ input }}\ntarget {{ target }}", Some(2), "would show the answer to the model", "take it out"),
+        ("{{ input }}\n\n{% if target[0] %}x{% endif %}", Some(3), "would show the answer to the model", ""),
         ("---\nversion: 1\n---\n{{ input }}\n{{ input", Some(5), "failed to parse the template: syntax error", ""),
-        ("{{ input }} {{ level }}", Some(1), "no placeholder `level`", "metadata.level"),
+        ("{{ input }} {{ level }}", Some(1), "unknown placeholder `level`", "metadata.level"),
         ("---\nverison: 1\n---\n", Some(2), "unknown key `verison`", "`version`"),
         ("---\nversion: 1\n", Some(1), "no closing `---`", ""),
-        ("---\nversion: [1]\n---\n", Some(2), "not a map of texts", ""),
+        ("---\nversion: [1]\n---\n", Some(2), "not a map of strings", ""),
     ];
     for (template, line, message, hint) in table {
         let error = load(template).unwrap_err();

@@ -102,12 +102,12 @@ mod tests {
         let json = |id, passed| json(&line("a", id, passed));
         let fails = |text: String| read(&text).unwrap_err().to_string();
         let good = json("1", true);
-        assert_eq!(fails(format!("{good}\n{{\n")), "2:1: read a result line");
+        assert_eq!(fails(format!("{good}\n{{\n")), "2:1: failed to read a result line");
         assert_eq!(fails(format!("{good}\n{good}\n")), "2:0: the results are not sorted: case `1` of `a` stands here");
         assert_eq!(fails(good.clone()), "1:0: the last line has no line break");
         let lie = good.replace(r#"{"passed":true"#, r#"{"passed":false"#);
-        assert!(fails(format!("{lie}\n")).starts_with("1:0: trust `passed` of case `1`"));
+        assert!(fails(format!("{lie}\n")).starts_with("1:0: `passed` of case `1` contradicts"));
         assert!(fails(format!("{}\n", good.replace("finish", "finnish"))).starts_with("1:"));
-        assert!(fails(format!("{good}\n\n")).starts_with("2:1: read"));
+        assert!(fails(format!("{good}\n\n")).starts_with("2:1: failed to read"));
     }
 }

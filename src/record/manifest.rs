@@ -272,13 +272,13 @@ mod tests {
         let newer = fails("karat-run/1", "karat-run/9");
         let version = env!("CARGO_PKG_VERSION");
         let both =
-            format!("format 9, written by karat {version}: this is karat {version}, which reads formats up to 4");
+            format!("format 9, written by karat {version}; this is karat {version}, which reads formats up to 4");
         assert!(newer.contains(&both), "{newer}");
-        assert!(fails("karat-run/1", "other").starts_with("there is no format `karat-run/4`"));
-        assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("use `../x` as a suite name"));
+        assert!(fails("karat-run/1", "other").starts_with("the run's manifest does not have the format `karat-run/4`"));
+        assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("`../x` is no suite name"));
         assert!(fails("results.jsonl", "../../results").starts_with("`../../results` is no file name"));
         assert!(fails("results.jsonl", "other.jsonl").contains("does not list `results.jsonl`"));
-        assert!(fails(r#""karat":"#, r#""carat":"#).starts_with("read the run's manifest (m.json:3:"));
+        assert!(fails(r#""karat":"#, r#""carat":"#).starts_with("failed to read the run's manifest (m.json:3:"));
         assert!(Manifest::parse(Path::new("m.json"), b"{").is_err());
     }
 }

@@ -193,7 +193,7 @@ mod tests {
 
         fs::write(&results, &text[..text.len() - 5]).unwrap();
         let error = RunReader::open(&run).unwrap_err();
-        assert!(error.message().starts_with("read all of `results.jsonl`"), "{error}");
+        assert!(error.message().starts_with("`results.jsonl` is cut off"), "{error}");
 
         fs::remove_file(&results).unwrap();
         assert_eq!(RunReader::open(&run).unwrap_err().hint(), Some("the run folder is incomplete"));
@@ -215,7 +215,7 @@ mod tests {
             }
             let opened = RunReader::open(&path);
             assert_eq!(opened.is_ok(), opens, "{name}");
-            assert!(opened.err().is_none_or(|error| error.message().contains("are of run")));
+            assert!(opened.err().is_none_or(|error| error.message().contains("holds the files of run")));
         }
     }
 }

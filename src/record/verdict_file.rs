@@ -329,7 +329,7 @@ mod tests {
         for damaged in ["", "{}", &text[..text.len() / 2], &text.replace(run.manifest_sha256(), "00")] {
             fs::write(folder.join(VERDICT), damaged).unwrap();
             for error in [run.verdict().unwrap_err(), RunReader::open(&folder).unwrap_err()] {
-                assert!(error.message().starts_with("verify `verdict.json`"), "{damaged}: {error}");
+                assert!(error.message().starts_with("`verdict.json` was changed"), "{damaged}: {error}");
             }
         }
         // What the version before wrote has no seal, and holds the manifest's hash.
@@ -342,7 +342,7 @@ mod tests {
         assert!(RunReader::open(&folder).unwrap().is_vouched());
         older["manifest_sha256"] = "00".into();
         fs::write(folder.join(VERDICT), older.to_string()).unwrap();
-        assert!(RunReader::open(&folder).unwrap_err().message().starts_with("verify `manifest.json`"));
+        assert!(RunReader::open(&folder).unwrap_err().message().starts_with("`manifest.json` was changed"));
         fs::write(folder.join(VERDICT), text.replace(VERDICT_FORMAT, "karat-verdict/99")).unwrap();
         assert_eq!(run.verdict().unwrap_err().kind(), Kind::Newer);
         assert!(!RunReader::open(&folder).unwrap().is_vouched());
@@ -351,13 +351,13 @@ mod tests {
         fs::write(folder.join(MANIFEST), manifest.replace("\"seed\": 0", "\"seed\": 1")).unwrap();
         let error = RunReader::open(&folder).unwrap_err();
         assert!(
-            error.message().starts_with("verify `manifest.json`: its SHA-256 is not the one that `verdict.json`"),
+            error.message().starts_with("`manifest.json` was changed: its SHA-256 is not the one in `verdict.json`"),
             "{error}"
         );
         fs::write(folder.join(MANIFEST), manifest).unwrap();
         assert!(RunReader::open(&folder).unwrap().is_vouched());
         fs::write(folder.join(REPORT), "# another\n").unwrap();
-        assert!(RunReader::open(&folder).unwrap_err().message().starts_with("verify `report.md`"));
+        assert!(RunReader::open(&folder).unwrap_err().message().starts_with("`report.md` was changed"));
         fs::remove_file(folder.join(REPORT)).unwrap();
         run.keep(verdict, "# report\n").unwrap();
         assert!(RunReader::open(&folder).unwrap().is_judged().unwrap());

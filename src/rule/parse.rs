@@ -261,9 +261,9 @@ mod tests {
         starts("a.b.mean 1", "the expression has `1` at column 10 where `>` was expected");
         starts("(a.b.mean > 1", "the expression has the end at column 14 where `)` was expected");
         starts("ä.b.mean > 1 over 10x", "the expression has `10x` at column 19 where a time was expected");
-        starts("a.b.mean > 1 over 0m", "read the expression: at column 19 `0m`");
-        starts("a.b.mean > nan", "read the expression: at column 12 `nan`");
-        starts("a.b.mean drop > 1 over 1m", "read the expression: `a.b.mean` cannot be asked for over a time");
+        starts("a.b.mean > 1 over 0m", "the expression has `0m` at column 19");
+        starts("a.b.mean > nan", "the expression has `nan` at column 12");
+        starts("a.b.mean drop > 1 over 1m", "the expression asks for `a.b.mean` over a time");
         assert_eq!(
             error("a.b.maen > 1"),
             "the expression is wrong at column 1: there is no statistic `maen`; did you mean `mean`?"

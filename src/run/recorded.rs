@@ -473,7 +473,7 @@ mod tests {
         }
         assert_eq!(recorded.line(("a", "4", 0)).unwrap(), None);
         assert_eq!(recorded.unclaimed(known(&["a", "b"], &[]), false).unwrap(), 0);
-        assert!(error(recorded.claim(("a", "2", 0))).starts_with("4: tell which case"));
+        assert!(error(recorded.claim(("a", "2", 0))).starts_with("4: which case the answer belongs to is not clear"));
     }
 
     #[test]
@@ -520,7 +520,10 @@ mod tests {
         assert_eq!(recorded.unclaimed(known(&["a", "b"], &[]), true).unwrap(), 1);
         let mut recorded = open(FOUR).unwrap();
         recorded.claim(("a", "1", 0)).unwrap();
-        assert!(error(recorded.unclaimed(known(&["a"], &[]), false)).contains("there is no dataset `b`"));
+        assert!(
+            error(recorded.unclaimed(known(&["a"], &[]), false))
+                .contains("names the dataset `b`, which the suite does not have")
+        );
         let text = "{\"id\":1,\"output\":\"\"}\n{\"id\":2,\"output\":\"\"}\n{\"id\":\"1\",\"output\":\"\"}\n";
         let doubled = "3: case `1` is answered on line 1 and on line 3";
         let mut recorded = open(text).unwrap();
@@ -538,6 +541,6 @@ mod tests {
         }
         let mut recorded = open("{\"id\":1,\"output\":\"\"}\n{\"dataset\":\"a\",\"id\":1,\"output\":\"\"}\n").unwrap();
         assert!(error(recorded.claim(("a", "1", 0))).contains("on line 1 and on line 2"));
-        assert!(error(open("{\"id\":1,\"output\":\"\"}\n{\"id\":\n")).starts_with("2: parse"));
+        assert!(error(open("{\"id\":1,\"output\":\"\"}\n{\"id\":\n")).starts_with("2: failed to parse"));
     }
 }

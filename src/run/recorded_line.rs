@@ -191,7 +191,7 @@ mod tests {
         let line = parse(r#"{"dataset":"d","id":"b","output":"o","text":null,"ids":null,"error":null}"#).unwrap();
         assert_eq!((line.output.as_deref(), line.output_ids), (Some("o"), None));
         for both in [r#""output":"o","text":"o""#, r#""output":"o","output_ids":[1],"ids":[1]"#] {
-            assert!(parse(&format!("{{\"id\":\"b\",{both}}}")).unwrap_err().contains("it has `output"), "{both}");
+            assert!(parse(&format!("{{\"id\":\"b\",{both}}}")).unwrap_err().contains("has `output"), "{both}");
         }
         assert!(parse(r#"{"id":"b","finish":"error"}"#).unwrap().error.is_some());
     }
@@ -224,7 +224,7 @@ mod tests {
             ("", "known are `stop`"),
         ] {
             let told = finish(text).unwrap_err();
-            assert!(told.contains(&format!("`{text}` is not known")) && told.contains(hint), "{told}");
+            assert!(told.contains(&format!("`{text}`, is not known")) && told.contains(hint), "{told}");
         }
         assert_eq!(parse(r#"{"id":1,"output":"a","finish":null}"#).unwrap().finish, None);
     }
@@ -261,8 +261,8 @@ mod tests {
             assert!(parse(&format!("{{\"id\":{id},\"output\":\"x\"}}")).is_err(), "{id}");
         }
         assert_eq!(parse(r#"{"id":"a\n","output":"\u0041"}"#).unwrap().output.as_deref(), Some("A"));
-        assert!(parse(r#"{"output":"x"}"#).unwrap_err().starts_with("read the `id`"));
-        assert!(parse(r#"{"id":"a"}"#).unwrap_err().starts_with("find `output` or `error`"));
+        assert!(parse(r#"{"output":"x"}"#).unwrap_err().starts_with("the recorded answer has no usable `id`"));
+        assert!(parse(r#"{"id":"a"}"#).unwrap_err().contains("has neither `output` nor `error`"));
         assert!(parse(r#"{"id":"a","output":1}"#).unwrap_err().contains("Some("));
         assert!(!parse(r#"{"id""#).unwrap_err().contains("line 1"));
     }

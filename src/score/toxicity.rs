@@ -364,7 +364,7 @@ mod tests {
         // None of three numbers is known to mean anything: before, all counted.
         let error = score("{}", None, &[("LABEL_0", 0.9), ("LABEL_1", 0.0), ("LABEL_2", 0.1)]).unwrap_err();
         assert!(
-            error.message().ends_with("is known to be toxic, it has `LABEL_0`, `LABEL_1`, `LABEL_2`"),
+            error.message().ends_with("is known to be toxic; it has `LABEL_0`, `LABEL_1`, `LABEL_2`"),
             "{}",
             error.message()
         );

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::settings::{refuse_gguf, refused};
 use super::weights::Weights;
-use crate::cpu::{Activation, EncoderSpec, pooling, unit_length};
+use crate::cpu::{Activation, EncoderSpec, Rows, pooling, unit_length};
 use crate::error::{Error, Result};
 use crate::models::families::Config;
 use crate::models::identity::ModelFolder;
@@ -242,9 +242,9 @@ impl Encoder {
         let row = |values: &[u32]| Tensor::new(values, &Device::Cpu)?.unsqueeze(0);
         let vectors = (self.model)(&row(&text.ids)?, &row(&text.types)?)?;
         debug_assert_eq!(vectors.dim(D::Minus1)?, self.hidden);
-        let values: Vec<f32> = vectors.flatten_all()?.to_vec1()?;
+        let vectors = Rows::new(vectors.flatten_all()?.to_vec1()?, self.hidden);
         let skipped = if self.head.skips { text.skipped } else { 0 };
-        let pooled = pooling::pool(&values, &[text.ids.len()], &[skipped], self.hidden, self.head.pooling);
+        let pooled = pooling::pool(&vectors, &[text.ids.len()], &[skipped], self.head.pooling);
         self.head.apply(pooled.concat())
     }
 }

@@ -1,3 +1,5 @@
+//! Settings of generation_config.json in the forms that transformers takes, and in those that it refuses.
+
 use serde_json::json;
 
 use super::*;
