@@ -375,11 +375,11 @@ impl Problems<'_> {
     fn operational(&mut self, figure: Operational, place: &str) {
         let plan = &self.suite.plan;
         if figure.needs_probe() && plan.probe.is_none() {
-            let error = Error::input(format!("the metric `{figure}` needs `probe_latency` in the suite"));
+            let error = Error::input(format!("the metric `{figure}` needs `probe` in the suite"));
             self.add(place, error.with_hint("add `probe: {cases: 50}`"));
         }
         if figure == Operational::Cost && plan.prices.is_none() {
-            let error = Error::input(format!("the metric `{figure}` needs prices in the suite"));
+            let error = Error::input(format!("the metric `{figure}` needs `prices` in the suite"));
             self.add(place, error.with_hint("add `prices: {per_hour: 2.5}`"));
         }
     }

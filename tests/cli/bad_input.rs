@@ -159,7 +159,7 @@ fn a_prompt_of_twenty_megabytes_is_recorded() {
     let project = Project::new();
     let good = |id: &str| json!({"id": id, "prompt": "Which metal is heavier?"});
     project.write_lines("in.jsonl", &[good("before"), bad, good("after")]);
-    let outcome = Outcome::Recorded(&["bad"], &["(20800000 bytes) into the model's context of"]);
+    let outcome = Outcome::Recorded(&["bad"], &["20800000 bytes) exceeds the model's context"]);
     Case { name: "twenty megabytes", ..generate("", outcome) }.check(&project);
 }
 

@@ -127,7 +127,7 @@ fn a_last_message_of_the_assistant_goes_on() {
     let both = json!({"id": 1, "messages": messages, "continue_final_message": true, "add_generation_prompt": true});
     render(&project, &mini(), &[both], &[])
         .code(2)
-        .complains(&["`continue_final_message` and `add_generation_prompt` together"]);
+        .complains(&["`continue_final_message` and `add_generation_prompt` exclude each other"]);
     for (key, value) in [
         ("continue_final_message", json!(true)),
         ("add_generation_prompt", json!(false)),
@@ -163,7 +163,7 @@ fn template_arguments_come_from_line_flag_and_suite() {
             .complains(&["chat-template-kwargs", "messages"]);
     }
     let own = json!({"id": 1, "messages": pay(), "chat_template_kwargs": {"add_generation_prompt": true}});
-    render(&project, &model, &[own], &[]).code(2).complains(&["`add_generation_prompt` as an argument"]);
+    render(&project, &model, &[own], &[]).code(2).complains(&["`add_generation_prompt` is no argument"]);
 
     project.write("g.jsonl", format!("{}\n", json!({"id": "a", "input": "How can I pay?", "target": "x"})));
     let suite = |prompt: &str| {
@@ -214,7 +214,7 @@ fn keys_that_are_null_are_not_there() {
     let first = r#"[assistant:[{"id": null, "function": {"name": "f", "arguments": {"x": null}}}]]"#;
     assert_eq!(texts(&run), [first, "[assistant:A]"], "null within a call stays");
     let empty = json!({"id": 1, "messages": []});
-    assert!(render(&project, &model, &[empty], &[]).code(3).stdout.contains("without messages"));
+    assert!(render(&project, &model, &[empty], &[]).code(3).stdout.contains("has no messages"));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_suite_says_whether_a_turn_goes_on_and_lint_sees_odd_prompts() {
     assert!(lint.stderr.contains("list of parts printed as it is"), "{}", lint.stderr);
     assert!(lint.stderr.contains("never looks at `enable_thinkin`"), "{}", lint.stderr);
     project.write("s.yaml", suite("prompt: {chat_template_kwargs: {messages: []}}\n"));
-    project.karat(["lint", "s.yaml"]).code(2).complains(&["`messages` as an argument"]);
+    project.karat(["lint", "s.yaml"]).code(2).complains(&["`messages` is no argument"]);
 }
 
 #[test]

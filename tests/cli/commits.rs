@@ -296,7 +296,7 @@ fn a_verdict_is_made_again_for_the_run_that_it_is_about() {
     let by_hand = first.replace("no baseline yet", "by hand");
     for damaged in [first.replace(&sha256, &"0".repeat(64)), first[..first.len() / 2].to_owned(), by_hand] {
         fs::write(&verdict, damaged).unwrap();
-        listed(&project, "verify `verdict.json`");
+        listed(&project, "`verdict.json` was changed");
         let refused = project.karat(["gate"]).code(2);
         assert!(refused.stderr.contains("remove it, and `karat gate` makes it from the record"), "{refused}");
         fs::remove_file(&verdict).unwrap();

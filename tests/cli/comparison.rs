@@ -96,7 +96,7 @@ fn repeats_count_cases() {
     // Answers beyond the repeats, and too few of them.
     project.write_lines("answers.jsonl", &[answer(0, 3, true)]);
     let beyond = project.karat(["score", "suite.yaml", "--responses", "answers.jsonl"]).code(2);
-    assert!(beyond.stderr.contains("its `repeat` is 3"), "{beyond}");
+    assert!(beyond.stderr.contains("has the `repeat` 3"), "{beyond}");
     project.write_lines("answers.jsonl", &[answer(0, 0, true)]);
     project.karat(["score", "suite.yaml", "--responses", "answers.jsonl", "--no-baseline"]).code(3);
 }
@@ -240,16 +240,16 @@ fn windows_of_traffic_decide_and_the_verdict_says_why() {
 #[test]
 fn wrong_gates_are_told_before_anything_runs() {
     for (gate, told) in [
-        ("{fail_if: \"golden.exact_match.mean >\"}", "at column 26 the end stands in place of a number"),
-        ("{fail_if: \"golden.exact.mean > 1\"}", "no such scorer looks at these cases"),
+        ("{fail_if: \"golden.exact_match.mean >\"}", "the end at column 26 where a number was expected"),
+        ("{fail_if: \"golden.exact.mean > 1\"}", "names a scorer that does not look at these cases"),
         ("{metric: golden.exact_match, fail_if: \"golden.exact_match.mean > 1\"}", "both a `metric` and `fail_if`"),
         ("{min: 0.5}", "neither a `metric` nor `fail_if`"),
-        ("{metric: performance.total.p95, max: 1}", "does not probe latency"),
+        ("{metric: performance.total.p95, max: 1}", "needs `probe` in the suite"),
         ("{metric: performance.costs, max: 1}", "there is no such figure"),
-        ("{metric: performance.cost, max: 1}", "the suite has no prices"),
-        ("{metric: golden.exact_match, min: 0.5, where: {product: x}}", "no dataset slices by it"),
-        ("{metric: golden.exact_match, lower_is_better: true, min: 0.5}", "turns `non_inferior` round"),
-        ("{metric: golden.exact_match}", "it has no bound"),
+        ("{metric: performance.cost, max: 1}", "needs `prices` in the suite"),
+        ("{metric: golden.exact_match, min: 0.5, where: {product: x}}", "by which no dataset is sliced"),
+        ("{metric: golden.exact_match, lower_is_better: true, min: 0.5}", "needs `non_inferior`"),
+        ("{metric: golden.exact_match}", "has no bound"),
     ] {
         let project = recorded(&format!("gates:\n  - {gate}\n"));
         let lint = project.karat(["lint", "suite.yaml"]).code(2);

@@ -33,7 +33,7 @@ fn a_build_without_cards_says_how_to_get_one_with_them() {
         let index = device.strip_prefix("cuda:").unwrap_or("0");
         let run = generate(&["--device", device]).code(2);
         run.complains(&[&format!(
-            "error: cuda:{index} is not possible: this karat was built without the feature `cuda`"
+            "error: failed to use cuda:{index}: this karat was built without the feature `cuda`"
         )])
         .complains(&["hint: `cargo build --release --features cuda` builds one with it"]);
     }
@@ -54,7 +54,7 @@ fn a_build_without_cards_computes_on_the_cpu_without_a_word() {
 fn a_card_that_is_not_there_is_refused() {
     let run = generate(&["--device", "cuda:63"]).code(5);
     let told = ["no driver library libcuda.so.1", "the driver finds no card", "there is 1 card", "there are "];
-    run.complains(&["cuda:63 is not possible: "]).complains(&told).complains(&["hint: "]);
+    run.complains(&["failed to use cuda:63: "]).complains(&told).complains(&["hint: "]);
 }
 
 /// Once, where there is no card; on a machine with one there is nothing to tell.

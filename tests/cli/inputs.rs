@@ -88,7 +88,7 @@ fn a_dataset_that_is_replaced_during_the_run_ends_it_without_a_record() {
         } else {
             std::fs::rename(new, project.path("danger.jsonl")).expect("replace the dataset")
         }
-        let run = ended(child).code(2).complains(&["the file was changed during the run"]);
+        let run = ended(child).code(2).complains(&["was changed during the run"]);
         run.complains(&["--> danger.jsonl"]);
         assert!(project.runs("inputs").is_empty(), "nothing is recorded");
         // What was answered is of the old bytes: it goes on with those, and with no others.
@@ -228,7 +228,7 @@ fn files_that_are_not_what_they_are_called_are_named_by_lint_and_run_alike() {
     let files: [(&str, Vec<u8>, &str); 10] = [
         ("g.csv", table.replace(',', ";").into_bytes(), "separator: \";\""),
         ("g.csv", table.replace(',', "\t").into_bytes(), "separator: \"\\t\""),
-        ("g.tsv", table.into(), "apart by commas"),
+        ("g.tsv", table.into(), "separated by commas"),
         ("g.csv", utf16.clone(), "UTF-16"),
         ("g.jsonl", utf16, "UTF-16"),
         ("g.csv", b"PK\x03\x04\x14\0".to_vec(), "spreadsheet"),

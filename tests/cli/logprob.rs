@@ -95,7 +95,7 @@ fn without_a_prefix_token_an_empty_context_is_an_error_of_its_line() {
     let model = with_specials(&project, None, None);
     let out = answers(&model, &[pair("", "gold"), pair("the", " gold"), pair("  ", "gold")], 3);
     for at in [0, 2] {
-        assert!(out[at]["error"].as_str().is_some_and(|e| e.contains("no bos and no eos token")), "{}", out[at]);
+        assert!(out[at]["error"].as_str().is_some_and(|e| e.contains("neither a bos nor an eos token")), "{}", out[at]);
         assert_eq!(out[at]["logprob"], Value::Null);
     }
     assert_eq!(out[1]["tokens"], 5);

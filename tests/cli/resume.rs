@@ -230,7 +230,7 @@ fn engine_commands_refuse_what_changed_and_say_when_there_is_nothing() {
     assert!(project.read("out.jsonl") == whole, "answers differ");
     // A finished file of other lines says nothing.
     project.write_lines("in.jsonl", &lines[1..]);
-    call(&["--ignore-eos", "--resume"]).code(2).complains(&["not those of the input"]);
+    call(&["--ignore-eos", "--resume"]).code(2).complains(&["do not belong to this input"]);
     project.karat(["generate", &model.to_string_lossy(), "--in", "in.jsonl", "--resume"]).code(2).complains(&["--out"]);
 }
 
@@ -278,7 +278,7 @@ fn an_input_that_ends_before_its_answers_is_refused() {
     let other = fixture("bert-mean");
     let embed = ["embed", &other.to_string_lossy(), "--in", "in.jsonl", "--out", "out.jsonl", "--resume"];
     project.write_lines("in.jsonl", &(0..400).map(|i| json!({"id": i, "text": "x"})).collect::<Vec<_>>());
-    project.karat(embed).code(2).complains(&["karat embed did not"]);
+    project.karat(embed).code(2).complains(&["was not written by `karat embed`"]);
 }
 
 /// A folder that bears the run's id is no run, and costs no journal.

@@ -118,7 +118,7 @@ fn weights_replaced_after_they_were_hashed_give_no_answer_under_the_old_hash() {
             0 => assert_eq!((answers.len(), &answers[KNOWN]["text"]), (KNOWN + 1, &right), "{how}"),
             _ => {
                 assert!(answers.iter().all(|answer| answer["id"] != "new"), "{how}");
-                drop(run.complains(&["`model.safetensors`: it was changed while it was read"]));
+                drop(run.complains(&["`model.safetensors` was changed while it was read"]));
             }
         }
         // Whatever was kept is kept by what it was computed with.
@@ -183,7 +183,7 @@ fn a_named_gguf_file_is_opened_once() {
             0 => assert_eq!((answers.len(), &answers[KNOWN]["text"]), (KNOWN + 1, &right), "{how}"),
             _ => {
                 assert!(answers.iter().all(|answer| answer["id"] != "new"), "{how}");
-                drop(run.complains(&["`model.gguf`: it was changed while it was read"]));
+                drop(run.complains(&["`model.gguf` was changed while it was read"]));
             }
         }
         if code == 2 {

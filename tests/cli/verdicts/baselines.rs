@@ -51,7 +51,7 @@ fn accepting_needs_a_reason_and_refuses_what_fails_on_its_own() {
     let project = suite(GATES);
     score(&project, "nnnnnyyy", &[]).code(1);
     project.karat(["baseline", "accept", "latest"]).code(2).complains(&["--message"]);
-    project.karat(["baseline", "accept", "latest", "-m", " "]).code(2).complains(&["without a reason"]);
+    project.karat(["baseline", "accept", "latest", "-m", " "]).code(2).complains(&["a reason is missing"]);
     // A first run may fail its rules; the log says so.
     accept(&project);
     let log = |project: &Project| {
