@@ -385,7 +385,7 @@ mod tests {
             let (error, _) = OUTER.check(text, UnknownKeys::Allow).unwrap_err();
             assert!(error.message().ends_with("key `id` is given twice"), "{text}: {error}");
             assert!(distinct(text).unwrap_err().to_string().contains("key `id` is given twice"), "{text}");
-            assert_eq!(keys_once(text).unwrap_err().message(), "an object has the key `id` twice", "{text}");
+            assert_eq!(keys_once(text).unwrap_err().message(), "an object: key `id` is given twice", "{text}");
         }
         assert!(keys_once("{\"a\":1,").is_ok() && keys_once("[{\"a\":1},{\"a\":1e400}]").is_ok());
         let many: Vec<String> = (0..200_000).map(|key| format!("\"{key}\":0")).collect();

@@ -112,7 +112,11 @@ fn broken_cases_say_where_and_what() {
             b"{\"prompt\":\"a\",\"query\":\"b\"}",
             "`prompt` and `query` of the case both mean input (a.jsonl:1)",
         ),
-        ("a.jsonl", b"{\"input\":\"a\",\"input\":\"b\"}", "a case: key `input` is given twice (a.jsonl:1:20)"),
+        (
+            "a.jsonl",
+            b"{\"input\":\"a\",\"input\":\"b\"}",
+            "the case is not valid: key `input` is given twice (a.jsonl:1:20)",
+        ),
         (
             "a.jsonl",
             b"{\"id\":1,\"input\":\"a\"}\n\n{\"id\":\"1\",\"input\":\"b\"}",

@@ -66,7 +66,7 @@ fn cases_are_looked_at_one_by_one() {
         (Severity::Warning, Some(3), "the case `3` has an empty input"),
         (Severity::Error, Some(4), "the JSON is not valid: expected value"),
         (Severity::Warning, Some(5), "the input of the case `4` has 40000 characters"),
-        (Severity::Error, Some(6), "a check has the unknown key `mni`"),
+        (Severity::Error, Some(6), "failed to read a check: unknown key `mni`"),
         (Severity::Warning, Some(9), "1 cases of `easy` have `context`, which the template never uses"),
         (Severity::Warning, Some(5), "the tag `Arithmetic` looks like `arithmetic`"),
         (Severity::Warning, Some(5), "the tag `Arithmetic` looks like `aritmetic`"),

@@ -167,7 +167,7 @@ fn wrong_options_name_themselves_and_hint() {
         ("datasets.esay.limit", "1", "the list has no entry `esay`", "`easy`"),
         ("scorers.close.mni", "1", "unknown key `mni`", "`min`"),
         ("name.x", "1", "`x` has no section to go into", ""),
-        ("generation.top_p", "0", "use top_p 0", ""),
+        ("generation.top_p", "0", "`top_p` is 0", ""),
     ];
     for (key, value, message, hint) in table {
         let (found, found_hint) = project.error(&set(&[(key, value)]));
@@ -191,7 +191,7 @@ fn wrong_suites_say_where_and_what() {
             "",
         ),
         ("version: 1\n", "version: 2\n", "version 2 of the suite is not known, only 1 (suite.yaml:1:10)", ""),
-        ("name: support-desk", "name: a/b", "use the name `a/b` (suite.yaml:2:7)", "letters"),
+        ("name: support-desk", "name: a/b", "the name `a/b` is not valid (suite.yaml:2:7)", "letters"),
         (
             "version: \"1\"",
             "version: 1",
@@ -271,12 +271,12 @@ fn wrong_suites_say_where_and_what() {
         ),
         ("close.mean", "close.median", "there is no statistic `median` (suite.yaml:19:14)", ""),
         ("min: 0.7", "min: .nan", "non-finite float `.nan`", ""),
-        ("min: 0.7}", "}", "it has no bound (suite.yaml:19:5)", "max_drop"),
-        ("failures: 0", "failures: 3", "no new failures are ever allowed (suite.yaml:21:30)", ""),
+        ("min: 0.7}", "}", "has no bound (suite.yaml:19:5)", "max_drop"),
+        ("failures: 0", "failures: 3", "allows no new failures: the policy cannot be loosened (suite.yaml:21:30)", ""),
         ("../models/tiny", "../models/gone", "there is no model folder `../models/gone`", "hub"),
-        ("version: 1\n", "version: 1\nclock: noon\n", "read the clock `noon` (suite.yaml:2:8)", "2026"),
+        ("version: 1\n", "version: 1\nclock: noon\n", "`noon` is not a time (suite.yaml:2:8)", "2026"),
         ("version: 1\n", "version: 1\nversion: 1\n", "version", ""),
-        ("version: 1\n", "version: [1\n", "parse YAML", ""),
+        ("version: 1\n", "version: [1\n", "the YAML is not valid", ""),
     ];
     let mut wrong = String::new();
     for (from, to, message, hint) in table {
@@ -305,7 +305,7 @@ fn empty_missing_and_no_datasets() {
 #[test]
 fn purposes_decide_which_models_must_be_there() {
     let project = Project::new(&GOOD.replace("  generator: {model: ../models/tiny}\n", ""));
-    assert!(project.error(&Overrides::default()).0.contains("the suite names none"));
+    assert!(project.error(&Overrides::default()).0.contains("the suite names no generator"));
     let suite = Suite::load(&project.path(), &Overrides::default(), Purpose::Score).unwrap();
     assert!(suite.generator().is_err());
     for (there, gone) in [("org/embed@abc", "./gone"), ("tox@1", "tox@2")] {
@@ -321,8 +321,8 @@ fn checks_of_cases_are_parsed_before_anything_loads() {
     let table = [
         (r#"[{"exact_mach":{}}]"#, "unknown name `exact_mach`"),
         (r#"[{"contains":{"nmae":"x"}}]"#, "unknown key `nmae`"),
-        (r#"[{"refusal":{}}]"#, "the case already has a scorer of this name"),
-        (r#"[{"contains":{}},{"contains":{}}]"#, "the case already has a scorer of this name"),
+        (r#"[{"refusal":{}}]"#, "has the name of a scorer that looks at the case already"),
+        (r#"[{"contains":{}},{"contains":{}}]"#, "has the name of a scorer that looks at the case already"),
     ];
     for (checks, message) in table {
         let project = Project::new(GOOD);

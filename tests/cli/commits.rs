@@ -308,7 +308,7 @@ fn a_verdict_is_made_again_for_the_run_that_it_is_about() {
     fs::write(&verdict, &newer).unwrap();
     project.karat(["gate"]).code(0);
     assert_eq!(fs::read_to_string(&verdict).unwrap(), newer);
-    listed(&project, "read a verdict of format 9");
+    listed(&project, "the verdict has format 9");
     fs::write(&verdict, &first).unwrap();
 
     // The entry of a baseline never changes, nor does a copy elsewhere.

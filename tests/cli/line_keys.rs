@@ -155,7 +155,7 @@ fn recorded_answers_have_known_keys_alone() {
     for answer in [r#"{"id":1,"output":"x","output":"y"}"#, r#"{"id":1,"output":"x","metadata":{"a":{"b":1,"b":2}}}"#] {
         score(answer, &["--allow-unknown-keys"]).code(2).complains(&["is given twice"]).complains(&["r.jsonl:1:"]);
     }
-    score(r#"{"id":1,"output":"x","text":"y"}"#, &[]).code(2).complains(&["it has `output` and `text`"]);
+    score(r#"{"id":1,"output":"x","text":"y"}"#, &[]).code(2).complains(&["has `output` and `text`"]);
     score(r#"{"id":1,"output":"x","metadata":{"model":"gpt","scores":{"f1":1}}}"#, &[]).code(0);
     score(r#"{"id":1,"text":"x","ids":[1],"finish":"eos","prompt_tokens":3}"#, &[]).code(0);
 }

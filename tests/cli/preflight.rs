@@ -149,7 +149,7 @@ fn a_dry_run_tells_models_cases_and_first_prompts() {
             &["score", "suite.yaml", "--responses", "answers.jsonl"],
             &["score", "suite.yaml", "--responses", "answers.jsonl", "--dry-run"],
         ] {
-            project.karat(args).code(2).complains(&["empty dataset"]).complains(&["golden.jsonl"]);
+            project.karat(args).code(2).complains(&["the dataset is empty"]).complains(&["golden.jsonl"]);
         }
     }
 }

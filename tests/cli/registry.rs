@@ -125,7 +125,7 @@ fn files_that_are_not_as_listed_stop_a_run_before_the_model_loads() {
         (
             "an unlisted file",
             |p| drop(p.write("models/tiny/1/chat_template.jinja", "x")),
-            &["does not list `chat_template.jinja`"],
+            &["has the file `chat_template.jinja`, which its entry does not list"],
         ),
         (
             "a pointer",

@@ -165,7 +165,7 @@ fn of_several_unfinished_runs_one_is_named_and_prune_removes_them() {
     // Ids name the second.
     std::thread::sleep(Duration::from_millis(1100));
     kill_run(&project, &[]);
-    let several = run_with(&project, &["--resume"]).code(2).complains(&["2 of this plan are unfinished"]);
+    let several = run_with(&project, &["--resume"]).code(2).complains(&["2 runs of this plan are unfinished"]);
     let ids: Vec<String> = journals(&project)
         .iter()
         .map(|path| path.file_name().expect("a name").to_string_lossy()[1..].replace(".journal", ""))

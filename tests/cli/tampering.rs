@@ -203,7 +203,7 @@ fn a_record_that_nothing_vouches_for_is_no_evidence() {
     for args in [vec!["gate", &candidate], vec!["baseline", "accept", &candidate, "-m", "x", "--force"]] {
         let refused = project.karat(args).code(2);
         names(&refused, "manifest.json", "an edit");
-        assert!(refused.stderr.contains("`.order` holds"), "{refused}");
+        assert!(refused.stderr.contains("not the one in `.order`"), "{refused}");
     }
     // Elsewhere nothing knows.
     let copy = project.path("downloaded");

@@ -179,7 +179,7 @@ fn a_newer_record_is_refused_with_both_versions() {
         .replace("\"karat\": \"", "\"karat\": \"7.");
     project.write(&manifest, text);
     let version = env!("CARGO_PKG_VERSION");
-    let both = format!("format 7, written by karat 7.{version}: this is karat {version}");
+    let both = format!("format 7, written by karat 7.{version}; this is karat {version}");
     score(&project, "yyyyyyyy", &[]).code(2).complains(&[&both]);
     project.karat(["gate"]).code(2).complains(&[&both]);
 }

@@ -434,7 +434,7 @@ mod tests {
             read.blake3().unwrap();
             overwrite(&file, at, &[bytes[at as usize] ^ 1]);
             let error = read.read_all().unwrap_err();
-            assert!(error.message().ends_with("it was changed while it was read"), "{error}");
+            assert!(error.message().ends_with("was changed while it was read"), "{error}");
             assert_eq!(error.kind(), crate::error::Kind::Input);
             assert!(read.read(at, &mut [0]).is_err() && read.sha256().is_err(), "{at}");
             // What is back is what was hashed.

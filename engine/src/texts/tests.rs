@@ -195,7 +195,7 @@ fn a_token_beyond_the_table_fails_its_text() {
     let mut texts = embedder();
     texts.vocab = 5;
     let Err(Unread::Failed(error)) = texts.encode(&input("gold silver", None, Long::Cut)) else { panic!("read") };
-    assert!(error.contains("in an embedding of 5 rows"), "{error}");
+    assert!(error.contains("outside the embedding table (5 rows)"), "{error}");
 }
 
 /// WordPiece makes one unknown token of a word of more than a hundred characters: nothing of it would be read.

@@ -195,7 +195,9 @@ fn object(folder: &ModelFolder, name: &str) -> Result<Option<Map<String, Value>>
     match read_json(folder, name)? {
         None => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(Error::input("the file is not a JSON object").at_line(folder.path().join(name), 1)),
+        Some(_) => {
+            Err(Error::input("the tokenizer settings are not a JSON object").at_line(folder.path().join(name), 1))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::work::{VERDICT, Work, cases, counter, journals};
 use crate::project::{Project, Run};
 
 /// What a call says that would resume the work of a process that goes on.
-const BUSY: &str = "another karat is at it";
+const BUSY: &str = "another karat process is at work on it";
 
 /// Starts a run of the suite under a label.
 fn start(project: &Project, label: &str, more: &[&str]) -> Child {

@@ -233,19 +233,27 @@ pub(super) const GGUF: &[Row] = &[
 
 /// What matters only to those that render conversations.
 pub(super) const TEMPLATES: &[Row] = &[
-    ("blanks as a template", |t| t.write("chat_template.jinja", " \n"), &["chat_template.jinja", "it is empty"]),
-    ("an empty text as a template", |t| t.template(json!("")), &["tokenizer_config.json", "it is empty"]),
-    ("a number as a template", |t| t.template(json!(1)), &["tokenizer_config.json", "neither a text nor a list"]),
+    (
+        "blanks as a template",
+        |t| t.write("chat_template.jinja", " \n"),
+        &["chat_template.jinja", "the chat template is empty"],
+    ),
+    (
+        "an empty text as a template",
+        |t| t.template(json!("")),
+        &["tokenizer_config.json", "the chat template is empty"],
+    ),
+    ("a number as a template", |t| t.template(json!(1)), &["tokenizer_config.json", "neither a string nor a list"]),
     ("no template in a list", |t| t.template(json!([])), &["tokenizer_config.json", "names none"]),
     (
         "null in a list of templates",
         |t| t.template(json!([{"name": "default", "template": null}])),
-        &["tokenizer_config.json", "called `default` is not a text"],
+        &["tokenizer_config.json", "called `default` is not a string"],
     ),
     (
         "null as a template for tools",
         |t| t.template(json!([{"name": "default", "template": "{{ 1 }}"}, {"name": "tool_use", "template": null}])),
-        &["tokenizer_config.json", "called `tool_use` is not a text"],
+        &["tokenizer_config.json", "called `tool_use` is not a string"],
     ),
 ];
 
@@ -291,7 +299,7 @@ pub(super) const ROLES: &[Row] = &[
             t.model.edit_tensors(|tensors| drop(tensors.insert("lm_head.weight".into(), head)));
             "./model".into()
         },
-        &["use tensor `lm_head.weight` of shape [2048, 8]"],
+        &["tensor `lm_head.weight` has the shape [2048, 8]"],
     ),
     ("an unknown family", |t| t.config("model_type", json!("mamba9")), &["`mamba9`"]),
 ];

@@ -17,7 +17,11 @@ fn a_tokenizer_that_is_broken_or_of_another_model_is_one_error() {
             "the tokenizer knows 2048 tokens, the embedding table 1000",
         ),
         ("broken", |t| drop(t.write("tokenizer.json", "{}")), "failed to read the tokenizer"),
-        ("broken settings", |t| drop(t.write("tokenizer_config.json", "[]")), "read a tokenizer setting"),
+        (
+            "broken settings",
+            |t| drop(t.write("tokenizer_config.json", "[]")),
+            "the tokenizer settings are not a JSON object",
+        ),
         ("a broken template", |t| drop(t.write("chat_template.jinja", "{% if %}")), "failed to read the chat template"),
     ];
     for (kind, make, told) in rows {
@@ -216,8 +220,8 @@ fn what_lies_in_the_place_of_data_is_named() {
     let thing = Thing::new();
     suite(&thing.project, "./model");
     thing.project.write("golden.jsonl", "");
-    thing.project.karat(["lint", "suite.yaml"]).code(2).complains(&["empty dataset"]);
-    thing.project.karat(["run", "suite.yaml"]).code(2).complains(&["empty dataset"]);
+    thing.project.karat(["lint", "suite.yaml"]).code(2).complains(&["the dataset is empty"]);
+    thing.project.karat(["run", "suite.yaml"]).code(2).complains(&["the dataset is empty"]);
     std::fs::rename(thing.project.path("golden.jsonl"), thing.project.path("golden.jsonl.dvc")).expect("rename");
     let lint = error("dvc", thing.project.karat(["lint", "suite.yaml"]), &["golden.jsonl", "dvc pull"]);
     assert_eq!(lint, error("dvc", thing.project.karat(["run", "suite.yaml"]), &["golden.jsonl", "dvc pull"]));

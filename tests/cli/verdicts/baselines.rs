@@ -31,7 +31,7 @@ fn a_baseline_that_is_broken_or_named_otherwise_is_inconclusive() {
     let results = project.path("baselines/small/main").join(id.trim()).join("results.jsonl");
     let text = fs::read_to_string(&results).unwrap();
     fs::write(&results, text.replace("yes", "yea")).unwrap();
-    broken("its SHA-256 is not the manifest's");
+    broken("its SHA-256 is not the one in the manifest");
     fs::write(&results, &text).unwrap();
     score(&project, "yyyyyyyy", &[]).code(0);
     // The suite's name is another one than that of what was accepted.
@@ -159,7 +159,7 @@ fn every_baseline_of_a_suite_is_regenerated() {
              generation: {{max_new_tokens: 4}}\nscorers: [exact_match]\n"
         ),
     );
-    project.karat(["baseline", "regenerate", "suite.yaml", "--all"]).code(2).complains(&["no run was accepted yet"]);
+    project.karat(["baseline", "regenerate", "suite.yaml", "--all"]).code(2).complains(&["has no accepted baseline"]);
     project.karat(["run", "suite.yaml"]).code(0);
     for name in ["main", "other"] {
         project.karat(["baseline", "accept", "latest", "-m", "test", "--name", name]).code(0);

@@ -122,8 +122,9 @@ fn nothing_unlisted_has_a_say() {
         let registry = Registry::new();
         registry.write(&format!("models/tiny/1/{name}"), "{}");
         let (error, hint) = registry.refusal("", "tiny@1");
-        let expected =
-            format!("its entry does not list `{name}`, which would change its answers (models/tiny/1/{name})");
+        let expected = format!(
+            "has the file `{name}`, which its entry does not list and which would change its answers (models/tiny/1/{name})"
+        );
         assert!(error.ends_with(&expected), "{error}");
         assert!(hint.contains("models/tiny@1.yaml"), "{hint}");
     }

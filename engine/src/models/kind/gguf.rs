@@ -411,7 +411,7 @@ mod tests {
         bytes
     }
 
-    /// What is wrong with bytes under a name, behind "use `PATH`: ".
+    /// What is wrong with bytes under a name, behind "failed to use `PATH`: ".
     fn told(name: &str, bytes: &[u8]) -> Option<String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(name);
@@ -419,7 +419,11 @@ mod tests {
         let error = check(&path).err()?;
         assert!(error.hint().is_some(), "{error:?}");
         let what = error.chain();
-        Some(what.strip_prefix(&format!("use `{}`: ", path.display())).unwrap_or_else(|| panic!("{what}")).to_owned())
+        Some(
+            what.strip_prefix(&format!("failed to use `{}`: ", path.display()))
+                .unwrap_or_else(|| panic!("{what}"))
+                .to_owned(),
+        )
     }
 
     #[test]
