@@ -260,7 +260,7 @@ mod tests {
         starts("a.b.mean > 1 andd", "the expression has `andd` at column 14 where `and`, `or` or the end was expected");
         starts("a.b.mean 1", "the expression has `1` at column 10 where `>`");
         starts("(a.b.mean > 1", "the expression has the end at column 14 where `)` was expected");
-        starts("ä.b.mean > 1 over 10x", "the expression has `10x` at column 19 where a time was expected");
+        starts("ä.b.mean > 1 over 10x", "the expression has `10x` at column 19 where a time like");
         starts("a.b.mean > 1 over 0m", "the expression has `0m` at column 19");
         starts("a.b.mean > nan", "the expression has `nan` at column 12");
         starts("a.b.mean drop > 1 over 1m", "the expression asks for `a.b.mean` over a time");

@@ -230,7 +230,7 @@ fn a_last_message_goes_on() {
     fails("{{ messages|length }}<end>", pay("x"), "content", "never reads `content`");
     fails("{# content #}{{ messages|length }}", pay("x"), "content", "the rendered conversation does not contain it");
     fails(plain, serde_json::json!([{"role": "assistant", "content": null}]), "content", "has no `content`");
-    fails(plain, serde_json::json!([]), "content", "without messages");
+    fails(plain, serde_json::json!([]), "content", "the conversation has none");
     fails(plain, serde_json::json!([{"role": "assistant", "content": [{"image": 1}]}]), "content", "has no text");
     fails(plain, thought, "tool_calls", "has no `tool_calls`");
 }
