@@ -32,7 +32,7 @@ pub fn two(data: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Every error can be shown, and its fragment is one line that says something.
+/// Every error can be shown, and its message is one line that says something.
 pub fn shown(error: &karat::error::Error) {
     assert!(!error.message().is_empty());
     assert!(!error.chain().is_empty());
