@@ -135,7 +135,8 @@ pub fn main() -> ExitCode {
 
 /// The command line, with all that `--version` says.
 fn command() -> clap::Command {
-    let known = [("hub", cfg!(feature = "hub")), ("cuda", cfg!(feature = "cuda"))];
+    let known =
+        [("hub", cfg!(feature = "hub")), ("reference", cfg!(feature = "reference")), ("cuda", cfg!(feature = "cuda"))];
     let built: Vec<&str> = known.into_iter().filter_map(|(name, built)| built.then_some(name)).collect();
     let features = if built.is_empty() { "none".to_owned() } else { built.join(", ") };
     // Where it was built in a checkout; see build.rs.
