@@ -142,7 +142,7 @@ impl Error {
         self
     }
 
-    /// Wraps this error into a wider task ("load the generator"), keeping kind, place and hint.
+    /// Wraps this error into a wider task ("failed to load the generator"), keeping kind, place and hint.
     #[must_use]
     pub fn context(self, message: impl Into<String>) -> Self {
         let (kind, location, hint) = (self.kind(), self.inner.location.clone(), self.inner.hint.clone());
@@ -178,7 +178,7 @@ impl Error {
         format!("{}{place}{hint}", self.chain())
     }
 
-    /// Fragment and all causes on one line, "load the generator: read `config.json`: No such file", for records.
+    /// Message and all causes on one line, "failed to load the generator: failed to read `config.json`: No such file", for records.
     pub fn chain(&self) -> String {
         let mut text = self.inner.message.clone();
         let mut source = std::error::Error::source(self);
@@ -283,9 +283,12 @@ mod tests {
         let error = Error::io("write", "a.jsonl", cause).at_column("s.yaml", 3, 7).with_hint("free some space");
         assert_eq!(error.to_string(), "failed to write `a.jsonl` (s.yaml:3:7)");
         assert_eq!(error.chain(), "failed to write `a.jsonl`: disk full");
-        let outer = error.context("run the suite");
-        assert_eq!(outer.chain(), "run the suite: failed to write `a.jsonl`: disk full");
-        assert_eq!(outer.told(), "run the suite: failed to write `a.jsonl`: disk full (s.yaml:3:7); free some space");
+        let outer = error.context("failed to run the suite");
+        assert_eq!(outer.chain(), "failed to run the suite: failed to write `a.jsonl`: disk full");
+        assert_eq!(
+            outer.told(),
+            "failed to run the suite: failed to write `a.jsonl`: disk full (s.yaml:3:7); free some space"
+        );
         assert_eq!((outer.kind(), outer.hint()), (Kind::Environment, Some("free some space")));
     }
 

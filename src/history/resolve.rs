@@ -235,8 +235,7 @@ impl Workspace {
             return Err(Error::input(message).with_hint("name one of them, or run the command with --suite NAME"));
         }
         if let Some((_, last)) = found.pop() {
-            refuse_lost(&last.folder)?;
-            return refuse_untold(&last.folder).map(|()| last);
+            return refuse_ambiguous(&last.folder).map(|()| last);
         }
         Err({
             let at = self.first().runs();
@@ -369,52 +368,44 @@ fn ambiguous(suite: &str, folders: impl Iterator<Item = PathBuf>) -> Error {
     Error::input(message).with_hint("name the suite's file or folder: --suite PATH")
 }
 
-/// Where the run that was recorded last is not there any more, no other is the latest. One that did not come to its end never
-/// was there: its unfinished folder or its journal is.
-fn refuse_lost(latest: &Path) -> Result<()> {
-    let Some(folder) = latest.parent() else { return Ok(()) };
-    let order = recorded_order(folder)?;
-    let unfinished: Vec<String> = std::fs::read_dir(folder)
-        .map_err(|e| Error::io("read", folder, e))?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with('.') && (name.ends_with(".partial") || name.ends_with(".journal")))
-        .collect();
-    // A crash may cut the line, too.
-    let begun = |id: &str| unfinished.iter().any(|name| name[1..].starts_with(id));
-    let Some(last) = order.iter().rev().find(|id| !id.is_empty() && !begun(id)) else { return Ok(()) };
-    if folder.join(last).join(MANIFEST).is_file() {
-        return Ok(());
-    }
-    let error = Error::input(format!(
-        "which run is the latest is not clear: the one recorded last, `{last}`, is not there any more"
-    ));
-    Err(error.at(folder).with_hint("name a run; `karat runs` lists them"))
-}
-
-/// Where the order does not tell which run was recorded last, no run is the latest: a line of it was taken away, doubled, or a newer run
-/// was copied here. The same run with the same manifest is recorded once; one that was killed before its folder stood gets another.
-fn refuse_untold(latest: &Path) -> Result<()> {
+/// Where the order of recording does not tell which run was recorded last, no run is the latest: that run is not there any more, a line
+/// of the order was taken away or doubled, or a newer run was copied here.
+fn refuse_ambiguous(latest: &Path) -> Result<()> {
     let (Some(folder), Some(id)) = (latest.parent(), latest.file_name().and_then(|name| name.to_str())) else {
         return Ok(());
     };
     let lines = recorded_lines(folder)?;
-    let fail = |message: String| {
-        let error = Error::input(format!("which run is the latest is not clear: {message}"));
-        Err(error.at(folder.join(ORDER)).with_hint("name a run; `karat runs` lists them"))
-    };
-    let own = lines.iter().filter(|(recorded, sha256)| recorded == id && sha256.is_some());
-    let hashes: Vec<_> = own.map(|(_, sha256)| sha256).collect();
-    if hashes.iter().enumerate().any(|(i, hash)| hashes[..i].contains(hash)) {
-        return fail(format!("`{id}` was recorded once and stands there twice"));
-    }
-    let second = |id: &str| id.get(..SECOND).map(str::to_owned);
-    let known = |id: &str| lines.is_empty() || lines.iter().any(|(recorded, _)| recorded == id);
-    let newer = std::fs::read_dir(folder)
+    let names: Vec<String> = std::fs::read_dir(folder)
         .map_err(|e| Error::io("read", folder, e))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .find(|name| !known(name) && second(name) > second(id) && folder.join(name).join(MANIFEST).is_file());
-    match newer {
-        Some(newer) => fail(format!("`{newer}` is newer than `{id}`, the last of those that were recorded here")),
+        .collect();
+    let ambiguous = |why: String| {
+        let error = Error::input(format!("which run is the latest is not clear: {why}"));
+        Err(error.at(folder.join(ORDER)).with_hint("name a run; `karat runs` lists them"))
+    };
+    // One that did not come to its end never was there: its unfinished folder or its journal is. A crash may cut the line, too.
+    let unfinished =
+        |name: &&String| name.starts_with('.') && (name.ends_with(".partial") || name.ends_with(".journal"));
+    let begun = |id: &str| names.iter().filter(unfinished).any(|name| name[1..].starts_with(id));
+    let whole = |name: &str| folder.join(name).join(MANIFEST).is_file();
+    let last = lines.iter().map(|(id, _)| id).rfind(|id| !id.is_empty() && !begun(id));
+    if let Some(last) = last.filter(|last| !whole(last)) {
+        return ambiguous(format!("the one recorded last, `{last}`, is not there any more"));
+    }
+    // A run that was killed before its folder stood was recorded again, with another manifest.
+    let mut hashes = lines.iter().filter(|(recorded, _)| recorded == id).filter_map(|(_, sha256)| sha256.as_ref());
+    let mut once = BTreeSet::new();
+    if !hashes.all(|sha256| once.insert(sha256)) {
+        return ambiguous(format!("`{id}` was recorded once and stands there twice"));
+    }
+    // A copy may have any name; the time stands in its run's id.
+    let second = |id: &str| id.get(..SECOND).map(str::to_owned);
+    let run_id =
+        |name: &str| RunReader::read_manifest(&folder.join(name)).map_or(name.to_owned(), |it| it.run_id.to_string());
+    let known = |name: &str| lines.is_empty() || lines.iter().any(|(recorded, _)| recorded == name);
+    let own = second(&run_id(id));
+    match names.iter().find(|name| !known(name) && whole(name) && second(&run_id(name)) > own) {
+        Some(newer) => ambiguous(format!("`{newer}` is newer than `{id}`, the last of those that were recorded here")),
         None => Ok(()),
     }
 }

@@ -208,6 +208,13 @@ fn latest_is_the_run_that_was_recorded_last_whatever_the_clock_says() {
     with(&[&again, written[1], written[0]]);
     assert_eq!(latest(), later);
     with(&written);
+    // A copy of an older one, whatever it is called.
+    let old = place.run(1, &lines);
+    with(&written);
+    let copy = old.with_file_name("saved-before-the-release");
+    fs::rename(&old, &copy).unwrap();
+    assert_eq!(latest(), earlier);
+    fs::remove_dir_all(&copy).unwrap();
     // One that an older version recorded stands before all others; its name says when it was.
     let old = place.run(1, &lines);
     with(&written);
