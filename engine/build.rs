@@ -1,8 +1,8 @@
 //! With the feature `cuda`: compiles every kernel in `src/cuda/kernels` to PTX and writes `ptx.rs`, one constant
 //! per file. Without it: nothing.
 //!
-//! PTX and no machine code: one build serves all cards of at least the compute capability in `CUDA_COMPUTE_CAP`, for which
-//! `.cargo/config.toml` has a default, and the driver compiles a kernel for its card when it is first loaded. Which driver that
+//! PTX and no machine code: one build serves all GPUs of at least the compute capability in `CUDA_COMPUTE_CAP`, for which
+//! `.cargo/config.toml` has a default, and the driver compiles a kernel for its GPU when it is first loaded. Which driver that
 //! can be follows from nvcc: it must serve the CUDA version that nvcc is of.
 
 use std::path::{Path, PathBuf};

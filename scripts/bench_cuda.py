@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The stages of scripts/bench_cuda.sh on a machine with a card; see there.
+"""The stages of scripts/bench_cuda.sh on a machine with a GPU; see there.
 
 usage: bench_cuda.py WORK [STAGE…]      WORK holds karat, tests and models (the fixtures); run in the repository's root
 
@@ -67,7 +67,7 @@ def kernels(karat):
 
 @stage(60)
 def parity(karat):
-    """Every decoder of the fixtures on the card and on the CPU: f32 closely, bf16 within its error."""
+    """Every decoder of the fixtures on the GPU and on the CPU: f32 closely, bf16 within its error."""
     rng = random.Random(1)
     worst = {}
     for folder in sorted((karat.work / "models").iterdir()):
@@ -100,7 +100,7 @@ def parity(karat):
                 same = sum(x["ids"] == y["ids"] for x, y in zip(a, b))
                 check(f"{folder.name}: greedy ids", same >= len(a) - 1, f"{same} of {len(a)} answers equal")
         except (RuntimeError, subprocess.SubprocessError) as error:
-            check(f"{folder.name}: computes on the card", False, str(error))
+            check(f"{folder.name}: computes on the GPU", False, str(error))
     FIGURES["parity"] = worst
 
 
@@ -351,7 +351,7 @@ def main():
         print(f"\n== {name}: {run.__doc__.strip().splitlines()[0]}")
         try:
             run(karat)
-        except Exception as error:  # One broken stage must not cost the others their turn on the card.
+        except Exception as error:  # One broken stage must not cost the others their turn on the GPU.
             check(name, False, f"{type(error).__name__}: {error}")
         print(f"== {name}: {time.monotonic() - began:.0f} s")
     if os.environ.get("OUT"): pathlib.Path(os.environ["OUT"], "figures.json").write_text(json.dumps(FIGURES, indent=1))

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# All that needs a card, in one call of under nine minutes: no network, no Rust toolchain there.
+# All that needs a GPU, in one call of under nine minutes: no network, no Rust toolchain there.
 #
 #   scripts/bench_cuda.sh pack [FOLDER]   here: builds with the feature `cuda` and packs program, kernels' tests and models
 #   scripts/bench_cuda.sh run [FOLDER]    there: everything, or what is named: run FOLDER kernels parity sweep decode …
 #
-# FOLDER is .cuda-bench, which git ignores, unless given; what is packed there is at most 30 MiB. The machine with the card needs Python with torch and
+# FOLDER is .cuda-bench, which git ignores, unless given; what is packed there is at most 30 MiB. The machine with the GPU needs Python with torch and
 # transformers, whose CUDA libraries karat uses. Figures go to the standard output and to $OUT/figures.json where OUT is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that has to hold of the feature `cuda`, as far as this machine can tell: without nvcc it sets a toolkit up, and
-# without a card it emulates one (scripts/emulated_card.sh) for all that needs one but the longest sweeps.
+# without a GPU it emulates one (scripts/emulated_gpu.sh) for all that needs one but the longest sweeps.
 #
 #   scripts/check_cuda.sh [FOLDER]      FOLDER: of scripts/cuda_toolkit.sh, where that has to be used
 set -euo pipefail
@@ -34,7 +34,7 @@ starts_without_driver() {
   fi
 }
 
-# A card that no machine has: exit code 5, and a sentence that says what is missing.
+# A GPU that no machine has: exit code 5, and a sentence that says what is missing.
 tells_what_is_missing() {
   local code=0 text
   text=$(answer --device cuda:63 2>&1 >/dev/null) || code=$?
@@ -49,24 +49,24 @@ step 'build' cargo build --release --features cuda
 step 'starts without driver' starts_without_driver
 step 'tells what is missing' tells_what_is_missing
 step 'answers on what there is' answers_by_default
-step 'tests without a card' cargo test --release --features cuda -p karat-engine --lib cuda::
+step 'tests without a GPU' cargo test --release --features cuda -p karat-engine --lib cuda::
 step 'tests of the command line' cargo test --release --features cuda --test cli devices
 
 # Kernels and products against their references, whole models against transformers' answers, and in any company.
 kernels() { cargo test --release --features cuda -p karat-engine --lib cuda:: -- --ignored --nocapture --test-threads 1 "$@"; }
 models() { KARAT_TEST_DEVICE=cuda cargo test --release --features cuda --test "$@"; }
 if nvidia-smi -L 2>/dev/null; then
-  step 'kernels on the card' kernels
-  step 'models on the card' models parity
-  step 'sweep on the card' models cli invariance
+  step 'kernels on the GPU' kernels
+  step 'models on the GPU' models parity
+  step 'sweep on the GPU' models cli invariance
 else
-  emulated=$(realpath -m "${CARGO_TARGET_DIR:-target}/emulated-card")
-  step 'an emulated card' scripts/emulated_card.sh "$emulated"
+  emulated=$(realpath -m "${CARGO_TARGET_DIR:-target}/emulated-gpu")
+  step 'an emulated GPU' scripts/emulated_gpu.sh "$emulated"
   export LD_LIBRARY_PATH=$emulated${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  step 'kernels on the emulated card' kernels --skip company
-  step 'models on the emulated card' models parity
-  step 'sweep on the emulated card' models cli -- invariance::llama3 invariance::embeddings invariance::log_probabilities
-  summary+=('   nvidia-smi shows no card: seen on an emulated one, where the longest sweeps were left out')
+  step 'kernels on the emulated GPU' kernels --skip company
+  step 'models on the emulated GPU' models parity
+  step 'sweep on the emulated GPU' models cli -- invariance::llama3 invariance::embeddings invariance::log_probabilities
+  summary+=('   nvidia-smi shows no GPU: seen on an emulated one, where the longest sweeps were left out')
 fi
 
 printf '\n== CUDA: all passed in %d s\n' "$SECONDS"

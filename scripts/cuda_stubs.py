@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 # Library, module of cudarc, file, what a call returns where the file is missing. The driver's is CUDA_ERROR_STUB_LIBRARY,
-# which a real driver does not return: karat tells a missing driver from a missing card by it.
+# which a real driver does not return: karat tells a missing driver from a missing GPU by it.
 LIBRARIES = [
     ("cuda", "driver", "libcuda.so.1", 34),
     ("cublas", "cublas", "libcublas.so.13", 1),  # CUBLAS_STATUS_NOT_INITIALIZED

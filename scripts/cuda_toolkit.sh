@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A CUDA 13.0 toolkit that compiles karat's feature `cuda` on a machine without card, driver and NVIDIA software.
+# A CUDA 13.0 toolkit that compiles karat's feature `cuda` on a machine without GPU, driver and NVIDIA software.
 #
 #   scripts/cuda_toolkit.sh [FOLDER]      FOLDER: $HOME/.cache/karat-cuda unless given
 #   . FOLDER/env.sh
@@ -7,7 +7,7 @@
 #
 # The compiler comes from PyPI wheels (pinned, checksummed; 105 MB, unpacked 271 MB). In the place of NVIDIA's libraries
 # stand small archives that look for the real ones at their first call (scripts/cuda_stubs.py): one program for machines
-# with and without a card. Done again, it does only what is missing. Needs python3 with pip, gcc, ar and cargo, on x86-64.
+# with and without a GPU. Done again, it does only what is missing. Needs python3 with pip, gcc, ar and cargo, on x86-64.
 #
 # CUDA 13.0 and no newer: its PTX is the newest that drivers of series 580 load.
 set -euo pipefail

@@ -18,7 +18,7 @@ NAMES = {
     "smollm3": "SmolLM3", "stablelm": "StableLM", "starcoder2": "StarCoder2", "bert": "BERT, MiniLM, BGE, E5, GTE", "deberta-v2": "DeBERTa v2, v3",
     "distilbert": "DistilBERT", "modernbert": "ModernBERT", "mpnet": "MPNet", "roberta": "RoBERTa", "xlm-roberta": "XLM-RoBERTa",
 }
-# Families that `cuda::computes` leaves to the CPU; the others were seen on an emulated card.
+# Families that `cuda::computes` leaves to the CPU; the others were seen on an emulated GPU.
 ON_CPU = {"deberta-v2", "mpnet"}
 GGUF = {"llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "gemma", "gemma2", "gemma3_text", "phi3"}
 BEGIN, END = "<!-- families: scripts/family_table.py -->", "<!-- end of families -->"

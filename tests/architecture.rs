@@ -26,7 +26,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/cpu/attention.rs", "kernel: lanes are loaded and stored through pointers"),
     ("engine/cpu/cache.rs", "kernel: numbers are loaded through pointers"),
     ("engine/cuda/cublaslt.rs", "calls of cuBLASLt"),
-    ("engine/cuda/decoder.rs", "captures and starts steps; the host's memory that a card reaches"),
+    ("engine/cuda/decoder.rs", "captures and starts steps; the host's memory that a GPU reaches"),
     ("engine/cuda/driver.rs", "calls of the CUDA driver"),
     ("engine/cuda/launch/activate.rs", "starts kernels"),
     ("engine/cuda/launch/attention.rs", "starts kernels"),
@@ -38,7 +38,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/cuda/launch/pool.rs", "starts kernels"),
     ("engine/cuda/launch/rows.rs", "starts kernels"),
     ("engine/cuda/launch/sample.rs", "starts kernels"),
-    ("engine/cuda/matmul.rs", "puts products on a stream with pointers into the card's memory"),
+    ("engine/cuda/matmul.rs", "puts products on a stream with pointers into the GPU's memory"),
     ("engine/cpu/linear/mod.rs", "kernel: tiles take pointers, outputs start uninitialised"),
     ("engine/cpu/linear/tile.rs", "kernel: lanes are loaded and stored through pointers"),
 ];

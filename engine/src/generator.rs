@@ -55,7 +55,7 @@ pub struct Generator {
 /// The weights, loaded when they are needed.
 enum Weights {
     Waiting(DecoderPlan),
-    /// One backend for each card.
+    /// One backend for each GPU.
     Loaded(Vec<Box<dyn Backend>>),
 }
 

@@ -35,7 +35,7 @@
 //! |---|---|
 //! | [`scheduler`] | continuous batching: admission, KV pages, shared prefixes, drafts; the [`scheduler::backend::Backend`] trait |
 //! | [`cpu`] | kernels, decoders and encoders on the processor |
-//! | [`cuda`] | the same on CUDA cards (feature `cuda`) |
+//! | [`cuda`] | the same on CUDA GPUs (feature `cuda`) |
 //! | [`mod@reference`] | candle-transformers' model code as a second backend (feature `reference`) |
 //! | [`device`] | which of the two computes, and the fingerprint of its numerics |
 //! | [`models`] | families, configurations, safetensors and GGUF, what a folder holds, hashes of it |

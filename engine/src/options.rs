@@ -37,26 +37,26 @@ impl std::str::FromStr for BackendChoice {
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA card where this build can use one, else the processor.
+    /// The first CUDA GPU where this build can use one, else the processor.
     #[default]
     Auto,
     /// The processor.
     Cpu,
-    /// CUDA cards.
-    Cuda(Cards),
-    /// All CUDA cards.
-    AllCards,
+    /// CUDA GPUs.
+    Cuda(Gpus),
+    /// All CUDA GPUs.
+    AllGpus,
 }
 
-/// CUDA cards by their numbers: at least one, and none beyond 63.
+/// CUDA GPUs by their numbers: at least one, and none beyond 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cards(u64);
+pub struct Gpus(u64);
 
-impl Cards {
-    /// The first card.
+impl Gpus {
+    /// The first GPU.
     pub const FIRST: Self = Self(1);
 
-    /// Cards with these numbers; `None` where there are none, or one of them twice or beyond 63.
+    /// GPUs with these numbers; `None` where there are none, or one of them twice or beyond 63.
     pub fn new(numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
         let add = |set: u64, number: usize| {
             let bit = 1u64.checked_shl(u32::try_from(number).ok()?)?;
@@ -76,19 +76,19 @@ impl std::str::FromStr for DeviceChoice {
 
     /// `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:N,N…` or `cuda:all`.
     fn from_str(text: &str) -> Result<Self> {
-        let cards = match text {
+        let gpus = match text {
             "auto" => return Ok(Self::Auto),
             "cpu" => return Ok(Self::Cpu),
-            "cuda:all" => return Ok(Self::AllCards),
-            "cuda" => Some(Cards::FIRST),
+            "cuda:all" => return Ok(Self::AllGpus),
+            "cuda" => Some(Gpus::FIRST),
             other => other.strip_prefix("cuda:").and_then(|list| {
                 let numbers: Option<Vec<usize>> = list.split(',').map(|number| number.parse().ok()).collect();
-                Cards::new(numbers?)
+                Gpus::new(numbers?)
             }),
         };
-        cards.map(Self::Cuda).ok_or_else(|| {
+        gpus.map(Self::Cuda).ok_or_else(|| {
             Error::input(format!("`{text}` is not a device"))
-                .with_hint("known are `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:N,N` for several cards, `cuda:all`")
+                .with_hint("known are `auto`, `cpu`, `cuda`, `cuda:N`, `cuda:N,N` for several GPUs, `cuda:all`")
         })
     }
 }
@@ -99,9 +99,9 @@ impl std::fmt::Display for DeviceChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
-            Self::AllCards => f.write_str("cuda:all"),
-            Self::Cuda(cards) => {
-                let numbers: Vec<String> = cards.numbers().map(|number| number.to_string()).collect();
+            Self::AllGpus => f.write_str("cuda:all"),
+            Self::Cuda(gpus) => {
+                let numbers: Vec<String> = gpus.numbers().map(|number| number.to_string()).collect();
                 write!(f, "cuda:{}", numbers.join(","))
             }
         }
@@ -112,7 +112,7 @@ impl std::fmt::Display for DeviceChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DtypeChoice {
-    /// The device's default: f32 on the CPU, or what a GGUF file holds; bfloat16 on a card.
+    /// The device's default: f32 on the CPU, or what a GGUF file holds; bfloat16 on a GPU.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -232,11 +232,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reference_backend_refuses_cards_and_short_types() {
+    fn the_reference_backend_refuses_gpus_and_short_types() {
         let reference = EngineOptions { backend: "reference".parse().unwrap(), ..EngineOptions::default() };
         assert!(reference.check().is_ok());
         assert!(EngineOptions { device: DeviceChoice::Cpu, dtype: DtypeChoice::F32, ..reference }.check().is_ok());
-        for device in [DeviceChoice::AllCards, DeviceChoice::Cuda(Cards::FIRST)] {
+        for device in [DeviceChoice::AllGpus, DeviceChoice::Cuda(Gpus::FIRST)] {
             assert!(EngineOptions { device, ..reference }.check().is_err(), "{device}");
         }
         for dtype in [DtypeChoice::Bf16, DtypeChoice::F16] {
@@ -250,7 +250,7 @@ mod tests {
         for text in ["auto", "cpu", "cuda:0", "cuda:7", "cuda:0,1,63", "cuda:all"] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
-        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(Cards::FIRST));
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(Gpus::FIRST));
         assert_eq!("cuda:2,0".parse::<DeviceChoice>().unwrap().to_string(), "cuda:0,2");
         for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:64", "cuda:1,", "cuda:1,1", "cuda:one", "CPU"] {
             assert!(text.parse::<DeviceChoice>().is_err(), "{text}");

@@ -7,7 +7,7 @@ use super::preflight::{Named, findings};
 use super::store_args::{BaselineArgs, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::OverrideArgs;
 use crate::compare::Without;
-use crate::engine::options::{Cards, DeviceChoice, EngineOptions};
+use crate::engine::options::{Gpus, DeviceChoice, EngineOptions};
 use crate::error::Result;
 use crate::history::Store;
 use crate::prompt::{Finding, Severity};
@@ -54,7 +54,7 @@ pub fn run(args: Args) -> Result<Exit> {
 /// none: that is a first run.
 fn baselines(args: &Args, store: &Store, suite: &Suite) -> Result<Vec<Finding>> {
     let mut found: Vec<Finding> = Vec::new();
-    for device in [DeviceChoice::Cpu, DeviceChoice::Cuda(Cards::FIRST)] {
+    for device in [DeviceChoice::Cpu, DeviceChoice::Cuda(Gpus::FIRST)] {
         let engine = EngineOptions { device, ..EngineOptions::default() };
         let finding = match args.baseline.open(&args.store, store, &Wanted::of_suite(suite, &engine)?) {
             Err(error) => Finding::from(&error),

@@ -1,7 +1,7 @@
-//! Where to compute: what is told, and how karat ends, with and without cards.
+//! Where to compute: what is told, and how karat ends, with and without GPUs.
 //!
 //! The text differs between builds with and without the feature `cuda`; those of a build with it hold on machines with and
-//! without a card.
+//! without a GPU.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn the_cpu_needs_no_explanation() {
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_build_without_cards_says_how_to_get_one_with_them() {
+fn a_build_without_gpus_says_how_to_get_one_with_them() {
     for device in ["cuda", "cuda:3"] {
         let index = device.strip_prefix("cuda:").unwrap_or("0");
         let run = generate(&["--device", device]).code(2);
@@ -41,7 +41,7 @@ fn a_build_without_cards_says_how_to_get_one_with_them() {
 
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn a_build_without_cards_computes_on_the_cpu_without_a_word() {
+fn a_build_without_gpus_computes_on_the_cpu_without_a_word() {
     for device in [&[][..], &["--device", "auto"]] {
         let run = generate(device).code(0);
         assert!(!run.stderr.contains("note:"), "{run}");
@@ -51,13 +51,13 @@ fn a_build_without_cards_computes_on_the_cpu_without_a_word() {
 /// No machine has so many.
 #[cfg(feature = "cuda")]
 #[test]
-fn a_card_that_is_not_there_is_refused() {
+fn a_gpu_that_is_not_there_is_refused() {
     let run = generate(&["--device", "cuda:63"]).code(5);
-    let told = ["no driver library libcuda.so.1", "the driver finds no card", "there is 1 card", "there are "];
+    let told = ["no driver library libcuda.so.1", "the driver finds no GPU", "there is 1 GPU", "there are "];
     run.complains(&["failed to use cuda:63: "]).complains(&told).complains(&["hint: "]);
 }
 
-/// Once, where there is no card; on a machine with one there is nothing to tell.
+/// Once, where there is no GPU; on a machine with one there is nothing to tell.
 #[cfg(feature = "cuda")]
 #[test]
 fn auto_says_once_why_it_computes_on_the_cpu() {

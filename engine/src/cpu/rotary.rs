@@ -116,7 +116,7 @@ impl RopeRows {
     }
 }
 
-/// What a card is told of them.
+/// What a GPU is told of them.
 #[cfg(any(feature = "cuda", test))]
 impl RopeRows {
     /// `[tokens, pairs]`.
@@ -182,7 +182,7 @@ impl HeadNorm {
 }
 
 /// How the fused q/k/v rows `[tokens, (queries + 2·keys)·size]` of one layer are laid out and prepared; the norms `N` are the
-/// host's or a card's.
+/// host's or a GPU's.
 pub struct Heads<'a, N = HeadNorm> {
     /// Query heads.
     pub queries: usize,

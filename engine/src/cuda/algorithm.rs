@@ -16,7 +16,7 @@
 //! | `INNER_SHAPE_ID` | as given | shape of the tensor cores' instruction |
 //! | `CLUSTER_SHAPE_ID` | set: as given, or a tile alone; open only where the algorithm takes no clusters | the same as for tiles |
 //!
-//! The choice belongs to the numerics: it follows from cuBLASLt's version and from the card, both of which are in the
+//! The choice belongs to the numerics: it follows from cuBLASLt's version and from the GPU, both of which are in the
 //! fingerprint, and [`Config`] shows it.
 
 use crate::error::{Error, Result};

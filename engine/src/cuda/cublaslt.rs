@@ -41,7 +41,7 @@ macro_rules! owned {
     };
 }
 
-owned!(/// The library, on the card that was current when it was made.
+owned!(/// The library, on the GPU that was current when it was made.
     Handle, sys::cublasLtHandle_t, result::destroy_handle);
 owned!(/// What a product does.
     Product, sys::cublasLtMatmulDesc_t, result::destroy_matmul_desc);
@@ -177,7 +177,7 @@ impl Problem<'_> {
     /// Puts the product on a stream.
     ///
     /// # Safety
-    /// The buffers hold matrices of the problem's layouts on the handle's card until the product is computed.
+    /// The buffers hold matrices of the problem's layouts on the handle's GPU until the product is computed.
     pub unsafe fn launch(&self, algorithm: &Algorithm, buffers: &Buffers, stream: sys::cudaStream_t) -> Result<()> {
         let (alpha, beta) = (1.0f32, buffers.beta);
         let y = buffers.y as *mut c_void;

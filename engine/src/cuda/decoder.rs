@@ -1,6 +1,6 @@
-//! The parametric decoder on a card: the weights of `cpu/decoder.rs` in its memory, and a step as one captured graph.
+//! The parametric decoder on a GPU: the weights of `cpu/decoder.rs` in its memory, and a step as one captured graph.
 //!
-//! A step is copied to the card as one buffer (`stage`), computed with room for a few more rows than it has, so that there are few
+//! A step is copied to the GPU as one buffer (`stage`), computed with room for a few more rows than it has, so that there are few
 //! shapes, and read back once. Rows beyond those there are hold anything and reach nothing: a row depends on itself alone. While
 //! one step is computed the next is staged: all that both touch is touched in the order of the stream.
 #![expect(unsafe_code, reason = "captured work is sent to other threads; words of the stage are read as floats")]
@@ -12,7 +12,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaEvent, CudaGraph, CudaSlice, CudaStream, CudaView, DriverError, PinnedHostSlice};
 use rayon::prelude::*;
 
-use super::Card;
+use super::Gpu;
 use super::decoder_weights::{Weights, fits, heads, windows};
 use super::driver::{Opened, open};
 use super::launch::Rows;
@@ -55,7 +55,7 @@ struct Captured(CudaGraph);
 // SAFETY: a graph may be used by any thread, by one at a time; a decoder is used through `&mut`.
 unsafe impl Send for Captured {}
 
-/// A decoder with its weights and KV pages on a card.
+/// A decoder with its weights and KV pages on a GPU.
 pub struct Decoder<T> {
     spec: DecoderSpec,
     opened: Opened,
@@ -78,7 +78,7 @@ pub struct Decoder<T> {
     shapes: BTreeMap<usize, Shaped>,
 }
 
-/// What the host writes for a step and gets of it, in memory that the card reaches. From the beginning of a step to its end
+/// What the host writes for a step and gets of it, in memory that the GPU reaches. From the beginning of a step to its end
 /// nothing here may be touched.
 struct Stage {
     words: PinnedHostSlice<u32>,
@@ -124,20 +124,20 @@ struct HeadSpace<T> {
 
 /// What the driver says.
 fn failed(what: &str) -> impl FnOnce(DriverError) -> Error {
-    move |error| Error::internal(format!("{what} on a card")).caused_by(error)
+    move |error| Error::internal(format!("{what} on a GPU")).caused_by(error)
 }
 
-/// Decoders for cards of one kind; the host reads every weight once.
+/// Decoders for GPUs of one kind; the host reads every weight once.
 ///
 /// # Errors
-/// Weights that are missing or broken, or more than fits a card.
+/// Weights that are missing or broken, or more than fits a GPU.
 pub fn load<T: Stored>(
-    cards: &[Card],
+    gpus: &[Gpu],
     folder: &ModelFolder,
     spec: &DecoderSpec,
     options: &EngineOptions,
 ) -> Result<Vec<Decoder<T>>> {
-    let opened = cards.iter().map(|card| open(card.clone())).collect::<Result<Vec<_>>>()?;
+    let opened = gpus.iter().map(|gpu| open(gpu.clone())).collect::<Result<Vec<_>>>()?;
     for opened in &opened {
         fits::<T>(opened, folder)?;
     }
@@ -162,7 +162,7 @@ impl<T: Stored> Decoder<T> {
         let planner = |window| Planner {
             heads: heads(spec, window),
             tile_rows: AttentionKernels::tile_rows(T::KIND),
-            multiprocessors: opened.card.multiprocessors as usize,
+            multiprocessors: opened.gpu.multiprocessors as usize,
         };
         let bounds = Bounds {
             sequences: options.max_seqs,
@@ -375,7 +375,7 @@ impl<T: Stored> Ahead for Decoder<T> {
         let layout = Layout::new(&self.bounds, room(step.tokens.len(), self.most));
         let taken = |at: &usize| self.flights.iter().any(|flight| flight.stage == *at);
         let Some(stage) = (0..self.stages.len()).find(|at| !taken(at)) else {
-            return Err(Error::internal("failed to begin a third step on a card"));
+            return Err(Error::internal("failed to begin a third step on a GPU"));
         };
         let words = self.stages[stage].words.as_mut_slice().map_err(failed("failed to stage a step"))?;
         let used = layout.write(&self.bounds, step, words)?;
@@ -415,7 +415,7 @@ impl<T: Stored> Ahead for Decoder<T> {
 impl Stage {
     fn new<T>(opened: &Opened, words: usize, head: &HeadSpace<T>) -> std::result::Result<Self, DriverError> {
         let context = &opened.context;
-        // SAFETY: whatever is copied to the card is written first, and what is read was copied from it.
+        // SAFETY: whatever is copied to the GPU is written first, and what is read was copied from it.
         unsafe {
             Ok(Self {
                 words: context.alloc_pinned(words)?,

@@ -1,10 +1,10 @@
-//! The weights of a decoder in the memory of a card: what is loaded, how layers see, and whether it fits.
+//! The weights of a decoder in the memory of a GPU: what is loaded, how layers see, and whether it fits.
 
 use std::sync::Arc;
 
 use cudarc::driver::CudaSlice;
 
-use super::card::{free_of, size};
+use super::gpu::{free_of, size};
 use super::driver::Opened;
 use super::launch::norm::NormWeights;
 use super::layer::Layer;
@@ -31,37 +31,37 @@ pub struct Weights<T> {
 }
 
 impl<T: Stored> Weights<T> {
-    /// Those of a folder on every card; the host reads each once.
+    /// Those of a folder on every GPU; the host reads each once.
     ///
     /// # Errors
-    /// Weights that are missing or broken, or more than fits a card.
-    pub fn load(cards: &[Products], folder: &ModelFolder, spec: &DecoderSpec) -> Result<Vec<Self>> {
+    /// Weights that are missing or broken, or more than fits a GPU.
+    pub fn load(gpus: &[Products], folder: &ModelFolder, spec: &DecoderSpec) -> Result<Vec<Self>> {
         let checkpoint = Checkpoint::open(folder, T::ON_HOST)?;
         let loader = Loader::new(&checkpoint, spec);
         let windows = windows(spec);
-        let mut layers: Vec<Vec<Layer<T>>> = cards.iter().map(|_| Vec::with_capacity(spec.layers.len())).collect();
+        let mut layers: Vec<Vec<Layer<T>>> = gpus.iter().map(|_| Vec::with_capacity(spec.layers.len())).collect();
         for (index, layer) in spec.layers.iter().enumerate() {
             let plan = windows.iter().position(|window| *window == layer.window).unwrap_or(0);
             let host = loader.layer(index)?;
-            for (card, layers) in cards.iter().zip(&mut layers) {
-                layers.push(Layer::new(card, &host, (heads(spec, layer.window), plan))?);
+            for (gpu, layers) in gpus.iter().zip(&mut layers) {
+                layers.push(Layer::new(gpu, &host, (heads(spec, layer.window), plan))?);
             }
         }
         let table = loader.table()?;
         let own = (!spec.tied).then(|| loader.head()).transpose()?;
         let positions = spec.positions.then(|| loader.positions()).transpose()?;
         let norm = loader.last_norm()?;
-        let rest = |(card, layers): (&Products, Vec<Layer<T>>)| {
-            let stream = card.lt.stream();
+        let rest = |(gpu, layers): (&Products, Vec<Layer<T>>)| {
+            let stream = gpu.lt.stream();
             let embedding = matrix(stream, &table)?;
             let head = match &own {
-                Some(head) => Weight::new(card, head, To::Wide)?,
-                None => Weight::of(card, embedding.clone(), &table, To::Wide)?,
+                Some(head) => Weight::new(gpu, head, To::Wide)?,
+                None => Weight::of(gpu, embedding.clone(), &table, To::Wide)?,
             };
             let positions = positions.as_deref().map(|table| upload(stream, table)).transpose()?;
             Ok(Self { embedding, positions, layers, norm: NormWeights::new(stream, &norm)?, head })
         };
-        cards.iter().zip(layers).map(rest).collect()
+        gpus.iter().zip(layers).map(rest).collect()
     }
 }
 
@@ -89,7 +89,7 @@ pub fn heads(spec: &DecoderSpec, window: Option<usize>) -> Heads {
     }
 }
 
-/// That the weights of a folder fit a card.
+/// That the weights of a folder fit a GPU.
 ///
 /// # Errors
 /// They do not, with the sizes.
@@ -99,11 +99,11 @@ pub fn fits<T: Stored>(opened: &Opened, folder: &ModelFolder) -> Result<()> {
     if needed <= free {
         return Ok(());
     }
-    let (card, kind) = (opened.card.index, T::KIND.name());
-    let what = format!("{} of weights in {kind} do not fit on cuda:{card}", size(needed));
-    // What another process holds may be free later; a card that is too small stays so.
+    let (gpu, kind) = (opened.gpu.index, T::KIND.name());
+    let what = format!("{} of weights in {kind} do not fit on cuda:{gpu}", size(needed));
+    // What another process holds may be free later; a GPU that is too small stays so.
     let kind = if needed > total { Kind::Input } else { Kind::Environment };
     Err(Error::new(kind, format!("{what}, where {}", free_of((free, total)))).at(folder.path()).with_hint(
-        "a model must fit one card: take a larger card, a smaller model, or `--dtype bf16` where it was f32",
+        "a model must fit one GPU: take a larger GPU, a smaller model, or `--dtype bf16` where it was f32",
     ))
 }

@@ -1,4 +1,4 @@
-//! Asks driver and libraries what there is, and opens a card.
+//! Asks driver and libraries what there is, and opens a GPU.
 //!
 //! Nothing here ends the process where something is missing. In a build with `scripts/cuda_toolkit.sh` a library that is not
 //! there answers every call with an error: the driver with `CUDA_ERROR_STUB_LIBRARY`, cuBLASLt with a status.
@@ -11,53 +11,53 @@ use cudarc::driver::result::{self, DriverError, device};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use cudarc::driver::{CudaContext, CudaStream};
 
-use super::card::{Card, version};
+use super::gpu::{Gpu, version};
 use super::machine::{Machine, Needs, choose, mapped_version, module_version};
 use crate::error::{Error, Result};
 
 /// No cuBLASLt has a lower version, and no status of a missing one is as high.
 const LEAST_CUBLAS: usize = 10_000;
 
-/// The card with this number, if karat can compute on it. Quick: nothing is opened.
+/// The GPU with this number, if karat can compute on it. Quick: nothing is opened.
 ///
 /// # Errors
-/// What is missing: the driver library or one that is new enough, a card, a card of this number or of the compute capability
+/// What is missing: the driver library or one that is new enough, a GPU, a GPU of this number or of the compute capability
 /// that the kernels need, cuBLASLt.
-pub fn usable(index: usize) -> Result<Card> {
+pub fn usable(index: usize) -> Result<Gpu> {
     let (cuda, capability) = kernels();
     choose(index, machine(), Needs { cuda, capability })
 }
 
-/// What wrote the kernels; see [`Card`].
+/// What wrote the kernels; see [`Gpu`].
 fn kernels() -> (u32, u32) {
     (number(env!("KARAT_CUDA_VERSION")), number(env!("KARAT_COMPUTE_CAPABILITY")))
 }
 
-/// A card that is open: its context, and the one stream that everything on it goes through.
+/// A GPU that is open: its context, and the one stream that everything on it goes through.
 pub struct Opened {
-    /// The card.
-    pub card: Card,
+    /// The GPU.
+    pub gpu: Gpu,
     /// Its primary context.
     pub context: Arc<CudaContext>,
     /// The stream. It can be captured, as the default stream could not.
     pub stream: Arc<CudaStream>,
 }
 
-/// Opens a card.
+/// Opens a GPU.
 ///
 /// # Errors
-/// The driver refuses: another process has the card for itself, say.
-pub fn open(card: Card) -> Result<Opened> {
+/// The driver refuses: another process has the GPU for itself, say.
+pub fn open(gpu: Gpu) -> Result<Opened> {
     let failed = |error: DriverError| {
-        Error::environment(format!("failed to open cuda:{}", card.index))
+        Error::environment(format!("failed to open cuda:{}", gpu.index))
             .caused_by(error)
-            .with_hint("`nvidia-smi` shows who uses the card")
+            .with_hint("`nvidia-smi` shows who uses the GPU")
     };
-    let context = CudaContext::new(card.index).map_err(failed)?;
+    let context = CudaContext::new(gpu.index).map_err(failed)?;
     // SAFETY: there is one stream, so that there is nothing for events to order; and a capture bears no events from outside.
     unsafe { context.disable_event_tracking() };
     let stream = context.new_stream().map_err(failed)?;
-    Ok(Opened { card, context, stream })
+    Ok(Opened { gpu, context, stream })
 }
 
 impl Opened {
@@ -68,23 +68,23 @@ impl Opened {
     pub fn memory(&self) -> Result<(u64, u64)> {
         let asked = self.context.mem_get_info();
         let (free, total) =
-            asked.map_err(|e| Error::internal("failed to ask for the free memory of a card").caused_by(e))?;
+            asked.map_err(|e| Error::internal("failed to ask for the free memory of a GPU").caused_by(e))?;
         Ok((free as u64, total as u64))
     }
 }
 
 fn machine() -> Machine {
     match result::init() {
-        Ok(()) => cards().unwrap_or_else(|error| Machine::Broken(told(error))),
+        Ok(()) => gpus().unwrap_or_else(|error| Machine::Broken(told(error))),
         Err(DriverError(CUresult::CUDA_ERROR_STUB_LIBRARY)) => Machine::NoDriver,
         Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => {
-            Machine::Cards { serves: 0, cards: Vec::new(), cublas: false }
+            Machine::Gpus { serves: 0, gpus: Vec::new(), cublas: false }
         }
         Err(error) => Machine::Broken(told(error)),
     }
 }
 
-fn cards() -> std::result::Result<Machine, DriverError> {
+fn gpus() -> std::result::Result<Machine, DriverError> {
     let mut serves = 0;
     // SAFETY: writes one number.
     unsafe { sys::cuDriverGetVersion(&raw mut serves) }.result()?;
@@ -97,12 +97,12 @@ fn cards() -> std::result::Result<Machine, DriverError> {
     };
     // SAFETY: takes nothing and gives a number.
     let cublas = unsafe { lt::cublasLtGetVersion() };
-    let card = |index: i32| {
+    let gpu = |index: i32| {
         let handle = device::get(index)?;
         // SAFETY: the handle is the driver's own.
         let attribute =
             |which| unsafe { device::get_attribute(handle, which) }.map(|value| u32::try_from(value).unwrap_or(0));
-        Ok(Card {
+        Ok(Gpu {
             index: usize::try_from(index).unwrap_or(0),
             name: device::get_name(handle)?,
             capability: (
@@ -117,8 +117,8 @@ fn cards() -> std::result::Result<Machine, DriverError> {
             kernels: kernels(),
         })
     };
-    let cards = (0..device::get_count()?).map(card).collect::<std::result::Result<_, DriverError>>()?;
-    Ok(Machine::Cards { serves, cards, cublas: cublas >= LEAST_CUBLAS })
+    let gpus = (0..device::get_count()?).map(gpu).collect::<std::result::Result<_, DriverError>>()?;
+    Ok(Machine::Gpus { serves, gpus, cublas: cublas >= LEAST_CUBLAS })
 }
 
 /// The name of a driver's error.
@@ -137,17 +137,17 @@ mod tests {
     #[test]
     fn a_machine_is_asked_without_harm() {
         match usable(0) {
-            Ok(card) => assert!(card.multiprocessors > 0 && card.memory > 0, "{card:?}"),
-            Err(error) => assert!(error.message().starts_with("use cuda:0: ") && error.hint().is_some(), "{error:?}"),
+            Ok(gpu) => assert!(gpu.multiprocessors > 0 && gpu.memory > 0, "{gpu:?}"),
+            Err(error) => assert!(error.message().starts_with("failed to use cuda:0: ") && error.hint().is_some(), "{error:?}"),
         }
     }
 
     #[test]
-    #[ignore = "needs a CUDA card"]
-    fn a_card_opens() {
+    #[ignore = "needs a CUDA GPU"]
+    fn a_gpu_opens() {
         let opened = open(usable(0).unwrap()).unwrap();
         let (free, total) = opened.memory().unwrap();
         assert!(free > 0 && free <= total);
-        println!("{}: {free} of {total} bytes are free", opened.card);
+        println!("{}: {free} of {total} bytes are free", opened.gpu);
     }
 }

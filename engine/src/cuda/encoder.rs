@@ -1,11 +1,11 @@
-//! The parametric encoder on a card: the layers of `cpu/encoder.rs` in its memory. What is made of the pooled rows, which are
+//! The parametric encoder on a GPU: the layers of `cpu/encoder.rs` in its memory. What is made of the pooled rows, which are
 //! few, is computed by the host.
 
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, CudaView, DriverError};
 
-use super::Card;
+use super::Gpu;
 use super::driver::{Opened, open};
 use super::launch::Rows;
 use super::launch::activate::ActivationKernels;
@@ -24,7 +24,7 @@ use crate::models::encoder_weights::Layer as HostLayer;
 use crate::request::Pooling;
 use crate::scheduler::backend::{Encoded, EncoderBackend};
 
-/// The layers of an encoder on a card, and the rest of it on the host.
+/// The layers of an encoder on a GPU, and the rest of it on the host.
 pub struct Encoder<T> {
     host: Host,
     opened: Opened,
@@ -68,7 +68,7 @@ struct Space<T> {
 
 /// What the driver says.
 fn failed(error: DriverError) -> Error {
-    Error::internal("failed to encode texts on a card").caused_by(error)
+    Error::internal("failed to encode texts on a GPU").caused_by(error)
 }
 
 impl<T: Stored> Layer<T> {
@@ -86,13 +86,13 @@ impl<T: Stored> Layer<T> {
 }
 
 impl<T: Stored> Encoder<T> {
-    /// Takes the layers of a host's encoder to a card, and room for so many tokens at once: whoever comes next takes what is
+    /// Takes the layers of a host's encoder to a GPU, and room for so many tokens at once: whoever comes next takes what is
     /// left.
     ///
     /// # Errors
-    /// The card has no room for them.
-    pub fn new(card: &Card, mut host: Host, tokens: usize) -> Result<Self> {
-        let opened = open(card.clone())?;
+    /// The GPU has no room for them.
+    pub fn new(gpu: &Gpu, mut host: Host, tokens: usize) -> Result<Self> {
+        let opened = open(gpu.clone())?;
         let stream = opened.stream.clone();
         let products = Products::new::<T>(&stream)?;
         let layers = std::mem::take(&mut host.layers);
@@ -156,7 +156,7 @@ impl<T: Stored> Encoder<T> {
         let mut plans: Vec<(Option<usize>, Heads, Shares)> = Vec::new();
         for window in &spec.windows {
             if plans.iter().all(|(known, ..)| known != window) {
-                let planner = planner::<T>(spec, *window, self.opened.card.multiprocessors);
+                let planner = planner::<T>(spec, *window, self.opened.gpu.multiprocessors);
                 let plan = planner.plan(&sequences);
                 plans.push((*window, planner.heads, Shares::new(&stream, [&plan.items, &plan.combines])?));
             }
@@ -265,7 +265,7 @@ impl<T: Stored> EncoderBackend for Encoder<T> {
     }
 }
 
-/// A plan on the card.
+/// A plan on the GPU.
 struct Shares {
     items: CudaSlice<u32>,
     combines: CudaSlice<u32>,

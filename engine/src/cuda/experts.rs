@@ -1,4 +1,4 @@
-//! A mixture of experts on a card. The arithmetic is that of `cpu/experts.rs`.
+//! A mixture of experts on a GPU. The arithmetic is that of `cpu/experts.rs`.
 
 use cudarc::driver::CudaSlice;
 
@@ -31,7 +31,7 @@ impl<T: Stored> Experts<T> {
     /// Copies those of a host.
     ///
     /// # Errors
-    /// The card has no room for them.
+    /// The GPU has no room for them.
     pub fn new(products: &Products, host: &Host) -> Result<Self> {
         let Some(first) = host.experts.first() else {
             return Err(Error::internal("failed to use a mixture of no experts"));

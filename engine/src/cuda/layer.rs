@@ -1,4 +1,4 @@
-//! A decoder layer on a card: its weights, and what it puts on the stream. The arithmetic is that of `cpu/layer.rs`.
+//! A decoder layer on a GPU: its weights, and what it puts on the stream. The arithmetic is that of `cpu/layer.rs`.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl<T: Stored> FeedForward<T> {
     /// Copies one of the host.
     ///
     /// # Errors
-    /// The card has no room for it.
+    /// The GPU has no room for it.
     pub fn new(products: &Products, host: &HostFeedForward) -> Result<Self> {
         let up = Weight::new(products, &host.up, To::Rows)?;
         Ok(Self { up, down: Weight::new(products, &host.down, To::Wide)?, spec: host.spec })
@@ -100,7 +100,7 @@ impl<T: Stored> Layer<T> {
     /// Copies a layer of the host.
     ///
     /// # Errors
-    /// The card has no room for it.
+    /// The GPU has no room for it.
     pub fn new(products: &Products, host: &HostLayer, (attention, plan): (Heads, usize)) -> Result<Self> {
         let stream = products.lt.stream();
         let [query_norm, key_norm] = &host.head_norms;

@@ -1,6 +1,6 @@
-//! Which of a machine's cards karat can compute on, and what is missing where it cannot. Plain data; `driver` asks the machine.
+//! Which of a machine's GPUs karat can compute on, and what is missing where it cannot. Plain data; `driver` asks the machine.
 
-use super::card::{Card, version};
+use super::gpu::{Gpu, version};
 use crate::error::{Error, Result};
 
 /// What a machine has, as far as it could be asked.
@@ -10,12 +10,12 @@ pub enum Machine {
     NoDriver,
     /// The driver library does not start; what it says.
     Broken(String),
-    /// The driver serves this CUDA version (13000 is 13.0) and has these cards; cuBLASLt is there, or not.
-    Cards {
+    /// The driver serves this CUDA version (13000 is 13.0) and has these GPUs; cuBLASLt is there, or not.
+    Gpus {
         /// CUDA version.
         serves: u32,
-        /// Cards by their number.
-        cards: Vec<Card>,
+        /// GPUs by their number.
+        gpus: Vec<Gpu>,
         /// Whether cuBLASLt is there.
         cublas: bool,
     },
@@ -30,15 +30,15 @@ pub struct Needs {
     pub capability: u32,
 }
 
-/// The card with a number, if karat can compute on it.
+/// The GPU with a number, if karat can compute on it.
 ///
 /// # Errors
 /// What is missing, and what to do about it.
-pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
+pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Gpu> {
     let fail = |what: String, hint: &str| {
         Err(Error::environment(format!("failed to use cuda:{index}: {what}")).with_hint(hint))
     };
-    let (serves, mut cards, cublas) = match machine {
+    let (serves, mut gpus, cublas) = match machine {
         Machine::NoDriver => {
             return fail(
                 "there is no driver library libcuda.so.1".into(),
@@ -51,20 +51,20 @@ pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
                 "`nvidia-smi` says more; `--device cpu` needs none",
             );
         }
-        Machine::Cards { serves, cards, cublas } => (serves, cards, cublas),
+        Machine::Gpus { serves, gpus, cublas } => (serves, gpus, cublas),
     };
-    match cards.len() {
+    match gpus.len() {
         0 => fail(
-            "the driver finds no card".into(),
-            "CUDA_VISIBLE_DEVICES may hide cards, and a container must be given them; `--device cpu` needs none",
+            "the driver finds no GPU".into(),
+            "CUDA_VISIBLE_DEVICES may hide GPUs, and a container must be given them; `--device cpu` needs none",
         ),
         count if index >= count => fail(
             format!(
                 "there {} {count} {}",
                 if count == 1 { "is" } else { "are" },
-                if count == 1 { "card" } else { "cards" }
+                if count == 1 { "GPU" } else { "GPUs" }
             ),
-            "cards are counted from 0",
+            "GPUs are counted from 0",
         ),
         _ if serves < needs.cuda => fail(
             format!("the driver serves CUDA {}, this build needs {}", version(serves), version(needs.cuda)),
@@ -75,20 +75,20 @@ pub fn choose(index: usize, machine: Machine, needs: Needs) -> Result<Card> {
             "install cuBLAS of CUDA 13, and put its folder into LD_LIBRARY_PATH (the wheel nvidia-cublas has it in nvidia/cu13/lib)",
         ),
         _ => {
-            let card = cards.swap_remove(index);
-            let (major, minor) = card.capability;
+            let gpu = gpus.swap_remove(index);
+            let (major, minor) = gpu.capability;
             if 10 * major + minor < needs.capability {
                 fail(
                     format!(
                         "{} has compute capability {major}.{minor}, this build needs {}.{}",
-                        card.name,
+                        gpu.name,
                         needs.capability / 10,
                         needs.capability % 10
                     ),
-                    "build with CUDA_COMPUTE_CAP=80 for the oldest cards that karat knows, or use `--device cpu`",
+                    "build with CUDA_COMPUTE_CAP=80 for the oldest GPUs that karat knows, or use `--device cpu`",
                 )
             } else {
-                Ok(card)
+                Ok(gpu)
             }
         }
     }
@@ -113,8 +113,8 @@ mod tests {
 
     const NEEDS: Needs = Needs { cuda: 13_000, capability: 80 };
 
-    fn card(index: usize, capability: (u32, u32)) -> Card {
-        Card {
+    fn gpu(index: usize, capability: (u32, u32)) -> Gpu {
+        Gpu {
             index,
             name: "NVIDIA H100 80GB HBM3".into(),
             capability,
@@ -126,8 +126,8 @@ mod tests {
         }
     }
 
-    fn machine(cards: Vec<Card>) -> Machine {
-        Machine::Cards { serves: 13_000, cards, cublas: true }
+    fn machine(gpus: Vec<Gpu>) -> Machine {
+        Machine::Gpus { serves: 13_000, gpus, cublas: true }
     }
 
     #[track_caller]
@@ -138,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_is_there_is_chosen() {
-        let chosen = choose(1, machine(vec![card(0, (8, 0)), card(1, (9, 0))]), NEEDS).unwrap();
-        assert_eq!(chosen, card(1, (9, 0)));
+    fn a_gpu_that_is_there_is_chosen() {
+        let chosen = choose(1, machine(vec![gpu(0, (8, 0)), gpu(1, (9, 0))]), NEEDS).unwrap();
+        assert_eq!(chosen, gpu(1, (9, 0)));
         assert_eq!(
             chosen.to_string(),
             "cuda 9.0, 132 multiprocessors, NVIDIA H100 80GB HBM3, driver 580.65.06, cublaslt 130002, nvcc 13.0 for 8.0"
@@ -151,14 +151,14 @@ mod tests {
     fn what_is_missing_is_named() {
         refused(0, Machine::NoDriver, "there is no driver library libcuda.so.1");
         refused(0, Machine::Broken("CUDA_ERROR_X".into()), "the driver does not start (CUDA_ERROR_X)");
-        refused(0, machine(Vec::new()), "the driver finds no card");
-        refused(1, machine(vec![card(0, (9, 0))]), "there is 1 card");
-        refused(7, machine(vec![card(0, (9, 0)), card(1, (9, 0))]), "there are 2 cards");
+        refused(0, machine(Vec::new()), "the driver finds no GPU");
+        refused(1, machine(vec![gpu(0, (9, 0))]), "there is 1 GPU");
+        refused(7, machine(vec![gpu(0, (9, 0)), gpu(1, (9, 0))]), "there are 2 GPUs");
         let old = "NVIDIA H100 80GB HBM3 has compute capability 7.5, this build needs 8.0";
-        refused(0, machine(vec![card(0, (7, 5))]), old);
-        let old = Machine::Cards { serves: 12_080, cards: vec![card(0, (9, 0))], cublas: true };
+        refused(0, machine(vec![gpu(0, (7, 5))]), old);
+        let old = Machine::Gpus { serves: 12_080, gpus: vec![gpu(0, (9, 0))], cublas: true };
         refused(0, old, "the driver serves CUDA 12.8, this build needs 13.0");
-        let bare = Machine::Cards { serves: 13_000, cards: vec![card(0, (9, 0))], cublas: false };
+        let bare = Machine::Gpus { serves: 13_000, gpus: vec![gpu(0, (9, 0))], cublas: false };
         refused(0, bare, "there is no library libcublasLt.so.13");
     }
 

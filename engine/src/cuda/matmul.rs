@@ -1,4 +1,4 @@
-//! Products of matrices on a card: `y = x · wᵀ`, optionally with a bias, optionally added to what `y` holds.
+//! Products of matrices on a GPU: `y = x · wᵀ`, optionally with a bias, optionally added to what `y` holds.
 //!
 //! x is M×K, w is N×K, y is M×N, all row by row without gaps. x and w are in one type, f32, bf16 or f16; y is in that type or
 //! in f32. Sums are in f32 throughout: no TF32, no sums in 16 bits, no split of K.
@@ -7,11 +7,11 @@
 //! when it is made (see `algorithm`) and used for every M; where that takes no M but multiples of 16, rows are filled up. What
 //! was chosen is its [`name`](Matmul::name).
 //!
-//! **It can be captured** in a CUDA graph: a launch allocates no memory of the card, waits for nothing and uses the caller's
+//! **It can be captured** in a CUDA graph: a launch allocates no memory of the GPU, waits for nothing and uses the caller's
 //! buffers and one workspace, which is there from the start. All products of a [`Lt`] go through one stream, since they share
 //! the workspace.
 
-#![expect(unsafe_code, reason = "puts products on a stream with pointers into the card's memory")]
+#![expect(unsafe_code, reason = "puts products on a stream with pointers into the GPU's memory")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-/// A type of numbers on a card.
+/// A type of numbers on a GPU.
 pub trait Number {
     /// Which one.
     const KIND: Kind;
@@ -108,11 +108,11 @@ impl Form {
         let typed = self.output == self.kind || self.output == Kind::F32;
         // Integers of cuBLASLt.
         let sized = [self.inputs, self.outputs].iter().all(|size| (1..=i32::MAX as usize).contains(size));
-        if typed && sized { Ok(()) } else { Err(Error::internal(format!("failed to multiply {self} on a card"))) }
+        if typed && sized { Ok(()) } else { Err(Error::internal(format!("failed to multiply {self} on a GPU"))) }
     }
 }
 
-/// cuBLASLt on a card, with the workspace and the stream of all its products.
+/// cuBLASLt on a GPU, with the workspace and the stream of all its products.
 pub struct Lt {
     handle: Handle,
     workspace: CudaSlice<u8>,
@@ -133,7 +133,7 @@ impl Lt {
     /// Opens cuBLASLt for a stream.
     ///
     /// # Errors
-    /// The library is not there, or the card has no memory left.
+    /// The library is not there, or the GPU has no memory left.
     pub fn new(stream: &Arc<CudaStream>) -> Result<Arc<Self>> {
         let failed =
             |error: DriverError| Error::environment("failed to allocate the workspace of cuBLASLt").caused_by(error);
@@ -186,7 +186,7 @@ impl Matmul {
         let failed =
             |error| Error::internal(format!("failed to describe the product {form} to cuBLASLt")).caused_by(error);
         let bind = lt.stream.context().bind_to_thread();
-        bind.map_err(|e| Error::internal("failed to make a card current").caused_by(e))?;
+        bind.map_err(|e| Error::internal("failed to make a GPU current").caused_by(e))?;
         let product = description(lt, form).map_err(failed)?;
         let w = Layout::new(form.kind.data_type(), form.inputs, form.outputs).map_err(failed)?;
         let mut choices = lt.choices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,7 +262,7 @@ impl Matmul {
         }
         let form = self.form;
         let failed = |error| Error::internal(format!("failed to multiply {rows} rows by {form}")).caused_by(error);
-        stream.context().bind_to_thread().map_err(|e| Error::internal("failed to make a card current").caused_by(e))?;
+        stream.context().bind_to_thread().map_err(|e| Error::internal("failed to make a GPU current").caused_by(e))?;
         if let Some(pointer) = bias_at {
             self.product.bias_at(pointer).map_err(failed)?;
         }

@@ -1,28 +1,28 @@
-//! CUDA cards: finding them, and products of matrices on them.
+//! CUDA GPUs: finding them, and products of matrices on them.
 //!
 //! | file | what |
 //! |---|---|
-//! | `card` | what is known of a card; plain data |
-//! | `machine` | which of a machine's cards karat can compute on; plain data |
-//! | `driver` | asks driver and libraries; opens a card |
+//! | `gpu` | what is known of a GPU; plain data |
+//! | `machine` | which of a machine's GPUs karat can compute on; plain data |
+//! | `driver` | asks driver and libraries; opens a GPU |
 //! | `algorithm` | the rule by which one algorithm is chosen for a weight; plain data |
 //! | `cublaslt` | what cuBLASLt gives and takes, owned and safe |
-//! | `matmul` | `y = x · wᵀ` on a card, the same bits for a row whatever its company |
+//! | `matmul` | `y = x · wᵀ` on a GPU, the same bits for a row whatever its company |
 //! | `kernels` | kernels of our own, compiled by `build.rs` |
 //! | `launch` | them as safe functions |
-//! | `weight` | a matrix on a card with its product |
+//! | `weight` | a matrix on a GPU with its product |
 //! | `decoder`, `decoder_weights`, `layer`, `experts` | the parametric decoder there, and its steps |
 //! | `encoder` | the parametric encoder there |
-//! | `pass`, `stage` | what a step knows of its tokens; how it is told to the card, plain data |
-//! | `plan` | how attention is shared out over a card; plain data |
+//! | `pass`, `stage` | what a step knows of its tokens; how it is told to the GPU, plain data |
+//! | `plan` | how attention is shared out over a GPU; plain data |
 //! | `reference` | what they compute, in plain Rust, for tests |
 //!
 //! Without the feature `cuda` there is [`usable`] alone, which says so. With it the program still starts where there is neither
-//! card nor driver: libraries are looked for at their first call.
+//! GPU nor driver: libraries are looked for at their first call.
 
 #[cfg(any(feature = "cuda", test))]
 mod algorithm;
-mod card;
+mod gpu;
 #[cfg(feature = "cuda")]
 mod cublaslt;
 #[cfg(feature = "cuda")]
@@ -54,7 +54,7 @@ mod stage;
 #[cfg(feature = "cuda")]
 mod weight;
 
-pub use card::Card;
+pub use gpu::Gpu;
 #[cfg(feature = "cuda")]
 pub use driver::usable;
 
@@ -66,33 +66,33 @@ use crate::models::spec::DecoderSpec;
 use crate::options::{DtypeChoice, EngineOptions};
 use crate::scheduler::backend::{Backend, EncoderBackend};
 
-/// Whether this build knows cards.
+/// Whether this build knows GPUs.
 pub const BUILT: bool = cfg!(feature = "cuda");
 
-/// The card with this number, if karat can compute on it.
+/// The GPU with this number, if karat can compute on it.
 ///
 /// # Errors
-/// Always: this build knows no cards.
+/// Always: this build knows no GPUs.
 #[cfg(not(feature = "cuda"))]
-pub fn usable(index: usize) -> crate::error::Result<Card> {
+pub fn usable(index: usize) -> crate::error::Result<Gpu> {
     Err(crate::error::Error::input(format!(
         "failed to use cuda:{index}: this karat was built without the feature `cuda`"
     ))
     .with_hint("`cargo build --release --features cuda` builds one with it (docs/cuda.md); `--device cpu` needs none"))
 }
 
-/// The type that a card computes in where this one was asked for.
+/// The type that a GPU computes in where this one was asked for.
 pub fn dtype(choice: DtypeChoice) -> DtypeChoice {
     if choice == DtypeChoice::Auto { DtypeChoice::Bf16 } else { choice }
 }
 
-/// A decoder with its weights and KV pages on every one of these cards, which are alike.
+/// A decoder with its weights and KV pages on every one of these GPUs, which are alike.
 ///
 /// # Errors
-/// Weights that are missing or broken, or more than fits a card.
+/// Weights that are missing or broken, or more than fits a GPU.
 #[cfg(feature = "cuda")]
 pub fn decoders(
-    cards: &[Card],
+    gpus: &[Gpu],
     folder: &ModelFolder,
     spec: &DecoderSpec,
     options: &EngineOptions,
@@ -101,19 +101,19 @@ pub fn decoders(
         decoders.into_iter().map(|decoder| Box::new(decoder) as Box<dyn Backend>).collect()
     }
     Ok(match dtype(options.dtype) {
-        DtypeChoice::F32 => boxed(decoder::load::<f32>(cards, folder, spec, options)?),
-        DtypeChoice::F16 => boxed(decoder::load::<half::f16>(cards, folder, spec, options)?),
-        DtypeChoice::Bf16 | DtypeChoice::Auto => boxed(decoder::load::<half::bf16>(cards, folder, spec, options)?),
+        DtypeChoice::F32 => boxed(decoder::load::<f32>(gpus, folder, spec, options)?),
+        DtypeChoice::F16 => boxed(decoder::load::<half::f16>(gpus, folder, spec, options)?),
+        DtypeChoice::Bf16 | DtypeChoice::Auto => boxed(decoder::load::<half::bf16>(gpus, folder, spec, options)?),
     })
 }
 
-/// Never called: this build has no cards.
+/// Never called: this build has no GPUs.
 ///
 /// # Errors
 /// Always.
 #[cfg(not(feature = "cuda"))]
 pub fn decoders(
-    _cards: &[Card],
+    _gpus: &[Gpu],
     _folder: &ModelFolder,
     _spec: &DecoderSpec,
     _options: &EngineOptions,
@@ -121,32 +121,32 @@ pub fn decoders(
     usable(0).map(|_| Vec::new())
 }
 
-/// Whether cards compute an encoder. The processor computes those with summands of their scores, a convolution, or a product
+/// Whether GPUs compute an encoder. The processor computes those with summands of their scores, a convolution, or a product
 /// behind the word vectors.
 pub fn computes(spec: &EncoderSpec) -> bool {
     let plain = spec.relative == Relative::None && spec.convolution.is_none();
     plain && spec.embedding == spec.hidden && spec.head_size() <= 256
 }
 
-/// An encoder on a card, which takes the layers of one of the host, and room for batches.
+/// An encoder on a GPU, which takes the layers of one of the host, and room for batches.
 ///
 /// # Errors
-/// More than fits the card.
+/// More than fits the GPU.
 #[cfg(feature = "cuda")]
-pub fn encoder(card: &Card, host: Encoder, options: &EngineOptions) -> Result<Box<dyn EncoderBackend>> {
+pub fn encoder(gpu: &Gpu, host: Encoder, options: &EngineOptions) -> Result<Box<dyn EncoderBackend>> {
     let tokens = options.batch_tokens;
     Ok(match dtype(options.dtype) {
-        DtypeChoice::F32 => Box::new(encoder::Encoder::<f32>::new(card, host, tokens)?),
-        DtypeChoice::F16 => Box::new(encoder::Encoder::<half::f16>::new(card, host, tokens)?),
-        DtypeChoice::Bf16 | DtypeChoice::Auto => Box::new(encoder::Encoder::<half::bf16>::new(card, host, tokens)?),
+        DtypeChoice::F32 => Box::new(encoder::Encoder::<f32>::new(gpu, host, tokens)?),
+        DtypeChoice::F16 => Box::new(encoder::Encoder::<half::f16>::new(gpu, host, tokens)?),
+        DtypeChoice::Bf16 | DtypeChoice::Auto => Box::new(encoder::Encoder::<half::bf16>::new(gpu, host, tokens)?),
     })
 }
 
-/// Never called: this build has no cards.
+/// Never called: this build has no GPUs.
 ///
 /// # Errors
 /// Always.
 #[cfg(not(feature = "cuda"))]
-pub fn encoder(_card: &Card, host: Encoder, _options: &EngineOptions) -> Result<Box<dyn EncoderBackend>> {
+pub fn encoder(_gpu: &Gpu, host: Encoder, _options: &EngineOptions) -> Result<Box<dyn EncoderBackend>> {
     usable(0).map(|_| Box::new(host) as Box<dyn EncoderBackend>)
 }

@@ -1,4 +1,4 @@
-//! One pass of a step through a model on a card: the kernels, the rows between them, and what is known of the tokens.
+//! One pass of a step through a model on a GPU: the kernels, the rows between them, and what is known of the tokens.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Kernels {
     }
 }
 
-/// What a pass knows of its tokens; all of it lies on the card.
+/// What a pass knows of its tokens; all of it lies on the GPU.
 pub struct Pass<'a> {
     /// The kernels.
     pub kernels: &'a Kernels,
@@ -81,7 +81,7 @@ pub struct Pass<'a> {
     pub residual_scale: f32,
 }
 
-/// A plan of attention on the card.
+/// A plan of attention on the GPU.
 pub struct PlanViews<'a> {
     /// Items.
     pub items: CudaView<'a, u32>,

@@ -1,7 +1,7 @@
-//! How attention's work is shared out over blocks of a card. Plain data; see `attention.cuh`.
+//! How attention's work is shared out over blocks of a GPU. Plain data; see `attention.cuh`.
 //!
 //! A step's query rows (a token and one of the query heads that share a key head) are cut into tiles, and a block walks the keys
-//! that a tile sees, for one key head. Where a sequence has few rows and far more keys than its share of the card, each chunk of
+//! that a tile sees, for one key head. Where a sequence has few rows and far more keys than its share of the GPU, each chunk of
 //! its keys is a block's, and a second kernel puts the chunks' states together. Which way a sequence goes depends on the step;
 //! its bits do not, since the arithmetic is that of the chunks either way.
 
@@ -38,10 +38,10 @@ pub struct Item {
 }
 
 impl Item {
-    /// Numbers of an item on the card.
+    /// Numbers of an item on the GPU.
     pub const WORDS: usize = 8;
 
-    /// As it lies on the card.
+    /// As it lies on the GPU.
     pub fn words(self) -> [u32; Self::WORDS] {
         let Sequence { first, tokens, start, pages } = self.sequence;
         [first, tokens, start, pages, self.tile, self.from, self.to, self.partial]
@@ -143,7 +143,7 @@ pub struct Planner {
     pub heads: Heads,
     /// Rows of a tile: `AttentionKernels::tile_rows`.
     pub tile_rows: usize,
-    /// Multiprocessors of the card.
+    /// Multiprocessors of the GPU.
     pub multiprocessors: usize,
 }
 
@@ -192,7 +192,7 @@ impl Planner {
         Most { items: tiles + self.partials().min(in_parts * chunks), combines: in_parts }
     }
 
-    /// Blocks that the card is to have.
+    /// Blocks that the GPU is to have.
     fn blocks(&self) -> usize {
         (BLOCKS * self.multiprocessors).max(1)
     }
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sequence_is_split_where_the_card_is_idle() {
+    fn a_long_sequence_is_split_where_the_gpu_is_idle() {
         let planner = Planner { heads: heads(32, 8, Sight::causal(None)), tile_rows: 64, multiprocessors: 132 };
         let step = |count: u32, end: u32| {
             let sequence = |first| Sequence { first, tokens: 1, start: end - 1, pages: 0 };

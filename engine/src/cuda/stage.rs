@@ -1,4 +1,4 @@
-//! What a step tells the card: one buffer of words, filled on the host and copied at once. Plain data.
+//! What a step tells the GPU: one buffer of words, filled on the host and copied at once. Plain data.
 //!
 //! Where things lie depends on the room of the step alone, so that what was captured for one serves all of that room.
 
@@ -103,7 +103,7 @@ impl Layout {
         let fits = fits && rows <= self.rows && used <= words.len();
         if !fits || step.segments.iter().map(|segment| segment.len).sum::<usize>() != rows {
             return Err(Error::internal(format!(
-                "failed to stage a step of {rows} tokens for {} rows of a card",
+                "failed to stage a step of {rows} tokens for {} rows of a GPU",
                 self.rows
             )));
         }

@@ -1,4 +1,4 @@
-//! Matrices in the memory of a card, each with its product.
+//! Matrices in the memory of a GPU, each with its product.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use cudarc::driver::result::mem_get_info;
 use cudarc::driver::{CudaSlice, CudaStream, CudaViewMut, DeviceRepr, DriverError, ValidAsZeroBits};
 use rayon::prelude::*;
 
-use super::card::free_of;
+use super::gpu::free_of;
 use super::launch::Rows;
 use super::launch::gemm::{GemmKernels, Product};
 use super::matmul::{Form, Kind, Lt, Matmul, Number, Operands};
@@ -17,7 +17,7 @@ use crate::options::DtypeChoice;
 /// Values that are widened, rounded and copied at a time: 64 MiB of f32.
 const AT_ONCE: usize = 1 << 24;
 
-/// A type in which a card keeps weights, the rows between products, and the KV cache.
+/// A type in which a GPU keeps weights, the rows between products, and the KV cache.
 pub trait Stored: Number + DeviceRepr + ValidAsZeroBits + Copy + Send + Sync + 'static {
     /// The type on the host that holds weights for it without loss of more than it would lose.
     const ON_HOST: DtypeChoice;
@@ -70,7 +70,7 @@ enum Multiplier {
     Own(Arc<GemmKernels>),
 }
 
-/// A matrix `[outputs, inputs]` on a card, with its product and perhaps a bias.
+/// A matrix `[outputs, inputs]` on a GPU, with its product and perhaps a bias.
 pub struct Weight<T> {
     form: Form,
     multiplier: Multiplier,
@@ -78,26 +78,26 @@ pub struct Weight<T> {
     bias: Option<Bias<T>>,
 }
 
-/// Why memory of a card could not be had or written.
+/// Why memory of a GPU could not be had or written.
 pub fn memory(what: &str) -> impl FnOnce(DriverError) -> Error {
     move |error| {
-        // Of the card that was just asked.
+        // Of the GPU that was just asked.
         let free = mem_get_info().map(|(free, total)| format!(", where {}", free_of((free as u64, total as u64))));
         let what = format!("failed to put {what} into the memory of the GPU{}", free.unwrap_or_default());
         Error::environment(what).caused_by(error).with_hint(
-            "model, rows and pages must fit one card: --dtype bf16 halves weights in f32, lower --batch-tokens, --max-seqs \
+            "model, rows and pages must fit one GPU: --dtype bf16 halves weights in f32, lower --batch-tokens, --max-seqs \
              and --kv-gib take less room",
         )
     }
 }
 
-/// Numbers as the card keeps them, in its memory.
+/// Numbers as the GPU keeps them, in its memory.
 pub fn upload<T: Stored>(stream: &Arc<CudaStream>, values: &[f32]) -> Result<CudaSlice<T>> {
     let narrow: Vec<T> = values.iter().map(|x| T::narrow(*x)).collect();
     stream.clone_htod(&narrow).map_err(memory("numbers"))
 }
 
-/// A matrix of the host on the card, `[outputs, inputs]`.
+/// A matrix of the host on the GPU, `[outputs, inputs]`.
 pub fn matrix<T: Stored>(stream: &Arc<CudaStream>, linear: &Linear) -> Result<Arc<CudaSlice<T>>> {
     let mut to = stream.alloc_zeros::<T>(linear.outputs() * linear.inputs()).map_err(memory("a weight"))?;
     write(stream, linear, &mut to.as_view_mut())?;
@@ -142,7 +142,7 @@ impl<T: Stored> Weight<T> {
     /// Copies a layer of the host.
     ///
     /// # Errors
-    /// The card has no room for it.
+    /// The GPU has no room for it.
     pub fn new(products: &Products, linear: &Linear, to: To) -> Result<Self> {
         Self::of(products, matrix(products.lt.stream(), linear)?, linear, to)
     }

@@ -69,7 +69,7 @@ impl DecoderPlan {
 /// Weights that are missing, broken, do not fit the specification or the device; a device that cannot be used.
 pub fn decoders(folder: &ModelFolder, spec: &DecoderSpec, options: &EngineOptions) -> Result<Vec<Box<dyn Backend>>> {
     match resolve(options.device)?.0 {
-        DeviceChoice::Cuda(cards) => cuda::decoders(&alike(cards)?, folder, spec, options),
+        DeviceChoice::Cuda(gpus) => cuda::decoders(&alike(gpus)?, folder, spec, options),
         _ => {
             let page = spec.cache_shape(options.dtype).page_bytes() as u64;
             let pages = pages(options, spec.context, page, || available_memory().map_or(4 << 30, |free| free / 2));
@@ -95,16 +95,16 @@ pub fn encoder(
     let load = |spec, dtype| Encoder::load(folder, spec, dtype, head);
     match resolve(options.device)?.0 {
         // The first of several: encoders are small, and their work is not shared.
-        DeviceChoice::Cuda(cards) => {
+        DeviceChoice::Cuda(gpus) => {
             // Their heads stay on the host, in f32.
             let host = load(spec, DtypeChoice::F32)?;
-            cuda::encoder(&alike(cards)?.swap_remove(0), host, options)
+            cuda::encoder(&alike(gpus)?.swap_remove(0), host, options)
         }
         _ => Ok(Box::new(load(spec, options.dtype)?)),
     }
 }
 
-/// How an encoder is computed that was asked for with these options: on the processor where cards do not compute its kind.
+/// How an encoder is computed that was asked for with these options: on the processor where GPUs do not compute its kind.
 pub fn encoder_options(spec: &EncoderSpec, options: &EngineOptions) -> EngineOptions {
     let own = options.backend == BackendChoice::Fast;
     if !own || options.device == DeviceChoice::Cpu || cuda::computes(spec) {

@@ -49,8 +49,8 @@ pub fn fingerprint(folder: &ModelFolder, options: &EngineOptions) -> Result<Fing
         options.check()?;
         return Ok(reference_fingerprint());
     }
-    if let DeviceChoice::Cuda(cards) = resolve(options.device)?.0 {
-        let device = alike(cards)?.swap_remove(0).to_string();
+    if let DeviceChoice::Cuda(gpus) = resolve(options.device)?.0 {
+        let device = alike(gpus)?.swap_remove(0).to_string();
         let weights = cuda::dtype(options.dtype).name().to_owned();
         return Ok(Fingerprint { numerics_version, device, kv: weights.clone(), weights, backend: None });
     }

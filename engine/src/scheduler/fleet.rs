@@ -1,4 +1,4 @@
-//! One workload over several backends, one for each card (data parallelism).
+//! One workload over several backends, one for each GPU (data parallelism).
 //!
 //! Every backend has a scheduler and a thread of its own, with its own pages; requests go to whoever has least to do, and
 //! answers leave as they end. A row's bits depend on nothing but its own sequence, so who computes it decides speed only.
@@ -32,14 +32,14 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn
             let mut counter = Counter { number, requests, reports: reports.clone() };
             let work = move || {
                 let run = || Scheduler::new(&mut **backend, limits).run(&mut counter);
-                let totals = caught("compute on a card", run).and_then(|totals| totals);
+                let totals = caught("compute on a GPU", run).and_then(|totals| totals);
                 // Nobody listens once the run has failed elsewhere.
                 drop(counter.reports.send((number, Report::Ended(totals))));
             };
-            let thread = std::thread::Builder::new().name(format!("card {number}"));
+            let thread = std::thread::Builder::new().name(format!("GPU {number}"));
             thread
                 .spawn_scoped(scope, work)
-                .map_err(|e| Error::internal("failed to start a thread for a card").caused_by(e))?;
+                .map_err(|e| Error::internal("failed to start a thread for a GPU").caused_by(e))?;
             lanes.push(Lane::new(sender));
         }
         // The schedulers hold what reports there will be: when all have ended, no more can come.
@@ -128,7 +128,7 @@ impl Fleet {
                 match report {
                     Report::Done(own, outcome) => {
                         let Some((index, cost)) = lane.unanswered.remove(&own) else {
-                            return Err(Error::internal("failed to find the request of a card's answer"));
+                            return Err(Error::internal("failed to find the request of a GPU's answer"));
                         };
                         lane.left -= cost;
                         self.unanswered.remove(&index);
@@ -140,7 +140,7 @@ impl Fleet {
                         if lane.sender.is_some() || !lane.unanswered.is_empty() {
                             let left = lane.unanswered.len();
                             return Err(Error::internal(format!(
-                                "failed to go on with card {number}: it ended with {left} requests unanswered"
+                                "failed to go on with GPU {number}: it ended with {left} requests unanswered"
                             )));
                         }
                     }
@@ -157,7 +157,7 @@ impl Fleet {
     fn end(&self) -> Result<Totals> {
         match self.unanswered.len() {
             0 => Ok(self.totals()),
-            left => Err(Error::internal(format!("failed to answer {left} requests: all cards have ended"))),
+            left => Err(Error::internal(format!("failed to answer {left} requests: all GPUs have ended"))),
         }
     }
 
@@ -238,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_ends_while_it_has_work_or_might_get_some_ends_the_run() {
+    fn a_gpu_that_ends_while_it_has_work_or_might_get_some_ends_the_run() {
         let done = || Some(Report::Ended(Ok(Totals::default())));
         assert!(ended(3, done()).contains("ended with 3 requests unanswered"));
         assert!(ended(9, done()).contains("ended with 4 requests unanswered"), "the window is full, more may come");
-        assert!(ended(2, None).contains("failed to answer 2 requests: all cards have ended"));
+        assert!(ended(2, None).contains("failed to answer 2 requests: all GPUs have ended"));
         let failed = Report::Ended(Err(Error::internal("multiply")));
         assert!(ended(2, Some(failed)).contains("multiply"), "its own words");
     }

@@ -326,7 +326,7 @@ proptest! {
     #[test]
     fn every_answer_is_that_of_the_sequence_alone(
         all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..70, max_seqs in 1usize..20,
-        window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(), cards in 1usize..5,
+        window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(), gpus in 1usize..5,
         ahead in any::<bool>(),
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window, sharing, drafts };
@@ -336,7 +336,7 @@ Box::new(Early::new(pages)) as Box<dyn Backend>
 } else {
 Box::new(Paper::new(pages))
 };
-        let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
+        let totals = fleet::run(&mut (0..gpus).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         let outcomes = list.into_outcomes();
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&outcomes) {
@@ -367,7 +367,7 @@ proptest! {
     #[test]
     fn what_is_not_finite_fails_alone(
         all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..20, max_seqs in 1usize..20,
-        drafts in any::<bool>(), cards in 1usize..3, ahead in any::<bool>(),
+        drafts in any::<bool>(), gpus in 1usize..3, ahead in any::<bool>(),
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window: 50, sharing: true, drafts };
         let mut list = List::new(all.iter().map(Asked::work).collect());
@@ -380,7 +380,7 @@ proptest! {
 } else {
 Box::new(Paper { poison, ..Paper::new(pages) })
 };
-        let totals = fleet::run(&mut (0..cards).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
+        let totals = fleet::run(&mut (0..gpus).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         let outcomes = list.into_outcomes();
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&outcomes) {
@@ -494,20 +494,20 @@ impl Backend for Failing {
 
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
         match self.0.steps {
-            2 => Err(Error::internal("reach the card")),
+            2 => Err(Error::internal("reach the GPU")),
             _ => self.0.step(step),
         }
     }
 }
 
 #[test]
-fn a_card_that_fails_ends_the_run() {
+fn a_gpu_that_fails_ends_the_run() {
     let asked = |first: u32| Asked { tokens: vec![first, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
     let mut list = List::new((0..200).map(|i| asked(i % 5).work()).collect());
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Failing(Paper::new(200)))];
     let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
     let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
-    assert!(error.chain().contains("reach the card"), "{}", error.chain());
+    assert!(error.chain().contains("reach the GPU"), "{}", error.chain());
 }
 
 /// A backend that panics at its third step.
@@ -519,22 +519,22 @@ impl Backend for Panicking {
     }
 
     fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
-        assert!(self.0.steps < 2, "the card burns");
+        assert!(self.0.steps < 2, "the GPU burns");
         self.0.step(step)
     }
 }
 
-/// One card is no exception.
+/// One GPU is no exception.
 #[test]
-fn a_panic_of_the_only_card_is_an_error() {
+fn a_panic_of_the_only_gpu_is_an_error() {
     let asked = Asked { tokens: vec![1, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
     let limits = Limits { batch_tokens: 8, prefill_chunk: 1, max_seqs: 4, window: 50, sharing: false, drafts: false };
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Panicking(Paper::new(200)))];
     let error = fleet::run(&mut backends, limits, &mut List::new(vec![asked.work()])).expect_err("failed");
-    assert!(error.chain().contains("the card burns"), "{}", error.chain());
+    assert!(error.chain().contains("the GPU burns"), "{}", error.chain());
 }
 
-/// A request may ask for any number of tokens; what cards are given is added up.
+/// A request may ask for any number of tokens; what GPUs are given is added up.
 #[test]
 fn requests_for_any_number_of_tokens_are_shared_out() {
     let asked = |i: u32| Asked { tokens: vec![i % 5, 2, 3], goal: 2, number: usize::MAX, guess: Guess::Nothing };
@@ -545,15 +545,15 @@ fn requests_for_any_number_of_tokens_are_shared_out() {
     assert_eq!(list.into_outcomes().len(), 9);
 }
 
-/// Other cards wait for requests meanwhile: the run must not wait for an answer that never comes.
+/// Other GPUs wait for requests meanwhile: the run must not wait for an answer that never comes.
 #[test]
-fn a_card_whose_thread_panics_ends_the_run() {
+fn a_gpu_whose_thread_panics_ends_the_run() {
     let asked = |first: u32| Asked { tokens: vec![first, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
     let mut list = List::new((0..200).map(|i| asked(i % 5).work()).collect());
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Panicking(Paper::new(200)))];
     let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
     let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
-    assert!(error.chain().contains("the card burns"), "{}", error.chain());
+    assert!(error.chain().contains("the GPU burns"), "{}", error.chain());
 }
 
 /// An answer is handed out with the step in which it ends, whatever stands before it, and before the next step.
@@ -635,7 +635,7 @@ impl Backend for Counted {
 }
 
 #[test]
-fn cards_get_equal_shares() {
+fn gpus_get_equal_shares() {
     let asked = |i: u32| Asked {
         tokens: (0..20 + i * 7 % 90).map(|at| (i + at) % VOCAB as u32).collect(),
         goal: 1,
@@ -652,7 +652,7 @@ fn cards_get_equal_shares() {
     let rows = rows.map(|rows| rows.load(Ordering::Relaxed));
     let all: usize = (0..300).map(|i| asked(i).tokens.len()).sum();
     assert_eq!(rows.iter().sum::<usize>(), all);
-    // Whoever has least gets the next: two cards are never apart by more than a request.
+    // Whoever has least gets the next: two GPUs are never apart by more than a request.
     assert!(rows.iter().all(|rows| rows.abs_diff(all / 3) <= 110), "{rows:?}");
 }
 

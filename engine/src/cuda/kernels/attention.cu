@@ -1,7 +1,7 @@
 // Attention in f32 with plain fused steps, and `combine`, which all types share. See attention.cuh for the order of sums.
 //
 // A block has four warps with four query rows each; the pages of its key head are in shared memory. A lane has one key of a page
-// for the scores and every 32nd value of a head for the results. For parity, not for speed: the card's tensor cores have no f32.
+// for the scores and every 32nd value of a head for the results. For parity, not for speed: the GPU's tensor cores have no f32.
 #include "attention.cuh"
 
 constexpr int WARPS = 4;

@@ -1,5 +1,5 @@
 // Instructions that C++ has no words for: tensor cores, matrices from shared memory, copies on their way. All of them are here,
-// so that what stands in for a card where there is none (`scripts/emulated_card.sh`) has one file to replace.
+// so that what stands in for a GPU where there is none (`scripts/emulated_gpu.sh`) has one file to replace.
 #pragma once
 
 #ifdef KARAT_EMULATED

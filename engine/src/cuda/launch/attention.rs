@@ -45,7 +45,7 @@ pub struct Cache<'a, T> {
     pub table: &'a CudaView<'a, u32>,
 }
 
-/// A plan on the card: [`Item::words`] of every item, one after the other. Blocks are started for all that there is room for, and
+/// A plan on the GPU: [`Item::words`] of every item, one after the other. Blocks are started for all that there is room for, and
 /// those behind the number return at once.
 pub struct Work<'a> {
     /// `[most, 8]`. Items that ask for rows, pages or states that there are not are left out, all of them.
@@ -216,7 +216,7 @@ fn number(room: usize) -> u32 {
 /// The size that there are kernels for.
 fn padded(size: usize) -> Result<usize> {
     SIZES.into_iter().find(|padded| size <= *padded).ok_or_else(|| {
-        Error::input(format!("failed to compute attention on a card with heads of {size} values"))
+        Error::input(format!("failed to compute attention on a GPU with heads of {size} values"))
             .with_hint(format!("{} are the most that karat's kernels know; `--device cpu` has no limit", SIZES[2]))
     })
 }
@@ -226,7 +226,7 @@ fn state(padded: usize) -> usize {
     PART_ROWS * (padded + 2)
 }
 
-/// Bytes of shared memory of a block: less than the 99 KiB that every card from 8.0 on has.
+/// Bytes of shared memory of a block: less than the 99 KiB that every GPU from 8.0 on has.
 fn shared(kind: Kind, padded: usize) -> usize {
     match kind {
         // Keys, values, queries.
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_fit_in_every_card() {
+    fn blocks_fit_in_every_gpu() {
         for kind in [Kind::F32, Kind::Bf16, Kind::F16] {
             assert!(SIZES.iter().all(|size| shared(kind, *size) <= 99 << 10), "{}", kind.name());
         }

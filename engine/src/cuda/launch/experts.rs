@@ -51,7 +51,7 @@ impl Mixture {
 }
 
 /// Which experts the tokens of a step take, and the rows grouped by expert: a token has a row for each of its experts. On a
-/// card, filled by [`ExpertKernels::route`].
+/// GPU, filled by [`ExpertKernels::route`].
 pub struct Groups {
     /// Sizes.
     pub mixture: Mixture,

@@ -1,5 +1,5 @@
 //! Our own kernels, as safe functions: each checks the lengths of its buffers and puts one kernel, or a few, on a stream. None
-//! allocates memory of the card or waits for it, so all can be captured in a CUDA graph.
+//! allocates memory of the GPU or waits for it, so all can be captured in a CUDA graph.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ mod ptx {
     include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
 }
 
-/// The kernels of one `.cu` file, compiled for a card by its driver.
+/// The kernels of one `.cu` file, compiled for a GPU by its driver.
 struct Module {
     name: &'static str,
     module: Arc<CudaModule>,
@@ -37,7 +37,7 @@ impl Module {
     /// Compiles them; some milliseconds for a file, and the driver remembers.
     fn load(context: &Arc<CudaContext>, name: &'static str, ptx: &str) -> Result<Self> {
         let module = context.load_module(Ptx::from_src(ptx)).map_err(|error| {
-            Error::input(format!("failed to compile the kernels `{name}` for the card"))
+            Error::input(format!("failed to compile the kernels `{name}` for the GPU"))
                 .caused_by(error)
                 .with_hint("a driver of series 580 or newer can; `nvidia-smi` shows which one is there")
         })?;
@@ -80,7 +80,7 @@ fn int(name: &str, size: usize) -> Result<i32> {
 /// Threads of a block of the kernels on rows.
 const THREADS: usize = 256;
 
-/// The rows of a step. Their number lies on the card, so that a captured graph serves every step; blocks beyond it return at
+/// The rows of a step. Their number lies on the GPU, so that a captured graph serves every step; blocks beyond it return at
 /// once.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {

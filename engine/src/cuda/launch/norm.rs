@@ -1,4 +1,4 @@
-//! Norms on a card: their weights, and how kernels take them.
+//! Norms on a GPU: their weights, and how kernels take them.
 #![expect(unsafe_code, reason = "says what a kernel takes by value")]
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::{address, holds};
 use crate::cpu::norm::{Norm, NormKind};
 use crate::error::{Error, Result};
 
-/// A norm with its weights on a card.
+/// A norm with its weights on a GPU.
 pub struct NormWeights {
     kind: NormKind,
     eps: f32,
@@ -18,7 +18,7 @@ pub struct NormWeights {
 }
 
 impl NormWeights {
-    /// Copies a norm to the card.
+    /// Copies a norm to the GPU.
     ///
     /// # Errors
     /// No memory is left, or the bias is not as long as the weight.
@@ -39,13 +39,13 @@ impl NormWeights {
                 Self::joined(stream, first, &weights, None)
             }
             _ => Err(Error::internal(
-                "failed to put the norms of heads on a card: they differ in more than their weights",
+                "failed to put the norms of heads on a GPU: they differ in more than their weights",
             )),
         }
     }
 
     fn joined(stream: &Arc<CudaStream>, norm: &Norm, weights: &[&[f32]], bias: Option<&[f32]>) -> Result<Self> {
-        let failed = |error: DriverError| Error::input("failed to put a norm on the card").caused_by(error);
+        let failed = |error: DriverError| Error::input("failed to put a norm on the GPU").caused_by(error);
         let weight = weights.concat();
         if let Some(bias) = bias {
             holds("norm", "the bias", bias.len(), weight.len())?;

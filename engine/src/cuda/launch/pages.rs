@@ -19,7 +19,7 @@ pub struct PageKernels {
     gather_rows: CudaFunction,
 }
 
-/// Pages of keys and values on a card, `[layers][pages][page_values]` each.
+/// Pages of keys and values on a GPU, `[layers][pages][page_values]` each.
 pub struct Pages<'a, 'b, T> {
     /// Keys.
     pub keys: &'a mut CudaViewMut<'b, T>,

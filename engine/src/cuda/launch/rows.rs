@@ -11,7 +11,7 @@ use super::{Module, Rows, address, blocks, failed, holds, int, ptx, typed};
 use crate::cuda::matmul::{Kind, Number};
 use crate::error::{Error, Result};
 
-/// Bytes of shared memory that a row may fill: what all cards from 8.0 on have, but for some that the kernels need themselves.
+/// Bytes of shared memory that a row may fill: what all GPUs from 8.0 on have, but for some that the kernels need themselves.
 const ROW_BYTES: usize = 96 << 10;
 
 /// The kernels on rows for one kind of numbers.

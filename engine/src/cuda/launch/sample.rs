@@ -18,7 +18,7 @@ pub const WIDEST: usize = 1 << 19;
 /// The mark of a row with a NaN or without a finite highest logit, in place of a token.
 const NOT_FINITE: u32 = u32::MAX;
 
-/// What to read from a row, as the card takes it: `Asked` of `sample.cu`. The default reads nothing.
+/// What to read from a row, as the GPU takes it: `Asked` of `sample.cu`. The default reads nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Asked {

@@ -1,6 +1,6 @@
-//! Products on a card: a row's bits in every company, and the products themselves against sums in f64.
+//! Products on a GPU: a row's bits in every company, and the products themselves against sums in f64.
 //!
-//! `scripts/check_cuda.sh` runs them where there is a card.
+//! `scripts/check_cuda.sh` runs them where there is a GPU.
 
 use std::sync::Arc;
 
@@ -54,14 +54,14 @@ fn numbers<T: Value>(count: usize, seed: u64) -> Vec<T> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A card with cuBLASLt, and the numbers of one type that all products take the first of.
+/// A GPU with cuBLASLt, and the numbers of one type that all products take the first of.
 struct Bench<T> {
     opened: Opened,
     lt: Arc<Lt>,
     x: Vec<T>,
     w: Vec<T>,
-    x_card: CudaSlice<T>,
-    w_card: CudaSlice<T>,
+    x_gpu: CudaSlice<T>,
+    w_gpu: CudaSlice<T>,
 }
 
 impl<T: Value> Bench<T> {
@@ -69,15 +69,15 @@ impl<T: Value> Bench<T> {
         let opened = open(usable(0).unwrap()).unwrap();
         let lt = Lt::new(&opened.stream).unwrap();
         let (x, w) = (numbers((ROWS + 16) * inputs, 1), numbers(inputs * outputs, 2));
-        let (x_card, w_card) = (opened.stream.clone_htod(&x).unwrap(), opened.stream.clone_htod(&w).unwrap());
-        Self { opened, lt, x, w, x_card, w_card }
+        let (x_gpu, w_gpu) = (opened.stream.clone_htod(&x).unwrap(), opened.stream.clone_htod(&w).unwrap());
+        Self { opened, lt, x, w, x_gpu, w_gpu }
     }
 
     /// y of the rows from `start` on.
     fn multiply<O: Value>(&self, matmul: &mut Matmul, start: usize, rows: usize, y: &mut CudaSlice<O>) {
         let inputs = matmul.form().inputs;
-        let x = self.x_card.slice(start * inputs..);
-        matmul.launch::<T, O>(rows, Operands { x: &x, w: &self.w_card, bias: None::<&CudaSlice<O>>, y }).unwrap();
+        let x = self.x_gpu.slice(start * inputs..);
+        matmul.launch::<T, O>(rows, Operands { x: &x, w: &self.w_gpu, bias: None::<&CudaSlice<O>>, y }).unwrap();
     }
 
     fn rows<O: Value>(&self, y: &CudaSlice<O>, outputs: usize, rows: std::ops::Range<usize>) -> Vec<O> {
@@ -149,19 +149,19 @@ fn sweep<T: Value>() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_row_has_its_bits_in_every_company_f32() {
     sweep::<f32>();
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_row_has_its_bits_in_every_company_bf16() {
     sweep::<bf16>();
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_row_has_its_bits_in_every_company_f16() {
     sweep::<f16>();
 }
@@ -174,10 +174,10 @@ fn extras<T: Value, O: Value>(inputs: usize, outputs: usize) {
     let mut matmul = Matmul::new(&bench.lt, form).unwrap();
     println!("{}", matmul.name());
     let (bias, before) = (numbers::<O>(outputs, 3), numbers::<O>(matmul.rows(ROWS) * outputs, 4));
-    let bias_card = stream.clone_htod(&bias).unwrap();
+    let bias_gpu = stream.clone_htod(&bias).unwrap();
     let compute = |matmul: &mut Matmul, rows: usize| {
         let mut y = stream.clone_htod(&before).unwrap();
-        let operands = Operands { x: &bench.x_card, w: &bench.w_card, bias: Some(&bias_card), y: &mut y };
+        let operands = Operands { x: &bench.x_gpu, w: &bench.w_gpu, bias: Some(&bias_gpu), y: &mut y };
         matmul.launch::<T, O>(rows, operands).unwrap();
         bench.rows(&y, outputs, 0..rows)
     };
@@ -192,7 +192,7 @@ fn extras<T: Value, O: Value>(inputs: usize, outputs: usize) {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn biases_and_sums_onto_y() {
     extras::<bf16, f32>(896, 4096);
     extras::<bf16, bf16>(896, 128);
@@ -204,7 +204,7 @@ fn biases_and_sums_onto_y() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_captured_product_gives_the_same_bits() {
     use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
     let (inputs, outputs) = (896, 4864);
@@ -226,7 +226,7 @@ fn a_captured_product_gives_the_same_bits() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn what_does_not_fit_is_refused() {
     let bench = Bench::<bf16>::new(64, 64);
     let form = Form { inputs: 64, outputs: 64, kind: bf16::KIND, output: f32::KIND, bias: false, add: false };
@@ -243,7 +243,7 @@ fn what_does_not_fit_is_refused() {
         assert!(error.message().ends_with(what), "{error:?}");
     }
     let none = None::<&CudaSlice<f32>>;
-    let (x, w) = (&bench.x_card, &bench.w_card);
+    let (x, w) = (&bench.x_gpu, &bench.w_gpu);
     refused(&mut matmul, 65, Operands { x, w, bias: none, y: &mut y }, "a matrix is too short");
     let odd = x.slice(1..);
     let what = "a buffer does not begin at a multiple of 16 bytes";

@@ -121,7 +121,7 @@ impl Row<'_> {
     }
 }
 
-/// Runs a plan as a card does: tiles of `tile_rows`, parts by way of their states. `out` is `[tokens, queries·size]`.
+/// Runs a plan as a GPU does: tiles of `tile_rows`, parts by way of their states. `out` is `[tokens, queries·size]`.
 pub fn attend(heads: &Heads, source: &Source<'_>, plan: &Plan, tile_rows: usize, out: &mut [f32]) {
     let Heads { queries, keys, size, .. } = *heads;
     let mut space = std::collections::HashMap::new();

@@ -1,5 +1,5 @@
 //! What the kernels compute, in plain Rust and in their order of operations. Tests hold these against simple formulas in f64
-//! everywhere, and the kernels against these on a card.
+//! everywhere, and the kernels against these on a GPU.
 
 pub mod activate;
 pub mod attention;

@@ -248,7 +248,7 @@ mod tests {
             // 2^50 steps are exact in f64.
             let right = sampling::uniform(9, position) * (1u64 << 50) as f64;
             assert_eq!(share(bits, 1 << 50), right as u64);
-            // As the card does it.
+            // As the GPU does it.
             let high = |a: u64, b: u64| ((u128::from(a) * u128::from(b)) >> 64) as u64;
             for total in [1, 3, (1 << 44) + 1, (1 << 63) - 1, u64::MAX] {
                 assert_eq!(share(bits, total), high(bits & !0x7ff, total));

@@ -1,4 +1,4 @@
-//! Steps for attention, and what must hold of all that computes it: for the reference everywhere, for the kernels on a card.
+//! Steps for attention, and what must hold of all that computes it: for the reference everywhere, for the kernels on a GPU.
 //!
 //! A text's numbers depend on its name and on positions alone, so that its results can be compared from step to step.
 
@@ -124,7 +124,7 @@ pub fn heads((queries, keys, size): (usize, usize, usize), cap: Option<f32>, sig
     Heads { queries, keys, size, scale: 6.0 / (size as f32).sqrt(), cap, sight }
 }
 
-/// A plan's card: without multiprocessors nothing is in parts, with many all that can be.
+/// A plan's GPU: without multiprocessors nothing is in parts, with many all that can be.
 pub fn planner(heads: Heads, tile_rows: usize, multiprocessors: usize) -> Planner {
     Planner { heads, tile_rows, multiprocessors }
 }

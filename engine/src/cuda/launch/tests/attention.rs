@@ -14,13 +14,13 @@ use crate::cuda::reference::steps::{
 /// What stands in results before.
 const MARK: f32 = 7.0;
 
-/// The kernels of a card for one type.
-struct Card {
+/// The kernels of a GPU for one type.
+struct Gpu {
     bench: Bench,
     kernels: AttentionKernels,
 }
 
-impl Card {
+impl Gpu {
     fn new<T: Value>() -> Self {
         let bench = Bench::new();
         let kernels = AttentionKernels::load(&bench.opened.stream, T::KIND).unwrap();
@@ -49,12 +49,12 @@ impl Card {
             words
         };
         let combine_words = if combines.is_empty() { vec![0; 16] } else { filled(combines, most.combines) };
-        let (items_card, combines_card) = (bench.up(&filled(items, most.items)), bench.up(&combine_words));
+        let (items_gpu, combines_gpu) = (bench.up(&filled(items, most.items)), bench.up(&combine_words));
         let (item_count, combine_count) = (bench.up(&[items.len() as u32]), bench.up(&[combines.len() as u32]));
         let work = Work {
-            items: &items_card.as_view(),
+            items: &items_gpu.as_view(),
             item_count: &item_count.as_view(),
-            combines: &combines_card.as_view(),
+            combines: &combines_gpu.as_view(),
             combine_count: &combine_count.as_view(),
         };
         let parts = items.iter().filter(|item| item.partial != WHOLE).count();
@@ -68,8 +68,8 @@ impl Card {
 
 /// All that must hold for one type, to `steps` of it.
 fn holds_of<T: Value>(steps: f32) {
-    let (card, tile_rows) = (Card::new::<T>(), AttentionKernels::tile_rows(T::KIND));
-    let run = |planner: &Planner, step: &Step<T>| card.run(planner, step);
+    let (gpu, tile_rows) = (Gpu::new::<T>(), AttentionKernels::tile_rows(T::KIND));
+    let run = |planner: &Planner, step: &Step<T>| gpu.run(planner, step);
     for shape in SHAPES {
         assert_attention((shape, tile_rows), (T::narrow(MARK), steps), &run);
         println!("{} {shape:?}: near the formula", T::KIND.name());
@@ -82,27 +82,27 @@ fn holds_of<T: Value>(steps: f32) {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn attention_in_f32_is_right() {
     holds_of::<f32>(256.0);
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn attention_in_bf16_is_right() {
     holds_of::<bf16>(3.0);
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn attention_in_f16_is_right() {
     holds_of::<f16>(3.0);
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn attention_in_f32_is_near_the_reference() {
-    let card = Card::new::<f32>();
+    let gpu = Gpu::new::<f32>();
     for shape in SHAPES {
         for cap in [None, Some(30.0)] {
             let heads = heads(shape, cap, Sight::causal(Some(700)));
@@ -111,20 +111,20 @@ fn attention_in_f32_is_near_the_reference() {
             let mut right = vec![MARK; (step.tokens() + 2) * heads.queries * heads.size];
             step.wide(|source| attend(&heads, source, &planner.plan(&step.sequences), 16, &mut right));
             let right: Vec<f64> = right.iter().map(|x| f64::from(*x)).collect();
-            assert_near(&card.run(&planner, &step), &right, 64.0);
+            assert_near(&gpu.run(&planner, &step), &right, 64.0);
         }
     }
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn items_that_ask_for_what_there_is_not_are_left_out() {
     left_out::<f32>();
     left_out::<bf16>();
 }
 
 fn left_out<T: Value>() {
-    let card = Card::new::<T>();
+    let gpu = Gpu::new::<T>();
     let heads = heads((2, 1, 64), None, Sight::causal(None));
     let planner = planner(heads, AttentionKernels::tile_rows(T::KIND), 0);
     let step = Step::<T>::new(&heads, &[part(1, 600, 1)], true);
@@ -149,6 +149,6 @@ fn left_out<T: Value>() {
         with(&|item| item.partial = planner.partials() as u32),
     ];
     let combines = [Item { partial: planner.partials() as u32 - 1, ..good }, good];
-    let found = card.run_items(&planner, &step, &bad, &combines);
+    let found = gpu.run_items(&planner, &step, &bad, &combines);
     assert!(found.iter().all(|x| *x == T::narrow(MARK)), "{}", T::KIND.name());
 }

@@ -13,7 +13,7 @@ use crate::cuda::reference::pool::POOLINGS;
 use crate::cuda::reference::{activate, pages, pool};
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn activations_are_near_the_reference() {
     let bench = Bench::new();
     for width in [1, 300, 1024, 4864] {
@@ -26,11 +26,11 @@ fn activations_are_near_the_reference() {
 fn activation_of<T: Value>(bench: &Bench, width: usize, steps: f32) {
     let kernels = ActivationKernels::load(&bench.opened.stream, T::KIND).unwrap();
     let x: Vec<T> = numbers::<f32>(2 * MOST * width, 1).iter().map(|x| T::narrow(6.0 * x)).collect();
-    let (x_card, before) = (bench.up(&x), numbers::<T>(MOST * width, 2));
+    let (x_gpu, before) = (bench.up(&x), numbers::<T>(MOST * width, 2));
     for activation in [Activation::Silu, Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Tanh] {
         for gated in [false, true] {
             let mut to = bench.up(&before);
-            let (view, from) = (x_card.as_view(), if gated { 2 * width } else { width });
+            let (view, from) = (x_gpu.as_view(), if gated { 2 * width } else { width });
             let run = |rows: crate::cuda::launch::tests::Rows<'_>| {
                 kernels.activate::<T>(rows, (activation, gated), &view, &mut to.as_view_mut())
             };
@@ -47,7 +47,7 @@ fn activation_of<T: Value>(bench: &Bench, width: usize, steps: f32) {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn logits_are_near_the_reference() {
     let (bench, width) = (Bench::new(), 3001);
     let kernels = ActivationKernels::load(&bench.opened.stream, Kind::F32).unwrap();
@@ -67,7 +67,7 @@ fn logits_are_near_the_reference() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn pages_are_copied_in_order() {
     let bench = Bench::new();
     pages_of::<f32>(&bench);
@@ -79,29 +79,29 @@ fn pages_of<T: Value>(bench: &Bench) {
     let (layers, pages, page_values) = (3, 5, 32 * 3 * 20);
     let per_layer = pages * page_values;
     let (mut keys, mut values) = (numbers::<T>(layers * per_layer, 1), numbers::<T>(layers * per_layer, 2));
-    let (mut keys_card, mut values_card) = (bench.up(&keys), bench.up(&values));
+    let (mut keys_gpu, mut values_gpu) = (bench.up(&keys), bench.up(&values));
     // The last pair is not among those that count, and there is no page 5.
     let pairs = [0u32, 1, 1, 4, 5, 2, 2, 5, 3, 0];
-    let (pairs_card, count) = (bench.up(&pairs), bench.up(&[4u32]));
-    let (mut keys_view, mut values_view) = (keys_card.as_view_mut(), values_card.as_view_mut());
+    let (pairs_gpu, count) = (bench.up(&pairs), bench.up(&[4u32]));
+    let (mut keys_view, mut values_view) = (keys_gpu.as_view_mut(), values_gpu.as_view_mut());
     let all = Pages { keys: &mut keys_view, values: &mut values_view, layers, pages, page_values };
-    kernels.copy_pages::<T>(all, &pairs_card.as_view(), &count.as_view()).unwrap();
+    kernels.copy_pages::<T>(all, &pairs_gpu.as_view(), &count.as_view()).unwrap();
     for layer in keys.chunks_exact_mut(per_layer).chain(values.chunks_exact_mut(per_layer)) {
         pages::copy_pages(layer, page_values, &[(0, 1), (1, 4)]);
     }
-    assert!(bench.down(&keys_card) == keys && bench.down(&values_card) == values, "{}", T::KIND.name());
+    assert!(bench.down(&keys_gpu) == keys && bench.down(&values_gpu) == values, "{}", T::KIND.name());
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn rows_are_gathered() {
     let (bench, width) = (Bench::new(), 301);
     let kernels = PageKernels::load(&bench.opened.stream).unwrap();
     let (from, before) = (numbers::<f32>(4 * width, 1), numbers::<f32>(MOST * width, 2));
     let index = [3u32, 0, 2, 2, 1, 3, 0, 9, 9];
-    let (from_card, index_card, mut to) = (bench.up(&from), bench.up(&index), bench.up(&before));
+    let (from_gpu, index_gpu, mut to) = (bench.up(&from), bench.up(&index), bench.up(&before));
     let run = |rows: crate::cuda::launch::tests::Rows<'_>| {
-        kernels.gather_rows(rows, &from_card.as_view(), &index_card.as_view(), &mut to.as_view_mut())
+        kernels.gather_rows(rows, &from_gpu.as_view(), &index_gpu.as_view(), &mut to.as_view_mut())
     };
     bench.rows(width, run).unwrap();
     let right = |row: usize| pages::gather_rows(&from, width, &index[row..=row]);
@@ -109,15 +109,15 @@ fn rows_are_gathered() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn pooling_has_the_bits_of_the_reference() {
     let (bench, width) = (Bench::new(), 300);
     let kernels = PoolKernels::load(&bench.opened.stream).unwrap();
     let offsets = [0u32, 1, 5, 205, 206, 300, 302, 400, 400, 400];
     let skipped = [0u32, 1, 3, 1, 94, 0, 99, 0, 0];
     let (x, before) = (numbers::<f32>(400 * width, 1), numbers::<f32>(MOST * width, 2));
-    let (x_card, offsets_card, skipped_card) = (bench.up(&x), bench.up(&offsets), bench.up(&skipped));
-    let (x_view, offsets_view, skipped_view) = (x_card.as_view(), offsets_card.as_view(), skipped_card.as_view());
+    let (x_gpu, offsets_gpu, skipped_gpu) = (bench.up(&x), bench.up(&offsets), bench.up(&skipped));
+    let (x_view, offsets_view, skipped_view) = (x_gpu.as_view(), offsets_gpu.as_view(), skipped_gpu.as_view());
     let texts = Texts { x: &x_view, offsets: &offsets_view, skipped: &skipped_view };
     for pooling in POOLINGS {
         let mut to = bench.up(&before);

@@ -57,7 +57,7 @@ fn routed(bench: &Bench, mixture: Mixture, logits: &[f32], normalised: bool) -> 
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn tokens_are_routed_and_grouped() {
     let bench = Bench::new();
     // Tokens, experts, chosen.
@@ -88,7 +88,7 @@ fn tokens_are_routed_and_grouped() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn what_does_not_fit_is_refused() {
     let bench = Bench::new();
     let stream = &bench.opened.stream;
@@ -120,7 +120,7 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn odd_logits_are_routed_as_the_reference() {
     let (bench, mixture) = (Bench::new(), Mixture { experts: 4, chosen: 2, multiple: 1 });
     let logits = [
@@ -140,7 +140,7 @@ fn odd_logits_are_routed_as_the_reference() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn rows_meet_the_weights_of_their_experts() {
     let bench = Bench::new();
     for shape in [(64, 130), (40, 128), (33, 7)] {
@@ -159,13 +159,13 @@ fn products<T: Value, O: Value>(bench: &Bench, (inputs, outputs): (usize, usize)
     let grouped = mixture.rows(tokens);
     let (w, bias) = (numbers::<T>(6 * outputs * inputs, 3), numbers::<O>(6 * outputs, 4));
     let before = numbers::<O>(grouped * outputs, 5);
-    let (w_card, bias_card) = (bench.up(&w), bench.up(&bias));
-    let (w_view, bias_view) = (w_card.as_view(), bias_card.as_view());
+    let (w_gpu, bias_gpu) = (bench.up(&w), bench.up(&bias));
+    let (w_view, bias_view) = (w_gpu.as_view(), bias_gpu.as_view());
     let (experts, place) = (bench.down(&groups.experts), bench.down(&groups.place));
     for gathered in [true, false] {
         let x = numbers::<T>(if gathered { tokens } else { grouped } * inputs, 6);
-        let (x_card, mut y) = (bench.up(&x), bench.up(&before));
-        let product = Product { x: &x_card.as_view(), w: &w_view, bias: Some(&bias_view), outputs, add: false };
+        let (x_gpu, mut y) = (bench.up(&x), bench.up(&before));
+        let product = Product { x: &x_gpu.as_view(), w: &w_view, bias: Some(&bias_view), outputs, add: false };
         let rows = Rows { count: &count.as_view(), most: tokens, width: inputs };
         kernels.multiply_grouped(rows, (&groups, gathered), &product, &mut y.as_view_mut()).unwrap();
         let found = bench.down(&y);
@@ -185,7 +185,7 @@ fn products<T: Value, O: Value>(bench: &Bench, (inputs, outputs): (usize, usize)
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn what_experts_say_is_near_the_reference() {
     let bench = Bench::new();
     for width in [1, 37, 1028, 2048] {
@@ -201,14 +201,14 @@ fn combined<Y: Value>(bench: &Bench, width: usize) {
     let (groups, _) = routed(bench, mixture, &some_logits(MOST, 9, 2), true);
     let (y, before) = (numbers::<Y>(mixture.rows(MOST) * width, 3), numbers::<f32>(MOST * width, 4));
     let (shared, gates) = (numbers::<Y>(MOST * width, 5), numbers::<f32>(MOST, 6));
-    let (y_card, shared_card, gates_card) = (bench.up(&y), bench.up(&shared), bench.up(&gates));
-    let (shared_view, gates_view) = (shared_card.as_view(), gates_card.as_view());
+    let (y_gpu, shared_gpu, gates_gpu) = (bench.up(&y), bench.up(&shared), bench.up(&gates));
+    let (shared_view, gates_view) = (shared_gpu.as_view(), gates_gpu.as_view());
     let block = Shared { y: &shared_view, gates: &gates_view };
     let (place, weights) = (bench.down(&groups.place), bench.down(&groups.weights));
     for given in [false, true] {
         let mut to = bench.up(&before);
         let run = |rows: Rows<'_>| {
-            kernels.combine(rows, (&groups, &y_card.as_view()), given.then_some(&block), &mut to.as_view_mut())
+            kernels.combine(rows, (&groups, &y_gpu.as_view()), given.then_some(&block), &mut to.as_view_mut())
         };
         bench.rows(width, run).unwrap();
         let found = bench.down(&to);
@@ -230,7 +230,7 @@ const HIDDEN: usize = 72;
 const INNER: usize = 48;
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_token_gets_the_same_bits_in_every_company() {
     let bench = Bench::new();
     company::<f32>(&bench);

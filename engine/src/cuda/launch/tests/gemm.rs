@@ -15,7 +15,7 @@ const SHAPES: [(usize, usize); 7] = [(8, 1), (64, 128), (40, 5), (100, 130), (7,
 const ROWS: [(usize, usize); 3] = [(1, 1), (7, 9), (150, 260)];
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn products_are_those_of_the_reference() {
     let bench = Bench::new();
     for shape in SHAPES {
@@ -46,12 +46,12 @@ fn of<T: Value, O: Value>(bench: &Bench, (inputs, outputs): (usize, usize), (cou
     let kernels = GemmKernels::load(&bench.opened.stream, T::KIND).unwrap();
     let (x, w) = (numbers::<T>(most * inputs, 1), numbers::<T>(outputs * inputs, 2));
     let (bias, before) = (numbers::<O>(outputs, 3), numbers::<O>(most * outputs, 4));
-    let (x_card, w_card, bias_card) = (bench.up(&x), bench.up(&w), bench.up(&bias));
-    let (count_card, bias_view) = (bench.up(&[count as u32]), bias_card.as_view());
+    let (x_gpu, w_gpu, bias_gpu) = (bench.up(&x), bench.up(&w), bench.up(&bias));
+    let (count_gpu, bias_view) = (bench.up(&[count as u32]), bias_gpu.as_view());
     for (biased, add) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut y = bench.up(&before);
-        let rows = Rows { count: &count_card.as_view(), most, width: inputs };
-        let (x_view, w_view) = (x_card.as_view(), w_card.as_view());
+        let rows = Rows { count: &count_gpu.as_view(), most, width: inputs };
+        let (x_view, w_view) = (x_gpu.as_view(), w_gpu.as_view());
         let product = Product { x: &x_view, w: &w_view, bias: biased.then_some(&bias_view), outputs, add };
         kernels.multiply(rows, &product, &mut y.as_view_mut()).unwrap();
         let found = bench.down(&y);
@@ -71,7 +71,7 @@ fn of<T: Value, O: Value>(bench: &Bench, (inputs, outputs): (usize, usize), (cou
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_row_has_the_same_bits_in_every_company() {
     let bench = Bench::new();
     for shape in [(64, 130), (200, 128), (99, 40)] {
@@ -87,12 +87,12 @@ fn company<T: Value>(bench: &Bench, (inputs, outputs): (usize, usize)) {
     let multiply = |x: &[T], offset: usize| {
         // Where a row begins at no multiple of 16 bytes it is read another way.
         let shifted = [&vec![T::narrow(0.0); offset], x].concat();
-        let (x_card, count) = (bench.up(&shifted), x.len() / inputs);
-        let (x_view, w_view) = (x_card.slice(offset..), w.as_view());
+        let (x_gpu, count) = (bench.up(&shifted), x.len() / inputs);
+        let (x_view, w_view) = (x_gpu.slice(offset..), w.as_view());
         let mut y = bench.up(&vec![0.0f32; count * outputs]);
-        let (count_card, product) =
+        let (count_gpu, product) =
             (bench.up(&[count as u32]), Product { x: &x_view, w: &w_view, bias: None, outputs, add: false });
-        let rows = Rows { count: &count_card.as_view(), most: count, width: inputs };
+        let rows = Rows { count: &count_gpu.as_view(), most: count, width: inputs };
         kernels.multiply(rows, &product, &mut y.as_view_mut()).unwrap();
         bench.down(&y)
     };

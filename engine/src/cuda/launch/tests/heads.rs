@@ -23,7 +23,7 @@ const ANGLES: usize = 4;
 const ANGLE_OF: [u32; MOST] = [0, 1, 2, 3, 3, 2, 1, 0, 0];
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn heads_have_the_bits_of_the_reference() {
     let bench = Bench::new();
     for shape in SHAPES {
@@ -71,15 +71,15 @@ fn prepare<T: Value>(
         (numbers::<T>(PAGES * keys * PAGE * size, 4), numbers::<T>(PAGES * keys * PAGE * size, 5));
 
     let mut qkv = bench.up(&before);
-    let (cosines_card, sines_card, index) = (bench.up(&cosines), bench.up(&sines), bench.up(&ANGLE_OF));
-    let (mut keys_card, mut values_card) = (bench.up(&keys_before), bench.up(&values_before));
+    let (cosines_gpu, sines_gpu, index) = (bench.up(&cosines), bench.up(&sines), bench.up(&ANGLE_OF));
+    let (mut keys_gpu, mut values_gpu) = (bench.up(&keys_before), bench.up(&values_before));
     let (page_of, positions) = (bench.up(&PAGE_OF), bench.up(&POSITIONS));
-    let (cosines_view, sines_view, index_view) = (cosines_card.as_view(), sines_card.as_view(), index.as_view());
+    let (cosines_view, sines_view, index_view) = (cosines_gpu.as_view(), sines_gpu.as_view(), index.as_view());
     let rotation = Rotation { cosines: &cosines_view, sines: &sines_view, pairs, index: &index_view };
     let [query_norm, key_norm] = norms.each_ref().map(|norm| HeadNorm::new(stream, norm).unwrap());
     let heads = Heads { queries, keys, size, query_norm: &query_norm, key_norm: &key_norm };
     let run = |rows: crate::cuda::launch::tests::Rows<'_>| {
-        let (mut keys_view, mut values_view) = (keys_card.as_view_mut(), values_card.as_view_mut());
+        let (mut keys_view, mut values_view) = (keys_gpu.as_view_mut(), values_gpu.as_view_mut());
         let (page, position) = (page_of.as_view(), positions.as_view());
         let cache =
             Cache { keys: &mut keys_view, values: &mut values_view, page: &page, position: &position, pages: PAGES };
@@ -114,6 +114,6 @@ fn prepare<T: Value>(
             right_values[at..at + size].copy_from_slice(&prepared[(queries + keys + head) * size..][..size]);
         }
     }
-    assert!(bench.down(&keys_card) == right_keys, "keys: {what}");
-    assert!(bench.down(&values_card) == right_values, "values: {what}");
+    assert!(bench.down(&keys_gpu) == right_keys, "keys: {what}");
+    assert!(bench.down(&values_gpu) == right_values, "values: {what}");
 }

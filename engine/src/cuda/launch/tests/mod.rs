@@ -1,4 +1,4 @@
-//! Every kernel on a card against its reference. `scripts/check_cuda.sh` runs them where there is a card.
+//! Every kernel on a GPU against its reference. `scripts/check_cuda.sh` runs them where there is a GPU.
 //!
 //! Buffers have room for more rows than there are; what lies behind must stay as it was.
 
@@ -18,7 +18,7 @@ use crate::cuda::launch::Rows;
 use crate::cuda::matmul::Number;
 use crate::cuda::reference::numbers::Stored;
 
-/// A number that can lie on a card.
+/// A number that can lie on a GPU.
 trait Value: Number + Stored + DeviceRepr + ValidAsZeroBits {}
 impl Value for f32 {}
 impl Value for bf16 {}
@@ -28,7 +28,7 @@ impl Value for f16 {}
 const COUNT: usize = 7;
 const MOST: usize = 9;
 
-/// An open card.
+/// An open GPU.
 struct Bench {
     opened: Opened,
     count: CudaSlice<u32>,

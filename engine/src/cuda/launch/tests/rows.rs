@@ -24,7 +24,7 @@ fn norms(width: usize) -> [Option<Norm>; 4] {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn rows_have_the_bits_of_the_reference() {
     let bench = Bench::new();
     for width in WIDTHS {
@@ -59,13 +59,13 @@ fn embed<T: Value>(bench: &Bench, width: usize) {
     let table = numbers::<T>(5 * width, 1);
     let (one, other) = (numbers::<f32>(3 * width, 2), numbers::<f32>(3 * width, 3));
     let before = numbers::<f32>(MOST * width, 4);
-    let (ids_card, positions_card, table_card) = (bench.up(&ids), bench.up(&positions), bench.up(&table));
-    let (one_card, other_card) = (bench.up(&one), bench.up(&other));
-    let (one_view, other_view, index) = (one_card.as_view(), other_card.as_view(), positions_card.as_view());
+    let (ids_gpu, positions_gpu, table_gpu) = (bench.up(&ids), bench.up(&positions), bench.up(&table));
+    let (one_gpu, other_gpu) = (bench.up(&one), bench.up(&other));
+    let (one_view, other_view, index) = (one_gpu.as_view(), other_gpu.as_view(), positions_gpu.as_view());
     let (first, second) = (Added { table: &one_view, index: &index }, Added { table: &other_view, index: &index });
     for added in [[None, None], [Some(first), None], [Some(first), Some(second)]] {
         let mut to = bench.up(&before);
-        let embedding = Embedding { ids: &ids_card.as_view(), table: &table_card.as_view(), scale: 1.7, added };
+        let embedding = Embedding { ids: &ids_gpu.as_view(), table: &table_gpu.as_view(), scale: 1.7, added };
         bench.rows(width, |rows| kernels.embed(rows, &embedding, &mut to.as_view_mut())).unwrap();
         let zeros = vec![0.0; width];
         let right = |row: usize| {
@@ -85,9 +85,9 @@ fn norm<T: Value, O: Value>(bench: &Bench, width: usize, norm: Option<&Norm>) {
     let kernels = RowKernels::load(&bench.opened.stream, T::KIND).unwrap();
     let (from, before) = (numbers::<f32>(MOST * width, 5), numbers::<O>(MOST * width, 6));
     let weights = norm.map(|norm| NormWeights::new(&bench.opened.stream, norm).unwrap());
-    let (from_card, mut to) = (bench.up(&from), bench.up(&before));
+    let (from_gpu, mut to) = (bench.up(&from), bench.up(&before));
     let run = |rows: crate::cuda::launch::tests::Rows<'_>| {
-        kernels.norm::<O>(rows, &from_card.as_view(), weights.as_ref(), &mut to.as_view_mut())
+        kernels.norm::<O>(rows, &from_gpu.as_view(), weights.as_ref(), &mut to.as_view_mut())
     };
     bench.rows(width, run).unwrap();
     let right = |row: usize| reference::norm::<O>(&from[row * width..][..width], norm);
@@ -99,10 +99,10 @@ fn add_norm<T: Value, Y: Value>(bench: &Bench, width: usize, [post, next]: [Opti
     let (x, y, before) = (numbers::<f32>(MOST * width, 5), numbers::<Y>(MOST * width, 6), numbers(MOST * width, 7));
     let weights = |norm: Option<&Norm>| norm.map(|norm| NormWeights::new(&bench.opened.stream, norm).unwrap());
     let (post_weights, next_weights) = (weights(post), weights(next));
-    let (y_card, scale) = (bench.up(&y), 0.3);
+    let (y_gpu, scale) = (bench.up(&y), 0.3);
     for given in [false, true] {
         let (mut stream, mut to) = (bench.up(&x), bench.up::<T>(&before));
-        let (y_view, post_norm, norm) = (y_card.as_view(), post_weights.as_ref(), next_weights.as_ref());
+        let (y_view, post_norm, norm) = (y_gpu.as_view(), post_weights.as_ref(), next_weights.as_ref());
         let step = Step { y: &y_view, post_norm, scale, norm };
         let mut to_view = to.as_view_mut();
         let to_view = given.then_some(&mut to_view);
@@ -126,10 +126,10 @@ fn norm_sum<T: Value, Y: Value>(bench: &Bench, width: usize, norm: Option<&Norm>
     let kernels = RowKernels::load(&bench.opened.stream, T::KIND).unwrap();
     let (x, y, before) = (numbers::<f32>(MOST * width, 5), numbers::<Y>(MOST * width, 6), numbers(MOST * width, 7));
     let weights = norm.map(|norm| NormWeights::new(&bench.opened.stream, norm).unwrap());
-    let y_card = bench.up(&y);
+    let y_gpu = bench.up(&y);
     for given in [false, true] {
         let (mut stream, mut to) = (bench.up(&x), bench.up::<T>(&before));
-        let y_view = y_card.as_view();
+        let y_view = y_gpu.as_view();
         let run = |rows: crate::cuda::launch::tests::Rows<'_>| {
             let (mut x, mut to) = (stream.as_view_mut(), to.as_view_mut());
             kernels.norm_sum::<T, Y>(rows, (given.then_some(&y_view), weights.as_ref()), &mut x, &mut to)
@@ -147,7 +147,7 @@ fn norm_sum<T: Value, Y: Value>(bench: &Bench, width: usize, norm: Option<&Norm>
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_token_beyond_the_table_is_not_a_number() {
     let bench = Bench::new();
     let kernels = RowKernels::load(&bench.opened.stream, Kind::Bf16).unwrap();

@@ -36,7 +36,7 @@ fn every_want(row: &[f32]) -> Vec<Want> {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn what_is_read_is_that_of_the_reference() {
     let bench = Bench::new();
     let kernels = SampleKernels::load(&bench.opened.stream).unwrap();
@@ -54,7 +54,7 @@ fn what_is_read_is_that_of_the_reference() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn random_numbers_are_those_of_the_cpu() {
     let bench = Bench::new();
     let kernels = SampleKernels::load(&bench.opened.stream).unwrap();
@@ -74,7 +74,7 @@ fn random_numbers_are_those_of_the_cpu() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn a_row_is_read_the_same_in_any_company_and_place() {
     let bench = Bench::new();
     let kernels = SampleKernels::load(&bench.opened.stream).unwrap();
@@ -99,7 +99,7 @@ fn a_row_is_read_the_same_in_any_company_and_place() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn rows_behind_and_rows_not_asked_for_stay() {
     let bench = Bench::new();
     let kernels = SampleKernels::load(&bench.opened.stream).unwrap();
@@ -130,7 +130,7 @@ fn rows_behind_and_rows_not_asked_for_stay() {
 }
 
 #[test]
-#[ignore = "needs a CUDA card"]
+#[ignore = "needs a CUDA GPU"]
 fn tokens_are_carried_over() {
     let (bench, width) = (Bench::new(), 50);
     let kernels = SampleKernels::load(&bench.opened.stream).unwrap();

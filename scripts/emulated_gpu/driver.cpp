@@ -1,9 +1,9 @@
 // The CUDA driver's functions, as far as karat and cudarc call them.
 //
-// A card is memory of this process, address for address. Each allocation lies between pages that nobody may touch, its end as
+// A GPU is memory of this process, address for address. Each allocation lies between pages that nobody may touch, its end as
 // near to the one behind it as its alignment lets it; what is between is guarded by a pattern. It begins as 0xff bytes: NaN.
 #include "block.hpp"
-#include "card.hpp"
+#include "gpu.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -23,7 +23,7 @@ using karat::Guard;
 using Work = std::function<void()>;
 
 struct CUctx_st {
-    int card;
+    int gpu;
 };
 
 struct CUgraph_st {
@@ -32,11 +32,11 @@ struct CUgraph_st {
 
 struct CUgraphExec_st {
     std::shared_ptr<std::vector<Work>> nodes;
-    int card;
+    int gpu;
 };
 
 struct CUstream_st {
-    int card = 0;
+    int gpu = 0;
     // Work that was put on it and is not done, in late mode.
     std::deque<Work> waiting;
     uint64_t put = 0, done = 0;
@@ -57,12 +57,12 @@ struct CUevent_st {
 
 struct CUfunc_st {
     const karat::Kernel *kernel;
-    int card;
+    int gpu;
     int asked = 0;
 };
 
 struct CUmod_st {
-    int card;
+    int gpu;
     // Parameters of the entries of its PTX.
     std::map<std::string, size_t> entries;
     std::map<std::string, std::unique_ptr<CUfunc_st>> functions;
@@ -70,7 +70,7 @@ struct CUmod_st {
 
 namespace {
 
-constexpr int MOST_CARDS = 16;
+constexpr int MAX_GPUS = 16;
 constexpr size_t PAGE = 4096;
 // Larger allocations begin as copies of one piece of memory: only what is written takes room.
 constexpr size_t PIECE = 8 << 20;
@@ -83,13 +83,13 @@ std::recursive_mutex &lock() {
 
 struct Allocation {
     size_t bytes;
-    int card;
+    int gpu;
     // What was mapped.
     unsigned char *pages;
     size_t mapped;
 };
 
-struct Card {
+struct Gpu {
     CUctx_st context;
     CUstream_st stream;
     size_t used = 0;
@@ -97,7 +97,7 @@ struct Card {
 
 // Everything there is. It lives as long as the process: threads may end after it.
 struct State {
-    Card cards[MOST_CARDS];
+    Gpu gpus[MAX_GPUS];
     int count;
     size_t memory;
     bool late;
@@ -111,10 +111,10 @@ struct State {
             const char *text = getenv(name);
             return text && *text ? strtoull(text, nullptr, 10) : otherwise;
         };
-        count = std::min<size_t>(number("KARAT_EMULATED_CARDS", 1), MOST_CARDS);
+        count = std::min<size_t>(number("KARAT_EMULATED_CARDS", 1), MAX_GPUS);
         memory = number("KARAT_EMULATED_MEMORY", size_t(2) << 30);
         late = number("KARAT_EMULATED_LATE", 0);
-        for (int i = 0; i < MOST_CARDS; i++) cards[i].context.card = cards[i].stream.card = i, streams.insert(&cards[i].stream);
+        for (int i = 0; i < MAX_GPUS; i++) gpus[i].context.gpu = gpus[i].stream.gpu = i, streams.insert(&gpus[i].stream);
     }
 };
 
@@ -125,10 +125,10 @@ State &state() {
 
 thread_local CUcontext context;
 
-// The stream itself, for those that have names: the default streams of the current card.
+// The stream itself, for those that have names: the default streams of the current GPU.
 CUstream stream_of(CUstream stream) {
     if (stream != nullptr && stream != CU_STREAM_LEGACY && stream != CU_STREAM_PER_THREAD) return stream;
-    return context ? &state().cards[context->card].stream : nullptr;
+    return context ? &state().gpus[context->gpu].stream : nullptr;
 }
 
 // Does what a stream has, up to a number of things put on it.
@@ -141,9 +141,9 @@ void drain(CUstream stream, uint64_t until = UINT64_MAX) {
     }
 }
 
-void drain_card(int card) {
+void drain_gpu(int gpu) {
     for (CUstream stream : state().streams)
-        if (stream->card == card) drain(stream);
+        if (stream->gpu == gpu) drain(stream);
 }
 
 // A call that a capture does not bear, such as waiting. It spoils the capture.
@@ -152,7 +152,7 @@ CUresult unsupported(CUstream stream) {
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 }
 
-// Whether captures forbid this thread what may wait for the card: allocations, and copies without a stream.
+// Whether captures forbid this thread what may wait for the GPU: allocations, and copies without a stream.
 bool forbidden() {
     for (CUstream stream : state().streams) {
         if (!stream->graph || stream->mode == CU_STREAM_CAPTURE_MODE_RELAXED) continue;
@@ -184,9 +184,9 @@ CUresult allocate(CUdeviceptr *to, size_t bytes) {
     State &s = state();
     if (!context) return CUDA_ERROR_INVALID_CONTEXT;
     if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
-    Card &card = s.cards[context->card];
-    if (bytes > s.memory - card.used) drain_card(context->card);
-    if (bytes > s.memory - card.used) return CUDA_ERROR_OUT_OF_MEMORY;
+    Gpu &gpu = s.gpus[context->gpu];
+    if (bytes > s.memory - gpu.used) drain_gpu(context->gpu);
+    if (bytes > s.memory - gpu.used) return CUDA_ERROR_OUT_OF_MEMORY;
     size_t rounded = (bytes + 255) / 256 * 256, inner = (rounded + PAGE - 1) / PAGE * PAGE;
     auto *pages = static_cast<unsigned char *>(
         mmap(nullptr, inner + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
@@ -198,7 +198,7 @@ CUresult allocate(CUdeviceptr *to, size_t bytes) {
         if (made) memset(at, 0xff, bytes);
     } else {
         if (s.piece < 0) {
-            s.piece = memfd_create("emulated card", MFD_CLOEXEC);
+            s.piece = memfd_create("emulated GPU", MFD_CLOEXEC);
             std::vector<unsigned char> ones(PIECE, 0xff);
             made = write(s.piece, ones.data(), PIECE) == ssize_t(PIECE);
         }
@@ -212,9 +212,9 @@ CUresult allocate(CUdeviceptr *to, size_t bytes) {
     }
     memset(first, GUARD, at - first);
     memset(at + bytes, GUARD, rounded - bytes);
-    card.used += bytes;
+    gpu.used += bytes;
     *to = reinterpret_cast<CUdeviceptr>(at);
-    s.allocations[*to] = {bytes, context->card, pages, inner + 2 * PAGE};
+    s.allocations[*to] = {bytes, context->gpu, pages, inner + 2 * PAGE};
     return CUDA_SUCCESS;
 }
 
@@ -234,7 +234,7 @@ CUresult release(CUdeviceptr at) {
     auto found = s.allocations.find(at);
     if (found == s.allocations.end()) return CUDA_ERROR_INVALID_VALUE;
     check_guards(at, found->second);
-    s.cards[found->second.card].used -= found->second.bytes;
+    s.gpus[found->second.gpu].used -= found->second.bytes;
     munmap(found->second.pages, found->second.mapped);
     s.allocations.erase(found);
     return CUDA_SUCCESS;
@@ -251,7 +251,7 @@ bool is_pinned(const void *at, size_t bytes) {
 
 void *at(CUdeviceptr address) { return reinterpret_cast<void *>(address); }
 
-bool on_card(CUdeviceptr address, size_t bytes) { return bytes == 0 || karat::allocated(address, bytes); }
+bool on_gpu(CUdeviceptr address, size_t bytes) { return bytes == 0 || karat::allocated(address, bytes); }
 
 CUresult copy(CUstream stream, void *to, const void *from, size_t bytes) {
     return karat::put(stream, [=] { memmove(to, from, bytes); });
@@ -300,7 +300,7 @@ Guard::~Guard() { lock().unlock(); }
 CUresult put(CUstream name, Work work) {
     CUstream stream = stream_of(name);
     if (!stream) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!context || stream->card != context->card) return CUDA_ERROR_INVALID_HANDLE;
+    if (!context || stream->gpu != context->gpu) return CUDA_ERROR_INVALID_HANDLE;
     if (stream->graph) {
         stream->graph->nodes.push_back(std::move(work));
         return CUDA_SUCCESS;
@@ -325,15 +325,15 @@ std::string describe(const void *address) {
         const Allocation &found = before->second;
         auto end = reinterpret_cast<CUdeviceptr>(found.pages + found.mapped);
         if (wanted < end) {
-            snprintf(text, sizeof(text), "access at byte %llu of an allocation of %zu bytes on card %d",
-                     (unsigned long long)(wanted - before->first), found.bytes, found.card);
+            snprintf(text, sizeof(text), "access at byte %llu of an allocation of %zu bytes on GPU %d",
+                     (unsigned long long)(wanted - before->first), found.bytes, found.gpu);
             return text;
         }
     }
     auto after = all.upper_bound(wanted);
     if (after != all.end() && wanted >= reinterpret_cast<CUdeviceptr>(after->second.pages)) {
-        snprintf(text, sizeof(text), "access %llu bytes before an allocation of %zu bytes on card %d",
-                 (unsigned long long)(after->first - wanted), after->second.bytes, after->second.card);
+        snprintf(text, sizeof(text), "access %llu bytes before an allocation of %zu bytes on GPU %d",
+                 (unsigned long long)(after->first - wanted), after->second.bytes, after->second.gpu);
         return text;
     }
     snprintf(text, sizeof(text), "access to %p, which is in no allocation: null, freed, or behind shared memory", address);
@@ -375,7 +375,7 @@ EXPORT CUresult cuDeviceGet(CUdevice *device, int ordinal) {
 }
 
 EXPORT CUresult cuDeviceGetName(char *name, int length, CUdevice) {
-    snprintf(name, length, "Emulated card");
+    snprintf(name, length, "Emulated GPU");
     return CUDA_SUCCESS;
 }
 
@@ -429,7 +429,7 @@ EXPORT CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, C
 
 EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *to, CUdevice device) {
     if (device < 0 || device >= state().count) return CUDA_ERROR_INVALID_DEVICE;
-    *to = &state().cards[device].context;
+    *to = &state().gpus[device].context;
     return CUDA_SUCCESS;
 }
 
@@ -447,7 +447,7 @@ EXPORT CUresult cuCtxSetCurrent(CUcontext to) {
 
 EXPORT CUresult cuCtxGetDevice(CUdevice *device) {
     if (!context) return CUDA_ERROR_INVALID_CONTEXT;
-    *device = context->card;
+    *device = context->gpu;
     return CUDA_SUCCESS;
 }
 
@@ -464,8 +464,8 @@ EXPORT CUresult cuCtxSynchronize() {
     Guard guard;
     if (!context) return CUDA_ERROR_INVALID_CONTEXT;
     for (CUstream stream : state().streams)
-        if (stream->card == context->card && stream->graph) return unsupported(stream);
-    drain_card(context->card);
+        if (stream->gpu == context->gpu && stream->graph) return unsupported(stream);
+    drain_gpu(context->gpu);
     return CUDA_SUCCESS;
 }
 
@@ -475,7 +475,7 @@ EXPORT CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
     Guard guard;
     if (!context) return CUDA_ERROR_INVALID_CONTEXT;
     *total = state().memory;
-    *free = state().memory - state().cards[context->card].used;
+    *free = state().memory - state().gpus[context->gpu].used;
     return CUDA_SUCCESS;
 }
 
@@ -489,7 +489,7 @@ EXPORT CUresult cuMemFree_v2(CUdeviceptr address) {
     Guard guard;
     CUresult error = alone();
     if (error) return error;
-    drain_card(context->card);
+    drain_gpu(context->gpu);
     return release(address);
 }
 
@@ -535,7 +535,7 @@ EXPORT CUresult cuMemFreeHost(void *memory) {
 
 EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t count, CUstream stream) {
     Guard guard;
-    if (!on_card(to, count)) return CUDA_ERROR_INVALID_VALUE;
+    if (!on_gpu(to, count)) return CUDA_ERROR_INVALID_VALUE;
     return karat::put(stream, [=] { memset(at(to), value, count); });
 }
 
@@ -547,7 +547,7 @@ EXPORT CUresult cuMemsetD8_v2(CUdeviceptr to, unsigned char value, size_t count)
 
 EXPORT CUresult cuMemsetD32Async(CUdeviceptr to, unsigned value, size_t count, CUstream stream) {
     Guard guard;
-    if (!on_card(to, 4 * count) || to % 4) return CUDA_ERROR_INVALID_VALUE;
+    if (!on_gpu(to, 4 * count) || to % 4) return CUDA_ERROR_INVALID_VALUE;
     return karat::put(stream, [=] { std::fill_n(static_cast<unsigned *>(at(to)), count, value); });
 }
 
@@ -562,7 +562,7 @@ EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t by
     Guard guard;
     CUstream stream = stream_of(name);
     if (!stream) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!on_card(to, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (!on_gpu(to, bytes)) return CUDA_ERROR_INVALID_VALUE;
     if (stream->graph || !state().late || is_pinned(from, bytes)) return copy(name, at(to), from, bytes);
     auto *begin = static_cast<const unsigned char *>(from);
     std::vector<unsigned char> staged(begin, begin + bytes);
@@ -573,7 +573,7 @@ EXPORT CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, C
     Guard guard;
     CUstream stream = stream_of(name);
     if (!stream) return CUDA_ERROR_INVALID_CONTEXT;
-    if (!on_card(from, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (!on_gpu(from, bytes)) return CUDA_ERROR_INVALID_VALUE;
     CUresult error = copy(name, to, at(from), bytes);
     if (!error && !stream->graph && !is_pinned(to, bytes)) drain(stream);
     return error;
@@ -581,7 +581,7 @@ EXPORT CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, C
 
 EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
     Guard guard;
-    if (!on_card(to, bytes) || !on_card(from, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (!on_gpu(to, bytes) || !on_gpu(from, bytes)) return CUDA_ERROR_INVALID_VALUE;
     return copy(stream, at(to), at(from), bytes);
 }
 
@@ -618,7 +618,7 @@ EXPORT CUresult cuModuleLoadData(CUmodule *to, const void *image) {
     std::string ptx = static_cast<const char *>(image);
     if (ptx.find(".version") == std::string::npos) return CUDA_ERROR_INVALID_PTX;
     auto module = std::make_unique<CUmod_st>();
-    module->card = context->card;
+    module->gpu = context->gpu;
     const std::string word = ".entry ";
     for (size_t found = ptx.find(word); found != std::string::npos; found = ptx.find(word, found + 1)) {
         size_t name = found + word.size(), open = ptx.find('(', name), close = ptx.find(')', open);
@@ -634,7 +634,7 @@ EXPORT CUresult cuModuleLoadData(CUmodule *to, const void *image) {
 
 EXPORT CUresult cuModuleUnload(CUmodule module) {
     Guard guard;
-    drain_card(module->card);
+    drain_gpu(module->gpu);
     delete module;
     return CUDA_SUCCESS;
 }
@@ -645,12 +645,12 @@ EXPORT CUresult cuModuleGetFunction(CUfunction *to, CUmodule module, const char 
     if (entry == module->entries.end()) return CUDA_ERROR_NOT_FOUND;
     const karat::Kernel *kernel = karat::find(name);
     if (!kernel || kernel->sizes.size() != entry->second) {
-        fprintf(stderr, "emulated card: it has no kernel %s of %zu parameters: scripts/emulated_card.sh builds it anew\n", name,
+        fprintf(stderr, "emulated GPU: it has no kernel %s of %zu parameters: scripts/emulated_gpu.sh builds it anew\n", name,
                 entry->second);
         return CUDA_ERROR_NOT_FOUND;
     }
     auto &function = module->functions[name];
-    if (!function) function.reset(new CUfunc_st{kernel, module->card});
+    if (!function) function.reset(new CUfunc_st{kernel, module->gpu});
     *to = function.get();
     return CUDA_SUCCESS;
 }
@@ -692,7 +692,7 @@ EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
                                unsigned block_y, unsigned block_z, unsigned shared, CUstream stream, void **parameters,
                                void **extra) {
     Guard guard;
-    if (!context || function->card != context->card) return CUDA_ERROR_INVALID_HANDLE;
+    if (!context || function->gpu != context->gpu) return CUDA_ERROR_INVALID_HANDLE;
     const karat::Kernel &kernel = *function->kernel;
     unsigned long long threads = 1ull * block_x * block_y * block_z;
     bool fits = grid_x && grid_y && grid_z && threads && grid_x <= 0x7fffffff && grid_y <= 65535 && grid_z <= 65535;
@@ -726,7 +726,7 @@ EXPORT CUresult cuStreamCreate(CUstream *to, unsigned) {
     Guard guard;
     if (!context) return CUDA_ERROR_INVALID_CONTEXT;
     auto *stream = new CUstream_st;
-    stream->card = context->card;
+    stream->gpu = context->gpu;
     state().streams.insert(stream);
     *to = stream;
     return CUDA_SUCCESS;
@@ -757,7 +757,7 @@ EXPORT CUresult cuStreamGetCtx(CUstream stream, CUcontext *to) {
     Guard guard;
     stream = stream_of(stream);
     if (!stream) return CUDA_ERROR_INVALID_CONTEXT;
-    *to = &state().cards[stream->card].context;
+    *to = &state().gpus[stream->gpu].context;
     return CUDA_SUCCESS;
 }
 
@@ -858,7 +858,7 @@ EXPORT CUresult cuStreamIsCapturing(CUstream name, CUstreamCaptureStatus *to) {
 EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *to, CUgraph graph, unsigned long long) {
     Guard guard;
     if (!context) return CUDA_ERROR_INVALID_CONTEXT;
-    *to = new CUgraphExec_st{std::make_shared<std::vector<Work>>(graph->nodes), context->card};
+    *to = new CUgraphExec_st{std::make_shared<std::vector<Work>>(graph->nodes), context->gpu};
     return CUDA_SUCCESS;
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A card for machines without one: libcuda.so.1 and libcublasLt.so.13 that compute on the CPU, with karat's own kernels.
+# A GPU for machines without one: libcuda.so.1 and libcublasLt.so.13 that compute on the CPU, with karat's own kernels.
 #
 #   . TOOLKIT/env.sh                           of scripts/cuda_toolkit.sh: its headers
-#   scripts/emulated_card.sh FOLDER [KERNELS]  builds both there, from the kernels of another folder where it is named
+#   scripts/emulated_gpu.sh FOLDER [KERNELS]  builds both there, from the kernels of another folder where it is named
 #   LD_LIBRARY_PATH=FOLDER cargo test --release --features cuda -p karat-engine -- --ignored cuda::
 #
 # It shows that indices, orders, launches and captures are right: kernels are compiled by g++ from the same sources, every
-# thread is a fiber. It shows nothing of a card's speed, of its own exp, or of what happens where threads truly run at once.
+# thread is a fiber. It shows nothing of a GPU's speed, of its own exp, or of what happens where threads truly run at once.
 # What it finds ends the process with a message: accesses beyond allocations or at addresses of wrong alignment, threads
 # that wait for threads that do not come; memory that nobody wrote is NaN.
 #
@@ -16,10 +16,10 @@
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ $# = 1 ] || [ $# = 2 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" | head -n -1; exit 2; }
-[ -n "${CUDA_HOME:-}" ] || { echo "emulated_card.sh: no CUDA_HOME: . FOLDER/env.sh of scripts/cuda_toolkit.sh" >&2; exit 1; }
+[ -n "${CUDA_HOME:-}" ] || { echo "emulated_gpu.sh: no CUDA_HOME: . FOLDER/env.sh of scripts/cuda_toolkit.sh" >&2; exit 1; }
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-sources=$repository/scripts/emulated_card
+sources=$repository/scripts/emulated_gpu
 kernels=$(realpath "${2:-$repository/engine/src/cuda/kernels}")
 objects=$out/objects
 rm -rf "$objects"

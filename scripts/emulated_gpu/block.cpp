@@ -266,7 +266,7 @@ std::map<std::string, Kernel> &table() {
 
 void die(const char *format, ...) {
     fflush(stdout);
-    fprintf(stderr, "\nemulated card: ");
+    fprintf(stderr, "\nemulated GPU: ");
     va_list arguments;
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
@@ -322,7 +322,7 @@ void run(const Launch &what) {
     launch = &what;
     grid_size = what.grid, block_size = what.block;
     size_t shared = (what.shared + 15) / 16 * 16;
-    // At a multiple of 128, as on a card, where that leaves nothing between its end and the page behind.
+    // At a multiple of 128, as on a GPU, where that leaves nothing between its end and the page behind.
     dynamic_shared = shared_end - shared;
     Handlers handlers;
     unsigned count = what.block.x * what.block.y * what.block.z;
@@ -357,7 +357,7 @@ void run(const Launch &what) {
 
 void add(const Kernel &kernel) {
     if (!table().emplace(kernel.name, kernel).second) {
-        fprintf(stderr, "emulated card: two kernels are called %s\n", kernel.name);
+        fprintf(stderr, "emulated GPU: two kernels are called %s\n", kernel.name);
         abort();
     }
 }

@@ -69,7 +69,7 @@ template <typename T> struct Shuffle {
     unsigned from;
 };
 
-// A lane that does not take part gives garbage, as on a card.
+// A lane that does not take part gives garbage, as on a GPU.
 template <typename T> inline T shuffle(unsigned mask, T value, unsigned from) {
     static_assert(std::is_trivially_copyable<T>::value && sizeof(T) <= 16, "what a shuffle can carry");
     Shuffle<T> mine = {value, from};

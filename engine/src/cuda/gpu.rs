@@ -1,8 +1,8 @@
-//! What is known of a card. Plain data.
+//! What is known of a GPU. Plain data.
 
-/// A CUDA card, and the software that computes on it. All of what is shown decides the bits of its results.
+/// A CUDA GPU, and the software that computes on it. All of what is shown decides the bits of its results.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
+pub struct Gpu {
     /// Its number.
     pub index: usize,
     /// What the driver calls it.
@@ -21,8 +21,8 @@ pub struct Card {
     pub kernels: (u32, u32),
 }
 
-impl std::fmt::Display for Card {
-    /// The card's part of a fingerprint. Not its number: equal cards give equal bits.
+impl std::fmt::Display for Gpu {
+    /// The GPU's part of a fingerprint. Not its number: equal GPUs give equal bits.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { index: _, name, capability: (major, minor), multiprocessors, memory: _, driver, cublas, kernels } =
             self;
@@ -40,7 +40,7 @@ pub fn version(number: u32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
 
-/// What of a card's memory is free, as people write it.
+/// What of a GPU's memory is free, as people write it.
 #[cfg(any(feature = "cuda", test))]
 pub fn free_of((free, total): (u64, u64)) -> String {
     format!("{} of {} are free", size(free), size(total))

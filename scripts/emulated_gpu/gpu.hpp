@@ -17,7 +17,7 @@ struct Guard {
 // Does it, or records it where the stream is being captured, or keeps it for later.
 CUresult put(CUstream stream, std::function<void()> work);
 
-// Whether these bytes of a card's memory are allocated.
+// Whether these bytes of a GPU's memory are allocated.
 bool allocated(CUdeviceptr at, size_t bytes);
 
 } // namespace karat

@@ -1,7 +1,7 @@
 // cuBLASLt, as far as karat calls it: products of matrices with sums in f32, one after the other over the inner dimension. A value
 // is the same whatever the sizes of the matrices around it. One algorithm, which leaves nothing open.
 #include "block.hpp"
-#include "card.hpp"
+#include "gpu.hpp"
 
 #include <algorithm>
 #include <string.h>
@@ -356,7 +356,7 @@ EXPORT int cublasLtMatmul(Handle *handle, Product *product, const float *alpha, 
     bool all = there(a_at, *a) && there(b_at, *b) && there(d_at, *d) && (*beta == 0.0f || there(c_at, *c));
     if (product->epilogue == EPILOGUE_BIAS) all = all && karat::allocated(product->bias, d->rows * bytes_of(d->type));
     if (!all) {
-        fprintf(stderr, "emulated card: a matrix of a product reaches beyond its allocation\n");
+        fprintf(stderr, "emulated GPU: a matrix of a product reaches beyond its allocation\n");
         return INVALID_VALUE;
     }
     Job job = {*product, *a, *b, *c, *d, a_at, b_at, c_at, d_at, *alpha, *beta};
