@@ -15,13 +15,13 @@ use std::path::Path;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use karat::engine::cpu::linear::{Kind, Linear, Quantized, Weights};
 use karat::engine::cpu::simd::{DotKernel, Dots, InstructionSet, WIDTH, dispatch_dots_on};
-use karat::engine::cpu::{Decoder, Encoder, PAGE, Rows};
+use karat::engine::cpu::{BLOCK_SIZE, Decoder, Encoder, Rows};
 use karat::engine::models::HeadKind;
 use karat::engine::models::families;
 use karat::engine::models::families::Config;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::options::DtypeChoice;
-use karat::engine::scheduler::backend::{Backend, Encoded, EncoderBackend, Read, Segment, Step, Want};
+use karat::engine::scheduler::backend::{Backend, Encoded, EncoderBackend, OutputKind, OutputRequest, Segment, Step};
 use karat::engine::{Pooling, Sampling, sampling as sampler};
 use rayon::prelude::*;
 use safetensors::Dtype;
@@ -79,7 +79,7 @@ fn decoder() -> Decoder {
     write_model(folder.path(), &config, &shapes);
     let folder = ModelFolder::new(folder.path());
     let spec = families::decoder(&Config::read(&folder).unwrap()).unwrap();
-    Decoder::load(&folder, spec, DtypeChoice::Auto, 64 * 512 / PAGE).unwrap()
+    Decoder::load(&folder, spec, DtypeChoice::Auto, 64 * 512 / BLOCK_SIZE).unwrap()
 }
 
 /// FLOPs of the products of one row through the layers, and through the head.
@@ -88,18 +88,18 @@ const HEAD_FLOPS: usize = 2 * HIDDEN * VOCAB;
 
 /// One decode step of `sequences`, each at position `context`.
 fn decode_step(sequences: usize, context: usize) -> Step {
-    let pages = (context + 1).div_ceil(PAGE);
+    let blocks = (context + 1).div_ceil(BLOCK_SIZE);
     let segment = |s: usize| Segment {
         start: context,
         len: 1,
-        pages: (0..pages).map(|p| (s * pages + p) as u32).collect(),
+        blocks: (0..blocks).map(|p| (s * blocks + p) as u32).collect(),
         rotation: 0,
     };
-    let want = Want::Next { sampling: Sampling::default(), key: 0, position: 0 };
+    let kind = OutputKind::Next { sampling: Sampling::default(), key: 0, position: 0 };
     Step {
         tokens: (0..sequences).map(|s| (s * 37 % VOCAB) as u32).collect(),
         segments: (0..sequences).map(segment).collect(),
-        reads: (0..sequences).map(|row| Read { row, want }).collect(),
+        outputs: (0..sequences).map(|row| OutputRequest { row, kind }).collect(),
         ..Step::default()
     }
 }
@@ -194,10 +194,10 @@ fn generate(c: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new(name, rows), &step, |b, step| b.iter(|| model.step(step).unwrap()));
     }
     for rows in [128usize, 512] {
-        let pages = (0..rows.div_ceil(PAGE) as u32).collect();
+        let blocks = (0..rows.div_ceil(BLOCK_SIZE) as u32).collect();
         let step = Step {
             tokens: (0..rows as u32).collect(),
-            segments: vec![Segment { start: 0, len: rows, pages, rotation: 0 }],
+            segments: vec![Segment { start: 0, len: rows, blocks, rotation: 0 }],
             ..Step::default()
         };
         group.throughput(Throughput::Elements(rows as u64));

@@ -52,7 +52,7 @@ step 'answers on what there is' answers_by_default
 step 'tests without a GPU' cargo test --release --features cuda -p karat-engine --lib cuda::
 step 'tests of the command line' cargo test --release --features cuda --test cli devices
 
-# Kernels and products against their references, whole models against transformers' answers, and in any company.
+# Kernels and products against their references, whole models against transformers' answers, and in any batch.
 kernels() { cargo test --release --features cuda -p karat-engine --lib cuda:: -- --ignored --nocapture --test-threads 1 "$@"; }
 models() { KARAT_TEST_DEVICE=cuda cargo test --release --features cuda --test "$@"; }
 if nvidia-smi -L 2>/dev/null; then
@@ -63,7 +63,7 @@ else
   emulated=$(realpath -m "${CARGO_TARGET_DIR:-target}/emulated-gpu")
   step 'an emulated GPU' scripts/emulated_gpu.sh "$emulated"
   export LD_LIBRARY_PATH=$emulated${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  step 'kernels on the emulated GPU' kernels --skip company
+  step 'kernels on the emulated GPU' kernels --skip batch_invariant
   step 'models on the emulated GPU' models parity
   step 'sweep on the emulated GPU' models cli -- invariance::llama3 invariance::embeddings invariance::log_probabilities
   summary+=('   nvidia-smi shows no GPU: seen on an emulated one, where the longest sweeps were left out')

@@ -21,7 +21,10 @@ use self::source::{Source, lex};
 /// Files that may hold `unsafe`, below `src/`, each with its reason. A file that no longer needs it must leave the list.
 const UNSAFE: &[(&str, &str)] = &[
     ("main.rs", "the allocator, which ends the process with a sentence where there is no memory"),
-    ("engine/cpu/simd/mod.rs", "SIMD intrinsics and unaligned loads behind one small trait"),
+    ("engine/cpu/simd/mod.rs", "runs kernels with the instruction set that was detected"),
+    ("engine/cpu/simd/lanes.rs", "a trait whose loads and stores take pointers"),
+    ("engine/cpu/simd/portable.rs", "unaligned loads and stores through pointers"),
+    ("engine/cpu/simd/x86.rs", "SIMD intrinsics, unaligned loads and stores"),
     ("engine/cpu/simd/dots.rs", "SIMD intrinsics of packed narrow numbers"),
     ("engine/cpu/attention.rs", "kernel: lanes are loaded and stored through pointers"),
     ("engine/cpu/cache.rs", "kernel: numbers are loaded through pointers"),
@@ -34,7 +37,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("engine/cuda/launch/gemm.rs", "starts kernels"),
     ("engine/cuda/launch/heads.rs", "starts kernels"),
     ("engine/cuda/launch/norm.rs", "what kernels take as it lies in their memory"),
-    ("engine/cuda/launch/pages.rs", "starts kernels"),
+    ("engine/cuda/launch/copies.rs", "starts kernels"),
     ("engine/cuda/launch/pool.rs", "starts kernels"),
     ("engine/cuda/launch/rows.rs", "starts kernels"),
     ("engine/cuda/launch/sample.rs", "starts kernels"),
@@ -48,19 +51,13 @@ const UNSAFE: &[(&str, &str)] = &[
 const CANDLE: [&str; 2] = ["engine/models/gguf/", "engine/reference/"];
 
 /// Files that may exceed [`LONGEST`], each with its reason.
-const LONG_FILES: &[(&str, &str)] = &[
-    ("engine/scheduler/tests.rs", "to be split with the engine"),
-    ("engine/cpu/simd/mod.rs", "to be split with the engine"),
-    ("engine/models/weights.rs", "to be split with the engine"),
-];
+const LONG_FILES: &[(&str, &str)] = &[];
 
 /// 400 lines are long, this is too long.
 const LONGEST: usize = 550;
 
 /// Functions that may exceed [`LONGEST_FUNCTION`], each with its reason.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
-    ("engine/cuda/encoder.rs", "hidden", "to be split with the engine"),
-    ("engine/cuda/decoder.rs", "trunk", "to be split with the engine"),
     ("engine/chat/python.rs", "str_method", "a table of Python's methods"),
     ("engine/chat/clock.rs", "expand", "a table of strftime's letters"),
     ("engine/cpu/linear/quantized.rs", "decode", "a table of formats"),
@@ -325,6 +322,8 @@ fn files_stand_in_no_circle() {
     let sources = sources();
     let own = |source: &&Source| !source.path.starts_with("engine/") && source.path != "main.rs";
     assert_none(check_circles(&needs(&sources.iter().filter(own).collect::<Vec<_>>(), &[])));
+    let engine = |source: &&Source| source.path.starts_with("engine/");
+    assert_none(check_circles(&needs(&sources.iter().filter(engine).collect::<Vec<_>>(), &["engine"])));
 }
 
 // ---- the rules can fail ---------------------------------------------------------------------------------------------

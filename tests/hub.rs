@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use karat::engine::hub::registry;
 use karat::engine::hub::{MODEL_FILES, pull};
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret_that_must_not_show";

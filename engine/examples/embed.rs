@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program")]
 
-use karat_engine::models::identity::ModelFolder;
+use karat_engine::models::model_folder::ModelFolder;
 use karat_engine::options::EngineOptions;
 use karat_engine::{Embedder, Long, Reading, TextInput, Unread};
 

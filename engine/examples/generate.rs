@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use karat_engine::chat::Clock;
-use karat_engine::models::identity::ModelFolder;
+use karat_engine::models::model_folder::ModelFolder;
 use karat_engine::options::EngineOptions;
 use karat_engine::render::Renderer;
 use karat_engine::{CaseKey, GenerateOptions, Generator, Prompt, Request};

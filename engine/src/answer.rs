@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::render::Renderer;
 use crate::request::Finish;
-use crate::scheduler::workload::Watcher;
+use crate::scheduler::workload::{Closed, Watcher};
 use crate::tokenizer::{StopMatcher, Stopped};
 
 /// Watches for the model's end tokens and for stop strings.
@@ -14,24 +14,14 @@ pub struct Answer {
     eos: Vec<u32>,
     /// Only where there are stop strings: without them the text is decoded once, at the end.
     matcher: Option<StopMatcher>,
-    end: Option<End>,
+    end: Option<StopCondition>,
 }
 
 /// What ended the answer before its limit.
-enum End {
+enum StopCondition {
     Eos,
     Stop(Stopped),
     Failed(Error),
-}
-
-/// What an answer is in the end.
-pub struct Closed {
-    /// The text without special tokens and without the stop string.
-    pub text: String,
-    /// The ids without the end token and without those that carry a part of the stop string.
-    pub ids: Vec<u32>,
-    /// Why it ended.
-    pub finish: Finish,
 }
 
 impl Answer {
@@ -46,11 +36,11 @@ impl Answer {
 impl Watcher for Answer {
     fn ends(&mut self, token: u32) -> bool {
         if self.eos.contains(&token) {
-            self.end = Some(End::Eos);
+            self.end = Some(StopCondition::Eos);
         } else if let Some(matcher) = &mut self.matcher {
             self.end = match matcher.push(token) {
-                Ok(stopped) => stopped.map(End::Stop),
-                Err(error) => Some(End::Failed(error)),
+                Ok(stopped) => stopped.map(StopCondition::Stop),
+                Err(error) => Some(StopCondition::Failed(error)),
             };
         }
         self.end.is_some()
@@ -58,12 +48,12 @@ impl Watcher for Answer {
 
     fn close(self: Box<Self>, mut tokens: Vec<u32>) -> Result<Closed> {
         let finish = match self.end {
-            Some(End::Stop(stopped)) => {
+            Some(StopCondition::Stop(stopped)) => {
                 tokens.truncate(stopped.ids);
                 return Ok(Closed { text: stopped.text, ids: tokens, finish: Finish::Stop });
             }
-            Some(End::Failed(error)) => return Err(error),
-            Some(End::Eos) => {
+            Some(StopCondition::Failed(error)) => return Err(error),
+            Some(StopCondition::Eos) => {
                 tokens.pop();
                 Finish::Eos
             }

@@ -1,6 +1,6 @@
 //! Embeddings and classifications of streams of texts, as they end.
 //!
-//! A thread of its own tokenizes ahead. Texts are taken in stretches of the stream, their rows sorted by length inside a stretch
+//! A thread of its own tokenizes ahead. Texts are taken in chunks of the stream, their rows sorted by length inside a chunk
 //! and packed into steps of a token budget; a row longer than the budget goes whole and alone. A text is one row, or one for
 //! each of its windows where it is longer than the model reads.
 
@@ -17,7 +17,7 @@ use crate::device;
 use crate::device::Fingerprint;
 use crate::error::{Error, Result};
 use crate::guard::{caught, guarded};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::{HeadKind, families};
 use crate::options::EngineOptions;
 use crate::reading::{Reading, Unread};
@@ -73,8 +73,8 @@ impl TextEncoder {
         Ok(Self { backend, texts, batch_tokens, window, fingerprint })
     }
 
-    /// Encodes a stream; `sink` gets what became of each text, with the text's place in the stream (from 0): stretches in order,
-    /// and in a stretch as steps end. `progress` is called behind the texts of a step.
+    /// Encodes a stream; `sink` gets what became of each text, with the text's place in the stream (from 0): chunks in order,
+    /// and in a chunk as steps end. `progress` is called behind the texts of a step.
     fn run(
         &mut self,
         inputs: impl Iterator<Item = Result<TextInput>> + Send,
@@ -107,10 +107,10 @@ impl TextEncoder {
             });
             let (mut totals, mut first) = (EncodeTotals::default(), 0);
             for encoded in receiver {
-                let encoded: Stretch = encoded?;
+                let encoded: Chunk = encoded?;
                 let mut placed = |place: usize, outcome| sink(first + place as u64, outcome);
-                let mut desk = Desk { texts, encoded: &encoded, totals: &mut totals, sink: &mut placed };
-                desk.encode(backend, batch_tokens, &mut progress)?;
+                let mut batches = RowBatches { texts, encoded: &encoded, totals: &mut totals, sink: &mut placed };
+                batches.encode(backend, batch_tokens, &mut progress)?;
                 first += encoded.len() as u64;
             }
             Ok(totals)
@@ -119,10 +119,10 @@ impl TextEncoder {
 }
 
 /// Texts that may be reordered among themselves.
-type Stretch = Vec<std::result::Result<Rows, Unread>>;
+type Chunk = Vec<std::result::Result<Rows, Unread>>;
 
-/// Takes the rows of a stretch to the backend, and texts whose rows are all back to the sink, by their places.
-struct Desk<'a> {
+/// Takes the rows of a chunk to the backend, and texts whose rows are all back to the sink, by their places.
+struct RowBatches<'a> {
     texts: &'a Texts,
     encoded: &'a [std::result::Result<Rows, Unread>],
     totals: &'a mut EncodeTotals,
@@ -156,7 +156,7 @@ struct Begun {
     left: usize,
 }
 
-impl Desk<'_> {
+impl RowBatches<'_> {
     /// Longest rows first; what failed before comes first of all.
     fn encode(
         &mut self,

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::answer::{Answer, Closed};
+use crate::answer::Answer;
 use crate::device::{self, DecoderPlan, Fingerprint};
 use crate::error::{Error, Result};
 use crate::guard::{caught, guarded};
 use crate::models::families;
 use crate::models::generation_config::{EndTokens, GenerationConfig};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::options::EngineOptions;
 use crate::render::Renderer;
 use crate::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
@@ -26,11 +26,10 @@ use crate::response_cache::{Key, ResponseCache};
 use crate::sampling;
 use crate::scheduler::Limits;
 use crate::scheduler::backend::Backend;
+use crate::scheduler::dispatcher;
 use crate::scheduler::draft::Draft;
-use crate::scheduler::fleet;
-use crate::scheduler::workload::{Exchange, Goal, Outcome, Totals, Work};
+use crate::scheduler::workload::{Closed, Goal, Outcome, RequestSource, Totals, Work};
 use crate::thought;
-use crate::tokenizer::Tokenizer;
 
 /// Rendered requests that wait for the scheduler.
 const AHEAD: usize = 256;
@@ -85,20 +84,6 @@ struct Prepared {
     ticket: Ticket,
 }
 
-/// Holds a tokenizer against the token vectors of its model.
-///
-/// # Errors
-/// It has more tokens.
-pub(super) fn check_vocabulary(folder: &ModelFolder, tokenizer: &Tokenizer, vocab: usize) -> Result<()> {
-    let known = tokenizer.model_vocab_size();
-    if known <= vocab {
-        return Ok(());
-    }
-    Err(Error::input(format!("the tokenizer knows {known} tokens, the embedding table {vocab}"))
-        .at(folder.path())
-        .with_hint("tokenizer.json and config.json belong to different models"))
-}
-
 /// What the answer needs to know of its request.
 #[derive(Default)]
 struct Ticket {
@@ -139,7 +124,7 @@ impl Generator {
         let config = families::Config::read(folder)?;
         let plan = DecoderPlan::read(folder, &config, options.backend)?;
         let (vocab, notes) = (plan.vocab(), plan.notes().to_vec());
-        check_vocabulary(folder, renderer.tokenizer(), vocab)?;
+        renderer.tokenizer().check_vocabulary(folder, vocab)?;
         let file = GenerationConfig::read(folder)?;
         let end = file.end_tokens(&config, renderer.tokenizer(), vocab)?;
         let defaults = Defaults { file, end, vocab };
@@ -284,12 +269,12 @@ impl Generator {
         let (folder, weights, options) = (&self.folder, &mut self.weights, &self.options);
         std::thread::scope(|scope| {
             scope.spawn(move || feed(items, prepare, sender));
-            let mut desk = Desk::new(receiver, window, answer, progress);
-            desk.first = desk.next(true)?;
-            if desk.first.is_some() {
-                desk.totals = fleet::run(weights.load(folder, options)?, limits(options), &mut desk)?;
+            let mut queue = RequestQueue::new(receiver, window, answer, progress);
+            queue.first = queue.next(true)?;
+            if queue.first.is_some() {
+                queue.totals = dispatcher::run(weights.load(folder, options)?, limits(options), &mut queue)?;
             }
-            Ok(desk.totals())
+            Ok(queue.totals())
         })
     }
 }
@@ -344,7 +329,7 @@ fn feed<T>(
 }
 
 /// Takes prepared requests to the scheduler and outcomes back to whoever asked; known answers pass it by.
-struct Desk<A, P> {
+struct RequestQueue<A, P> {
     receiver: Receiver<Result<Prepared>>,
     window: u64,
     /// The first work, which was waited for before there was a scheduler.
@@ -364,7 +349,7 @@ struct Desk<A, P> {
     totals: Totals,
 }
 
-impl<A, P> Desk<A, P>
+impl<A, P> RequestQueue<A, P>
 where
     A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
     P: FnMut(&Totals) -> Result<()>,
@@ -408,7 +393,7 @@ where
     }
 }
 
-impl<A, P> Exchange for Desk<A, P>
+impl<A, P> RequestSource for RequestQueue<A, P>
 where
     A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
     P: FnMut(&Totals) -> Result<()>,

@@ -7,7 +7,7 @@
 //! use std::sync::Arc;
 //!
 //! use karat_engine::chat::Clock;
-//! use karat_engine::models::identity::ModelFolder;
+//! use karat_engine::models::model_folder::ModelFolder;
 //! use karat_engine::options::EngineOptions;
 //! use karat_engine::render::Renderer;
 //! use karat_engine::{CaseKey, GenerateOptions, Generator, Prompt, Request};
@@ -33,7 +33,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`scheduler`] | continuous batching: admission, KV pages, shared prefixes, drafts; the [`scheduler::backend::Backend`] trait |
+//! | [`scheduler`] | continuous batching: admission, KV blocks, shared prefixes, drafts; the [`scheduler::backend::Backend`] trait |
 //! | [`cpu`] | kernels, decoders and encoders on the processor |
 //! | [`cuda`] | the same on CUDA GPUs (feature `cuda`) |
 //! | [`mod@reference`] | candle-transformers' model code as a second backend (feature `reference`) |
@@ -72,16 +72,16 @@ mod sentence;
 pub mod stand_in;
 mod texts;
 pub mod thought;
+mod thought_markers;
 pub mod tokenizer;
 pub mod yaml;
 
 pub use encode::{Classifier, Embedder, EncodeTotals};
 pub use generator::{Generator, hash_ids};
 pub use hub::model_ref::ModelRef;
-pub use models::generation_config::FileUse;
 pub use reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 pub use request::{
-    CaseKey, ChatOptions, Classification, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request,
+    CaseKey, ChatOptions, Classification, FileUse, Finish, GenerateOptions, LogProb, Message, Pooling, Prompt, Request,
     Response, Sampling, Scored, TextInput, Turn,
 };
 pub use sampling::processors::ProcessorOptions;

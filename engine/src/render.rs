@@ -4,7 +4,7 @@ use crate::chat::notes::ChatNotes;
 use crate::chat::{ChatTemplate, Clock, OddRole, odd_role};
 use crate::error::{Error, Result};
 use crate::models::families;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::request::{Prompt, Scored};
 use crate::tokenizer::Tokenizer;
 

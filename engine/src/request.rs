@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::models::generation_config::FileUse;
 use crate::reading::Long;
 use crate::sampling::processors::ProcessorOptions;
 
@@ -74,6 +73,24 @@ pub struct Sampling {
 impl Default for Sampling {
     fn default() -> Self {
         Self { temperature: 0.0, top_p: 1.0, top_k: 0 }
+    }
+}
+
+/// Whether the logits processors of a model folder are applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileUse {
+    /// They are, where nothing else is asked.
+    #[default]
+    Apply,
+    /// They are not. End tokens are taken from it all the same.
+    Ignore,
+}
+
+impl FileUse {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cpu::Activation;
 use crate::error::{Error, Result, nearest};
 use crate::models::StageSpec;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::model_json::read_json;
 use crate::request::Pooling;
 

@@ -21,10 +21,10 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::cpu::EncoderSpec;
 use crate::error::{Error, Result};
+use crate::models::EncoderSpec;
 use crate::models::families;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::model_json::read_json;
 use crate::reading::{Length, Long, Part, Reading, Span, Unread, Windows};
 use crate::request::TextInput;

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use karat::engine::chat::{ChatTemplate, Clock};
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::render::Renderer;
 use karat::engine::tokenizer::special_tokens::SpecialTokens;
 use karat::engine::{ChatOptions, Message, Prompt, Turn};

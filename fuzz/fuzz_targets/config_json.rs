@@ -3,7 +3,7 @@
 
 use karat::engine::models::families;
 use karat::engine::models::families::Config;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,7 +1,7 @@
 //! A whole `tokenizer.json` of arbitrary bytes, then a text through it; after a NUL, the text.
 #![no_main]
 
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::tokenizer::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

@@ -9,7 +9,7 @@ use karat::engine::models::families;
 use karat::engine::models::families::Config;
 use karat::engine::cpu::{Decoder, Encoder, EncoderSpec};
 use karat::engine::models::{DecoderSpec, HeadKind, weight_files};
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::options::DtypeChoice;
 use libfuzzer_sys::fuzz_target;
 

@@ -21,7 +21,7 @@ use super::lines::{Identified, InOrder, Lines, Output};
 use super::signals::Signals;
 use super::{Exit, resume, terminal};
 use crate::engine::log::{Log, LogReader};
-use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Journal, Key, Manifest, Models, Place, RunId, Work, difference, folder, resumable};
 
@@ -461,7 +461,7 @@ fn finished(command: &str, path: &Path, input: &Path) -> Result<Exit> {
         return Ok(Exit::Nothing);
     }
     #[derive(Deserialize)]
-    struct Told {
+    struct AnswerLine {
         #[serde(default)]
         id: Value,
         error: Option<String>,
@@ -474,7 +474,7 @@ fn finished(command: &str, path: &Path, input: &Path) -> Result<Exit> {
         "classify" => "scores",
         _ => "logprob",
     };
-    let read = |path: &Path| -> Result<Vec<Told>> {
+    let read = |path: &Path| -> Result<Vec<AnswerLine>> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let lines = BufReader::new(file).lines().filter(|line| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
         let parse = |line: std::io::Result<String>| {

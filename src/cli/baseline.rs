@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::cache_args::CacheArgs;
 use super::conclude::{Concluded, baseline_of, failing, judged, own_failures, plan, told_rule};
 use super::engine_args::EngineArgs;
-use super::form::{FormArgs, Told};
+use super::form::{FormArgs, ReportInput};
 use super::progress_args::{Form, ProgressArgs};
 use super::report_files::{ReportArgs, ReportFiles};
 use super::resume::ResumeArgs;
@@ -18,9 +18,7 @@ use super::{Exit, terminal};
 use crate::compare::{Verdict, Without};
 use crate::engine::options::{DeviceChoice, EngineOptions};
 use crate::error::{Error, Kind, Result};
-use crate::history::{
-    Accept, Acceptance, Accepted, Baseline, Current, REPAIR, RunEntry, Store, Weighed, open_verified,
-};
+use crate::history::{Accept, Acceptance, Accepted, Baseline, Current, REPAIR, Review, RunEntry, Store, open_verified};
 use crate::record::{Manifest, Outcome, RESULTS, RunReader};
 use crate::report::{Errored, Report};
 use crate::rule::DeviceClass;
@@ -181,7 +179,7 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
     let manifest = run.manifest();
     let alone = judged(None, &Without::NotAsked, run)?;
     let failed: Vec<String> = failing(&alone.verdict).map(told_rule).collect();
-    let weigh = |current: &Current, entries: &[RunEntry]| {
+    let review = |current: &Current, entries: &[RunEntry]| {
         let own = |entry: &RunEntry| entry.run_id == manifest.run_id.as_str();
         let first = match current {
             Current::None => true,
@@ -216,10 +214,10 @@ fn take(store: &Store, run: &RunReader, how: Taking<'_>) -> Result<Accepted> {
             }
             Current::None | Current::Run(_) => {}
         }
-        Ok(Weighed { forced, worse })
+        Ok(Review { forced, worse })
     };
     let Taking { name, force, compress, why } = how;
-    let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why }, weigh)?;
+    let accepted = store.accept(Accept { run: run.folder(), name, force, compress, why }, review)?;
     own_failures(&alone.verdict).iter().for_each(|note| say!("note: {note}"));
     Ok(accepted)
 }
@@ -381,7 +379,7 @@ fn show(args: &ShowArgs) -> Result<Exit> {
         errored: Some(&errored),
         ..Report::of_run(manifest, &summary)
     };
-    let written = form.write(&Told { report, run: &run, base: None })?;
+    let written = form.write(&ReportInput { report, run: &run, base: None })?;
     let Baseline { entries, accepted, .. } = args.store.over(&store).baseline(&manifest.suite, &args.name)?;
     say!("accepted: {}", run.folder().display());
     for acceptance in &accepted {

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::conclude::{Judged, judged};
-use super::form::{Form, FormArgs, Told};
+use super::form::{Form, FormArgs, ReportInput};
 use super::store_args::StoreArgs;
 use crate::compare::{Candidate, First, Without, rank};
 use crate::error::Result;
@@ -56,7 +56,7 @@ pub fn run(args: Args) -> Result<Exit> {
 
 fn one(base: &RunReader, candidate: &RunReader, form: Form) -> Result<Exit> {
     let judged = judged(Some(base), &Without::NotAsked, candidate)?;
-    let written = form.write(&Told { report: judged.report(candidate), run: candidate, base: Some(base) })?;
+    let written = form.write(&ReportInput { report: judged.report(candidate), run: candidate, base: Some(base) })?;
     Ok(judged.exit.worse(written))
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::form::{self, Told};
+use super::form::{self, ReportInput};
 use super::report_files::ReportFiles;
 use super::store_args::Chosen;
 use super::{Exit, terminal};
@@ -46,9 +46,9 @@ pub fn conclude(finished: Finished, baseline: &Chosen, reports: ReportFiles, sto
         super::error::show(&failed);
         exit = exit.worse(Exit::of(&failed));
     }
-    let told = Told { report, run: &run, base: baseline.run.as_ref() };
+    let input = ReportInput { report, run: &run, base: baseline.run.as_ref() };
     let advised = |error, file: &Path| again.advise(error, &[file]);
-    exit = exit.worse(reports.write(|format| form::bytes(format, &told, page::Style::default()), advised));
+    exit = exit.worse(reports.write(|format| form::bytes(format, &input, page::Style::default()), advised));
     match next(run.manifest(), &judged.summary, &judged.verdict, baseline) {
         Some(Next::Not(why)) => say!("next: this run is no baseline yet: {why}"),
         Some(Next::Accept { name, notes }) => {

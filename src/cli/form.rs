@@ -73,7 +73,7 @@ impl Format {
 }
 
 /// A report and the saved runs that it is about.
-pub struct Told<'a> {
+pub struct ReportInput<'a> {
     /// What there is to say.
     pub report: Report<'a>,
     /// The run in question.
@@ -123,8 +123,8 @@ impl Form {
     ///
     /// # Errors
     /// A run that cannot be read, an output that cannot be written.
-    pub fn write(self, told: &Told<'_>) -> Result<Exit> {
-        self.put(|format, style| bytes(format, told, style))
+    pub fn write(self, input: &ReportInput<'_>) -> Result<Exit> {
+        self.put(|format, style| bytes(format, input, style))
     }
 
     /// Writes a ranking, in every file that is named.
@@ -175,29 +175,29 @@ fn no_ranking() -> Error {
 ///
 /// # Errors
 /// A run that cannot be read.
-pub fn bytes(format: Format, told: &Told<'_>, style: page::Style) -> Result<Vec<u8>> {
-    let report = &told.report;
+pub fn bytes(format: Format, input: &ReportInput<'_>, style: page::Style) -> Result<Vec<u8>> {
+    let report = &input.report;
     Ok(match format {
         Format::Terminal => page::render(report, style).into_bytes(),
         Format::Markdown => markdown::render(report).into_bytes(),
         Format::Json => json::render(report)?,
-        Format::Html => html(told)?,
+        Format::Html => html(input)?,
         Format::Junit => {
-            let performance = told.run.performance()?;
-            junit::render(&Report { performance: Some(&performance), ..*report }, cases(told)?)?
+            let performance = input.run.performance()?;
+            junit::render(&Report { performance: Some(&performance), ..*report }, cases(input)?)?
         }
-        Format::Csv => csv::render(report, cases(told)?)?,
-        Format::Parquet => parquet::render(report, cases(told)?)?,
+        Format::Csv => csv::render(report, cases(input)?)?,
+        Format::Parquet => parquet::render(report, cases(input)?)?,
     })
 }
 
 /// The cases of a run, beside those of the run it is compared with.
-fn cases<'a>(told: &Told<'a>) -> Result<Box<dyn Iterator<Item = Result<Shown>> + 'a>> {
-    let lines = told.run.lines()?;
-    Ok(match told.base {
+fn cases<'a>(input: &ReportInput<'a>) -> Result<Box<dyn Iterator<Item = Result<Shown>> + 'a>> {
+    let lines = input.run.lines()?;
+    Ok(match input.base {
         None => Box::new(lines.map(|line| line.map(Shown::Alone))),
         Some(base) => {
-            let (before, now) = (base.manifest(), told.run.manifest());
+            let (before, now) = (base.manifest(), input.run.manifest());
             // What this run was not asked for is no part of it.
             let gone = |pair: &Pair| matches!(pair, Pair::Removed(_)) && pair.unasked(before, now);
             let pairs = pairs(base.lines()?, lines).filter(move |pair| !pair.as_ref().is_ok_and(gone));
@@ -210,8 +210,8 @@ fn cases<'a>(told: &Told<'a>) -> Result<Box<dyn Iterator<Item = Result<Shown>> +
 ///
 /// # Errors
 /// A run that cannot be read.
-pub fn html(told: &Told<'_>) -> Result<Vec<u8>> {
-    let Told { report, run, base } = told;
+pub fn html(input: &ReportInput<'_>) -> Result<Vec<u8>> {
+    let ReportInput { report, run, base } = input;
     let (performance, before) = (run.performance()?, base.map(RunReader::performance).transpose()?);
     let mut page = Page::new(Report {
         performance: Some(&performance),
@@ -221,7 +221,7 @@ pub fn html(told: &Told<'_>) -> Result<Vec<u8>> {
     });
     let mut after = PromptCursor::new(run.prompts()?);
     let mut before = PromptCursor::new(base.map(RunReader::prompts).transpose()?.flatten());
-    for shown in cases(told)? {
+    for shown in cases(input)? {
         let shown = shown?;
         let prompts = (before.find(shown.case())?, after.find(shown.case())?);
         page.add(shown, prompts);

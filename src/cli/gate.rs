@@ -4,7 +4,7 @@
 
 use super::Exit;
 use super::conclude::{Judged, baseline_of, judged};
-use super::form::{FormArgs, Told};
+use super::form::{FormArgs, ReportInput};
 use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted};
 use crate::error::Result;
 use crate::record::{RunReader, is_recorded};
@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<Exit> {
     if let Err(error) = keep(&run, &judged, base.as_ref(), args.baseline.is_overridden()) {
         say!("note: the verdict is shown, and not kept: {}", error.chain());
     }
-    let written = form.write(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
+    let written = form.write(&ReportInput { report: judged.report(&run), run: &run, base: base.as_ref() })?;
     Ok(judged.exit.worse(written))
 }
 

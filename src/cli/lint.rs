@@ -7,7 +7,7 @@ use super::preflight::{Named, findings};
 use super::store_args::{BaselineArgs, StoreArgs, Wanted, suite_and_store};
 use super::suite_args::OverrideArgs;
 use crate::compare::Without;
-use crate::engine::options::{Gpus, DeviceChoice, EngineOptions};
+use crate::engine::options::{DeviceChoice, EngineOptions, Gpus};
 use crate::error::Result;
 use crate::history::Store;
 use crate::prompt::{Finding, Severity};

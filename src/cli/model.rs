@@ -7,9 +7,9 @@ use crate::engine::ModelRef;
 use crate::engine::hub::registry::Source;
 use crate::engine::hub::{self, registry};
 use crate::engine::models::hash_memo::HashMemo;
-use crate::engine::models::identity::ModelFolder;
 use crate::engine::models::kind;
 use crate::engine::models::kind::Role;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::options::BackendChoice;
 use crate::error::Result;
 

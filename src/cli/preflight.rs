@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::model;
 use crate::engine::chat::Clock;
-use crate::engine::models::identity::ModelFolder;
 use crate::engine::models::kind::{Role, check_reference};
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::render::Renderer;
 use crate::engine::{ModelRef, Prompt};
 use crate::error::Result;

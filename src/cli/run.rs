@@ -19,7 +19,7 @@ use super::store_args::{BaselineArgs, Chosen, StoreArgs, Wanted, suite_and_store
 use super::suite_args::{LabelArgs, OverrideArgs};
 use super::{Exit, terminal};
 use crate::dataset::UnknownKeys;
-use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Result};
 use crate::history::Store;

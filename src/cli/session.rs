@@ -17,7 +17,7 @@ use super::lines::{Identified, Lines};
 use super::progress::{Done, Progress};
 use super::progress_args::Form;
 use super::signals::{Signals, WallArgs};
-use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Kind, Result};
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 use super::conclude::{baseline_of, judged};
-use super::form::{Told, html};
+use super::form::{ReportInput, html};
 use super::lines::Output;
 use super::signals::{Signals, WallArgs};
 use super::store_args::{BaselineArgs, Chosen, Opened, StoreArgs, Wanted};
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<Exit> {
     let itself = base.as_ref().is_some_and(|base| base.manifest().run_id == manifest.run_id);
     let (base, without) = if itself { (None, Without::NotAsked) } else { (base, without) };
     let judged = judged(base.as_ref(), &without, &run)?;
-    let page = html(&Told { report: judged.report(&run), run: &run, base: base.as_ref() })?;
+    let page = html(&ReportInput { report: judged.report(&run), run: &run, base: base.as_ref() })?;
     if let Some(mut output) = out {
         output.bytes(&page)?;
         output.close()?;

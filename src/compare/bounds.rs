@@ -2,7 +2,7 @@
 
 use super::effect::Detectable;
 use super::metric::{Change, PairedValue};
-use super::results::{Ruled, TOLERANCE, Test, Tests, failed, open, outcome, turned, unjudged};
+use super::results::{Ruled, TOLERANCE, Test, Tests, failed, open, outcome, skipped, turned};
 use super::subject::Subject;
 use super::tally::VALUES;
 use super::view::{Errors, Said, said};
@@ -98,7 +98,7 @@ impl Asked<'_> {
     fn relative(&self, metric: &Metric, relative: Relative) -> Result<Ruled> {
         let (rule, limit) = self.told(metric, relative);
         if self.subject.comparison.is_none() {
-            return Ok(unjudged(rule, limit, self.subject).into());
+            return Ok(skipped(rule, limit, self.subject).into());
         }
         let (held, words) = if self.gate.unpaired {
             (self.unpaired(metric)?, "no data: one of the runs has no such scores")

@@ -3,7 +3,7 @@
 use super::Comparison;
 use super::case_list::{CaseList, LISTED_CASES};
 use super::danger_changes::DangerChanges;
-use super::results::{failed, unjudged};
+use super::results::{failed, skipped};
 use super::subject::Subject;
 use crate::dataset::Kind;
 use crate::record::{CaseRef, Manifest, Outcome, RuleResult, Summary};
@@ -37,7 +37,7 @@ pub(super) fn warning(subject: &Subject<'_>, guarded: bool) -> Option<String> {
 /// Nothing that passed in the baseline may fail now.
 fn no_new_failures(subject: &Subject<'_>) -> RuleResult {
     let rule = "danger: every case that passed in the baseline passes".to_owned();
-    let Some(comparison) = subject.comparison else { return unjudged(rule, Some(0.0), subject) };
+    let Some(comparison) = subject.comparison else { return skipped(rule, Some(0.0), subject) };
     let DangerChanges { lost, passed_before, .. } = &comparison.danger;
     let (one, many) = if comparison.repeated {
         ("answer to a danger case", "answers to danger cases")

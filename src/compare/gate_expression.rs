@@ -4,7 +4,7 @@
 //! holds; it is inconclusive where missing data leave that open, and not judged where only the missing baseline does.
 
 use super::operational;
-use super::results::{failed, open, unjudged, untold};
+use super::results::{failed, missing_cause, open, skipped};
 use super::subject::Subject;
 use super::view::{Errors, Said, said};
 use crate::error::Result;
@@ -61,7 +61,7 @@ pub(super) fn rule(text: &str, gate: &Gate, subject: &Subject<'_>, prices: Optio
         Truth::Fails => RuleResult { outcome: Outcome::Passed, observed, ..failed(rule, None, reason) },
         Truth::Holds => RuleResult { observed, ..failed(rule, None, reason) },
         Truth::Unknown => RuleResult { observed, ..open(rule, None, reason) },
-        Truth::Unasked => RuleResult { reason, ..unjudged(rule, None, subject) },
+        Truth::Unasked => RuleResult { reason, ..skipped(rule, None, subject) },
     })
 }
 
@@ -124,7 +124,7 @@ impl Evaluation<'_> {
             Ok(Seen { value, range: (low, high), note }) => {
                 let (low, high) = (term.sign.holds(low, term.limit), term.sign.holds(high, term.limit));
                 let truth = if low == high { Truth::of(low) } else { Truth::Unknown };
-                let errors = match (low == high, term.figure.metric().and_then(untold)) {
+                let errors = match (low == high, term.figure.metric().and_then(missing_cause)) {
                     (true, _) => String::new(),
                     (false, None) => ", errored cases could turn it".to_owned(),
                     (false, Some(what)) => format!(", cases that erred or do not tell {what} could turn it"),

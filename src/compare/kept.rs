@@ -7,18 +7,18 @@ use super::{CaseChange, CaseView};
 
 /// Characters of a text; equal ones stay equal, and others differ still.
 const LONGEST: usize = 20_000;
-/// Characters of a text once [`ROOM`] is taken.
+/// Characters of a text once [`BUDGET`] is taken.
 const SHORT: usize = 160;
 /// Characters of an explanation.
 const EXPLANATION: usize = 1_000;
 /// Bytes of texts after which further ones are cut short. After twice as many no further case is kept.
-const ROOM: usize = 64 << 20;
+const BUDGET: usize = 64 << 20;
 
 /// Changed cases by their place in lists, the worst first.
 pub(super) struct Kept {
     /// Cases of a place.
     cap: usize,
-    room: usize,
+    budget: usize,
     bytes: usize,
     places: BTreeMap<u8, Vec<CaseChange>>,
 }
@@ -26,17 +26,17 @@ pub(super) struct Kept {
 impl Kept {
     /// So many cases for each place.
     pub fn new(cap: usize) -> Self {
-        Self { cap, room: ROOM, bytes: 0, places: BTreeMap::new() }
+        Self { cap, budget: BUDGET, bytes: 0, places: BTreeMap::new() }
     }
 
     /// Whether a case would be kept.
     pub fn has_room(&self, place: u8) -> bool {
-        self.bytes < 2 * self.room && self.places.get(&place).map_or(0, Vec::len) < self.cap
+        self.bytes < 2 * self.budget && self.places.get(&place).map_or(0, Vec::len) < self.cap
     }
 
     /// Keeps a case.
     pub fn push(&mut self, place: u8, mut case: CaseChange) {
-        cut(&mut case, if self.bytes < self.room { LONGEST } else { SHORT });
+        cut(&mut case, if self.bytes < self.budget { LONGEST } else { SHORT });
         self.bytes += bytes(&case);
         self.places.entry(place).or_default().push(case);
     }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn cases_are_bounded_in_number_and_bytes() {
-        let mut kept = Kept { room: 10_000, ..Kept::new(50) };
+        let mut kept = Kept { budget: 10_000, ..Kept::new(50) };
         let mut pushed = 0;
         for id in 0..100 {
             for place in [3, 1] {
@@ -108,7 +108,7 @@ mod tests {
                 }
             }
         }
-        assert!(kept.bytes < 2 * kept.room + 10_000 && (4..60).contains(&pushed), "{} in {pushed}", kept.bytes);
+        assert!(kept.bytes < 2 * kept.budget + 10_000 && (4..60).contains(&pushed), "{} in {pushed}", kept.bytes);
         let found = kept.finish();
         assert_eq!((found.len(), found[0].id.as_str()), (pushed, "0"));
         let mut few = Kept::new(2);

@@ -1,6 +1,6 @@
 //! Bounds of operational figures: tokens, throughput, memory, cost, latency.
 
-use super::results::{TOLERANCE, failed, open, outcome, unjudged};
+use super::results::{TOLERANCE, failed, open, outcome, skipped};
 use super::subject::Subject;
 use super::{Cases, TokenSums};
 use crate::error::Result;
@@ -71,7 +71,7 @@ fn relative(
         let Some(limit) = limit else { continue };
         let rule = format!("{figure} {verb} by at most {limit}{of}");
         rules.push(match (subject.comparison.and(before), now) {
-            (None, _) => unjudged(rule, Some(limit), subject),
+            (None, _) => skipped(rule, Some(limit), subject),
             (_, Err(why)) => open(rule, Some(limit), format!("not measured: the run {why}")),
             (Some(Err(why)), _) => open(rule, Some(limit), format!("not measured: the baseline {why}")),
             (Some(Ok(before)), Ok(now)) if before.by != now.by => open(rule, Some(limit), UNLIKE.into()),

@@ -50,7 +50,7 @@ pub(super) fn outcome(low: bool, high: bool) -> Outcome {
 /// What errored cases leave open, for the reason of a rule on a metric. Those whose answer does not tell what the metric asks for
 /// count as errored there, and have not erred.
 pub(super) fn turned(metric: &Metric, errored: u64) -> String {
-    let cases = match (untold(metric), errored) {
+    let cases = match (missing_cause(metric), errored) {
         (None, 1) => "1 errored case".to_owned(),
         (None, _) => format!("{errored} errored cases"),
         (Some(what), 1) => format!("1 case that erred or does not tell {what}"),
@@ -60,7 +60,7 @@ pub(super) fn turned(metric: &Metric, errored: u64) -> String {
 }
 
 /// What a line may not tell of its answer, where a metric asks for it.
-pub(super) fn untold(metric: &Metric) -> Option<&'static str> {
+pub(super) fn missing_cause(metric: &Metric) -> Option<&'static str> {
     match metric.statistic {
         Statistic::OutcomeRate("finish_length_rate") => Some("how the answer ended"),
         Statistic::OutcomeRate("empty_rate") => Some("whether the answer was empty"),
@@ -92,7 +92,7 @@ pub(super) fn open(rule: String, limit: Option<f64>, reason: String) -> RuleResu
 }
 
 /// A rule that needs a baseline, where there is none.
-pub(super) fn unjudged(rule: String, limit: Option<f64>, subject: &Subject<'_>) -> RuleResult {
+pub(super) fn skipped(rule: String, limit: Option<f64>, subject: &Subject<'_>) -> RuleResult {
     let skipped = |reason: &str| RuleResult { outcome: Outcome::Skipped, ..failed(rule.clone(), limit, reason.into()) };
     match subject.without {
         Without::NotYet => skipped("not judged: no baseline yet"),

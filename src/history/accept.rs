@@ -31,7 +31,7 @@ pub struct Accept<'a> {
 
 /// What a run comes to beside what is accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Weighed {
+pub struct Review {
     /// It is refused for other reasons than its files', and accepted by force.
     pub forced: bool,
     /// What got worse, for the log.
@@ -53,7 +53,7 @@ impl Store {
     /// Copies a run under a baseline's name and points `current` at it.
     ///
     /// Refused: a run whose files are not its manifest's; one with errored or missing cases, a partial one, or one of a suite
-    /// whose files differed from their commit, unless forced; an id that is there with other content; what `weigh` refuses. That
+    /// whose files differed from their commit, unless forced; an id that is there with other content; what `review` refuses. That
     /// is asked with what is accepted so far and all entries, while no other call can change them. Every step is atomic: a crash
     /// leaves the old baseline in force. Who accepted, when, why and at which commit goes to [`super::ACCEPTED`].
     ///
@@ -62,7 +62,7 @@ impl Store {
     pub fn accept(
         &self,
         accept: Accept<'_>,
-        weigh: impl FnOnce(&Current, &[RunEntry]) -> Result<Weighed>,
+        review: impl FnOnce(&Current, &[RunEntry]) -> Result<Review>,
     ) -> Result<Accepted> {
         check_name("baseline name", accept.name)?;
         let run = open_verified(accept.run)?;
@@ -75,7 +75,7 @@ impl Store {
         let folder = self.baselines.join(&run.manifest().suite).join(accept.name);
         let made = make(&folder)?;
         let accepted = turn(&folder).and_then(|_turn| {
-            self.accept_in_turn(&run, (accept, obstacle.is_some()), (&folder, !made.is_empty()), weigh)
+            self.accept_in_turn(&run, (accept, obstacle.is_some()), (&folder, !made.is_empty()), review)
         });
         if accepted.is_err() {
             // Only what is empty goes: an empty folder would be a broken baseline.
@@ -90,14 +90,14 @@ impl Store {
         run: &RunReader,
         (accept, forced): (Accept<'_>, bool),
         (folder, first): (&Path, bool),
-        weigh: impl FnOnce(&Current, &[RunEntry]) -> Result<Weighed>,
+        review: impl FnOnce(&Current, &[RunEntry]) -> Result<Review>,
     ) -> Result<Accepted> {
         let manifest = run.manifest();
         let (current, entries) = match self.state(&manifest.suite, accept.name)? {
             (Current::Broken(_), entries) if first && entries.is_empty() => (Current::None, entries),
             state => state,
         };
-        let weighed = weigh(&current, &entries)?;
+        let reviewed = review(&current, &entries)?;
         let target = folder.join(manifest.run_id.as_str());
         let mut known = target.exists();
         if known {
@@ -128,8 +128,8 @@ impl Store {
             why: Some(accept.why.to_owned()),
             manifest_sha256: Some(run.manifest_sha256().to_owned()),
             git_commit: head(folder),
-            forced: forced || weighed.forced,
-            worse: weighed.worse,
+            forced: forced || reviewed.forced,
+            worse: reviewed.worse,
             seal: None,
         };
         let _log = log::append(folder, &acceptance)?;

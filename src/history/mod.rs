@@ -13,7 +13,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Accept, Accepted, Obstacle, Weighed, obstacle};
+pub use accept::{Accept, Accepted, Obstacle, Review, obstacle};
 pub use git::{Checkout, head, identity};
 pub use list::{Baseline, Current, REPAIR, RunEntry};
 pub use log::{ACCEPTED, Acceptance, open_verified};

@@ -25,7 +25,7 @@ impl Place {
 
     fn accept(&self, run: &Path, name: &str) -> crate::error::Result<Accepted> {
         self.store
-            .accept(Accept { run, name, force: false, compress: false, why: "test" }, |_, _| Ok(Weighed::default()))
+            .accept(Accept { run, name, force: false, compress: false, why: "test" }, |_, _| Ok(Review::default()))
     }
 }
 
@@ -64,7 +64,7 @@ fn compressed_entries_read_as_before() {
     let lines: Vec<_> = (0..50).map(|i| line("a", &format!("{i:02}"), i % 3 > 0)).collect();
     let run = place.run(1, &lines);
     let how = Accept { run: &run, name: "main", force: false, compress: true, why: "large" };
-    let entry = place.store.accept(how, |_, _| Ok(Weighed::default())).unwrap().folder;
+    let entry = place.store.accept(how, |_, _| Ok(Review::default())).unwrap().folder;
     assert!(!entry.join(RESULTS).exists() && entry.join(format!("{RESULTS}.gz")).exists());
     let reader = crate::record::RunReader::open(&entry).unwrap();
     let read: crate::error::Result<Vec<_>> = reader.lines().unwrap().collect();
@@ -104,7 +104,7 @@ fn refusals() {
     assert!(error.message().ends_with("were not committed when it ran"), "{error}");
     let how = Accept { run: &errored, name: "main", force: true, compress: false, why: "a known gap" };
     let worse = vec!["golden.match 1 to 0.5".to_owned()];
-    place.store.accept(how, |_, _| Ok(Weighed { forced: false, worse })).unwrap();
+    place.store.accept(how, |_, _| Ok(Review { forced: false, worse })).unwrap();
 
     let baseline = place.store.baseline("desk", "main").unwrap();
     let last = baseline.accepted.last().unwrap();
@@ -124,7 +124,7 @@ fn refusals() {
     assert_eq!(last.worse, ["golden.match 1 to 0.5"]);
     let entry = place.store.current("desk", "main").unwrap().run().unwrap().folder;
     fs::write(entry.join(RESULTS), "").unwrap();
-    let error = place.store.accept(how, |_, _| Ok(Weighed::default())).unwrap_err();
+    let error = place.store.accept(how, |_, _| Ok(Review::default())).unwrap_err();
     assert_eq!(error.message(), "the existing baseline entry does not verify");
 }
 
@@ -301,13 +301,13 @@ fn many_accepts_at_once_keep_every_line() {
     let runs: Vec<PathBuf> = (0..12).map(|second| place.run(second, &[line("a", "1", true)])).collect();
     let accept = |run: &PathBuf| {
         let how = Accept { run, name: "main", force: false, compress: false, why: "test" };
-        let weigh = |current: &Current, _: &[RunEntry]| {
+        let review = |current: &Current, _: &[RunEntry]| {
             let worse = current.clone().run().map(|run| run.run_id).into_iter().collect();
             // Time for the others to come between.
             std::thread::sleep(std::time::Duration::from_millis(1));
-            Ok(Weighed { forced: false, worse })
+            Ok(Review { forced: false, worse })
         };
-        place.store.accept(how, weigh).unwrap();
+        place.store.accept(how, review).unwrap();
     };
     std::thread::scope(|scope| {
         for run in &runs {

@@ -169,20 +169,21 @@ impl Page {
 
     fn gates(&mut self, report: &Report<'_>) -> Result<()> {
         let Some(verdict) = report.verdict else { return Ok(()) };
-        let count = |told: Told| verdict.rules.iter().filter(|rule| Told::of(rule) == told).count() as u64;
+        let count =
+            |reported: Reported| verdict.rules.iter().filter(|rule| Reported::of(rule) == reported).count() as u64;
         let tests = verdict.rules.len() as u64;
-        self.open_suite("gates", [tests, count(Told::Failure), count(Told::Error), count(Told::Skipped)])?;
+        self.open_suite("gates", [tests, count(Reported::Failure), count(Reported::Error), count(Reported::Skipped)])?;
         let class = format!("{}.gates", report.suite);
         for rule in &verdict.rules {
             let attributes = [("classname", class.as_str()), ("name", &rule.rule), ("time", "0")];
             self.open("testcase", &attributes)?;
-            match Told::of(rule) {
-                Told::Passed => self.text("system-out", &[], &rule.reason)?,
-                Told::Skipped => self.put(Event::Empty(start("skipped", &[("message", &rule.reason)])))?,
-                Told::Error => {
+            match Reported::of(rule) {
+                Reported::Passed => self.text("system-out", &[], &rule.reason)?,
+                Reported::Skipped => self.put(Event::Empty(start("skipped", &[("message", &rule.reason)])))?,
+                Reported::Error => {
                     self.text("error", &[("message", &rule.reason), ("type", "inconclusive")], &rule.reason)?;
                 }
-                Told::Failure => {
+                Reported::Failure => {
                     let cases: Vec<String> =
                         rule.cases.iter().map(|case| format!("{}/{}", case.dataset, case.id)).collect();
                     let text = format!("{}\n{}", rule.reason, cases.join("\n"));
@@ -197,14 +198,14 @@ impl Page {
 
 /// A rule as JUnit knows it. What never changes the exit code is skipped: servers fail a build for failures and errors.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Passed,
     Failure,
     Error,
     Skipped,
 }
 
-impl Told {
+impl Reported {
     fn of(rule: &RuleResult) -> Self {
         match rule.outcome {
             Outcome::Passed => Self::Passed,

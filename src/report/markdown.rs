@@ -1,6 +1,6 @@
 //! The report as GitHub-flavoured Markdown, small enough for a pull-request comment: below 65,536 characters whatever it is about.
-//! Each part has room of its own, so that none takes another's place, the verdict's least of all; what a part has no room for is
-//! counted, "… and 12 more rules". Cases take the room that is left.
+//! Each part has a budget of its own, so that none takes another's place, the verdict's least of all; what a part has no room for is
+//! counted, "… and 12 more rules". Cases take the rest.
 //!
 //! Everything that comes from data or a model stands in `<code>` or `<pre>` with its punctuation as character
 //! references: no table, emphasis, link, HTML, mention or issue number can be made from it.
@@ -20,7 +20,7 @@ use crate::stats::format::{figure, fixed, interval, or_dash, p_value, signed, si
 /// GitHub takes comments of 65,536 characters; the rest is room for what a workflow puts around. Characters are counted in units
 /// of UTF-16, of which a character has one or two.
 const LIMIT: usize = 60_000;
-/// Room of the parts before the cases; together with the head, and with what says that there is more, below [`LIMIT`].
+/// Budget of the parts before the cases; together with the head, and with what says that there is more, below [`LIMIT`].
 const WARNINGS: usize = 4_000;
 const RULES: usize = 16_000;
 const ERRORED: usize = 5_000;
@@ -29,11 +29,11 @@ const REPEATS: usize = 2_000;
 const OUTCOMES: usize = 3_000;
 const CAUSES: usize = 8_000;
 const SLICES: usize = 4_000;
-/// Room behind the cases of a list, for its end, the heads of the lists still to come, and the last line.
+/// Budget behind the cases of a list, for its end, the heads of the lists still to come, and the last line.
 const END: usize = 1_500;
 /// Rows, causes and rules to show.
 const LISTED: usize = 60;
-/// Room of the scorers of a case.
+/// Budget of the scorers of a case.
 const SCORERS: usize = 6_000;
 /// Characters of an output or an explanation.
 const OUTPUT: usize = 600;
@@ -116,26 +116,26 @@ fn difference(before: &str, after: &str) -> String {
     let mut shown = String::from("<pre>\n");
     let (mut left, pieces) = (OUTPUT, word_diff(before, after));
     for (at, (side, text)) in pieces.iter().enumerate() {
-        let (tag, room) = match side {
+        let (tag, budget) = match side {
             TextSide::Both => ("", left.min(if at == 0 || at + 1 == pieces.len() { AROUND } else { 2 * AROUND })),
             TextSide::Before => ("del", left),
             TextSide::After => ("ins", left),
         };
         let count = text.chars().count();
-        left = left.saturating_sub(count.min(room));
-        let kept = match (count <= room, side) {
+        left = left.saturating_sub(count.min(budget));
+        let kept = match (count <= budget, side) {
             (true, _) => escaped(text),
             (false, TextSide::Both) => {
                 let (head, tail) = match (at == 0, at + 1 == pieces.len()) {
-                    (true, _) => (0, room),
-                    (_, true) => (room, 0),
-                    _ => (room / 2, room / 2),
+                    (true, _) => (0, budget),
+                    (_, true) => (budget, 0),
+                    _ => (budget / 2, budget / 2),
                 };
                 let start: String = text.chars().take(head).collect();
                 let end: String = text.chars().skip(count - tail).collect();
                 format!("{}…{}", escaped(&start), escaped(&end))
             }
-            (false, _) => escaped(&text.chars().take(room).collect::<String>()) + "…",
+            (false, _) => escaped(&text.chars().take(budget).collect::<String>()) + "…",
         };
         match tag {
             "" => shown.push_str(&kept),
@@ -182,19 +182,19 @@ fn size(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// Adds lines, [`LISTED`] of them at most and only while they have room, and says how many it leaves out. Whether there are any.
-pub(super) fn list(out: &mut String, room: usize, noun: &str, lines: impl Iterator<Item = String>) -> bool {
-    list_of_more(out, (room, noun), 0, lines)
+/// Adds lines, [`LISTED`] of them at most and only while the budget lasts, and says how many it leaves out. Whether there are any.
+pub(super) fn list(out: &mut String, budget: usize, noun: &str, lines: impl Iterator<Item = String>) -> bool {
+    list_of_more(out, (budget, noun), 0, lines)
 }
 
 /// [`list`], where there are so many beyond the lines.
 fn list_of_more(
     out: &mut String,
-    (room, noun): (usize, &str),
+    (budget, noun): (usize, &str),
     beyond: u64,
     lines: impl Iterator<Item = String>,
 ) -> bool {
-    let (mut left, mut shown, mut full, mut more) = (room, 0, false, beyond);
+    let (mut left, mut shown, mut full, mut more) = (budget, 0, false, beyond);
     for text in lines {
         let size = size(&text) + 1;
         full |= shown == LISTED || size > left;

@@ -7,7 +7,7 @@ use crate::compare::{Cost, Decision, Detectable, RankedRun, Ranking};
 use crate::error::{Error, Result};
 use crate::stats::format::{self, figure, or_dash, p_value, signed, signed_interval};
 
-/// Room of the runs in Markdown: GitHub takes comments of 65,536 characters.
+/// Budget of the runs in Markdown: GitHub takes comments of 65,536 characters.
 const RUNS: usize = 58_000;
 /// What there is to say about figures and marks.
 const SAME: &str = "rate, first and change: over the cases that a run shares with the first";

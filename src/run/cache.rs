@@ -1,7 +1,7 @@
 //! A bounded memory of what was computed before: the targets of a dataset come again and again.
 //!
 //! Two generations: what is used moves to the young one; when that is full it becomes the old one and the old one goes.
-//! What is in the cache changes how much is computed, never what: a text's vector does not depend on its companions.
+//! What is in the cache changes how much is computed, never what: the vector of a text is batch-invariant.
 
 use std::collections::HashMap;
 

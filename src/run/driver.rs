@@ -15,7 +15,7 @@ use super::probe::probe;
 use super::recorded::Recorded;
 use super::scoring::{PromptForm, Scoring, Tools};
 use crate::engine::Generator;
-use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::error::{Error, Kind, Result};
 use crate::record::{

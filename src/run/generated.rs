@@ -131,7 +131,7 @@ fn count(meter: &Meter, totals: &Totals, guessed: u64, resumed: u64) {
     meter.count(RESUMED[0], resumed);
     meter.count("generator.steps", totals.steps);
     meter.raise("generator.peak_sequences", totals.peak_sequences as u64);
-    meter.raise("generator.peak_pages", totals.peak_pages as u64);
+    meter.raise("generator.peak_pages", totals.peak_blocks as u64);
 }
 
 /// Cases on their way to the generator. They are taken on a thread of its own.

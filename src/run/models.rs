@@ -8,7 +8,7 @@ use super::check::Checked;
 use super::encoders::Encoders;
 use super::event::{Event, Watch};
 use crate::engine::chat::Clock;
-use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::options::EngineOptions;
 use crate::engine::render::Renderer;
 use crate::engine::response_cache::ResponseCache;

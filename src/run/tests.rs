@@ -103,7 +103,7 @@ fn checked(folder: &Path, answers: Option<Answers>) -> Checked {
 
 fn encoders() -> Encoders {
     let embedder = Embedder::open(
-        &crate::engine::models::identity::ModelFolder::new(embedder()),
+        &crate::engine::models::model_folder::ModelFolder::new(embedder()),
         None,
         false,
         &EngineOptions::default(),

@@ -4,7 +4,7 @@ use super::load::Suite;
 use crate::engine::ModelRef;
 use crate::engine::hub::{self, registry};
 use crate::engine::models::generation_config;
-use crate::engine::models::identity::ModelFolder;
+use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::render::Renderer;
 use crate::prompt::Finding;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use karat::engine::chat::Clock;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::options::EngineOptions;
 use karat::engine::render::Renderer;
 use karat::engine::response_cache::ResponseCache;

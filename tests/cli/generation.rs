@@ -107,7 +107,7 @@ fn line_and_flag_go_before_the_file_or_instead_of_it() {
         .complains(&["repetition_penalty"]);
 }
 
-/// Whatever company, order and accelerations: a processed answer is that of its own tokens.
+/// Whatever batch, order and accelerations: a processed answer is that of its own tokens.
 #[test]
 fn processed_answers_depend_on_nothing_else() {
     let project = Project::new();

@@ -176,7 +176,7 @@ fn damaged_headers_never_panic() {
             damaged[random.below(1800)] = random.below(256) as u8;
         }
         std::fs::write(folder.join("model.gguf"), damaged).expect("write a file");
-        let model = karat::engine::models::identity::ModelFolder::new(&folder);
+        let model = karat::engine::models::model_folder::ModelFolder::new(&folder);
         let spec = karat::engine::models::families::Config::read(&model)
             .and_then(|config| karat::engine::models::families::decoder(&config));
         if let Ok(spec) = spec {

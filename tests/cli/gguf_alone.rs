@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value as Field;
 use karat::engine::chat::ChatTemplate;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::tokenizer::Tokenizer;
 use karat::engine::tokenizer::special_tokens::SpecialTokens;
 use serde_json::{Value, json};

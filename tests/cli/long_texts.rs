@@ -179,7 +179,7 @@ fn engine_commands_cut_as_transformers_and_say_so_or_read_windows() {
     }
 }
 
-/// Windows of texts and of pairs, alone and in company.
+/// Windows of texts and of pairs, alone and in a batch.
 #[test]
 fn windows_depend_on_neither_batches_threads_nor_company() {
     let model = fixture("bert-2class");

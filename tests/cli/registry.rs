@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use karat::engine::models::count_weights;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use serde_json::{Value, json};
 
 use crate::project::{Project, engine_args, fixture, random_tiny, repository};

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use candle_core::quantized::GgmlDType;
 use karat::engine::models::count_weights;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use serde_json::{Value, json};
 
 use crate::project::{Project, Run, engine_args, fixture, random_tiny};

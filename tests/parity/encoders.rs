@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::options::EngineOptions;
 use karat::engine::{Classification, Classifier, Long, Pooling, Reading, TextInput, Unread};
 use serde_json::Value;

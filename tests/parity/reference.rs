@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use karat::engine::answer::Closed;
 use karat::engine::device::DecoderPlan;
 use karat::engine::models::families::Config;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
 use karat::engine::scheduler::backend::Backend;
 use karat::engine::scheduler::draft::Draft;
-use karat::engine::scheduler::workload::{Goal, Outcome, Watcher, Work};
+use karat::engine::scheduler::workload::{Closed, Goal, Outcome, Watcher, Work};
 use karat::engine::scheduler::{Limits, run_all};
 use karat::engine::{Embedder, Finish, Long, Pooling, Reading, Sampling, TextInput, Unread};
 

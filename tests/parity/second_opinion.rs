@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use karat::engine::models::families::Config;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::reference::Plan;
 use karat::engine::{Embedder, Pooling};
 

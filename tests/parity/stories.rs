@@ -1,7 +1,7 @@
 //! A published model with real weights: Karpathy's stories260K, with the text and logits of its reference.
 
 use karat::engine::chat::Clock;
-use karat::engine::models::identity::ModelFolder;
+use karat::engine::models::model_folder::ModelFolder;
 use karat::engine::render::Renderer;
 
 use crate::reference::{self, distance, floats, generate, greedy, ids, json, last_logits};

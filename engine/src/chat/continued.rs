@@ -5,7 +5,7 @@
 
 use serde_json::Value as Json;
 
-use super::REASONING;
+use super::messages::REASONING;
 use super::python::strip;
 use crate::error::{Error, Result};
 use crate::request::Message;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Origin;
+use super::origin::Origin;
 use crate::error::{Error, Result};
 use crate::models::gguf_metadata;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::model_json::{read_json, read_text};
 
 /// The template's text and where it stands; `None` where the folder has none.

@@ -4,8 +4,8 @@
 use serde_json::Value as Json;
 
 use super::json::python_json;
+use super::messages::to_value;
 use super::repr::repr;
-use super::to_value;
 use crate::request::Message;
 
 /// What became of a content that is a list.

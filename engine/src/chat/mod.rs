@@ -21,6 +21,8 @@ mod held_source;
 mod held_tests;
 mod json;
 mod listed;
+mod messages;
+mod origin;
 mod python;
 mod repr;
 mod roles;
@@ -28,16 +30,17 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::error::{Error, Result};
 use crate::guard::{FUEL, guarded};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::request::{ChatOptions, Message, Turn};
 use crate::tokenizer::special_tokens::SpecialTokens;
+
+use messages::{to_value, with_reasoning, without_nulls};
+use origin::Origin;
 
 pub use clock::Clock;
 pub use json::tojson;
@@ -59,14 +62,6 @@ pub struct ChatTemplate {
     sha256: String,
     /// The one for conversations with tools, where the folder has two.
     tool_use: Option<Box<ChatTemplate>>,
-}
-
-/// Where a template's text came from, for messages.
-#[derive(Clone, Debug, Default)]
-struct Origin {
-    path: Option<PathBuf>,
-    /// Whether the text is a string inside a JSON file, whose lines are not the template's.
-    in_json: bool,
 }
 
 impl ChatTemplate {
@@ -204,64 +199,4 @@ pub fn check_names(kwargs: &Map<String, Json>) -> Result<()> {
         Some(name) => Err(Error::input(format!("`{name}` is no argument of the chat template: it has its own key"))
             .with_hint("chat_template_kwargs are for what else a template looks at, such as enable_thinking or tools")),
     }
-}
-
-impl Origin {
-    fn error(&self, task: &str, error: &minijinja::Error) -> Error {
-        // The innermost cause says most: a macro or an include wraps it.
-        let mut cause = error;
-        while let Some(inner) = std::error::Error::source(cause).and_then(|source| source.downcast_ref()) {
-            cause = inner;
-        }
-        let what = match (cause.kind(), cause.detail()) {
-            (minijinja::ErrorKind::InvalidOperation, Some(detail)) => detail.to_owned(),
-            (kind, Some(detail)) => format!("{kind}: {detail}"),
-            (kind, None) => kind.to_string(),
-        };
-        self.place(task, &what, cause.line().or(error.line()).unwrap_or(0) as u64)
-    }
-
-    fn place(&self, task: &str, what: &str, line: u64) -> Error {
-        match &self.path {
-            Some(path) if !self.in_json && line > 0 => {
-                Error::input(format!("failed to {task}: {what}")).at_line(path, line)
-            }
-            Some(path) => Error::input(format!("failed to {task} (its line {line}): {what}")).at(path),
-            None => Error::input(format!("failed to {task} (its line {line}): {what}")),
-        }
-    }
-}
-
-/// JSON as template values: order kept, integers and floats kept apart.
-fn to_value(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::from(()),
-        Json::Bool(flag) => Value::from(*flag),
-        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), _, _) => Value::from(number),
-            (None, Some(number), _) => Value::from(number),
-            (None, None, number) => Value::from(number.unwrap_or(f64::NAN)),
-        },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => items.iter().map(to_value).collect(),
-        Json::Object(map) => Value::from_pairs(map.iter().map(|(key, value)| (key.as_str(), to_value(value)))),
-    }
-}
-
-/// A message without the keys whose value is null: templates print them as `None`, or trip over them.
-fn without_nulls(message: &Message) -> Message {
-    message.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// Names of a message's reasoning.
-const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
-
-/// A message's reasoning under the names that templates know it by, as transformers 5 fills them in.
-fn with_reasoning(message: Message) -> Message {
-    let Some(reasoning) = REASONING.iter().find_map(|name| message.get(*name)).cloned() else { return message };
-    let mut filled = Map::new();
-    filled.insert("thinking".into(), reasoning.clone());
-    filled.extend(message);
-    filled.insert("reasoning_content".into(), reasoning);
-    filled
 }

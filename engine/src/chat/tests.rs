@@ -3,7 +3,7 @@
 
 #![allow(clippy::print_stderr)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::*;
 

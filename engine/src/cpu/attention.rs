@@ -1,7 +1,7 @@
 //! Packed attention: every query row walks the key blocks of its own sequence in one fixed order.
 //!
 //! One row function serves prefill, chunks, decode and the encoder: online softmax (Milakov and Gimelshein, 2018) over
-//! blocks of [`PAGE`] keys that start at absolute positions. Several rows are computed at once to reuse loaded keys, each
+//! blocks of [`BLOCK_SIZE`] keys that start at absolute positions. Several rows are computed at once to reuse loaded keys, each
 //! with that function's order of operations, so a row's bits depend on nothing but its own query and keys. Masked keys
 //! are left out, whatever their values, and a fully masked block changes nothing. No matrix library is called: its order of summation
 //! changes with the number of rows.
@@ -10,7 +10,7 @@
 use rayon::prelude::*;
 
 use super::activation::soft_cap;
-use super::cache::{self, CacheShape, Kept, KeysValues, LayerCache, PAGE};
+use super::cache::{self, BLOCK_SIZE, CacheShape, Kept, KeysValues, LayerCache};
 use super::relative::{Bias, HeadBias};
 use super::rows::Rows;
 use super::simd::{self, Kernel, Lanes, WIDTH};
@@ -47,12 +47,12 @@ impl AttentionShape {
 /// The key blocks of one head of one sequence.
 #[derive(Clone, Copy)]
 struct Blocks<'a, E> {
-    /// `[blocks][size][PAGE]`
+    /// `[blocks][size][BLOCK_SIZE]`
     keys: &'a [E],
-    /// `[blocks][PAGE][stride]`
+    /// `[blocks][BLOCK_SIZE][stride]`
     values: &'a [E],
     /// Where the sequence's n-th block lies.
-    pages: &'a [u32],
+    table: &'a [u32],
 }
 
 /// Up to [`TILE`] query rows of one key/value head with the keys that each may see.
@@ -65,7 +65,7 @@ struct Tile<'a, E> {
     queries: &'a [f32],
     /// Visible keys `from..to` per row, absolute positions.
     visible: &'a [(usize, usize)],
-    /// Summands of the scaled scores, `[rows][keys, to whole blocks]`, where the model has them.
+    /// Relative-position biases of the scaled scores, `[rows][keys, to whole blocks]`, where the model has them.
     bias: Option<&'a [f32]>,
     /// `[TILE][stride]` results.
     out: &'a mut [f32],
@@ -94,19 +94,19 @@ impl<E: Kept> Tile<'_, E> {
     #[inline(always)]
     fn rows<L: Lanes, const R: usize>(mut self) {
         let stride = self.size.next_multiple_of(WIDTH);
-        let (key_block, value_block) = (self.size * PAGE, stride * PAGE);
+        let (key_block, value_block) = (self.size * BLOCK_SIZE, stride * BLOCK_SIZE);
         let first = self.visible.iter().map(|v| v.0).min().unwrap_or(0);
         let last = self.visible.iter().map(|v| v.1).max().unwrap_or(0);
         let mut highest = [f32::NEG_INFINITY; WIDTH];
         let mut sums = [L::splat(0.0); R];
         let out = &mut std::mem::take(&mut self.out)[..R * stride];
         out.fill(0.0);
-        let mut weights = [[0.0f32; PAGE]; R];
-        for block in first / PAGE..last.div_ceil(PAGE) {
-            let page = self.blocks.pages[block] as usize;
-            let keys = &self.blocks.keys[page * key_block..][..key_block];
-            let values = &self.blocks.values[page * value_block..][..value_block];
-            let base = block * PAGE;
+        let mut weights = [[0.0f32; BLOCK_SIZE]; R];
+        for nth in first / BLOCK_SIZE..last.div_ceil(BLOCK_SIZE) {
+            let block = self.blocks.table[nth] as usize;
+            let keys = &self.blocks.keys[block * key_block..][..key_block];
+            let values = &self.blocks.values[block * value_block..][..value_block];
+            let base = nth * BLOCK_SIZE;
             let scores = self.scores::<L, R>(keys, base);
             // New maxima, and the factors that bring the old sums to them.
             let before = highest;
@@ -124,13 +124,13 @@ impl<E: Kept> Tile<'_, E> {
                 let low = scores[r][0].sub(L::splat(reference[r])).exp();
                 let high = scores[r][1].sub(L::splat(reference[r])).exp();
                 sums[r] = sums[r].fma(L::splat(factors[r]), low.add(high));
-                // SAFETY: a row of weights has PAGE = 2 · WIDTH values.
+                // SAFETY: a row of weights has BLOCK_SIZE = 2 · WIDTH values.
                 unsafe {
                     low.store(weights[r].as_mut_ptr());
                     high.store(weights[r].as_mut_ptr().add(WIDTH));
                 }
             }
-            let seen = Seen::of(self.visible, base);
+            let seen = VisibleKeys::of(self.visible, base);
             let mut at = 0;
             while at + 2 * WIDTH <= stride {
                 seen.accumulate::<L, E, R, 2>(out, (stride, at), &factors, &weights, values);
@@ -156,8 +156,8 @@ impl<E: Kept> Tile<'_, E> {
     #[inline(always)]
     fn scores<L: Lanes, const R: usize>(&self, keys: &[E], base: usize) -> [[L; 2]; R] {
         let mut scores = [[L::splat(0.0); 2]; R];
-        for (i, key) in keys.chunks_exact(PAGE).enumerate() {
-            // SAFETY: a chunk has PAGE = 2 · WIDTH values.
+        for (i, key) in keys.chunks_exact(BLOCK_SIZE).enumerate() {
+            // SAFETY: a chunk has BLOCK_SIZE = 2 · WIDTH values.
             let (low, high) = unsafe { (E::load::<L>(key.as_ptr()), E::load::<L>(key.as_ptr().add(WIDTH))) };
             for (r, score) in scores.iter_mut().enumerate() {
                 let query = L::splat(self.queries[r * self.size + i]);
@@ -167,11 +167,11 @@ impl<E: Kept> Tile<'_, E> {
         }
         let hidden = L::splat(f32::NEG_INFINITY);
         for (r, (score, (from, to))) in scores.iter_mut().zip(self.visible).enumerate() {
-            let bias = self.bias.map(|bias| &bias[r * (bias.len() / R) + base..][..PAGE]);
-            let whole = *from <= base && base + PAGE <= *to;
+            let bias = self.bias.map(|bias| &bias[r * (bias.len() / R) + base..][..BLOCK_SIZE]);
+            let whole = *from <= base && base + BLOCK_SIZE <= *to;
             // Slots within the block; f32 holds them exactly.
-            let from = L::splat(from.saturating_sub(base).min(PAGE) as f32);
-            let to = L::splat(to.saturating_sub(base).min(PAGE) as f32);
+            let from = L::splat(from.saturating_sub(base).min(BLOCK_SIZE) as f32);
+            let to = L::splat(to.saturating_sub(base).min(BLOCK_SIZE) as f32);
             for (half, score) in score.iter_mut().enumerate() {
                 *score = score.mul(L::splat(self.scale));
                 if let Some(cap) = self.soft_cap {
@@ -194,7 +194,7 @@ impl<E: Kept> Tile<'_, E> {
 }
 
 /// The keys of a block that the rows of a tile see.
-struct Seen<'a> {
+struct VisibleKeys<'a> {
     base: usize,
     visible: &'a [(usize, usize)],
     /// Those that all rows see.
@@ -203,11 +203,11 @@ struct Seen<'a> {
     alike: bool,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> VisibleKeys<'a> {
     #[inline(always)]
     fn of(visible: &'a [(usize, usize)], base: usize) -> Self {
-        let slot = |position: usize| position.saturating_sub(base).min(PAGE);
-        let (mut from, mut to) = ((PAGE, 0), (PAGE, 0));
+        let slot = |position: usize| position.saturating_sub(base).min(BLOCK_SIZE);
+        let (mut from, mut to) = ((BLOCK_SIZE, 0), (BLOCK_SIZE, 0));
         for (first, last) in visible {
             let (first, last) = (slot(*first), slot(*last));
             from = (from.0.min(first), from.1.max(first));
@@ -224,13 +224,13 @@ impl<'a> Seen<'a> {
         out: &mut [f32],
         (stride, at): (usize, usize),
         factors: &[f32; WIDTH],
-        weights: &[[f32; PAGE]; R],
+        weights: &[[f32; BLOCK_SIZE]; R],
         values: &[E],
     ) {
         if self.alike {
             return accumulate::<L, E, R, C>(out, (stride, at), factors, weights, values, self.common.clone());
         }
-        let slot = |position: usize| position.saturating_sub(self.base).min(PAGE);
+        let slot = |position: usize| position.saturating_sub(self.base).min(BLOCK_SIZE);
         let ones = [1.0; WIDTH];
         for (r, (first, last)) in self.visible.iter().enumerate() {
             let (first, last) = (slot(*first), slot(*last));
@@ -255,7 +255,7 @@ fn accumulate<L: Lanes, E: Kept, const R: usize, const C: usize>(
     out: &mut [f32],
     (stride, at): (usize, usize),
     factors: &[f32; WIDTH],
-    weights: &[[f32; PAGE]; R],
+    weights: &[[f32; BLOCK_SIZE]; R],
     values: &[E],
     keys: std::ops::Range<usize>,
 ) {
@@ -274,7 +274,7 @@ fn accumulate<L: Lanes, E: Kept, const R: usize, const C: usize>(
         },
     );
     for key in keys {
-        // SAFETY: `values` has PAGE rows of `stride`.
+        // SAFETY: `values` has BLOCK_SIZE rows of `stride`.
         let value: [L; C] = std::array::from_fn(
             #[inline(always)]
             |c| unsafe { E::load::<L>(values.as_ptr().add(key * stride + at + c * WIDTH)) },
@@ -328,7 +328,7 @@ struct Queries<'a> {
     offset: usize,
     /// Visible keys of the n-th token of this step.
     visible: &'a (dyn Fn(usize) -> (usize, usize) + Sync),
-    /// Summands of the scores, of models with as many query heads as key heads.
+    /// Relative-position biases, of models with as many query heads as key heads.
     bias: Option<&'a HeadBias<'a>>,
 }
 
@@ -341,7 +341,7 @@ impl Queries<'_> {
         let mut queries = vec![0.0f32; TILE * size];
         let mut results = vec![0.0f32; TILE * stride];
         let mut visible = Vec::with_capacity(TILE);
-        let mut summands = vec![0.0f32; self.bias.map_or(0, |bias| TILE * bias.stride())];
+        let mut biases = vec![0.0f32; self.bias.map_or(0, |bias| TILE * bias.stride())];
         let mut start = rows.start;
         while start < rows.end {
             let count = TILE.min(rows.end - start);
@@ -355,9 +355,9 @@ impl Queries<'_> {
             let (queries, out_rows) = (&queries[..count * size], &mut results[..]);
             let AttentionShape { scale, soft_cap, .. } = *shape;
             let bias = self.bias.map(|bias| {
-                let summands = &mut summands[..count * bias.stride()];
-                bias.fill(start..start + count, queries, summands);
-                &*summands
+                let biases = &mut biases[..count * bias.stride()];
+                bias.fill(start..start + count, queries, biases);
+                &*biases
             });
             simd::dispatch(Tile { blocks, size, scale, soft_cap, queries, visible: &visible, bias, out: out_rows });
             for (r, row) in (start..start + count).enumerate() {
@@ -399,16 +399,16 @@ fn offsets(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
 /// Causal attention of a step over the paged cache, which already holds the step's own keys and values.
 /// `[tokens, (queries + 2·keys)·size]` -> `[tokens, queries·size]`.
 pub fn paged(qkv: &Rows, cache: &LayerCache, segments: &[Segment], shape: &AttentionShape) -> Rows {
-    match &cache.blocks {
-        cache::Blocks::F32(kept) => over(qkv, kept, cache.shape(), segments, shape),
-        cache::Blocks::Bf16(kept) => over(qkv, kept, cache.shape(), segments, shape),
+    match &cache.numbers {
+        cache::Numbers::F32(kept) => over(qkv, kept, cache.shape(), segments, shape),
+        cache::Numbers::Bf16(kept) => over(qkv, kept, cache.shape(), segments, shape),
     }
 }
 
 fn over<E: Kept>(
     qkv: &Rows,
     kept: &KeysValues<E>,
-    (cache, pages): (&CacheShape, usize),
+    (cache, blocks): (&CacheShape, usize),
     segments: &[Segment],
     shape: &AttentionShape,
 ) -> Rows {
@@ -418,13 +418,13 @@ fn over<E: Kept>(
     let (qkv, out) = (qkv.values(), Output(attended.values_mut().as_mut_ptr()));
     tasks(shape, segments.iter().map(|s| s.len), TASK_ROWS).into_par_iter().for_each(|task| {
         let segment = &segments[task.sequence];
-        let (keys, values) = kept.head(cache, pages, task.head);
+        let (keys, values) = kept.head(cache, blocks, task.head);
         let visible = |token: usize| {
             let position = segment.start + token;
             (shape.window.map_or(0, |w| (position + 1).saturating_sub(w)), position + 1)
         };
         let queries = Queries { shape, qkv, offset: offsets[task.sequence], visible: &visible, bias: None };
-        queries.compute(task.head, task.rows, Blocks { keys, values, pages: &segment.pages }, &out);
+        queries.compute(task.head, task.rows, Blocks { keys, values, table: &segment.blocks }, &out);
     });
     attended
 }
@@ -438,7 +438,7 @@ pub fn bidirectional(qkv: &Rows, lengths: &[usize], shape: &AttentionShape, bias
     debug_assert!(bias.is_none() || shape.queries == shape.keys);
     let offsets = offsets(lengths.iter().copied());
     let longest = lengths.iter().copied().max().unwrap_or(0);
-    let pages: Vec<u32> = (0..longest.div_ceil(PAGE) as u32).collect();
+    let table: Vec<u32> = (0..longest.div_ceil(BLOCK_SIZE) as u32).collect();
     let mut attended = Rows::zeros(qkv.rows(), shape.queries * shape.size);
     let (qkv, out) = (qkv.values(), Output(attended.values_mut().as_mut_ptr()));
     // A task builds its head's key blocks itself, so it takes all query rows of them.
@@ -451,7 +451,7 @@ pub fn bidirectional(qkv: &Rows, lengths: &[usize], shape: &AttentionShape, bias
         };
         let bias = bias.map(|bias| bias.head(task.head, &head_keys(qkv, offset, len, task.head, shape), len));
         let queries = Queries { shape, qkv, offset, visible: &visible, bias: bias.as_ref() };
-        queries.compute(task.head, task.rows, Blocks { keys: &keys, values: &values, pages: &pages }, &out);
+        queries.compute(task.head, task.rows, Blocks { keys: &keys, values: &values, table: &table }, &out);
     });
     attended
 }
@@ -465,16 +465,16 @@ fn head_keys(qkv: &[f32], offset: usize, len: usize, head: usize, shape: &Attent
 /// Key and value blocks of one head of one whole sequence, in the cache's layout.
 fn head_blocks(qkv: &[f32], offset: usize, len: usize, head: usize, shape: &AttentionShape) -> (Vec<f32>, Vec<f32>) {
     let (size, stride) = (shape.size, shape.size.next_multiple_of(WIDTH));
-    let blocks = len.div_ceil(PAGE);
-    let mut keys = vec![0.0; blocks * size * PAGE];
-    let mut values = vec![0.0; blocks * stride * PAGE];
+    let blocks = len.div_ceil(BLOCK_SIZE);
+    let mut keys = vec![0.0; blocks * size * BLOCK_SIZE];
+    let mut values = vec![0.0; blocks * stride * BLOCK_SIZE];
     for position in 0..len {
         let row = &qkv[(offset + position) * shape.row_width()..][..shape.row_width()];
         let key = &row[(shape.queries + head) * size..][..size];
         let value = &row[(shape.queries + shape.keys + head) * size..][..size];
-        let at = position / PAGE * size * PAGE + position % PAGE;
+        let at = position / BLOCK_SIZE * size * BLOCK_SIZE + position % BLOCK_SIZE;
         for (i, x) in key.iter().enumerate() {
-            keys[at + i * PAGE] = *x;
+            keys[at + i * BLOCK_SIZE] = *x;
         }
         values[position * stride..position * stride + size].copy_from_slice(value);
     }

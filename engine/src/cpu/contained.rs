@@ -1,6 +1,6 @@
 //! What is no finite number stays with the sequence it belongs to, in every family of the fixtures: a token whose vector is NaN or
 //! infinite, anywhere in a text, changes no bit of another text's answer, whoever is computed beside it, before it on the same
-//! pages, or after the same beginning.
+//! blocks, or after the same beginning.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Decoder, Encoder};
-use crate::answer::Closed;
 use crate::error::Result;
-use crate::models::encoder_weights::HeadKind;
+use crate::models::encoder_spec::HeadKind;
 use crate::models::families;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::options::DtypeChoice;
 use crate::request::{Finish, Pooling, Sampling};
 use crate::sampling;
-use crate::scheduler::backend::{Backend, Encoded, EncoderBackend, Seen, Shape, Step};
+use crate::scheduler::backend::{Backend, Encoded, EncoderBackend, Shape, Step, StepOutput};
 use crate::scheduler::draft::Draft;
+use crate::scheduler::workload::Closed;
 use crate::scheduler::workload::{Goal, Outcome, Watcher, Work};
 use crate::scheduler::{Limits, run_all};
 
@@ -168,7 +168,7 @@ impl Backend for Lent<'_> {
         self.0.rotation(length)
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         self.0.step(step)
     }
 }
@@ -177,9 +177,9 @@ fn contained(folder: &Path, value: f32, dtype: DtypeChoice) {
     let copy = poisoned(folder, value);
     let spec = families::decoder(&config(copy.path())).unwrap();
     let all = workload(spec.context);
-    let load = |pages| Decoder::load(&ModelFolder::new(copy.path()), spec.clone(), dtype, pages).unwrap();
+    let load = |blocks| Decoder::load(&ModelFolder::new(copy.path()), spec.clone(), dtype, blocks).unwrap();
     let alone = Limits { batch_tokens: 512, prefill_chunk: 512, max_seqs: 1, window: 1, sharing: false, drafts: false };
-    // What is clean goes first, on pages that never held anything else.
+    // What is clean goes first, on blocks that never held anything else.
     let mut first = load(8);
     let mut answer = |asked: &Asked| written(&run_all(&mut Lent(&mut first), alone, vec![asked.work()]).unwrap()[0]);
     let is_bad = |asked: &&Asked| asked.tokens.contains(&POISON);
@@ -192,7 +192,7 @@ fn contained(folder: &Path, value: f32, dtype: DtypeChoice) {
     let (mut clean, mut bad) = (clean.into_iter(), bad.into_iter());
     let right = |asked| if is_bad(&asked) { bad.next().unwrap() } else { clean.next().unwrap() };
     let right: Vec<String> = all.iter().map(right).collect();
-    // Few pages: they are used again and again, dirty.
+    // Few blocks: they are used again and again, dirty.
     let mut model = load(30);
     for (batch_tokens, prefill_chunk, sharing, drafts) in [(64, 9, true, true), (23, 512, false, false)] {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs: 12, window: 99, sharing, drafts };

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::activation::soft_cap_row;
-use super::cache::{KvCache, PAGE};
+use super::cache::{BLOCK_SIZE, KvCache};
 use super::layer::{Layer, Loader, Stream};
 use super::linear::Linear;
 use super::norm::Norm;
@@ -15,12 +15,14 @@ use super::rotary::RopeRows;
 use super::rows::{Rows, add_row};
 use crate::device::in_pool;
 use crate::error::Result;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::spec::DecoderSpec;
 use crate::models::weights::Checkpoint;
 use crate::options::DtypeChoice;
 use crate::sampling;
-use crate::scheduler::backend::{Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
+use crate::scheduler::backend::{
+    Backend, OutputKind, OutputRequest, Processing, Shape, Step, StepOutput, processing_of,
+};
 
 /// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
 const LOGIT_ROWS: usize = 256;
@@ -33,7 +35,7 @@ enum Embedding {
     Tied,
 }
 
-/// A decoder with its weights and KV pages.
+/// A decoder with its weights and KV blocks.
 pub struct Decoder {
     spec: DecoderSpec,
     embedding: Embedding,
@@ -82,11 +84,11 @@ pub fn check_weights(folder: &ModelFolder, spec: &DecoderSpec) -> Result<()> {
 }
 
 impl Decoder {
-    /// Loads the weights of a folder and reserves `pages` KV pages.
+    /// Loads the weights of a folder and reserves `blocks` KV blocks.
     ///
     /// # Errors
     /// Weights that are missing, broken or do not fit the specification.
-    pub fn load(folder: &ModelFolder, spec: DecoderSpec, dtype: DtypeChoice, pages: usize) -> Result<Self> {
+    pub fn load(folder: &ModelFolder, spec: DecoderSpec, dtype: DtypeChoice, blocks: usize) -> Result<Self> {
         let weights = Checkpoint::open(folder, dtype)?;
         let loader = Loader::new(&weights, &spec);
         let (embedding, head) = if spec.tied {
@@ -98,7 +100,7 @@ impl Decoder {
         let positions = spec.positions.then(|| loader.positions()).transpose()?;
         let layers = (0..spec.layers.len()).map(|index| loader.layer(index)).collect::<Result<_>>()?;
         let norm = loader.last_norm()?;
-        let cache = KvCache::new(spec.cache_shape(dtype), pages)?;
+        let cache = KvCache::new(spec.cache_shape(dtype), blocks)?;
         Ok(Self { spec, embedding, positions, layers, norm, head, logits: Vec::new(), cache })
     }
 
@@ -136,62 +138,66 @@ impl Decoder {
 
 impl Backend for Decoder {
     fn shape(&self) -> Shape {
-        Shape { vocab: self.spec.vocab, context: self.spec.context, page_tokens: PAGE, pages: self.cache.pages }
+        Shape { vocab: self.spec.vocab, context: self.spec.context, block_size: BLOCK_SIZE, blocks: self.cache.blocks }
     }
 
     fn rotation(&self, length: usize) -> usize {
         self.spec.rotation(length)
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         Ok(in_pool(|| self.compute(step)))
     }
 }
 
 impl Decoder {
-    fn compute(&mut self, step: &Step) -> Vec<Seen> {
+    fn compute(&mut self, step: &Step) -> Vec<StepOutput> {
         self.cache.copy(&step.copies);
         let x = self.hidden(step);
-        let mut seen = Vec::with_capacity(step.reads.len());
+        let mut outputs = Vec::with_capacity(step.outputs.len());
         let (scale, soft_cap) = (self.spec.logit_scale, self.spec.logit_soft_cap);
-        for (chunk, reads) in step.reads.chunks(LOGIT_ROWS).enumerate() {
-            let rows: Vec<usize> = reads.iter().map(|r| r.row).collect();
+        for (chunk, requests) in step.outputs.chunks(LOGIT_ROWS).enumerate() {
+            let rows: Vec<usize> = requests.iter().map(|request| request.row).collect();
             let last = self.norm.forward(&x.gather(&rows));
             self.head.forward_into(&last, &mut self.logits);
             let rows = self.logits.par_chunks_exact_mut(self.spec.vocab);
             let first = chunk * LOGIT_ROWS;
-            let answer = |(at, (row, read)): (usize, (&mut [f32], &Read))| {
+            let answer = |(at, (row, request)): (usize, (&mut [f32], &OutputRequest))| {
                 if scale != 1.0 {
                     row.iter_mut().for_each(|x| *x *= scale);
                 }
                 if let Some(cap) = soft_cap {
                     soft_cap_row(row, cap);
                 }
-                answer(row, read, processing_of(&step.processing, first + at))
+                answer(row, request, processing_of(&step.processing, first + at))
             };
-            let mut answers: Vec<Seen> = rows.zip(reads).enumerate().map(answer).collect();
-            seen.append(&mut answers);
+            let mut answers: Vec<StepOutput> = rows.zip(requests).enumerate().map(answer).collect();
+            outputs.append(&mut answers);
         }
-        seen
+        outputs
     }
 }
 
 /// What one read sees in its row of logits, after what goes before it.
-pub(crate) fn answer(row: &mut [f32], read: &Read, processing: Option<&Processing>) -> Seen {
+pub(crate) fn answer(row: &mut [f32], request: &OutputRequest, processing: Option<&Processing>) -> StepOutput {
     if let Some(processing) = processing {
         // Before a processor hides it.
         if sampling::argmax(row).is_none() {
-            return Seen::NotFinite;
+            return StepOutput::NotFinite;
         }
         processing.apply(row);
         if sampling::argmax(row).is_none() {
-            return Seen::NothingLeft;
+            return StepOutput::NothingLeft;
         }
     }
-    let seen = match read.want {
-        Want::Next { sampling, key, position } => sampling::choose(row, &sampling, key, position).map(Seen::Next),
-        Want::Score { target } => sampling::score(row, target).map(|(logprob, greedy)| Seen::Score { logprob, greedy }),
-        Want::Logits => sampling::argmax(row).map(|_| Seen::Logits(row.to_vec())),
+    let outputs = match request.kind {
+        OutputKind::Next { sampling, key, position } => {
+            sampling::choose(row, &sampling, key, position).map(StepOutput::Next)
+        }
+        OutputKind::Score { target } => {
+            sampling::score(row, target).map(|(logprob, greedy)| StepOutput::Score { logprob, greedy })
+        }
+        OutputKind::Logits => sampling::argmax(row).map(|_| StepOutput::Logits(row.to_vec())),
     };
-    seen.unwrap_or(Seen::NotFinite)
+    outputs.unwrap_or(StepOutput::NotFinite)
 }

@@ -1,126 +1,20 @@
 //! The parametric encoder: whole texts packed back to back, attention within each, one vector or logit row per text.
 
+use std::sync::Arc;
+
 use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
 use super::linear::Linear;
 use super::norm::Norm;
 use super::pooling;
-use super::relative::Relative;
-use super::rotary::{self, HeadNorm, Heads, Rope, RopeRows};
+use super::relative::Bias;
+use super::rotary::{self, HeadNorm, Heads, RopeRows};
 use super::rows::Rows;
 use crate::device::in_pool;
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::{Convolution, Layer, Names};
+use crate::models::encoder_spec::{EncoderSpec, Learned};
 use crate::request::Pooling;
 use crate::scheduler::backend::{Encoded, EncoderBackend};
-
-/// What distinguishes encoder families.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EncoderSpec {
-    /// What the family calls its tensors.
-    pub names: Names,
-    /// Number of token ids.
-    pub vocab: usize,
-    /// Width of the word vectors; where it is not `hidden`, a product leads there.
-    pub embedding: usize,
-    /// Width of the token vectors.
-    pub hidden: usize,
-    /// Width of the feed-forward block.
-    pub intermediate: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Factor of the scores.
-    pub scale: f32,
-    /// Tokens of the longest text.
-    pub positions: usize,
-    /// Where positions come from, apart from `relative` and `rotations`.
-    pub learned: Learned,
-    /// Rows of the segment table; 0 without one.
-    pub token_types: usize,
-    /// Whether tokens choose their segments; else all are of the first.
-    pub segments: bool,
-    /// The window of each layer: a token sees half of it on either side.
-    pub windows: Vec<Option<usize>>,
-    /// Summands of the scores.
-    pub relative: Relative,
-    /// Rotary frequencies of layers without and with a window.
-    pub rotations: Option<[Rope; 2]>,
-    /// Whether norms stand before attention and feed-forward block instead of after them. The first attention then takes the
-    /// embeddings as they are, which were normed just before, and a norm ends the stack (ModernBERT).
-    pub norms_before: bool,
-    /// Epsilon of the layer norms.
-    pub norm_eps: f32,
-    /// Biases of the norms.
-    pub norm_bias: bool,
-    /// Biases of the attention's products.
-    pub attention_bias: bool,
-    /// Biases of the feed-forward block.
-    pub feed_forward_bias: bool,
-    /// Activation of the feed-forward block.
-    pub activation: Activation,
-    /// Whether the feed-forward block multiplies the activation with a gate.
-    pub gated: bool,
-    /// A convolution over the embeddings that the first layer's output is added to.
-    pub convolution: Option<ConvolutionSpec>,
-    /// How the family classifies.
-    pub classifier: ClassifierSpec,
-}
-
-/// Learned position vectors.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Learned {
-    /// None.
-    None,
-    /// One per position.
-    Counted,
-    /// One per position, beginning after the row of the padding token; a padding token inside a text has that row and is not
-    /// counted (RoBERTa's `create_position_ids_from_input_ids`).
-    After(u32),
-}
-
-/// DeBERTa's `ConvLayer`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConvolutionSpec {
-    /// Tokens that it covers, odd.
-    pub kernel: usize,
-    /// Groups of channels that do not mix.
-    pub groups: usize,
-    /// Activation.
-    pub activation: Activation,
-}
-
-/// A sequence-classification head: pool, dense layer, activation, perhaps a norm, and the product that gives the logits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClassifierSpec {
-    /// How tokens become one row.
-    pub pooling: Pooling,
-    /// Name of the dense layer.
-    pub dense: &'static str,
-    /// Whether it has a bias.
-    pub dense_bias: bool,
-    /// What follows it.
-    pub activation: Activation,
-    /// Name of the norm that follows.
-    pub norm: Option<&'static str>,
-    /// Name of the last product.
-    pub output: &'static str,
-}
-
-impl EncoderSpec {
-    /// Values per head.
-    pub fn head_size(&self) -> usize {
-        self.hidden / self.heads
-    }
-
-    /// Rows of the position table.
-    pub(crate) fn position_rows(&self) -> usize {
-        match self.learned {
-            Learned::None => 0,
-            Learned::Counted => self.positions,
-            Learned::After(padding) => self.positions + padding as usize + 1,
-        }
-    }
-}
 
 /// What is made of the token vectors.
 pub(crate) enum Head {
@@ -134,6 +28,48 @@ pub(crate) enum Stage {
     Dense(Linear, Option<Activation>),
     /// Length one.
     Normalize,
+}
+
+/// The weights of one layer.
+pub(crate) struct Layer {
+    pub query_key_value: Linear,
+    pub output: Linear,
+    pub attention_norm: Option<Norm>,
+    pub up: Linear,
+    pub down: Linear,
+    pub feed_forward_norm: Norm,
+    pub bias: Option<Arc<Bias>>,
+}
+
+/// A convolution along each text, as a product over the values of neighbouring tokens.
+pub(crate) struct Convolution {
+    pub product: Linear,
+    pub kernel: usize,
+    pub activation: Activation,
+    /// Norm of its sum with the first layer's output.
+    pub norm: Norm,
+}
+
+impl Convolution {
+    /// `[tokens, hidden]` -> `[tokens, hidden]`; beyond a text's ends are zeros.
+    pub fn forward(&self, x: &Rows, lengths: &[usize]) -> Rows {
+        let width = x.columns();
+        let mut wide = Rows::zeros(x.rows(), self.kernel * width);
+        let mut start = 0;
+        for len in lengths {
+            for (token, tap) in (0..*len).flat_map(|token| (0..self.kernel).map(move |tap| (token, tap))) {
+                if let Some(from) = (token + tap).checked_sub(self.kernel / 2).filter(|from| from < len) {
+                    let to = ((start + token) * self.kernel + tap) * width;
+                    let from = &x.values()[(start + from) * width..][..width];
+                    wide.values_mut()[to..to + width].copy_from_slice(from);
+                }
+            }
+            start += len;
+        }
+        let mut out = self.product.forward(&wide);
+        activation::activate(&mut out, self.activation);
+        out
+    }
 }
 
 /// An encoder with its weights.
@@ -152,7 +88,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Summands of the word vectors, `[tokens, embedding]`, where the model has any.
+    /// Vectors added to the word vectors, `[tokens, embedding]`, where the model has any.
     fn added(&self, texts: &[&Encoded]) -> Option<Rows> {
         let spec = &self.spec;
         let width = spec.embedding;

@@ -1,10 +1,10 @@
 //! A mixture of experts: a router chooses feed-forward blocks for every token (Shazeer et al., 2017; Fedus et al., 2021).
 //!
 //! Tokens are grouped by expert, each group goes through its expert's products at once, and a token adds what its experts
-//! say in ascending order of their numbers. Products give a row the same bits in any company, so one token alone with an
+//! say in ascending order of their numbers. Products are batch-invariant, so one token alone with an
 //! expert gets what it would get among many. Ties of the router go to the lowest number.
 
-use super::layer::FeedForward;
+use super::feed_forward::FeedForward;
 use super::linear::Linear;
 use super::rows::Rows;
 use super::simd::{self, Kernel, Lanes};

@@ -1,15 +1,15 @@
 //! A decoder layer: attention and feed-forward block around the residual stream, and how both are loaded.
 
-use super::activation;
 use super::attention::{self, AttentionShape};
 use super::cache::LayerCache;
 use super::experts::Experts;
+use super::feed_forward::{FeedForward, normed};
 use super::linear::Linear;
 use super::norm::Norm;
 use super::rotary::{self, HeadNorm, Heads, RopeRows};
 use super::rows::Rows;
 use crate::error::Result;
-use crate::models::spec::{DecoderSpec, FeedForwardSpec, HeadNorms, NormSpec, Projections};
+use crate::models::spec::{DecoderSpec, HeadNorms, NormSpec, Projections};
 use crate::models::weights::{Checkpoint, Matrix, Order};
 use crate::scheduler::backend::Segment;
 
@@ -43,52 +43,6 @@ impl Stream<'_> {
     /// Whether products may be added to the stream as they come.
     fn is_plain(&self, post_norm: Option<&Norm>) -> bool {
         post_norm.is_none() && self.spec.residual_scale == 1.0
-    }
-}
-
-/// A feed-forward block with its weights.
-pub struct FeedForward {
-    pub(crate) up: Linear,
-    pub(crate) down: Linear,
-    pub(crate) spec: FeedForwardSpec,
-}
-
-impl FeedForward {
-    pub(crate) fn new(up: Linear, down: Linear, spec: FeedForwardSpec) -> Self {
-        Self { up, down, spec }
-    }
-
-    /// The product that goes into the activation, of rows that `norm` prepares.
-    fn inner(&self, x: &Rows, norm: Option<&Norm>) -> Rows {
-        normed(&self.up, x, norm)
-    }
-
-    fn activate(&self, x: &[f32], to: &mut [f32]) {
-        if self.spec.gated {
-            activation::gated_row(x, to, self.spec.activation)
-        } else {
-            activation::activate_row(x, to, self.spec.activation)
-        }
-    }
-
-    fn outer(&self, inner: &Rows) -> Rows {
-        self.down.forward_made(inner, |x, to| self.activate(x, to))
-    }
-
-    fn outer_add(&self, inner: &Rows, to: &mut Rows) {
-        self.down.forward_made_add(inner, |x, to| self.activate(x, to), to);
-    }
-
-    /// `[tokens, hidden]` -> `[tokens, hidden]`.
-    pub fn forward(&self, x: &Rows) -> Rows {
-        self.outer(&self.inner(x, None))
-    }
-}
-
-fn normed(linear: &Linear, x: &Rows, norm: Option<&Norm>) -> Rows {
-    match norm {
-        Some(norm) => linear.forward_made(x, |x, to| norm.row_into(x, to)),
-        None => linear.forward(x),
     }
 }
 

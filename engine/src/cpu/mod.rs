@@ -10,6 +10,7 @@ mod contained;
 pub(crate) mod decoder;
 pub(crate) mod encoder;
 pub(crate) mod experts;
+pub(crate) mod feed_forward;
 pub(crate) mod layer;
 pub mod linear;
 pub(crate) mod norm;
@@ -21,8 +22,8 @@ pub(crate) mod rows;
 mod sweep;
 
 pub use activation::Activation;
-pub use cache::{CacheShape, PAGE};
+pub use cache::{BLOCK_SIZE, CacheShape};
 pub use decoder::{Decoder, check_weights, separate_head};
-pub use encoder::{Encoder, EncoderSpec};
+pub use encoder::Encoder;
 pub use pooling::unit_length;
 pub use rows::Rows;

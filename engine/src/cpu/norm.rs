@@ -19,7 +19,7 @@ pub struct Norm {
     pub kind: NormKind,
     /// `[width]` factors.
     pub weight: Vec<f32>,
-    /// `[width]` summands (LayerNorm).
+    /// `[width]` biases (LayerNorm).
     pub bias: Option<Vec<f32>>,
     /// Added to the variance.
     pub eps: f32,

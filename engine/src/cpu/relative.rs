@@ -1,11 +1,11 @@
-//! Summands of attention scores that depend on how far query and key are apart: MPNet's buckets, DeBERTa's disentangled
+//! Relative-position biases: what is added to an attention score for how far query and key are apart: MPNet's buckets, DeBERTa's disentangled
 //! attention.
 //!
-//! A head's summands are prepared once per sequence and filled in row by row. A row's summands come from its own query and
-//! its own sequence's keys, each product in one order, so its bits do not depend on its companions. What is only a matter of
+//! The biases of a head are prepared once per sequence and filled in row by row. The biases of a row come from its own query and
+//! its own sequence's keys, each product in one order, so its bits are batch-invariant. What is only a matter of
 //! the weights, the projected position vectors, is computed once, at load.
 
-use super::cache::PAGE;
+use super::cache::BLOCK_SIZE;
 use super::simd::{self, Kernel, Lanes, WIDTH};
 
 /// Rows of [`Products`] computed at once.
@@ -17,7 +17,7 @@ pub const BUCKETS: usize = 32;
 
 /// What a model adds to its scaled scores.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Relative {
+pub enum RelativeBias {
     /// Nothing.
     None,
     /// A learned number per bucket of distances and head, shared by the layers (T5, MPNet); the rows of its table.
@@ -80,7 +80,7 @@ pub(crate) fn bucket(distance: i64) -> usize {
     behind + (exact + steps).min(half - 1)
 }
 
-/// Position vectors of every head, `[heads][blocks][size][PAGE]`: the layout of key blocks.
+/// Position vectors of every head, `[heads][blocks][size][BLOCK_SIZE]`: the layout of key blocks.
 pub struct PositionBlocks {
     values: Vec<f32>,
     blocks: usize,
@@ -91,23 +91,23 @@ impl PositionBlocks {
     /// From rows `[positions, heads · size]`.
     pub fn new(rows: &[f32], heads: usize, size: usize) -> Self {
         let width = heads * size;
-        let blocks = (rows.len() / width).div_ceil(PAGE);
-        let mut values = vec![0.0; heads * blocks * size * PAGE];
+        let blocks = (rows.len() / width).div_ceil(BLOCK_SIZE);
+        let mut values = vec![0.0; heads * blocks * size * BLOCK_SIZE];
         for (position, row) in rows.chunks_exact(width).enumerate() {
             for (i, x) in row.iter().enumerate() {
-                let block = i / size * blocks + position / PAGE;
-                values[(block * size + i % size) * PAGE + position % PAGE] = *x;
+                let block = i / size * blocks + position / BLOCK_SIZE;
+                values[(block * size + i % size) * BLOCK_SIZE + position % BLOCK_SIZE] = *x;
             }
         }
         Self { values, blocks, size }
     }
 
-    /// Products of rows `[_, size]` with the position vectors of some blocks of a head, `[rows, blocks · PAGE]`.
+    /// Products of rows `[_, size]` with the position vectors of some blocks of a head, `[rows, blocks · BLOCK_SIZE]`.
     fn products(&self, rows: &[f32], head: usize, blocks: &std::ops::Range<usize>) -> Vec<f32> {
-        let block = self.size * PAGE;
+        let block = self.size * BLOCK_SIZE;
         let first = head * self.blocks;
         let positions = &self.values[(first + blocks.start) * block..(first + blocks.end) * block];
-        let mut out = vec![0.0; rows.len() / self.size * blocks.len() * PAGE];
+        let mut out = vec![0.0; rows.len() / self.size * blocks.len() * BLOCK_SIZE];
         simd::dispatch(Products { rows, size: self.size, positions, out: &mut out });
         out
     }
@@ -118,9 +118,9 @@ struct Products<'a> {
     /// `[rows][size]`
     rows: &'a [f32],
     size: usize,
-    /// `[blocks][size][PAGE]`
+    /// `[blocks][size][BLOCK_SIZE]`
     positions: &'a [f32],
-    /// `[rows][blocks · PAGE]`
+    /// `[rows][blocks · BLOCK_SIZE]`
     out: &'a mut [f32],
 }
 
@@ -145,10 +145,10 @@ impl Kernel for Products<'_> {
 #[inline(always)]
 fn products<L: Lanes, const R: usize>(rows: &[f32], size: usize, positions: &[f32], out: &mut [f32]) {
     let width = positions.len() / size;
-    for (index, block) in positions.chunks_exact(size * PAGE).enumerate() {
-        let mut sums = [[L::splat(0.0); PAGE / WIDTH]; R];
-        for (i, values) in block.chunks_exact(PAGE).enumerate() {
-            let values: [L; PAGE / WIDTH] = std::array::from_fn(
+    for (index, block) in positions.chunks_exact(size * BLOCK_SIZE).enumerate() {
+        let mut sums = [[L::splat(0.0); BLOCK_SIZE / WIDTH]; R];
+        for (i, values) in block.chunks_exact(BLOCK_SIZE).enumerate() {
+            let values: [L; BLOCK_SIZE / WIDTH] = std::array::from_fn(
                 #[inline(always)]
                 |half| simd::load_padded::<L>(values, half * WIDTH, 0.0),
             );
@@ -161,14 +161,14 @@ fn products<L: Lanes, const R: usize>(rows: &[f32], size: usize, positions: &[f3
         }
         for (r, sums) in sums.iter().enumerate() {
             for (half, sum) in sums.iter().enumerate() {
-                let at = r * width + index * PAGE + half * WIDTH;
+                let at = r * width + index * BLOCK_SIZE + half * WIDTH;
                 out[at..at + WIDTH].copy_from_slice(&sum.to_array());
             }
         }
     }
 }
 
-/// The summands of one layer.
+/// The biases of one layer.
 pub enum Bias {
     /// `[rows][heads]` numbers per bucket.
     Buckets {
@@ -185,12 +185,12 @@ pub enum Bias {
         keys: Option<PositionBlocks>,
         /// Projected position queries.
         queries: Option<PositionBlocks>,
-        /// Factor of the summands: that of the scores.
+        /// Factor of the biases: that of the scores.
         scale: f32,
     },
 }
 
-/// The summands of one head over one sequence.
+/// The biases of one head over one sequence.
 pub struct HeadBias<'a> {
     len: usize,
     kind: OfHead<'a>,
@@ -221,10 +221,10 @@ impl Bias {
             }
             Self::Disentangled { options, keys: position_keys, queries, scale } => {
                 let rows: Vec<usize> = distances.map(|distance| options.row(distance)).collect();
-                let lowest = rows.iter().min().copied().unwrap_or(0) / PAGE;
-                let blocks = lowest..rows.iter().max().copied().unwrap_or(0) / PAGE + 1;
+                let lowest = rows.iter().min().copied().unwrap_or(0) / BLOCK_SIZE;
+                let blocks = lowest..rows.iter().max().copied().unwrap_or(0) / BLOCK_SIZE + 1;
                 OfHead::Positions {
-                    columns: rows.iter().map(|row| row - lowest * PAGE).collect(),
+                    columns: rows.iter().map(|row| row - lowest * BLOCK_SIZE).collect(),
                     head,
                     keys: position_keys.as_ref(),
                     met: queries.as_ref().map(|queries| queries.products(keys, head, &blocks)),
@@ -240,10 +240,10 @@ impl Bias {
 impl HeadBias<'_> {
     /// Values between the rows that [`HeadBias::fill`] writes.
     pub fn stride(&self) -> usize {
-        self.len.next_multiple_of(PAGE)
+        self.len.next_multiple_of(BLOCK_SIZE)
     }
 
-    /// Writes the summands of the rows of some tokens, `[tokens][stride]`, given their queries, `[tokens, size]`.
+    /// Writes the biases of the rows of some tokens, `[tokens][stride]`, given their queries, `[tokens, size]`.
     pub fn fill(&self, tokens: std::ops::Range<usize>, queries: &[f32], out: &mut [f32]) {
         let len = self.len;
         match &self.kind {
@@ -253,7 +253,7 @@ impl HeadBias<'_> {
                 }
             }
             OfHead::Positions { columns, blocks, head, keys, met, scale } => {
-                let width = blocks.len() * PAGE;
+                let width = blocks.len() * BLOCK_SIZE;
                 let own = keys.map(|keys| keys.products(queries, *head, blocks));
                 for (index, (token, out)) in tokens.zip(out.chunks_exact_mut(self.stride())).enumerate() {
                     for (key, out) in out[..len].iter_mut().enumerate() {

@@ -1,6 +1,6 @@
 //! [`Rows`]: the activations of packed tokens, and how operations on them are spread over threads.
 //!
-//! Each row is computed alone, in one order, by one thread, so its bits never depend on its companions or on how rows are
+//! Each row is computed alone, in one order, by one thread, so its bits never depend on the batch or on how rows are
 //! spread over threads. No operation here touches more than one row at a time except to copy.
 
 use rayon::prelude::*;

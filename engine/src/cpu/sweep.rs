@@ -1,4 +1,4 @@
-//! The bitwise sweep of every operation: a row's bits depend on neither its companions, threads nor chunking.
+//! The bitwise sweep of every operation: batch invariance, and the same bits for any threads and chunking.
 //!
 //! Tiny models hide what breaks this (K never splits below 512, small products never thread), so the sweep uses the shapes
 //! of real models. The last tests put back what the design forbids, the one-row product and the padded softmax, and show
@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 
 use super::activation::{self, Activation};
 use super::attention::{self, AttentionShape};
-use super::cache::{CacheShape, KvCache, PAGE};
+use super::cache::{BLOCK_SIZE, CacheShape, KvCache};
 use super::linear::{Kind, Linear, Quantized, Weights};
 use super::norm::{Norm, NormKind};
 use super::relative::{self, Bias, Disentangled, PositionBlocks};
@@ -176,14 +176,14 @@ struct Fed<'a> {
 }
 
 impl Fed<'_> {
-    fn cache(&self, pages: usize) -> KvCache {
+    fn cache(&self, blocks: usize) -> KvCache {
         let shape = CacheShape { bf16: self.bf16, layers: 1, heads: self.shape.keys, size: self.shape.size };
-        let mut cache = KvCache::new(shape, pages).unwrap();
-        // Pages come back dirty from other sequences, at worst from one that failed.
+        let mut cache = KvCache::new(shape, blocks).unwrap();
+        // Blocks come back dirty from other sequences, at worst from one that failed.
         let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
-        let all: Vec<u32> = (0..pages as u32).collect();
-        let segment = Segment { start: 0, len: pages * PAGE, pages: all, rotation: 0 };
-        let dirty = Rows::new(vec![f32::NAN; pages * PAGE * width], width);
+        let all: Vec<u32> = (0..blocks as u32).collect();
+        let segment = Segment { start: 0, len: blocks * BLOCK_SIZE, blocks: all, rotation: 0 };
+        let dirty = Rows::new(vec![f32::NAN; blocks * BLOCK_SIZE * width], width);
         cache.layers[0].write(&dirty, self.shape.queries, &[segment]);
         cache
     }
@@ -191,7 +191,7 @@ impl Fed<'_> {
     /// All outputs of the sequence; `neighbours` shorter sequences share every step.
     fn run(&self, chunk: usize, neighbours: usize) -> Vec<f32> {
         let width = (self.shape.queries + 2 * self.shape.keys) * self.shape.size;
-        let own = self.len.div_ceil(PAGE);
+        let own = self.len.div_ceil(BLOCK_SIZE);
         let mut cache = self.cache(own + neighbours);
         let mut out = Vec::new();
         for start in (0..self.len).step_by(chunk) {
@@ -201,13 +201,13 @@ impl Fed<'_> {
             for n in 0..neighbours {
                 let count = 1 + (start + n) % 5;
                 rows.extend(values(count * width, 100 + n as u64));
-                segments.push(Segment { start: n % 7, len: count, pages: vec![(own + n) as u32], rotation: 0 });
+                segments.push(Segment { start: n % 7, len: count, blocks: vec![(own + n) as u32], rotation: 0 });
             }
             let before: usize = segments.iter().map(|s| s.len).sum();
             rows.extend_from_slice(&self.qkv[start * width..(start + len) * width]);
-            // Pages in no particular order: where they lie must not matter.
-            let pages = (0..(start + len).div_ceil(PAGE)).map(|p| (own - 1 - p) as u32).collect();
-            segments.push(Segment { start, len, pages, rotation: 0 });
+            // Blocks in no particular order: where they lie must not matter.
+            let blocks = (0..(start + len).div_ceil(BLOCK_SIZE)).map(|p| (own - 1 - p) as u32).collect();
+            segments.push(Segment { start, len, blocks, rotation: 0 });
             let qkv = Rows::new(rows, width);
             cache.layers[0].write(&qkv, self.shape.queries, &segments);
             let attended = attention::paged(&qkv, &cache.layers[0], &segments, &self.shape);
@@ -235,7 +235,7 @@ fn attention_does_not_depend_on_chunks_neighbours_or_threads() {
         for (bf16, qkv) in [(false, &qkv), (true, &exact)] {
             let fed = Fed { shape, qkv, len, bf16 };
             let whole = with_threads(2, || fed.run(len, 0));
-            assert!(whole.iter().all(|x| x.is_finite()), "stale pages must not show");
+            assert!(whole.iter().all(|x| x.is_finite()), "stale blocks must not show");
             for (chunk, neighbours, threads) in [(1, 3, 2), (8, 0, 1), (31, 5, 2), (32, 2, 1), (100, 1, 2), (len, 9, 1)]
             {
                 let got = with_threads(threads, || fed.run(chunk, neighbours));

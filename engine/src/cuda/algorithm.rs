@@ -1,7 +1,7 @@
 //! The rule by which one algorithm of cuBLASLt is chosen for a weight, once and for every number of rows. Plain data.
 //!
 //! cuBLASLt's own choice looks at the number of rows: other tiles, another split of the inner dimension, and so another order
-//! of sums. Bits of a row would depend on its company. Here its heuristics are asked once, for [`REFERENCE_ROWS`], and the
+//! of sums. Products would not be batch-invariant. Here its heuristics are asked once, for [`REFERENCE_ROWS`], and the
 //! first of their answers that is *fixed* is kept. Fixed is what leaves nothing open that could be decided at the call:
 //!
 //! | attribute | must be | because |
@@ -126,7 +126,7 @@ pub fn choose(candidates: &[Candidate]) -> Result<usize> {
     let first = |rows: Rows| candidates.iter().position(|c| c.rows == rows && c.fixed());
     first(Rows::Any).or_else(|| first(Rows::Multiples)).ok_or_else(|| {
         Error::internal(format!(
-            "failed to choose among {} algorithms of cuBLASLt: none gives a row the same bits in every company",
+            "failed to choose among {} algorithms of cuBLASLt: none is batch-invariant",
             candidates.len()
         ))
     })

@@ -1,6 +1,6 @@
 //! The parametric decoder on a GPU: the weights of `cpu/decoder.rs` in its memory, and a step as one captured graph.
 //!
-//! A step is copied to the GPU as one buffer (`stage`), computed with room for a few more rows than it has, so that there are few
+//! A step is copied to the GPU as one buffer (`stage`), padded to a few more rows than it has, so that there are few
 //! shapes, and read back once. Rows beyond those there are hold anything and reach nothing: a row depends on itself alone. While
 //! one step is computed the next is staged: all that both touch is touched in the order of the stream.
 #![expect(unsafe_code, reason = "captured work is sent to other threads; words of the stage are read as floats")]
@@ -15,34 +15,37 @@ use rayon::prelude::*;
 use super::Gpu;
 use super::decoder_weights::{Weights, fits, heads, windows};
 use super::driver::{Opened, open};
+use super::feed_forward::FeedForward;
 use super::launch::Rows;
 use super::launch::attention::AttentionKernels;
+use super::launch::copies::KvBlocks;
 use super::launch::experts::{Groups, Mixture};
-use super::launch::pages::Pages;
 use super::launch::rows::{Added, Embedding};
 use super::launch::sample::{Asked, Found};
-use super::layer::{FeedForward, LayerCache};
+use super::layer::LayerCache;
 use super::pass::{ExpertSpace, Kernels, Pass, PlanViews, Space};
 use super::plan::Planner;
-use super::stage::{Bounds, Layout, PLANS, room};
+use super::stage::{Bounds, Layout, PLANS, padded};
 use super::weight::{Products, Stored, memory};
-use crate::cpu::cache::PAGE;
+use crate::cpu::cache::BLOCK_SIZE;
 use crate::cpu::decoder::answer;
-use crate::device;
+use crate::device::{in_pool, kv_blocks};
 use crate::error::{Error, Result};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::spec::DecoderSpec;
 use crate::options::EngineOptions;
-use crate::scheduler::backend::{Ahead, Backend, Processing, Read, Seen, Shape, Step, Want, processing_of};
+use crate::scheduler::backend::{
+    AsyncBackend, Backend, OutputKind, OutputRequest, Processing, Shape, Step, StepOutput, processing_of,
+};
 
 /// Rows of logits held at once: 256 rows of a vocabulary of 150,000 are 150 MB.
 const LOGIT_ROWS: usize = 256;
 
-/// Steps of a room that are launched kernel by kernel before they are captured: the driver loads kernels at their first start,
+/// Steps of a padded batch size that are launched kernel by kernel before they are captured: the driver loads kernels at their first start,
 /// which is nothing to capture.
 const BEFORE_CAPTURE: u32 = 1;
 
-/// How the steps of one room are computed.
+/// How the steps of one padded batch size are computed.
 #[derive(Default)]
 struct Shaped {
     computed: u32,
@@ -55,7 +58,7 @@ struct Captured(CudaGraph);
 // SAFETY: a graph may be used by any thread, by one at a time; a decoder is used through `&mut`.
 unsafe impl Send for Captured {}
 
-/// A decoder with its weights and KV pages on a GPU.
+/// A decoder with its weights and KV blocks on a GPU.
 pub struct Decoder<T> {
     spec: DecoderSpec,
     opened: Opened,
@@ -63,17 +66,17 @@ pub struct Decoder<T> {
     weights: Weights<T>,
     space: Space<T>,
     head_space: HeadSpace<T>,
-    /// `[layers][pages][key heads][32][size]`.
+    /// `[layers][kv_blocks][key heads][32][size]`.
     keys: CudaSlice<T>,
     /// The same of values.
     values: CudaSlice<T>,
-    pages: usize,
+    kv_blocks: usize,
     bounds: Bounds,
     most: usize,
     staged: CudaSlice<u32>,
     stages: [Stage; 2],
-    /// Steps that are not finished, the oldest first.
-    flights: VecDeque<Flight>,
+    /// The oldest first.
+    in_flight: VecDeque<InFlightStep>,
     identity: CudaSlice<u32>,
     shapes: BTreeMap<usize, Shaped>,
 }
@@ -90,10 +93,10 @@ struct Stage {
     done: CudaEvent,
 }
 
-/// A step under way.
-struct Flight {
+/// A step that was started and not read yet.
+struct InFlightStep {
     stage: usize,
-    reads: Vec<Read>,
+    requests: Vec<OutputRequest>,
     processing: Vec<Processing>,
     /// Rows of logits that the host looks at, in the order of their reads.
     logits: Vec<Vec<f32>>,
@@ -101,8 +104,8 @@ struct Flight {
 
 /// Whether the host looks at the row of a read: all of it is wanted, or logits processors go before the choice, which the CPU's
 /// sampler makes then.
-fn is_whole(read: &Read, processing: Option<&Processing>) -> bool {
-    processing.is_some() || read.want == Want::Logits
+fn is_whole(request: &OutputRequest, processing: Option<&Processing>) -> bool {
+    processing.is_some() || request.kind == OutputKind::Logits
 }
 
 /// Rows between the last layer and the answers.
@@ -172,19 +175,19 @@ impl<T: Stored> Decoder<T> {
         };
         let space = space(&stream, spec, most, &bounds)?;
         let head_space = HeadSpace::new(&stream, spec, most)?;
-        let per_sequence = spec.context.div_ceil(PAGE);
+        let per_sequence = spec.context.div_ceil(BLOCK_SIZE);
         let words = Layout::new(&bounds, most).words(&bounds, per_sequence);
         let staged = stream.alloc_zeros(words).map_err(memory("steps"))?;
         let stage = || Stage::new(&opened, words, &head_space).map_err(failed("failed to reserve memory for steps"));
         let stages = [stage()?, stage()?];
         let identity: Vec<u32> = (0..most as u32).collect();
         let identity = stream.clone_htod(&identity).map_err(memory("steps"))?;
-        // Pages take their share of what is left when all else is there.
-        let page_values = spec.attention.keys * PAGE * spec.attention.head_size;
-        let page_bytes = (2 * spec.layers.len() * page_values * size_of::<T>()) as u64;
+        // KV blocks take their share of what is left when all else is there.
+        let block_values = spec.attention.keys * BLOCK_SIZE * spec.attention.head_size;
+        let block_bytes = (2 * spec.layers.len() * block_values * size_of::<T>()) as u64;
         let free = opened.memory()?.0;
-        let pages = device::pages(options, spec.context, page_bytes, || free / 20 * 19);
-        let all = spec.layers.len() * pages * page_values;
+        let kv_blocks = kv_blocks(options, spec.context, block_bytes, || free / 20 * 19);
+        let all = spec.layers.len() * kv_blocks * block_values;
         let cache = || stream.alloc_zeros::<T>(all).map_err(memory("the KV cache"));
         let (keys, values) = (cache()?, cache()?);
         stream.synchronize().map_err(failed("failed to load a model"))?;
@@ -197,12 +200,12 @@ impl<T: Stored> Decoder<T> {
             head_space,
             keys,
             values,
-            pages,
+            kv_blocks,
             bounds,
             most,
             staged,
             stages,
-            flights: VecDeque::new(),
+            in_flight: VecDeque::new(),
             identity,
             shapes: BTreeMap::new(),
         })
@@ -214,56 +217,32 @@ impl<T: Stored> Decoder<T> {
         // Counts lie before the ids, all else behind them.
         let (counts, mut rest) = self.staged.split_at_mut(layout.ids.start);
         let (mut ids, rest) = rest.split_at_mut(layout.ids.len());
-        let (from, to) = (layout.carried.start - layout.ids.end, layout.carried.end - layout.ids.end);
-        let (pairs, count) = (rest.slice(from..to), counts.slice(layout.counts.start + 2..layout.counts.start + 3));
-        self.kernels.sample.carry(&self.head_space.found.as_view(), (&pairs, &count), &mut ids)?;
+        let (from, to) = (layout.deferred.start - layout.ids.end, layout.deferred.end - layout.ids.end);
+        let (pairs, count) = (rest.slice(from..to), counts.slice(layout.count(2)));
+        self.kernels.sample.fill_deferred(&self.head_space.found.as_view(), (&pairs, &count), &mut ids)?;
 
         let staged = &self.staged;
-        let words = |range: &std::ops::Range<usize>| staged.slice(range.clone());
-        let one = |at: usize| staged.slice(layout.counts.start + at..layout.counts.start + at + 1);
-        let floats = |range: &std::ops::Range<usize>| floats(staged.slice(range.clone()));
-        let angles = layout.angles.iter().zip(&spec.ropes);
-        let pass = Pass {
-            kernels: &self.kernels,
-            count: one(0),
-            most: layout.rows,
-            page: words(&layout.page),
-            position: words(&layout.position),
-            identity: self.identity.as_view(),
-            angles: angles
-                .map(|([cosines, sines], rope)| Ok((floats(cosines)?, floats(sines)?, rope.pairs())))
-                .collect::<Result<_>>()?,
-            table: staged.slice(layout.table..),
-            plans: (layout.plans.iter().enumerate())
-                .map(|(at, [items, combines])| PlanViews {
-                    items: words(items),
-                    item_count: one(PLANS + 2 * at),
-                    combines: words(combines),
-                    combine_count: one(PLANS + 1 + 2 * at),
-                })
-                .collect(),
-            hidden: spec.hidden,
-            residual_scale: spec.residual_scale,
-        };
-        let page_values = spec.attention.keys * PAGE * spec.attention.head_size;
-        let pages = Pages {
+        let pass = pass(spec, &self.kernels, staged, &self.identity, layout)?;
+        let block_values = spec.attention.keys * BLOCK_SIZE * spec.attention.head_size;
+        let kv_blocks = KvBlocks {
             keys: &mut self.keys.as_view_mut(),
             values: &mut self.values.as_view_mut(),
             layers: spec.layers.len(),
-            pages: self.pages,
-            page_values,
+            kv_blocks: self.kv_blocks,
+            block_values,
         };
-        self.kernels.pages.copy_pages(pages, &words(&layout.copies), &one(1))?;
+        let (pairs, count) = (staged.slice(layout.copies.clone()), staged.slice(layout.count(1)));
+        self.kernels.copies.copy_kv_blocks(kv_blocks, &pairs, &count)?;
         let (weights, space) = (&mut self.weights, &mut self.space);
         let table = weights.positions.as_ref().map(CudaSlice::as_view);
         let added = table.as_ref().map(|table| Added { table, index: &pass.position });
-        let (ids, table) = (words(&layout.ids), weights.embedding.as_view());
+        let (ids, table) = (staged.slice(layout.ids.clone()), weights.embedding.as_view());
         let embedding = Embedding { ids: &ids, table: &table, scale: spec.embedding_scale, added: [added, None] };
         let rows = pass.rows(spec.hidden);
         self.kernels.rows.embed(rows, &embedding, &mut space.x.as_view_mut())?;
         let first = weights.layers.first().and_then(|layer| layer.attention_norm.as_ref());
         self.kernels.rows.norm(rows, &space.x.as_view(), first, &mut space.h.as_view_mut())?;
-        let per_layer = self.pages * page_values;
+        let per_layer = self.kv_blocks * block_values;
         for index in 0..weights.layers.len() {
             let (before, behind) = weights.layers.split_at_mut(index + 1);
             let next = behind.first().map(|layer| layer.attention_norm.as_ref());
@@ -271,18 +250,18 @@ impl<T: Stored> Decoder<T> {
             let cache = LayerCache {
                 keys_cache: self.keys.slice_mut(part.clone()),
                 values_cache: self.values.slice_mut(part),
-                pages: self.pages,
+                kv_blocks: self.kv_blocks,
             };
             before[index].forward(&pass, space, cache, next)?;
         }
         Ok(())
     }
 
-    /// The layers of a step, as a graph once its room was seen before.
+    /// The layers of a step, as a graph once its padded batch size was seen before.
     fn compute(&mut self, rows: usize) -> Result<()> {
-        let room = room(rows, self.most);
-        let layout = Layout::new(&self.bounds, room);
-        let mut shaped = self.shapes.remove(&room).unwrap_or_default();
+        let size = padded(rows, self.most);
+        let layout = Layout::new(&self.bounds, size);
+        let mut shaped = self.shapes.remove(&size).unwrap_or_default();
         let stream = self.opened.stream.clone();
         if shaped.graph.is_none() && shaped.computed >= BEFORE_CAPTURE {
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -298,38 +277,38 @@ impl<T: Stored> Decoder<T> {
             None => self.trunk(&layout)?,
         }
         shaped.computed = shaped.computed.saturating_add(1);
-        self.shapes.insert(room, shaped);
+        self.shapes.insert(size, shaped);
         Ok(())
     }
 
     /// Puts what is read of a step on the stream; the rows of logits that the host looks at.
-    fn read(&mut self, stage: usize, reads: &[Read], processing: &[Processing]) -> Result<Vec<Vec<f32>>> {
-        let is_whole = |at: usize| is_whole(&reads[at], processing_of(processing, at));
+    fn read(&mut self, stage: usize, requests: &[OutputRequest], processing: &[Processing]) -> Result<Vec<Vec<f32>>> {
+        let is_whole = |at: usize| is_whole(&requests[at], processing_of(processing, at));
         let stream = &self.opened.stream;
         let failed = |error| failed("failed to read a step")(error);
         let HeadSpace { reads: at_once, index, rows, normed, logits, asked, found } = &mut self.head_space;
         let Stage { index: host_index, asked: host_asked, found: host_found, .. } = &mut self.stages[stage];
         let (host_index, host_asked) =
             (host_index.as_mut_slice().map_err(failed)?, host_asked.as_mut_slice().map_err(failed)?);
-        for (chunk, index) in reads.chunks(*at_once).zip(host_index.chunks_exact_mut(1 + *at_once)) {
+        for (chunk, index) in requests.chunks(*at_once).zip(host_index.chunks_exact_mut(1 + *at_once)) {
             index[0] = chunk.len() as u32;
-            index[1..].iter_mut().zip(chunk).for_each(|(to, read)| *to = read.row as u32);
+            index[1..].iter_mut().zip(chunk).for_each(|(to, request)| *to = request.row as u32);
         }
-        for (at, (to, read)) in host_asked.iter_mut().zip(reads).enumerate() {
-            *to = if is_whole(at) { Asked::default() } else { Asked::of(&read.want) };
+        for (at, (to, request)) in host_asked.iter_mut().zip(requests).enumerate() {
+            *to = if is_whole(at) { Asked::default() } else { Asked::of(&request.kind) };
         }
-        let used = reads.len().div_ceil(*at_once) * (1 + *at_once);
+        let used = requests.len().div_ceil(*at_once) * (1 + *at_once);
         stream.memcpy_htod(&host_index[..used], &mut index.slice_mut(..used)).map_err(failed)?;
-        stream.memcpy_htod(&host_asked[..reads.len()], &mut asked.slice_mut(..reads.len())).map_err(failed)?;
+        stream.memcpy_htod(&host_asked[..requests.len()], &mut asked.slice_mut(..requests.len())).map_err(failed)?;
         let (hidden, vocab) = (self.spec.hidden, self.spec.vocab);
         let mut whole = Vec::new();
-        for (number, chunk) in reads.chunks(*at_once).enumerate() {
+        for (number, chunk) in requests.chunks(*at_once).enumerate() {
             let first = number * *at_once;
             let index = index.slice(number * (1 + *at_once)..(number + 1) * (1 + *at_once));
             let (count, which) = (index.slice(..1), index.slice(1..));
-            let most = room(chunk.len(), *at_once);
+            let most = padded(chunk.len(), *at_once);
             let of = |width: usize| Rows { count: &count, most, width };
-            self.kernels.pages.gather_rows(of(hidden), &self.space.x.as_view(), &which, &mut rows.as_view_mut())?;
+            self.kernels.copies.gather_rows(of(hidden), &self.space.x.as_view(), &which, &mut rows.as_view_mut())?;
             let norm = Some(&self.weights.norm);
             self.kernels.rows.norm(of(hidden), &rows.as_view(), norm, &mut normed.as_view_mut())?;
             self.weights.head.wide(of(hidden), normed, logits)?;
@@ -345,35 +324,35 @@ impl<T: Stored> Decoder<T> {
             }
         }
         let host_found = host_found.as_mut_slice().map_err(failed)?;
-        let found = found.slice(..reads.len());
-        stream.memcpy_dtoh(&found, &mut host_found[..reads.len()]).map_err(failed)?;
+        let found = found.slice(..requests.len());
+        stream.memcpy_dtoh(&found, &mut host_found[..requests.len()]).map_err(failed)?;
         Ok(whole)
     }
 }
 
 impl<T: Stored> Backend for Decoder<T> {
     fn shape(&self) -> Shape {
-        Shape { vocab: self.spec.vocab, context: self.spec.context, page_tokens: PAGE, pages: self.pages }
+        Shape { vocab: self.spec.vocab, context: self.spec.context, block_size: BLOCK_SIZE, kv_blocks: self.kv_blocks }
     }
 
     fn rotation(&self, length: usize) -> usize {
         self.spec.rotation(length)
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         self.begin(step)?;
         self.finish()
     }
 
-    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+    fn as_async(&mut self) -> Option<&mut dyn AsyncBackend> {
         Some(self)
     }
 }
 
-impl<T: Stored> Ahead for Decoder<T> {
+impl<T: Stored> AsyncBackend for Decoder<T> {
     fn begin(&mut self, step: &Step) -> Result<()> {
-        let layout = Layout::new(&self.bounds, room(step.tokens.len(), self.most));
-        let taken = |at: &usize| self.flights.iter().any(|flight| flight.stage == *at);
+        let layout = Layout::new(&self.bounds, padded(step.tokens.len(), self.most));
+        let taken = |at: &usize| self.in_flight.iter().any(|flight| flight.stage == *at);
         let Some(stage) = (0..self.stages.len()).find(|at| !taken(at)) else {
             return Err(Error::internal("failed to begin a third step on a GPU"));
         };
@@ -382,33 +361,36 @@ impl<T: Stored> Ahead for Decoder<T> {
         let mut to = self.staged.slice_mut(..used);
         self.opened.stream.memcpy_htod(&words[..used], &mut to).map_err(failed("failed to stage a step"))?;
         self.compute(step.tokens.len())?;
-        let logits = if step.reads.is_empty() { Vec::new() } else { self.read(stage, &step.reads, &step.processing)? };
+        let logits =
+            if step.outputs.is_empty() { Vec::new() } else { self.read(stage, &step.outputs, &step.processing)? };
         self.stages[stage].done.record(&self.opened.stream).map_err(failed("failed to end a step"))?;
-        let (reads, processing) = (step.reads.clone(), step.processing.clone());
-        self.flights.push_back(Flight { stage, reads, processing, logits });
+        let (requests, processing) = (step.outputs.clone(), step.processing.clone());
+        self.in_flight.push_back(InFlightStep { stage, requests, processing, logits });
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Vec<Seen>> {
-        let Some(Flight { stage, reads, processing, mut logits }) = self.flights.pop_front() else {
+    fn finish(&mut self) -> Result<Vec<StepOutput>> {
+        let Some(InFlightStep { stage, requests, processing, mut logits }) = self.in_flight.pop_front() else {
             return Err(Error::internal("failed to finish a step that was not begun"));
         };
         let Stage { done, found, .. } = &self.stages[stage];
         done.synchronize().map_err(failed("failed to compute a step"))?;
         let found = found.as_slice().map_err(failed("failed to read a step"))?;
         let processing = |at: usize| processing_of(&processing, at);
-        let whole: Vec<usize> = (0..reads.len()).filter(|at| is_whole(&reads[*at], processing(*at))).collect();
+        let whole: Vec<usize> = (0..requests.len()).filter(|at| is_whole(&requests[*at], processing(*at))).collect();
         if whole.len() != logits.len() {
             return Err(Error::internal("failed to find a row of logits"));
         }
-        let looked = |(row, at): (&mut Vec<f32>, &usize)| answer(row, &reads[*at], processing(*at));
-        let whole_seen: Vec<Seen> = device::in_pool(|| logits.par_iter_mut().zip(&whole).map(looked).collect());
-        let mut whole_seen = whole.into_iter().zip(whole_seen).peekable();
-        let seen = |(at, (found, read)): (usize, (&Found, &Read))| {
-            let looked = whole_seen.next_if(|(of, _)| *of == at).map(|(_, seen)| seen);
-            looked.or_else(|| found.seen(&read.want)).ok_or_else(|| Error::internal("failed to find a row of logits"))
+        let looked = |(row, at): (&mut Vec<f32>, &usize)| answer(row, &requests[*at], processing(*at));
+        let whole_outputs: Vec<StepOutput> = in_pool(|| logits.par_iter_mut().zip(&whole).map(looked).collect());
+        let mut whole_outputs = whole.into_iter().zip(whole_outputs).peekable();
+        let output = |(at, (found, request)): (usize, (&Found, &OutputRequest))| {
+            let looked = whole_outputs.next_if(|(of, _)| *of == at).map(|(_, seen)| seen);
+            looked
+                .or_else(|| found.output(&request.kind))
+                .ok_or_else(|| Error::internal("failed to find a row of logits"))
         };
-        found.iter().zip(&reads).enumerate().map(seen).collect()
+        found.iter().zip(&requests).enumerate().map(output).collect()
     }
 }
 
@@ -429,6 +411,42 @@ impl Stage {
     }
 }
 
+/// What a step of this layout knows of its tokens.
+fn pass<'a>(
+    spec: &DecoderSpec,
+    kernels: &'a Kernels,
+    staged: &'a CudaSlice<u32>,
+    identity: &'a CudaSlice<u32>,
+    layout: &Layout,
+) -> Result<Pass<'a>> {
+    let words = |range: &std::ops::Range<usize>| staged.slice(range.clone());
+    let count = |at: usize| staged.slice(layout.count(at));
+    let angles = layout.angles.iter().zip(&spec.ropes);
+    let plans = layout.plans.iter().enumerate();
+    Ok(Pass {
+        kernels,
+        count: count(0),
+        most: layout.rows,
+        kv_block: words(&layout.kv_block),
+        position: words(&layout.position),
+        identity: identity.as_view(),
+        angles: angles
+            .map(|([cosines, sines], rope)| Ok((floats(words(cosines))?, floats(words(sines))?, rope.pairs())))
+            .collect::<Result<_>>()?,
+        table: staged.slice(layout.table..),
+        plans: plans
+            .map(|(at, [items, combines])| PlanViews {
+                items: words(items),
+                item_count: count(PLANS + 2 * at),
+                combines: words(combines),
+                combine_count: count(PLANS + 1 + 2 * at),
+            })
+            .collect(),
+        hidden: spec.hidden,
+        residual_scale: spec.residual_scale,
+    })
+}
+
 /// Words as the floats whose bits they are.
 fn floats(words: CudaView<'_, u32>) -> Result<CudaView<'_, f32>> {
     let len = words.len();
@@ -440,13 +458,13 @@ impl<T: Stored> HeadSpace<T> {
     /// For steps of at most so many rows, all of which may be read.
     fn new(stream: &Arc<CudaStream>, spec: &DecoderSpec, most: usize) -> Result<Self> {
         let reads = LOGIT_ROWS.min(most);
-        let (chunks, room) = (most.div_ceil(reads), |width: usize| reads * width);
+        let (chunks, values) = (most.div_ceil(reads), |width: usize| reads * width);
         Ok(Self {
             reads,
             index: stream.alloc_zeros(chunks * (1 + reads)).map_err(memory("rows to read"))?,
-            rows: stream.alloc_zeros(room(spec.hidden)).map_err(memory("rows to read"))?,
-            normed: stream.alloc_zeros(room(spec.hidden)).map_err(memory("rows to read"))?,
-            logits: stream.alloc_zeros(room(spec.vocab)).map_err(memory("logits"))?,
+            rows: stream.alloc_zeros(values(spec.hidden)).map_err(memory("rows to read"))?,
+            normed: stream.alloc_zeros(values(spec.hidden)).map_err(memory("rows to read"))?,
+            logits: stream.alloc_zeros(values(spec.vocab)).map_err(memory("logits"))?,
             asked: stream.alloc_zeros(chunks * reads).map_err(memory("rows to read"))?,
             found: stream.alloc_zeros(chunks * reads).map_err(memory("rows to read"))?,
         })

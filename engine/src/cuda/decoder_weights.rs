@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use cudarc::driver::CudaSlice;
 
-use super::gpu::{free_of, size};
 use super::driver::Opened;
+use super::gpu::{free_of, size};
 use super::launch::norm::NormWeights;
 use super::layer::Layer;
-use super::plan::{Heads, Sight};
+use super::plan::{Heads, Mask};
 use super::weight::{Products, Stored, To, Weight, matrix, upload};
 use crate::cpu::layer::Loader;
 use crate::error::{Error, Kind, Result};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::spec::DecoderSpec;
 use crate::models::weights::{Checkpoint, count_weights};
 
@@ -85,7 +85,7 @@ pub fn heads(spec: &DecoderSpec, window: Option<usize>) -> Heads {
         size: attention.head_size,
         scale: attention.scale,
         cap: attention.soft_cap,
-        sight: Sight::causal(window),
+        mask: Mask::causal(window),
     }
 }
 
@@ -103,7 +103,7 @@ pub fn fits<T: Stored>(opened: &Opened, folder: &ModelFolder) -> Result<()> {
     let what = format!("{} of weights in {kind} do not fit on cuda:{gpu}", size(needed));
     // What another process holds may be free later; a GPU that is too small stays so.
     let kind = if needed > total { Kind::Input } else { Kind::Environment };
-    Err(Error::new(kind, format!("{what}, where {}", free_of((free, total)))).at(folder.path()).with_hint(
-        "a model must fit one GPU: take a larger GPU, a smaller model, or `--dtype bf16` where it was f32",
-    ))
+    Err(Error::new(kind, format!("{what}, where {}", free_of((free, total))))
+        .at(folder.path())
+        .with_hint("a model must fit one GPU: take a larger GPU, a smaller model, or `--dtype bf16` where it was f32"))
 }

@@ -138,7 +138,9 @@ mod tests {
     fn a_machine_is_asked_without_harm() {
         match usable(0) {
             Ok(gpu) => assert!(gpu.multiprocessors > 0 && gpu.memory > 0, "{gpu:?}"),
-            Err(error) => assert!(error.message().starts_with("failed to use cuda:0: ") && error.hint().is_some(), "{error:?}"),
+            Err(error) => {
+                assert!(error.message().starts_with("failed to use cuda:0: ") && error.hint().is_some(), "{error:?}")
+            }
         }
     }
 

@@ -14,13 +14,13 @@ use super::launch::heads::{HeadKernels, HeadNorm, Rotation};
 use super::launch::norm::NormWeights;
 use super::launch::pool::{PoolKernels, Texts};
 use super::launch::rows::{Added, Embedding, RowKernels, Step};
-use super::plan::{Heads, Item, Planner, Sight, packed};
+use super::plan::{Heads, Item, Mask, Planner, packed};
 use super::weight::{Products, Stored, To, Weight, memory, upload};
-use crate::cpu::encoder::{Encoder as Host, EncoderSpec, positions};
+use crate::cpu::encoder::{Encoder as Host, Layer as HostLayer, positions};
 use crate::cpu::rotary::{self, RopeRows};
 use crate::device::in_pool;
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::Layer as HostLayer;
+use crate::models::encoder_spec::EncoderSpec;
 use crate::request::Pooling;
 use crate::scheduler::backend::{Encoded, EncoderBackend};
 
@@ -40,8 +40,8 @@ pub struct Encoder<T> {
     norm: NormWeights,
     last_norm: Option<NormWeights>,
     layers: Vec<Layer<T>>,
-    /// Room for rows.
-    room: usize,
+    /// Rows that the buffers hold.
+    capacity: usize,
     space: Space<T>,
 }
 
@@ -110,20 +110,17 @@ impl<T: Stored> Encoder<T> {
             norm: NormWeights::new(&stream, &host.norm)?,
             last_norm: host.last_norm.as_ref().map(|norm| NormWeights::new(&stream, norm)).transpose()?,
             layers,
-            room: tokens,
+            capacity: tokens,
             space: Space::new(&stream, &host.spec, tokens)?,
             host,
             opened,
         })
     }
 
-    /// Token vectors of packed texts, in `space.x`.
-    fn hidden(&mut self, texts: &[&Encoded], lengths: &[usize], count: &CudaView<'_, u32>) -> Result<()> {
+    /// Puts the embeddings of packed texts into `space.x` and what the first layer reads into `space.h`.
+    fn embed(&mut self, texts: &[&Encoded], rows: Rows<'_>) -> Result<()> {
         let stream = self.opened.stream.clone();
         let spec = &self.host.spec;
-        let most = lengths.iter().sum();
-        let of = |width: usize| Rows { count, most, width };
-        let Space { x, h, qkv, attended, states, inner, activated, y } = &mut self.space;
         let put = |values: Vec<u32>| stream.clone_htod(&values).map_err(memory("tokens"));
         let ids = put(texts.iter().flat_map(|text| &text.ids).copied().collect())?;
         let at = texts.iter().flat_map(|text| positions(spec.learned, &text.ids));
@@ -135,32 +132,43 @@ impl<T: Stored> Encoder<T> {
         let added = |which: usize| Some(Added { table: tables[which].as_ref()?, index: &indices[which] });
         let added = if tables[0].is_some() { [added(0), added(1)] } else { [added(1), None] };
         let embedding = Embedding { ids: &ids.as_view(), table: &self.words.as_view(), scale: 1.0, added };
-        self.rows.embed(of(spec.hidden), &embedding, &mut x.as_view_mut())?;
-        let none_added = None::<&CudaView<'_, f32>>;
-        self.rows.norm_sum(
-            of(spec.hidden),
-            (none_added, Some(&self.norm)),
-            &mut x.as_view_mut(),
-            &mut h.as_view_mut(),
-        )?;
+        let (mut x, mut h) = (self.space.x.as_view_mut(), self.space.h.as_view_mut());
+        self.rows.embed(rows, &embedding, &mut x)?;
+        self.rows.norm_sum(rows, (None::<&CudaView<'_, f32>>, Some(&self.norm)), &mut x, &mut h)
+    }
 
+    /// What attention needs to know of packed texts.
+    fn positions(&self, lengths: &[usize]) -> Result<Positions> {
+        let stream = &self.opened.stream;
+        let spec = &self.host.spec;
         let at: Vec<usize> = lengths.iter().flat_map(|len| 0..*len).collect();
-        let identity = put((0..most as u32).collect())?;
+        let identity: Vec<u32> = (0..at.len() as u32).collect();
+        let identity = stream.clone_htod(&identity).map_err(memory("tokens"))?;
         let angles = spec.rotations.as_ref().map(|both| {
             let put = |values: &[f32]| stream.clone_htod(values).map_err(memory("angles"));
             let rows = both.each_ref().map(|rope| RopeRows::new(&at, &vec![0; at.len()], rope));
             rows.iter().map(|rows| Ok((put(rows.cosines())?, put(rows.sines())?))).collect::<Result<Vec<_>>>()
         });
-        let angles = angles.transpose()?;
         let sequences = packed(lengths.iter().copied());
         let mut plans: Vec<(Option<usize>, Heads, Shares)> = Vec::new();
         for window in &spec.windows {
             if plans.iter().all(|(known, ..)| known != window) {
                 let planner = planner::<T>(spec, *window, self.opened.gpu.multiprocessors);
                 let plan = planner.plan(&sequences);
-                plans.push((*window, planner.heads, Shares::new(&stream, [&plan.items, &plan.combines])?));
+                plans.push((*window, planner.heads, Shares::new(stream, [&plan.items, &plan.combines])?));
             }
         }
+        Ok(Positions { identity, angles: angles.transpose()?, plans })
+    }
+
+    /// Token vectors of packed texts, in `space.x`.
+    fn hidden(&mut self, texts: &[&Encoded], lengths: &[usize], count: &CudaView<'_, u32>) -> Result<()> {
+        let most = lengths.iter().sum();
+        let of = |width: usize| Rows { count, most, width };
+        self.embed(texts, of(self.host.spec.hidden))?;
+        let Positions { identity, angles, plans } = self.positions(lengths)?;
+        let spec = &self.host.spec;
+        let Space { x, h, qkv, attended, states, inner, activated, y } = &mut self.space;
         let none = HeadNorm::Absent;
         let (heads, size) = (spec.heads, spec.head_size());
         let prepared = rotary::Heads { queries: heads, keys: heads, size, query_norm: &none, key_norm: &none };
@@ -208,7 +216,7 @@ impl<T: Stored> Encoder<T> {
         match &self.last_norm {
             Some(norm) => {
                 let (mut x, mut h) = (x.as_view_mut(), h.as_view_mut());
-                self.rows.norm_sum(of(spec.hidden), (none_added, Some(norm)), &mut x, &mut h)
+                self.rows.norm_sum(of(spec.hidden), (None::<&CudaView<'_, f32>>, Some(norm)), &mut x, &mut h)
             }
             None => Ok(()),
         }
@@ -224,8 +232,8 @@ impl<T: Stored> Encoder<T> {
         let stream = self.opened.stream.clone();
         let (tokens, width) = (lengths.iter().sum::<usize>(), self.host.spec.hidden);
         // A text of more tokens than a batch has.
-        if tokens > self.room {
-            self.room = tokens;
+        if tokens > self.capacity {
+            self.capacity = tokens;
             self.space = Space::new(&stream, &self.host.spec, tokens)?;
         }
         let put = |values: Vec<u32>| stream.clone_htod(&values).map_err(memory("texts"));
@@ -263,6 +271,16 @@ impl<T: Stored> EncoderBackend for Encoder<T> {
         let rows = self.pooled(texts, &lengths, (&skipped, pooling))?;
         Ok(in_pool(|| self.host.finish(rows)))
     }
+}
+
+/// Where the tokens of packed texts stand, on the GPU.
+struct Positions {
+    /// 0, 1, 2, …: the rows of the angles, which are those of the tokens.
+    identity: CudaSlice<u32>,
+    /// Cosines and sines of layers without and with a window.
+    angles: Option<Vec<(CudaSlice<f32>, CudaSlice<f32>)>>,
+    /// How attention is shared out for each window that layers have.
+    plans: Vec<(Option<usize>, Heads, Shares)>,
 }
 
 /// A plan on the GPU.
@@ -307,9 +325,9 @@ impl<T: Stored> Space<T> {
 }
 
 fn planner<T: Stored>(spec: &EncoderSpec, window: Option<usize>, multiprocessors: u32) -> Planner {
-    let (heads, sight) = (spec.heads, Sight::both(window));
+    let (heads, mask) = (spec.heads, Mask::both(window));
     Planner {
-        heads: Heads { queries: heads, keys: heads, size: spec.head_size(), scale: spec.scale, cap: None, sight },
+        heads: Heads { queries: heads, keys: heads, size: spec.head_size(), scale: spec.scale, cap: None, mask },
         tile_rows: AttentionKernels::tile_rows(T::KIND),
         multiprocessors: multiprocessors as usize,
     }

@@ -2,14 +2,14 @@
 
 use cudarc::driver::CudaSlice;
 
+use super::feed_forward::FeedForward;
 use super::launch::Rows;
 use super::launch::experts::Shared;
 use super::launch::gemm::Product;
-use super::layer::FeedForward;
 use super::pass::{ExpertSpace, Pass};
 use super::weight::{Products, Stored, To, Weight, memory, write};
 use crate::cpu::experts::Experts as Host;
-use crate::cpu::layer::FeedForward as HostFeedForward;
+use crate::cpu::feed_forward::FeedForward as HostFeedForward;
 use crate::cpu::linear::Linear;
 use crate::error::{Error, Result};
 use crate::models::spec::FeedForwardSpec;

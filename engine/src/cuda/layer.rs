@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaSlice, CudaStream, CudaViewMut};
 
 use super::experts::Experts;
+use super::feed_forward::FeedForward;
 use super::launch::attention::{Cache, Work};
 use super::launch::heads::{self, HeadNorm};
 use super::launch::norm::NormWeights;
@@ -12,52 +13,10 @@ use super::launch::rows::Step;
 use super::pass::{Pass, Space};
 use super::plan::Heads;
 use super::weight::{Products, Stored, To, Weight};
-use crate::cpu::layer::{Block as HostBlock, FeedForward as HostFeedForward, Layer as HostLayer};
+use crate::cpu::layer::{Block as HostBlock, Layer as HostLayer};
 use crate::cpu::norm::Norm;
 use crate::cpu::rotary;
 use crate::error::Result;
-use crate::models::spec::FeedForwardSpec;
-
-/// A feed-forward block.
-pub struct FeedForward<T> {
-    up: Weight<T>,
-    down: Weight<T>,
-    spec: FeedForwardSpec,
-}
-
-impl<T: Stored> FeedForward<T> {
-    /// Copies one of the host.
-    ///
-    /// # Errors
-    /// The GPU has no room for it.
-    pub fn new(products: &Products, host: &HostFeedForward) -> Result<Self> {
-        let up = Weight::new(products, &host.up, To::Rows)?;
-        Ok(Self { up, down: Weight::new(products, &host.down, To::Wide)?, spec: host.spec })
-    }
-
-    /// Its widths: of what goes into the activation, and of what comes out of it.
-    pub fn widths(spec: &FeedForwardSpec) -> (usize, usize) {
-        (if spec.gated { 2 * spec.intermediate } else { spec.intermediate }, spec.intermediate)
-    }
-
-    /// `y = down(act(up(x)))`, rows of f32; `inner` and `activated` are for what is between.
-    ///
-    /// # Errors
-    /// Buffers that are too short.
-    pub fn forward(
-        &mut self,
-        pass: &Pass<'_>,
-        x: &CudaSlice<T>,
-        (inner, activated): (&mut CudaSlice<T>, &mut CudaSlice<T>),
-        y: &mut CudaSlice<f32>,
-    ) -> Result<()> {
-        let FeedForwardSpec { intermediate, activation, gated, .. } = self.spec;
-        self.up.rows(pass.rows(pass.hidden), x, inner)?;
-        let (rows, form) = (pass.rows(intermediate), (activation, gated));
-        pass.kernels.activations.activate(rows, form, &inner.as_view(), &mut activated.as_view_mut())?;
-        self.down.wide(rows, activated, y)
-    }
-}
 
 enum Block<T> {
     Dense(Box<FeedForward<T>>),
@@ -69,12 +28,12 @@ type Normed<'a, T> = Option<(Option<&'a NormWeights>, &'a mut CudaSlice<T>)>;
 
 /// Where a layer's keys and values lie.
 pub struct LayerCache<'a, T> {
-    /// `[pages][key heads][32][size]`.
+    /// `[kv_blocks][key heads][32][size]`.
     pub keys_cache: CudaViewMut<'a, T>,
     /// The same of values.
     pub values_cache: CudaViewMut<'a, T>,
-    /// Pages.
-    pub pages: usize,
+    /// KV blocks.
+    pub kv_blocks: usize,
 }
 
 /// A layer with its weights.
@@ -180,10 +139,15 @@ impl<T: Stored> Layer<T> {
         let Heads { queries, keys, size, .. } = self.attention;
         let [query_norm, key_norm] = &self.head_norms;
         self.query_key_value.rows(pass.rows(pass.hidden), h, qkv)?;
-        let LayerCache { mut keys_cache, mut values_cache, pages } = cache;
+        let LayerCache { mut keys_cache, mut values_cache, kv_blocks } = cache;
         let (keys_at, values_at) = (&mut keys_cache, &mut values_cache);
-        let written =
-            heads::Cache { keys: keys_at, values: values_at, page: &pass.page, position: &pass.position, pages };
+        let written = heads::Cache {
+            keys: keys_at,
+            values: values_at,
+            kv_block: &pass.kv_block,
+            position: &pass.position,
+            kv_blocks,
+        };
         let (heads, rotation) =
             (rotary::Heads { queries, keys, size, query_norm, key_norm }, self.rope.map(|rope| pass.rotation(rope)));
         let rows = pass.rows(self.query_key_value.outputs());

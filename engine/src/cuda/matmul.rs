@@ -180,7 +180,7 @@ impl Matmul {
     /// Chooses the algorithm for a weight; some milliseconds for the first of a form. Equal forms get equal algorithms.
     ///
     /// # Errors
-    /// A form that is none, or one for which cuBLASLt has no algorithm that gives a row the same bits in every company.
+    /// A form that is none, or one for which cuBLASLt has no algorithm that is batch-invariant.
     pub fn new(lt: &Arc<Lt>, form: Form) -> Result<Self> {
         form.check()?;
         let failed =

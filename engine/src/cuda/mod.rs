@@ -7,11 +7,11 @@
 //! | `driver` | asks driver and libraries; opens a GPU |
 //! | `algorithm` | the rule by which one algorithm is chosen for a weight; plain data |
 //! | `cublaslt` | what cuBLASLt gives and takes, owned and safe |
-//! | `matmul` | `y = x · wᵀ` on a GPU, the same bits for a row whatever its company |
+//! | `matmul` | `y = x · wᵀ` on a GPU, batch-invariant |
 //! | `kernels` | kernels of our own, compiled by `build.rs` |
 //! | `launch` | them as safe functions |
 //! | `weight` | a matrix on a GPU with its product |
-//! | `decoder`, `decoder_weights`, `layer`, `experts` | the parametric decoder there, and its steps |
+//! | `decoder`, `decoder_weights`, `layer`, `feed_forward`, `experts` | the parametric decoder there, and its steps |
 //! | `encoder` | the parametric encoder there |
 //! | `pass`, `stage` | what a step knows of its tokens; how it is told to the GPU, plain data |
 //! | `plan` | how attention is shared out over a GPU; plain data |
@@ -22,7 +22,6 @@
 
 #[cfg(any(feature = "cuda", test))]
 mod algorithm;
-mod gpu;
 #[cfg(feature = "cuda")]
 mod cublaslt;
 #[cfg(feature = "cuda")]
@@ -35,6 +34,9 @@ mod driver;
 mod encoder;
 #[cfg(feature = "cuda")]
 mod experts;
+#[cfg(feature = "cuda")]
+mod feed_forward;
+mod gpu;
 #[cfg(feature = "cuda")]
 mod launch;
 #[cfg(feature = "cuda")]
@@ -54,14 +56,15 @@ mod stage;
 #[cfg(feature = "cuda")]
 mod weight;
 
-pub use gpu::Gpu;
 #[cfg(feature = "cuda")]
 pub use driver::usable;
+pub use gpu::Gpu;
 
-use crate::cpu::encoder::{Encoder, EncoderSpec};
-use crate::cpu::relative::Relative;
+use crate::cpu::encoder::Encoder;
+use crate::cpu::relative::RelativeBias;
 use crate::error::Result;
-use crate::models::identity::ModelFolder;
+use crate::models::encoder_spec::EncoderSpec;
+use crate::models::model_folder::ModelFolder;
 use crate::models::spec::DecoderSpec;
 use crate::options::{DtypeChoice, EngineOptions};
 use crate::scheduler::backend::{Backend, EncoderBackend};
@@ -86,7 +89,7 @@ pub fn dtype(choice: DtypeChoice) -> DtypeChoice {
     if choice == DtypeChoice::Auto { DtypeChoice::Bf16 } else { choice }
 }
 
-/// A decoder with its weights and KV pages on every one of these GPUs, which are alike.
+/// A decoder with its weights and KV blocks on every one of these GPUs, which are alike.
 ///
 /// # Errors
 /// Weights that are missing or broken, or more than fits a GPU.
@@ -121,10 +124,10 @@ pub fn decoders(
     usable(0).map(|_| Vec::new())
 }
 
-/// Whether GPUs compute an encoder. The processor computes those with summands of their scores, a convolution, or a product
+/// Whether GPUs compute an encoder. The processor computes those with relative-position biases, a convolution, or a product
 /// behind the word vectors.
 pub fn computes(spec: &EncoderSpec) -> bool {
-    let plain = spec.relative == Relative::None && spec.convolution.is_none();
+    let plain = spec.relative == RelativeBias::None && spec.convolution.is_none();
     plain && spec.embedding == spec.hidden && spec.head_size() <= 256
 }
 

@@ -7,10 +7,10 @@ use cudarc::driver::{CudaSlice, CudaStream, CudaView};
 use super::launch::Rows;
 use super::launch::activate::ActivationKernels;
 use super::launch::attention::AttentionKernels;
+use super::launch::copies::CopyKernels;
 use super::launch::experts::{ExpertKernels, Groups};
 use super::launch::gemm::GemmKernels;
 use super::launch::heads::{HeadKernels, Rotation};
-use super::launch::pages::PageKernels;
 use super::launch::rows::RowKernels;
 use super::launch::sample::SampleKernels;
 use super::matmul::Kind;
@@ -26,8 +26,8 @@ pub struct Kernels {
     pub heads: HeadKernels,
     /// Attention.
     pub attention: AttentionKernels,
-    /// Pages of the cache.
-    pub pages: PageKernels,
+    /// KV blocks of the cache.
+    pub kv_blocks: CopyKernels,
     /// Mixtures of experts.
     pub experts: ExpertKernels,
     /// Reading of logits.
@@ -47,7 +47,7 @@ impl Kernels {
             activations: ActivationKernels::load(stream, kind)?,
             heads: HeadKernels::load(stream, kind)?,
             attention: AttentionKernels::load(stream, kind)?,
-            pages: PageKernels::load(stream)?,
+            kv_blocks: CopyKernels::load(stream)?,
             experts: ExpertKernels::load(stream, kind)?,
             sample: SampleKernels::load(stream)?,
             gemm: gemm.clone(),
@@ -63,15 +63,15 @@ pub struct Pass<'a> {
     pub count: CudaView<'a, u32>,
     /// How many there may be: the rows that products compute.
     pub most: usize,
-    /// `[most]`: the page of each token.
-    pub page: CudaView<'a, u32>,
+    /// `[most]`: the KV block of each token.
+    pub kv_block: CudaView<'a, u32>,
     /// `[most]`: its position.
     pub position: CudaView<'a, u32>,
     /// `[most]`: 0, 1, 2, …: the rows of the tables of angles, which are those of the tokens.
     pub identity: CudaView<'a, u32>,
     /// Cosines and sines `[most, pairs]` of each rotary embedding, and its pairs.
     pub angles: Vec<(CudaView<'a, f32>, CudaView<'a, f32>, usize)>,
-    /// The pages of sequences, one behind the other.
+    /// The KV blocks of sequences, one behind the other.
     pub table: CudaView<'a, u32>,
     /// How attention is shared out, for each window that a layer may have.
     pub plans: Vec<PlanViews<'a>>,

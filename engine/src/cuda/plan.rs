@@ -8,11 +8,11 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use crate::cpu::cache::PAGE;
+use crate::cpu::cache::BLOCK_SIZE;
 use crate::scheduler::backend::Segment;
 
 /// Keys of a chunk.
-pub const CHUNK: usize = 16 * PAGE;
+pub const CHUNK: usize = 16 * BLOCK_SIZE;
 /// Rows of a state in parts: sequences with more rows are never split.
 pub const PART_ROWS: usize = 16;
 /// States of one chunk and key head that there is room for, at 16 rows each: 66 MiB where heads have 128 values.
@@ -43,8 +43,8 @@ impl Item {
 
     /// As it lies on the GPU.
     pub fn words(self) -> [u32; Self::WORDS] {
-        let Sequence { first, tokens, start, pages } = self.sequence;
-        [first, tokens, start, pages, self.tile, self.from, self.to, self.partial]
+        let Sequence { first, tokens, start, kv_blocks } = self.sequence;
+        [first, tokens, start, kv_blocks, self.tile, self.from, self.to, self.partial]
     }
 }
 
@@ -57,17 +57,17 @@ pub struct Sequence {
     pub tokens: u32,
     /// Position of the first.
     pub start: u32,
-    /// Where the sequence's pages begin in the table; 0 where there is none.
-    pub pages: u32,
+    /// Where the sequence's KV blocks begin in the table; 0 where there is none.
+    pub kv_blocks: u32,
 }
 
-/// The sequences of a step with a cache, and the table of their pages.
+/// The sequences of a step with a cache, and the table of their KV blocks.
 pub fn cached(segments: &[Segment]) -> (Vec<Sequence>, Vec<u32>) {
     let (mut sequences, mut table, mut first) = (Vec::with_capacity(segments.len()), Vec::new(), 0);
     for segment in segments {
-        let (tokens, start, pages) = (segment.len as u32, segment.start as u32, table.len() as u32);
-        sequences.push(Sequence { first, tokens, start, pages });
-        table.extend(&segment.pages);
+        let (tokens, start, kv_blocks) = (segment.len as u32, segment.start as u32, table.len() as u32);
+        sequences.push(Sequence { first, tokens, start, kv_blocks });
+        table.extend(&segment.blocks);
         first += tokens;
     }
     (sequences, table)
@@ -77,7 +77,7 @@ pub fn cached(segments: &[Segment]) -> (Vec<Sequence>, Vec<u32>) {
 pub fn packed(lens: impl IntoIterator<Item = usize>) -> Vec<Sequence> {
     let mut first = 0;
     let sequence = |len| {
-        let sequence = Sequence { first, tokens: len as u32, start: 0, pages: 0 };
+        let sequence = Sequence { first, tokens: len as u32, start: 0, kv_blocks: 0 };
         first += sequence.tokens;
         sequence
     };
@@ -86,14 +86,14 @@ pub fn packed(lens: impl IntoIterator<Item = usize>) -> Vec<Sequence> {
 
 /// What a token sees: itself, and others of its sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Sight {
+pub struct Mask {
     /// How many positions before it; `None`: all.
     pub before: Option<usize>,
     /// How many behind it; `None`: all.
     pub after: Option<usize>,
 }
 
-impl Sight {
+impl Mask {
     /// All before it, or of those the last `window - 1`.
     pub fn causal(window: Option<usize>) -> Self {
         Self { before: window.map(|window| window.saturating_sub(1)), after: Some(0) }
@@ -126,7 +126,7 @@ pub struct Heads {
     /// Scores become `cap · tanh(score / cap)`.
     pub cap: Option<f32>,
     /// What a token sees.
-    pub sight: Sight,
+    pub mask: Mask,
 }
 
 impl Heads {
@@ -177,10 +177,8 @@ impl Planner {
         let sequences = sequences.min(tokens);
         // Each sequence's last tile may have one row.
         let tiles = (tokens * self.heads.group() + sequences * (self.tile_rows - 1)) / self.tile_rows;
-        let seen = match self.heads.sight {
-            Sight { before: Some(before), after: Some(after) } => {
-                before.saturating_add(after).saturating_add(PART_ROWS)
-            }
+        let seen = match self.heads.mask {
+            Mask { before: Some(before), after: Some(after) } => before.saturating_add(after).saturating_add(PART_ROWS),
             _ => longest,
         };
         let chunks = longest.div_ceil(CHUNK).min(seen.div_ceil(CHUNK) + 1);
@@ -234,7 +232,7 @@ impl Planner {
         let (group, start, tokens) = (heads.group(), sequence.start as usize, sequence.tokens as usize);
         (0..(tokens * group).div_ceil(tile_rows)).map(move |tile| {
             let (first, last) = (tile * tile_rows / group, ((tile + 1) * tile_rows - 1) / group);
-            let keys = heads.sight.keys(start + first, start + last.min(tokens - 1), start + tokens);
+            let keys = heads.mask.keys(start + first, start + last.min(tokens - 1), start + tokens);
             let (from, to) = ((keys.start / CHUNK) as u32, keys.end.div_ceil(CHUNK) as u32);
             (Item { sequence, tile: tile as u32, from, to, partial: WHOLE }, keys.len())
         })
@@ -249,18 +247,18 @@ mod tests {
 
     use super::*;
 
-    fn heads(queries: usize, keys: usize, sight: Sight) -> Heads {
-        Heads { queries, keys, size: 64, scale: 1.0, cap: None, sight }
+    fn heads(queries: usize, keys: usize, mask: Mask) -> Heads {
+        Heads { queries, keys, size: 64, scale: 1.0, cap: None, mask }
     }
 
     fn planners() -> impl Strategy<Value = Planner> {
-        let sight = prop_oneof![
-            proptest::option::of(1usize..3000).prop_map(Sight::causal),
-            proptest::option::of(1usize..3000).prop_map(Sight::both),
+        let mask = prop_oneof![
+            proptest::option::of(1usize..3000).prop_map(Mask::causal),
+            proptest::option::of(1usize..3000).prop_map(Mask::both),
         ];
-        (1usize..40, 1usize..9, prop_oneof![Just(16usize), Just(64)], sight, 0usize..200).prop_map(
-            |(group, keys, tile_rows, sight, multiprocessors)| Planner {
-                heads: heads(group * keys, keys, sight),
+        (1usize..40, 1usize..9, prop_oneof![Just(16usize), Just(64)], mask, 0usize..200).prop_map(
+            |(group, keys, tile_rows, mask, multiprocessors)| Planner {
+                heads: heads(group * keys, keys, mask),
                 tile_rows,
                 multiprocessors,
             },
@@ -271,8 +269,8 @@ mod tests {
         let len = prop_oneof![3 => Just(1usize), 1 => 0usize..200];
         let start = prop_oneof![1 => Just(0usize), 2 => 0usize..3000, 1 => 0usize..200_000];
         let segment = (start, len).prop_map(|(start, len)| {
-            let pages = (0..(start + len).div_ceil(PAGE) as u32).collect();
-            Segment { start, len, pages, rotation: 0 }
+            let kv_blocks = (0..(start + len).div_ceil(BLOCK_SIZE) as u32).collect();
+            Segment { start, len, blocks: kv_blocks, rotation: 0 }
         });
         proptest::collection::vec(segment, 0..20)
     }
@@ -282,7 +280,7 @@ mod tests {
         fn every_row_sees_every_key_once(planner in planners(), segments in segments()) {
             let (sequences, table) = cached(&segments);
             let plan = planner.plan(&sequences);
-            let (group, sight) = (planner.heads.group(), planner.heads.sight);
+            let (group, mask) = (planner.heads.group(), planner.heads.mask);
             let tokens = segments.iter().map(|segment| segment.len).sum();
             let longest = segments.iter().map(|segment| segment.start + segment.len).max().unwrap_or(0);
             let most = planner.most(tokens, segments.iter().filter(|segment| segment.len > 0).count(), longest);
@@ -299,7 +297,7 @@ mod tests {
                 if whole {
                     for row in rows {
                         let at = start + row / group;
-                        let keys = sight.keys(at, at, start + tokens);
+                        let keys = mask.keys(at, at, start + tokens);
                         prop_assert!(item.from as usize * CHUNK <= keys.start && keys.end <= item.to as usize * CHUNK);
                         prop_assert!(written.insert((sequence.first as usize + row / group, row % group)));
                     }
@@ -311,7 +309,7 @@ mod tests {
             for combine in &plan.combines {
                 let sequence = combine.sequence;
                 let (start, tokens) = (sequence.start as usize, sequence.tokens as usize);
-                let keys = sight.keys(start, start + tokens - 1, start + tokens);
+                let keys = mask.keys(start, start + tokens - 1, start + tokens);
                 prop_assert!(combine.from as usize == keys.start / CHUNK);
                 prop_assert!(combine.to as usize == keys.end.div_ceil(CHUNK) && combine.tile == 0);
                 for (chunk, partial) in (combine.from..combine.to).zip(combine.partial..) {
@@ -325,16 +323,16 @@ mod tests {
             prop_assert!(partials.is_empty());
             prop_assert_eq!(written.len(), tokens * group);
             for (sequence, segment) in sequences.iter().zip(&segments) {
-                prop_assert_eq!(&table[sequence.pages as usize..][..segment.pages.len()], &segment.pages);
+                prop_assert_eq!(&table[sequence.kv_blocks as usize..][..segment.blocks.len()], &segment.blocks);
             }
         }
     }
 
     #[test]
     fn a_long_sequence_is_split_where_the_gpu_is_idle() {
-        let planner = Planner { heads: heads(32, 8, Sight::causal(None)), tile_rows: 64, multiprocessors: 132 };
+        let planner = Planner { heads: heads(32, 8, Mask::causal(None)), tile_rows: 64, multiprocessors: 132 };
         let step = |count: u32, end: u32| {
-            let sequence = |first| Sequence { first, tokens: 1, start: end - 1, pages: 0 };
+            let sequence = |first| Sequence { first, tokens: 1, start: end - 1, kv_blocks: 0 };
             planner.plan(&(0..count).map(sequence).collect::<Vec<_>>())
         };
         assert_eq!((step(1, 100_000).items.len(), step(1, 100_000).combines.len()), (196, 1));
@@ -349,8 +347,8 @@ mod tests {
 
     #[test]
     fn chunks_outside_the_window_are_left_out() {
-        let planner = Planner { heads: heads(4, 4, Sight::causal(Some(600))), tile_rows: 16, multiprocessors: 132 };
-        let plan = planner.plan(&[Sequence { first: 0, tokens: 1, start: 9999, pages: 0 }]);
+        let planner = Planner { heads: heads(4, 4, Mask::causal(Some(600))), tile_rows: 16, multiprocessors: 132 };
+        let plan = planner.plan(&[Sequence { first: 0, tokens: 1, start: 9999, kv_blocks: 0 }]);
         // Keys 9400..10000.
         assert_eq!(plan.combines.iter().map(|item| (item.from, item.to)).collect::<Vec<_>>(), [(18, 20)]);
         assert_eq!(plan.items.len(), 2);
@@ -358,7 +356,7 @@ mod tests {
 
     #[test]
     fn items_lie_as_kernels_read_them() {
-        let sequence = Sequence { first: 1, tokens: 2, start: 3, pages: 4 };
+        let sequence = Sequence { first: 1, tokens: 2, start: 3, kv_blocks: 4 };
         let item = Item { sequence, tile: 5, from: 6, to: 7, partial: 8 };
         assert_eq!((item.words(), Item::WORDS), ([1, 2, 3, 4, 5, 6, 7, 8], 8));
     }

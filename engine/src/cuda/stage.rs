@@ -1,11 +1,11 @@
 //! What a step tells the GPU: one buffer of words, filled on the host and copied at once. Plain data.
 //!
-//! Where things lie depends on the room of the step alone, so that what was captured for one serves all of that room.
+//! Where things lie depends on the padded batch size alone, so that what was captured for one step serves all of that size.
 
 use std::ops::Range;
 
 use super::plan::{self, Item, Plan, Planner};
-use crate::cpu::cache::PAGE;
+use crate::cpu::cache::BLOCK_SIZE;
 use crate::cpu::rotary::{Rope, RopeRows};
 use crate::error::{Error, Result};
 use crate::scheduler::backend::Step;
@@ -16,9 +16,9 @@ const ALIGNMENT: usize = 4;
 /// Where the counts of plans begin among the counts.
 pub const PLANS: usize = 3;
 
-/// The least room for rows that holds so many: powers of two and what lies halfway between them, from 16 to `most`. At most
-/// a third of the room is idle then.
-pub fn room(rows: usize, most: usize) -> usize {
+/// The padded batch size of so many rows: powers of two and what lies halfway between them, from 16 to `most`. At most
+/// a third of the rows is padding then.
+pub fn padded(rows: usize, most: usize) -> usize {
     let power = rows.next_power_of_two();
     let between = power / 4 * 3;
     (if rows <= between { between } else { power }).max(16).min(most)
@@ -41,28 +41,33 @@ pub struct Bounds {
 pub struct Layout {
     /// Rows.
     pub rows: usize,
-    /// The number of rows; of pages to copy; of tokens carried over; of items and combined items of every plan.
+    /// The number of rows; of KV blocks to copy; of deferred tokens; of items and combined items of every plan.
     pub counts: Range<usize>,
     /// `[rows]`: token ids.
     pub ids: Range<usize>,
-    /// `[rows]`: pages.
-    pub page: Range<usize>,
+    /// `[rows]`: KV blocks.
+    pub kv_block: Range<usize>,
     /// `[rows]`: positions.
     pub position: Range<usize>,
     /// `[rows, pairs]`: cosines and sines of every rotary embedding.
     pub angles: Vec<[Range<usize>; 2]>,
-    /// `[sequences, 2]`: pages to copy, from, to.
+    /// `[sequences, 2]`: KV blocks to copy, from, to.
     pub copies: Range<usize>,
-    /// `[sequences, 2]`: tokens carried over, row, read of the step before.
-    pub carried: Range<usize>,
+    /// `[sequences, 2]`: deferred tokens: row, output request of the step before.
+    pub deferred: Range<usize>,
     /// Items and combined items of every plan.
     pub plans: Vec<[Range<usize>; 2]>,
-    /// The pages of the sequences.
+    /// The KV blocks of the sequences.
     pub table: usize,
 }
 
 impl Layout {
-    /// The layout of steps with room for so many rows.
+    /// Where the count with this number lies.
+    pub fn count(&self, at: usize) -> Range<usize> {
+        self.counts.start + at..self.counts.start + at + 1
+    }
+
+    /// The layout of steps of this padded batch size.
     pub fn new(bounds: &Bounds, rows: usize) -> Self {
         let mut end = 0;
         let mut take = |words: usize| {
@@ -72,22 +77,22 @@ impl Layout {
         };
         let sequences = bounds.sequences.min(rows);
         let counts = take(PLANS + 2 * bounds.planners.len());
-        let (ids, page, position) = (take(rows), take(rows), take(rows));
+        let (ids, kv_block, position) = (take(rows), take(rows), take(rows));
         let angles = bounds.ropes.iter().map(|rope| [(); 2].map(|()| take(rows * rope.pairs()))).collect();
         let copies = take(2 * bounds.sequences);
-        let carried = take(2 * bounds.sequences);
+        let deferred = take(2 * bounds.sequences);
         let plans = bounds.planners.iter().map(|planner| {
             let most = planner.most(rows, sequences, bounds.longest);
             [take(most.items * Item::WORDS), take(most.combines * Item::WORDS)]
         });
         let plans = plans.collect();
-        Self { rows, counts, ids, page, position, angles, copies, carried, plans, table: end }
+        Self { rows, counts, ids, kv_block, position, angles, copies, deferred, plans, table: end }
     }
 
-    /// Words of the largest step whose sequences have at most so many pages.
-    pub fn words(&self, bounds: &Bounds, pages: usize) -> usize {
-        // One more, so that a table of no pages is no empty buffer.
-        self.table + (bounds.sequences.min(self.rows) * pages).max(1)
+    /// Words of the largest step whose sequences have at most so many KV blocks.
+    pub fn words(&self, bounds: &Bounds, kv_blocks: usize) -> usize {
+        // One more, so that a table of no KV blocks is no empty buffer.
+        self.table + (bounds.sequences.min(self.rows) * kv_blocks).max(1)
     }
 
     /// Writes a step and gives the number of words that say something.
@@ -99,7 +104,7 @@ impl Layout {
         let (sequences, table) = plan::cached(&step.segments);
         let used = self.table + table.len();
         let pairs = |list: usize, place: &Range<usize>| 2 * list <= place.len();
-        let fits = pairs(step.copies.len(), &self.copies) && pairs(step.carried.len(), &self.carried);
+        let fits = pairs(step.copies.len(), &self.copies) && pairs(step.deferred.len(), &self.deferred);
         let fits = fits && rows <= self.rows && used <= words.len();
         if !fits || step.segments.iter().map(|segment| segment.len).sum::<usize>() != rows {
             return Err(Error::internal(format!(
@@ -107,22 +112,22 @@ impl Layout {
                 self.rows
             )));
         }
-        words[self.counts.start] = rows as u32;
-        words[self.counts.start + 1] = step.copies.len() as u32;
-        words[self.counts.start + 2] = step.carried.len() as u32;
+        words[self.count(0).start] = rows as u32;
+        words[self.count(1).start] = step.copies.len() as u32;
+        words[self.count(2).start] = step.deferred.len() as u32;
         words[self.ids.clone()][..rows].copy_from_slice(&step.tokens);
         for (at, (from, to)) in step.copies.iter().enumerate() {
             words[self.copies.start + 2 * at] = *from;
             words[self.copies.start + 2 * at + 1] = *to;
         }
-        for (at, carried) in step.carried.iter().enumerate() {
-            words[self.carried.start + 2 * at] = carried.row as u32;
-            words[self.carried.start + 2 * at + 1] = carried.read as u32;
+        for (at, deferred) in step.deferred.iter().enumerate() {
+            words[self.deferred.start + 2 * at] = deferred.row as u32;
+            words[self.deferred.start + 2 * at + 1] = deferred.output as u32;
         }
         let tokens = step.segments.iter().flat_map(|s| (s.start..s.start + s.len).map(move |at| (s, at)));
         let mut positions = Vec::with_capacity(rows);
         for (row, (segment, at)) in tokens.enumerate() {
-            words[self.page.start + row] = segment.pages[at / PAGE];
+            words[self.kv_block.start + row] = segment.blocks[at / BLOCK_SIZE];
             words[self.position.start + row] = at as u32;
             positions.push(at);
         }
@@ -136,7 +141,7 @@ impl Layout {
         for (at, (planner, places)) in bounds.planners.iter().zip(&self.plans).enumerate() {
             let Plan { items, combines } = planner.plan(&sequences);
             for (list, place, count) in [(items, &places[0], 2 * at), (combines, &places[1], 2 * at + 1)] {
-                words[self.counts.start + PLANS + count] = list.len() as u32;
+                words[self.count(PLANS + count).start] = list.len() as u32;
                 let Some(to) = words[place.clone()].get_mut(..list.len() * Item::WORDS) else {
                     return Err(Error::internal(format!("failed to stage {} shares of attention", list.len())));
                 };
@@ -152,25 +157,25 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cuda::plan::{Heads, Sight};
-    use crate::scheduler::backend::{Carried, Segment};
+    use crate::cuda::plan::{Heads, Mask};
+    use crate::scheduler::backend::{DeferredToken, Segment};
 
     #[test]
     fn rooms_are_few_and_large_enough() {
-        let rooms: std::collections::BTreeSet<usize> = (1..=2048).map(|rows| room(rows, 2048)).collect();
-        assert!(rooms.len() < 20, "{rooms:?}");
+        let sizes: std::collections::BTreeSet<usize> = (1..=2048).map(|rows| padded(rows, 2048)).collect();
+        assert!(sizes.len() < 20, "{sizes:?}");
         for rows in 1..=2048 {
-            let room = room(rows, 2048);
-            assert!(room >= rows && (room == 16 || room * 2 <= rows * 3), "{rows}: {room}");
+            let size = padded(rows, 2048);
+            assert!(size >= rows && (size == 16 || size * 2 <= rows * 3), "{rows}: {size}");
         }
-        assert_eq!(room(100, 112), 112);
+        assert_eq!(padded(100, 112), 112);
     }
 
     #[test]
     fn a_step_is_laid_out_without_overlap() {
-        let heads = Heads { queries: 4, keys: 2, size: 8, scale: 1.0, cap: None, sight: Sight::causal(None) };
+        let heads = Heads { queries: 4, keys: 2, size: 8, scale: 1.0, cap: None, mask: Mask::causal(None) };
         let planner = |window| Planner {
-            heads: Heads { sight: Sight::causal(window), ..heads },
+            heads: Heads { mask: Mask::causal(window), ..heads },
             tile_rows: 16,
             multiprocessors: 1,
         };
@@ -178,17 +183,17 @@ mod tests {
         let bounds = Bounds { sequences: 8, longest: 4096, ropes, planners: vec![planner(None), planner(Some(5))] };
         let layout = Layout::new(&bounds, 32);
         let mut places =
-            vec![&layout.counts, &layout.ids, &layout.page, &layout.position, &layout.copies, &layout.carried];
+            vec![&layout.counts, &layout.ids, &layout.kv_block, &layout.position, &layout.copies, &layout.deferred];
         places.extend(layout.angles.iter().chain(&layout.plans).flatten());
         places.sort_by_key(|place| (place.start, place.end));
         assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start && pair[1].start % ALIGNMENT == 0));
         assert!(places.iter().all(|place| place.end <= layout.table));
 
-        let segment = |start, len, pages: &[u32]| Segment { start, len, pages: pages.into(), rotation: 0 };
+        let segment = |start, len, kv_blocks: &[u32]| Segment { start, len, blocks: kv_blocks.into(), rotation: 0 };
         let step = Step {
             copies: vec![(7, 9)],
             tokens: vec![5, 6, 0, 8],
-            carried: vec![Carried { row: 2, read: 9 }],
+            deferred: vec![DeferredToken { row: 2, output: 9 }],
             segments: vec![segment(31, 2, &[3, 4]), segment(0, 2, &[9])],
             ..Step::default()
         };
@@ -196,8 +201,8 @@ mod tests {
         let used = layout.write(&bounds, &step, &mut words).unwrap();
         assert_eq!(words[layout.counts.clone()], [4, 1, 1, 2, 0, 2, 0]);
         assert_eq!(words[layout.ids.clone()][..4], [5, 6, 0, 8]);
-        assert_eq!(words[layout.carried.clone()][..2], [2, 9]);
-        assert_eq!(words[layout.page.clone()][..4], [3, 4, 9, 9]);
+        assert_eq!(words[layout.deferred.clone()][..2], [2, 9]);
+        assert_eq!(words[layout.kv_block.clone()][..4], [3, 4, 9, 9]);
         assert_eq!(words[layout.position.clone()][..4], [31, 32, 0, 1]);
         assert_eq!(words[layout.copies.clone()][..2], [7, 9]);
         assert_eq!(words[layout.table..used], [3, 4, 9]);

@@ -85,7 +85,7 @@ pub fn memory(what: &str) -> impl FnOnce(DriverError) -> Error {
         let free = mem_get_info().map(|(free, total)| format!(", where {}", free_of((free as u64, total as u64))));
         let what = format!("failed to put {what} into the memory of the GPU{}", free.unwrap_or_default());
         Error::environment(what).caused_by(error).with_hint(
-            "model, rows and pages must fit one GPU: --dtype bf16 halves weights in f32, lower --batch-tokens, --max-seqs \
+            "model, rows and KV blocks must fit one GPU: --dtype bf16 halves weights in f32, lower --batch-tokens, --max-seqs \
              and --kv-gib take less room",
         )
     }

@@ -1,10 +1,11 @@
 //! Decoders and encoders of the backend and on the device that were chosen.
 
-use super::{alike, available_memory, pages, resolve};
-use crate::cpu::{Decoder, Encoder, EncoderSpec, separate_head};
+use super::{alike, available_memory, kv_blocks, resolve};
+use crate::cpu::{Decoder, Encoder, separate_head};
 use crate::error::Result;
+use crate::models::EncoderSpec;
 use crate::models::families::{self, Config};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::{DecoderSpec, HeadKind};
 use crate::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
 use crate::scheduler::backend::{Backend, EncoderBackend};
@@ -63,7 +64,7 @@ impl DecoderPlan {
     }
 }
 
-/// A decoder with its weights and KV pages for each of the chosen devices.
+/// A decoder with its weights and KV blocks for each of the chosen devices.
 ///
 /// # Errors
 /// Weights that are missing, broken, do not fit the specification or the device; a device that cannot be used.
@@ -71,9 +72,10 @@ pub fn decoders(folder: &ModelFolder, spec: &DecoderSpec, options: &EngineOption
     match resolve(options.device)?.0 {
         DeviceChoice::Cuda(gpus) => cuda::decoders(&alike(gpus)?, folder, spec, options),
         _ => {
-            let page = spec.cache_shape(options.dtype).page_bytes() as u64;
-            let pages = pages(options, spec.context, page, || available_memory().map_or(4 << 30, |free| free / 2));
-            Ok(vec![Box::new(Decoder::load(folder, spec.clone(), options.dtype, pages)?)])
+            let block = spec.cache_shape(options.dtype).block_bytes() as u64;
+            let blocks =
+                kv_blocks(options, spec.context, block, || available_memory().map_or(4 << 30, |free| free / 2));
+            Ok(vec![Box::new(Decoder::load(folder, spec.clone(), options.dtype, blocks)?)])
         }
     }
 }

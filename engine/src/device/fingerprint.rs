@@ -6,7 +6,7 @@ use super::{alike, resolve};
 use crate::cpu::simd::InstructionSet;
 use crate::cuda;
 use crate::error::{Error, Result};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::weights::gguf_file;
 use crate::options::{BackendChoice, DeviceChoice, DtypeChoice, EngineOptions};
 use crate::reference;

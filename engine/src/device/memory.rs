@@ -1,17 +1,17 @@
 //! How much memory there is, and how much of it the KV cache gets.
 
-use crate::cpu::PAGE;
+use crate::cpu::BLOCK_SIZE;
 use crate::options::EngineOptions;
 
-/// KV pages of so many bytes: as many as the sequences in flight could ever need, bounded by the memory given, or by `share`
+/// KV blocks of so many bytes: as many as the sequences in flight could ever need, bounded by the memory given, or by `share`
 /// where it is not said how much that is.
-pub fn pages(options: &EngineOptions, context: usize, page: u64, share: impl FnOnce() -> u64) -> usize {
-    let useful = (options.max_seqs as u64).saturating_mul(context.div_ceil(PAGE) as u64);
+pub fn kv_blocks(options: &EngineOptions, context: usize, block: u64, share: impl FnOnce() -> u64) -> usize {
+    let useful = (options.max_seqs as u64).saturating_mul(context.div_ceil(BLOCK_SIZE) as u64);
     let given = match options.kv_gib {
         Some(gib) => (gib * f64::from(1u32 << 30)) as u64,
         None => share(),
     };
-    useful.min((given / page).max(1)).min(u64::from(u32::MAX)) as usize
+    useful.min((given / block).max(1)).min(u64::from(u32::MAX)) as usize
 }
 
 /// Bytes of memory that this process could still get without swapping, where the system tells: what the machine has

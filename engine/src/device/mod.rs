@@ -7,12 +7,12 @@ mod pool;
 
 pub use factory::{DecoderPlan, decoders, encoder, encoder_options};
 pub use fingerprint::{Fingerprint, NUMERICS_VERSION, fingerprint, processor};
-pub use memory::{available_memory, pages};
+pub use memory::{available_memory, kv_blocks};
 pub use pool::in_pool;
 
 use crate::cuda::{self, Gpu};
 use crate::error::{Error, Result};
-use crate::options::{Gpus, DeviceChoice};
+use crate::options::{DeviceChoice, Gpus};
 
 /// The device of a choice, named by number where it is a GPU: that of `auto`, too, with a line that says why where it is not
 /// a GPU that this build could use.

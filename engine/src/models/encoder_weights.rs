@@ -2,114 +2,17 @@
 
 use std::sync::Arc;
 
-use super::identity::ModelFolder;
+use super::encoder_spec::{ConvolutionSpec, EncoderSpec, HeadKind, Learned, StageSpec};
+use super::model_folder::ModelFolder;
 use super::weights::Checkpoint;
-use crate::cpu::activation::{self, Activation};
-use crate::cpu::encoder::{ConvolutionSpec, Encoder, EncoderSpec, Head, Learned, Stage};
+use crate::cpu::encoder::{Convolution, Encoder, Head, Layer, Stage};
 use crate::cpu::linear::Linear;
 use crate::cpu::norm::{Norm, NormKind};
-use crate::cpu::relative::{BUCKETS, Bias, Disentangled, PositionBlocks, Relative};
+use crate::cpu::relative::{BUCKETS, Bias, Disentangled, PositionBlocks, RelativeBias};
 use crate::cpu::rows::Rows;
 use crate::device::in_pool;
 use crate::error::{Error, Result};
 use crate::options::DtypeChoice;
-use crate::request::Pooling;
-
-/// What a family calls its tensors; those of a layer follow `layer.<index>.`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Names {
-    /// Stands before the encoder's tensors in models with heads; bare encoders keep theirs at the top.
-    pub prefix: &'static str,
-    /// Word vectors.
-    pub words: &'static str,
-    /// Norm of the embeddings.
-    pub embedding_norm: &'static str,
-    /// The layers.
-    pub layer: &'static str,
-    /// Projections of queries, keys and values, or one of all three.
-    pub query_key_value: &'static [&'static str],
-    /// What follows attention.
-    pub output: &'static str,
-    /// Norm of the attention block.
-    pub attention_norm: &'static str,
-    /// First product of the feed-forward block.
-    pub up: &'static str,
-    /// Its second.
-    pub down: &'static str,
-    /// Its norm.
-    pub feed_forward_norm: &'static str,
-}
-
-/// What to load on top of the encoder.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HeadKind {
-    /// One vector per text, and what is done to it.
-    Pool(Pooling, Vec<StageSpec>),
-    /// This many logits per text.
-    Classify(usize),
-}
-
-/// A module of a sentence-transformers folder that works on pooled vectors.
-#[derive(Clone, Debug, PartialEq)]
-pub enum StageSpec {
-    /// `Dense`: the file of its weights, inputs and outputs, whether it has a bias, what follows it.
-    Dense {
-        /// File of its weights within the model's folder.
-        weights: String,
-        /// Width before.
-        inputs: usize,
-        /// Width after.
-        outputs: usize,
-        /// Whether it has a bias.
-        bias: bool,
-        /// What follows.
-        activation: Option<Activation>,
-    },
-    /// `Normalize`.
-    Normalize,
-}
-
-/// The weights of one layer.
-pub(crate) struct Layer {
-    pub query_key_value: Linear,
-    pub output: Linear,
-    pub attention_norm: Option<Norm>,
-    pub up: Linear,
-    pub down: Linear,
-    pub feed_forward_norm: Norm,
-    pub bias: Option<Arc<Bias>>,
-}
-
-/// A convolution along each text, as a product over the values of neighbouring tokens.
-pub(crate) struct Convolution {
-    product: Linear,
-    kernel: usize,
-    activation: Activation,
-    /// Norm of its sum with the first layer's output.
-    pub norm: Norm,
-}
-
-impl Convolution {
-    /// `[tokens, hidden]` -> `[tokens, hidden]`; beyond a text's ends are zeros.
-    pub fn forward(&self, x: &Rows, lengths: &[usize]) -> Rows {
-        let width = x.columns();
-        let mut wide = Rows::zeros(x.rows(), self.kernel * width);
-        let mut start = 0;
-        for len in lengths {
-            for (token, tap) in (0..*len).flat_map(|token| (0..self.kernel).map(move |tap| (token, tap))) {
-                if let Some(from) = (token + tap).checked_sub(self.kernel / 2).filter(|from| from < len) {
-                    let to = ((start + token) * self.kernel + tap) * width;
-                    let from = &x.values()[(start + from) * width..][..width];
-                    wide.values_mut()[to..to + width].copy_from_slice(from);
-                }
-            }
-            start += len;
-        }
-        let mut out = self.product.forward(&wide);
-        activation::activate(&mut out, self.activation);
-        out
-    }
-}
 
 impl Encoder {
     /// Loads the weights of a folder.
@@ -188,7 +91,7 @@ impl Loader<'_> {
         let query_key_value = self.linear(&projections, (width, each), spec.attention_bias)?;
         let normed = index > 0 || !spec.norms_before;
         let bias = match (&spec.relative, vectors) {
-            (Relative::Disentangled(options), Some(vectors)) => {
+            (RelativeBias::Disentangled(options), Some(vectors)) => {
                 Some(Arc::new(self.disentangled(options, vectors, &query_key_value, &name)?))
             }
             _ => shared.cloned(),
@@ -210,7 +113,7 @@ impl Loader<'_> {
 
     /// Numbers per bucket that all layers share.
     fn shared_bias(&self) -> Result<Option<Arc<Bias>>> {
-        let Relative::Buckets(rows) = self.spec.relative else { return Ok(None) };
+        let RelativeBias::Buckets(rows) = self.spec.relative else { return Ok(None) };
         let heads = self.spec.heads;
         let name = format!("{}encoder.relative_attention_bias.weight", self.prefix);
         let table = self.weights.table(&name, rows, heads)?;
@@ -220,7 +123,7 @@ impl Loader<'_> {
 
     /// The position vectors of disentangled attention, `[2 · span, hidden]`, normed where the model does.
     fn position_vectors(&self) -> Result<Option<Rows>> {
-        let Relative::Disentangled(options) = &self.spec.relative else { return Ok(None) };
+        let RelativeBias::Disentangled(options) = &self.spec.relative else { return Ok(None) };
         let (rows, width) = (2 * options.span, self.spec.hidden);
         let name = format!("{}encoder.rel_embeddings.weight", self.prefix);
         let vectors = Rows::new(self.weights.table(&name, rows, width)?, width);

@@ -7,15 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::families;
-use super::identity::ModelFolder;
+use super::model_folder::ModelFolder;
 use super::model_json::read_json;
 use crate::error::{Error, Result};
-use crate::generator::check_vocabulary;
-use crate::request::GenerateOptions;
+use crate::request::{FileUse, GenerateOptions};
 use crate::sampling::processors::{ProcessorOptions, Processors};
 use crate::tokenizer::Tokenizer;
 
@@ -46,24 +44,6 @@ const NOT_APPLIED: [(&str, f64); 17] = [
 /// The same of sampled answers: what comes after temperature, top-k and top-p.
 const NOT_SAMPLED: [(&str, f64); 5] =
     [("epsilon_cutoff", 0.0), ("eta_cutoff", 0.0), ("min_p", 0.0), ("top_h", f64::NAN), ("typical_p", 1.0)];
-
-/// Whether the logits processors of a model folder are applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileUse {
-    /// They are, where nothing else is asked.
-    #[default]
-    Apply,
-    /// They are not. End tokens are taken from it all the same.
-    Ignore,
-}
-
-impl FileUse {
-    /// Whether it is the default.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// What a folder says of generating.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -249,7 +229,7 @@ pub fn survey(folder: &ModelFolder, tokenizer: Option<&Tokenizer>, options: &Gen
     if let (Ok(config), Some(tokenizer)) = (families::Config::read(folder), tokenizer)
         && let Some((vocab, _)) = families::decoder_sizes(&config)
     {
-        check_vocabulary(folder, tokenizer, vocab)?;
+        tokenizer.check_vocabulary(folder, vocab)?;
         let end = file.end_tokens(&config, tokenizer, vocab)?;
         file.check(&end.ids, vocab)?;
         file.processors(options, &end.ids, vocab)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::identity::ModelFolder;
+use super::model_folder::ModelFolder;
 use crate::error::{Error, Result};
 
 /// The text of a file of a folder, `None` when there is none.

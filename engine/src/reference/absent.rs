@@ -5,7 +5,7 @@ use crate::cpu::EncoderSpec;
 use crate::error::{Error, Result};
 use crate::models::HeadKind;
 use crate::models::families::Config;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::scheduler::backend::{Backend, EncoderBackend};
 
 /// A decoder of candle-transformers: none, in this build.

@@ -16,10 +16,10 @@ use crate::cpu::decoder::answer;
 use crate::error::{Error, Result, similar};
 use crate::models::DecoderSpec;
 use crate::models::families::{self, Config};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::weights::Checkpoint;
 use crate::options::DtypeChoice;
-use crate::scheduler::backend::{Backend, Seen, Shape, Step, processing_of};
+use crate::scheduler::backend::{Backend, Shape, Step, StepOutput, processing_of};
 
 const HEAD: &str = "lm_head.weight";
 const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -106,8 +106,8 @@ impl Plan {
     /// Weights that are missing or broken, that do not fit the configuration, or that candle-transformers would leave unread.
     pub fn load(&self, folder: &ModelFolder) -> Result<Box<dyn Backend>> {
         let model = self.model(Checkpoint::open(folder, DtypeChoice::F32)?)?;
-        // Pages hold nothing here: one is all that a sequence needs.
-        let shape = Shape { vocab: self.vocab, context: self.context, page_tokens: self.context, pages: 1 };
+        // Blocks hold nothing here: one is all that a sequence needs.
+        let shape = Shape { vocab: self.vocab, context: self.context, block_size: self.context, blocks: 1 };
         Ok(Box::new(Decoder { model, shape, cached: self.cached, tokens: Vec::new(), computed: 0 }))
     }
 
@@ -197,9 +197,9 @@ impl Backend for Decoder {
         true
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
-        let mut seen = Vec::with_capacity(step.reads.len());
-        let mut reads = step.reads.iter().enumerate().peekable();
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
+        let mut outputs = Vec::with_capacity(step.outputs.len());
+        let mut requests = step.outputs.iter().enumerate().peekable();
         let mut row = 0;
         for segment in &step.segments {
             if segment.start == 0 {
@@ -211,14 +211,14 @@ impl Backend for Decoder {
             }
             let behind = row + segment.len;
             self.tokens.extend(&step.tokens[row..behind]);
-            while let Some((at, read)) = reads.next_if(|(_, read)| read.row < behind) {
-                let logits = self.logits(segment.start + read.row - row + 1);
+            while let Some((at, request)) = requests.next_if(|(_, request)| request.row < behind) {
+                let logits = self.logits(segment.start + request.row - row + 1);
                 let mut logits =
                     logits.map_err(|e| Error::internal("failed to compute with candle-transformers").caused_by(e))?;
-                seen.push(answer(&mut logits, read, processing_of(&step.processing, at)));
+                outputs.push(answer(&mut logits, request, processing_of(&step.processing, at)));
             }
             row = behind;
         }
-        Ok(seen)
+        Ok(outputs)
     }
 }

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::settings::{refuse_gguf, refused};
 use super::weights::Weights;
-use crate::cpu::{Activation, EncoderSpec, Rows, pooling, unit_length};
+use crate::cpu::{Activation, Rows, pooling, unit_length};
 use crate::error::{Error, Result};
+use crate::models::EncoderSpec;
 use crate::models::families::Config;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::weights::Checkpoint;
 use crate::models::{HeadKind, StageSpec};
 use crate::options::DtypeChoice;

@@ -10,7 +10,7 @@ use crate::cpu::Activation;
 use crate::error::{Error, Result};
 use crate::models::DecoderSpec;
 use crate::models::families::Config;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::weights::gguf_file;
 
 /// That the reference backend does not compute what a configuration asks for.

@@ -21,16 +21,16 @@ use serde::{Deserialize, Serialize};
 
 pub use self::segments::{CacheFile, cache_files};
 use self::segments::{Index, KEY, Place, Segments, short};
-use crate::answer::Closed;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::hash::hex;
 use crate::log::{Log, LogReader};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::options::EngineOptions;
 use crate::private;
 use crate::request::{Finish, GenerateOptions, Sampling};
 use crate::sampling::processors::{ProcessorOptions, Processors};
+use crate::scheduler::workload::Closed;
 
 /// Raised when keys or answers change their form, or what tokenizers and stop strings make of the same folder and options. Answers
 /// of format 2 may be another model's, too: its files were hashed before they were loaded, and could be replaced in between. Those of

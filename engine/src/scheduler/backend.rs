@@ -1,6 +1,6 @@
 //! The seam between scheduling and arithmetic: what one step computes and what it answers, in plain vectors.
 //!
-//! A backend owns weights and KV pages. The scheduler decides which tokens go into a step and which pages belong to which
+//! A backend owns weights and KV blocks. The scheduler decides which tokens go into a step and which blocks belong to which
 //! sequence; it never sees a tensor. A backend must give a row the same bits whatever other rows share its step.
 
 use std::sync::Arc;
@@ -16,10 +16,10 @@ pub struct Shape {
     pub vocab: usize,
     /// Longest sequence in tokens, prompt and answer together.
     pub context: usize,
-    /// Tokens per KV page.
-    pub page_tokens: usize,
-    /// KV pages that exist.
-    pub pages: usize,
+    /// Tokens per KV block.
+    pub block_size: usize,
+    /// KV blocks that exist.
+    pub blocks: usize,
 }
 
 /// Consecutive tokens of one sequence in a step.
@@ -29,15 +29,15 @@ pub struct Segment {
     pub start: usize,
     /// Number of tokens.
     pub len: usize,
-    /// The sequence's pages, in order of position; they cover `start + len` tokens.
-    pub pages: Vec<u32>,
+    /// The sequence's blocks, in order of position; they cover `start + len` tokens.
+    pub blocks: Vec<u32>,
     /// The sequence's rotation, see [`Backend::rotation`].
     pub rotation: usize,
 }
 
-/// What to read from the model's output at one row of the step.
+/// What a step gives for one of its rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Want {
+pub enum OutputKind {
     /// Choose the next token.
     Next {
         /// How.
@@ -56,20 +56,20 @@ pub enum Want {
     Logits,
 }
 
-/// A row of the step and what to read there.
+/// An output request: a row of the step and what the step gives for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Read {
+pub struct OutputRequest {
     /// Index into the step's tokens.
     pub row: usize,
-    /// What to read.
-    pub want: Want,
+    /// What it gives.
+    pub kind: OutputKind,
 }
 
-/// Logits processors between the row of a read, which chooses the next token, and that choice.
+/// Logits processors between the row of an output request, which chooses the next token, and that choice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Processing {
-    /// Index into the step's reads.
-    pub read: usize,
+    /// Index into the step's output requests.
+    pub output: usize,
     /// What they do.
     pub processors: Arc<Processors>,
     /// The sequence's tokens, and guesses behind them.
@@ -91,40 +91,40 @@ impl Processing {
     }
 }
 
-/// A token that a step takes from the step before it, which may not be read yet.
+/// A token that a step takes from the step before it, which may still be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Carried {
+pub struct DeferredToken {
     /// Index into the step's tokens; what stands there is not used.
     pub row: usize,
-    /// Index into the reads of the step before, one that chooses the next token.
-    pub read: usize,
+    /// Index into the output requests of the step before, one that chooses the next token.
+    pub output: usize,
 }
 
 /// The tokens of one pass through the model: segments back to back, no padding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
-    /// Pages to copy before anything else, over all layers: from, to.
+    /// Blocks to copy before anything else, over all layers: from, to.
     pub copies: Vec<(u32, u32)>,
     /// Token ids of all segments.
     pub tokens: Vec<u32>,
-    /// Tokens that the step before chooses; none where a backend does not run ahead.
-    pub carried: Vec<Carried>,
+    /// Tokens that the step before chooses; none unless the backend is asynchronous.
+    pub deferred: Vec<DeferredToken>,
     /// Whose tokens they are, in the same order.
     pub segments: Vec<Segment>,
-    /// What to read, in ascending row order.
-    pub reads: Vec<Read>,
-    /// What goes before the choice, in ascending order of the reads; nothing for reads that have none.
+    /// Output requests, in ascending row order.
+    pub outputs: Vec<OutputRequest>,
+    /// What goes before the choice, in ascending order of the output requests; nothing for those that have none.
     pub processing: Vec<Processing>,
 }
 
-/// The processing of a read, where it has any.
-pub fn processing_of(processing: &[Processing], read: usize) -> Option<&Processing> {
-    processing.binary_search_by_key(&read, |one| one.read).ok().map(|at| &processing[at])
+/// The processing of an output request, where it has any.
+pub fn processing_of(processing: &[Processing], output: usize) -> Option<&Processing> {
+    processing.binary_search_by_key(&output, |one| one.output).ok().map(|at| &processing[at])
 }
 
-/// What was read.
+/// What a step gave for an output request.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum StepOutput {
     /// The chosen token.
     Next(u32),
     /// The target's natural-log probability and whether it is the greedy choice.
@@ -160,32 +160,32 @@ pub trait Backend: Send {
         false
     }
 
-    /// Computes one step; the answers come in the order of `step.reads`.
+    /// Computes one step; step outputs come in the order of `step.outputs`.
     ///
     /// # Errors
-    /// Only what ends the whole run; a sequence that fails by itself is [`Seen::NotFinite`] or [`Seen::NothingLeft`].
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>>;
+    /// Only what ends the whole run; a sequence that fails by itself is [`StepOutput::NotFinite`] or [`StepOutput::NothingLeft`].
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>>;
 
-    /// The same as a backend that computes while its caller does something else, if it is one.
-    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
+    /// The same as an asynchronous backend, if it is one.
+    fn as_async(&mut self) -> Option<&mut dyn AsyncBackend> {
         None
     }
 }
 
 /// A backend that computes while its caller does something else. Steps are computed one after the other.
-pub trait Ahead {
+pub trait AsyncBackend {
     /// Gives it a step; at most two are not finished at a time.
     ///
     /// # Errors
     /// What ends the whole run.
     fn begin(&mut self, step: &Step) -> Result<()>;
 
-    /// Waits for the oldest step that is not finished; the answers come in the order of its reads. A sequence whose token
+    /// Waits for the oldest step that is not finished; step outputs come in the order of its requests. A sequence whose token
     /// was taken over from one that failed by itself fails as well.
     ///
     /// # Errors
     /// What ends the whole run.
-    fn finish(&mut self) -> Result<Vec<Seen>>;
+    fn finish(&mut self) -> Result<Vec<StepOutput>>;
 }
 
 /// One text for an encoder, as the tokenizer made it.

@@ -1,19 +1,19 @@
 //! Continuous batching over a workload known in advance.
 //!
 //! Work enters through a bounded window in input order and leaves as it ends; inside the window the longest goes
-//! first, so that the batch stays full to the end, and behind it what begins alike. A sequence is admitted when pages for
-//! its whole possible length are free, so that nothing is ever evicted; a finished one frees its pages for the next step.
-//! What a prompt has in common with an earlier one is not computed again (`pages`); while the earlier one is at it, the
+//! first, so that the batch stays full to the end, and behind it what begins alike. A sequence is admitted when blocks for
+//! its whole possible length are free, so that nothing is ever evicted; a finished one frees its blocks for the next step.
+//! What a prompt has in common with an earlier one is not computed again (`blocks`); while the earlier one is at it, the
 //! later one waits. Rows that a step has to spare verify guesses of what comes next (`draft`). Who runs beside whom changes
 //! speed only.
 //!
-//! A backend that runs ahead gets the next step while it computes one, so that it never waits for the host: what the first
+//! An asynchronous backend gets the next step while it computes one, so that it never waits for the host: what the first
 //! chooses goes into the second unseen. A sequence that turns out to have ended has computed a row for nothing.
 
 pub mod backend;
+pub(crate) mod blocks;
+pub(crate) mod dispatcher;
 pub mod draft;
-pub(crate) mod fleet;
-pub(crate) mod pages;
 pub mod plan;
 pub(crate) mod sequence;
 #[cfg(test)]
@@ -25,11 +25,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::error::{Error, Result};
-use backend::{Backend, Carried, Seen, Segment, Shape, Step};
-use pages::Pages;
+use backend::{Backend, DeferredToken, Segment, Shape, Step, StepOutput};
+use blocks::BlockPool;
 use plan::{Budget, Runnable};
-use sequence::{End, Open, Sequence};
-use workload::{Exchange, Goal, List, Outcome, Totals, Work};
+use sequence::{Completion, Deferred, Sequence};
+use workload::{Goal, List, Outcome, RequestSource, Totals, Work};
 
 /// Bounds of the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,11 @@ const SMALL: usize = 16;
 /// Recorded tokens that are guessed at a time once more than a quarter of all guesses were wrong.
 const CAREFUL: usize = 8;
 
-/// A step on its way.
-struct Flight {
+/// A step that was started and not read yet.
+struct InFlightStep {
     parts: Vec<Part>,
     /// What it answered, where the backend said so at once.
-    seen: Option<Vec<Seen>>,
+    outputs: Option<Vec<StepOutput>>,
 }
 
 /// What a step has of one sequence.
@@ -65,7 +65,7 @@ struct Part {
     /// Its place among those that run; `None` once it has ended.
     place: Option<usize>,
     guess: Vec<u32>,
-    reads: usize,
+    outputs: usize,
 }
 
 /// Runs work through a backend until there is none left.
@@ -77,17 +77,17 @@ pub struct Scheduler<'a> {
     pending: BTreeSet<(Reverse<usize>, u64)>,
     /// The same by its tokens, where beginnings are shared: what begins alike stands side by side.
     alike: BTreeSet<(Box<[u32]>, u64)>,
-    /// What was started last, not counting what only filled up pages.
+    /// What was started last, not counting what only filled up blocks.
     leader: (Box<[u32]>, u64),
     waiting: BTreeMap<u64, Work>,
     running: Vec<Sequence>,
     /// Steps that were not read yet, the oldest first.
-    flights: VecDeque<Flight>,
+    in_flight: VecDeque<InFlightStep>,
     /// Answers that were not handed out yet.
     finished: Vec<(u64, Outcome)>,
     /// Work that was read and not answered.
     unanswered: BTreeSet<u64>,
-    pages: Pages,
+    pool: BlockPool,
     read: u64,
     exhausted: bool,
     turn: usize,
@@ -95,7 +95,7 @@ pub struct Scheduler<'a> {
 }
 
 impl<'a> Scheduler<'a> {
-    /// A scheduler over a backend's pages.
+    /// A scheduler over a backend's blocks.
     pub fn new(backend: &'a mut dyn Backend, limits: Limits) -> Self {
         let shape = backend.shape();
         let mut limits = Limits {
@@ -117,10 +117,10 @@ impl<'a> Scheduler<'a> {
             leader: Default::default(),
             waiting: BTreeMap::new(),
             running: Vec::new(),
-            flights: VecDeque::new(),
+            in_flight: VecDeque::new(),
             finished: Vec::new(),
             unanswered: BTreeSet::new(),
-            pages: Pages::new(shape.pages, shape.page_tokens, limits.sharing),
+            pool: BlockPool::new(shape.blocks, shape.block_size, limits.sharing),
             read: 0,
             exhausted: false,
             turn: 0,
@@ -132,21 +132,21 @@ impl<'a> Scheduler<'a> {
     ///
     /// # Errors
     /// What ends the whole run.
-    pub fn run(mut self, exchange: &mut dyn Exchange) -> Result<Totals> {
-        let ran = self.run_all(exchange);
+    pub fn run(mut self, source: &mut dyn RequestSource) -> Result<Totals> {
+        let ran = self.run_all(source);
         // Of a run that failed: the backend may serve another one.
-        while let Some(Flight { seen: None, .. }) = self.flights.pop_front() {
-            self.backend.ahead().map(|ahead| ahead.finish());
+        while let Some(InFlightStep { outputs: None, .. }) = self.in_flight.pop_front() {
+            self.backend.as_async().map(|backend| backend.finish());
         }
         ran.map(|()| self.totals)
     }
 
-    fn run_all(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+    fn run_all(&mut self, source: &mut dyn RequestSource) -> Result<()> {
         loop {
-            self.fill(exchange)?;
+            self.fill(source)?;
             self.admit();
-            self.emit(exchange)?;
-            if self.running.is_empty() && self.flights.is_empty() {
+            self.emit(source)?;
+            if self.running.is_empty() && self.in_flight.is_empty() {
                 if !self.waiting.is_empty() {
                     return Err(stuck(format!("{} sequences wait, none runs and none begins", self.waiting.len())));
                 }
@@ -156,16 +156,16 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             self.step()?;
-            self.emit(exchange)?;
-            exchange.stepped(&self.totals)?;
+            self.emit(source)?;
+            source.stepped(&self.totals)?;
         }
     }
 
     /// Reads work until the window is full; waits for it only when there is nothing else to do.
-    fn fill(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+    fn fill(&mut self, source: &mut dyn RequestSource) -> Result<()> {
         while !self.exhausted && self.read - self.oldest() < self.limits.window as u64 {
             let idle = self.unanswered.is_empty() && self.finished.is_empty();
-            let Some(work) = exchange.next(idle)? else {
+            let Some(work) = source.next(idle)? else {
                 self.exhausted = idle;
                 return Ok(());
             };
@@ -220,21 +220,21 @@ impl<'a> Scheduler<'a> {
             *max_new_tokens = (*max_new_tokens).min(context - len);
             draft.cut(self.shape.vocab);
         }
-        let needed = work.longest().div_ceil(self.shape.page_tokens);
-        if needed > self.shape.pages {
+        let needed = work.longest().div_ceil(self.shape.block_size);
+        if needed > self.shape.blocks {
             return Err(format!(
                 "the sequence needs {needed} KV blocks of {} tokens, and there are {}; raise --kv-gib or lower max_new_tokens",
-                self.shape.page_tokens, self.shape.pages
+                self.shape.block_size, self.shape.blocks
             ));
         }
         Ok(work)
     }
 
-    /// Starts what fits: the longest first, and after each what begins like it, so that the pages they share are still
-    /// there; then whatever the free pages still take.
+    /// Starts what fits: the longest first, and after each what begins like it, so that the blocks they share are still
+    /// there; then whatever the free blocks still take.
     fn admit(&mut self) {
         let (mut filling, mut last) = (false, None);
-        while self.running.len() < self.limits.max_seqs && !self.pages.are_exhausted() {
+        while self.running.len() < self.limits.max_seqs && !self.pool.are_exhausted() {
             if !filling && let Some(index) = self.relative() {
                 filling = !self.start_one(index);
                 continue;
@@ -253,7 +253,7 @@ impl<'a> Scheduler<'a> {
             }
         }
         self.totals.peak_sequences = self.totals.peak_sequences.max(self.running.len());
-        self.totals.peak_pages = self.pages.peak();
+        self.totals.peak_blocks = self.pool.peak();
     }
 
     /// The waiting work that has most in common with the leader, if that is half of its tokens or more.
@@ -265,18 +265,18 @@ impl<'a> Scheduler<'a> {
         (2 * common >= length).then_some(index)
     }
 
-    /// Starts waiting work; false where there are too few pages.
+    /// Starts waiting work; false where there are too few blocks.
     fn start_one(&mut self, index: u64) -> bool {
         let Some(work) = self.waiting.get(&index) else { return false };
         let ((computed, unread), longest) = (work.prompt(), work.longest());
         let rotation = self.backend.rotation(work.grown());
-        let Some(lease) = self.pages.lease(&work.tokens[..computed], unread, longest, rotation) else { return false };
+        let Some(table) = self.pool.allocate(&work.tokens[..computed], unread, longest, rotation) else { return false };
         let Some(mut work) = self.waiting.remove(&index) else { return false };
         self.pending.remove(&(Reverse(longest), index));
         let key = (work.tokens.into_boxed_slice(), index);
         self.alike.remove(&key);
         work.tokens = key.0.into_vec();
-        self.running.push(Sequence::new(index, work, lease, rotation));
+        self.running.push(Sequence::new(index, work, table, rotation));
         true
     }
 
@@ -289,44 +289,44 @@ impl<'a> Scheduler<'a> {
                 break;
             }
             if !sequence.started {
-                // Whoever was to compute a page may have failed before it was there.
-                self.pages.take_over(&mut sequence.lease);
+                // Whoever was to compute a block may have failed before it was there.
+                self.pool.take_over(&mut sequence.table);
             }
-            if !self.pages.are_ready(&sequence.lease) {
+            if !self.pool.are_ready(&sequence.table) {
                 continue;
             }
             if !sequence.started {
-                let (known, copy) = self.pages.start(&sequence.lease, &sequence.tokens, sequence.unread);
+                let (known, copy) = self.pool.start(&sequence.table, &sequence.tokens, sequence.unread);
                 (sequence.cached, sequence.started) = (known, true);
                 self.totals.shared_tokens += known as u64;
                 copies.extend(copy);
             }
-            left = left.saturating_sub(sequence.waiting(Open::Nothing).min(self.limits.prefill_chunk));
+            left = left.saturating_sub(sequence.waiting(Deferred::Nothing).min(self.limits.prefill_chunk));
         }
         copies
     }
 
     /// Gives the backend one more step, and looks at what those before it answered.
     fn step(&mut self) -> Result<()> {
-        let mut ahead = 0;
+        let mut behind = 0;
         if let Some((step, parts)) = self.plan() {
             // A small step is read before the next one is made: known tokens make guesses, which are worth more there.
             let small = self.limits.drafts && step.tokens.len() < SMALL;
             self.totals.steps += 1;
-            let seen = match self.backend.ahead() {
+            let outputs = match self.backend.as_async() {
                 Some(backend) => {
                     backend.begin(&step)?;
-                    ahead = usize::from(!small);
+                    behind = usize::from(!small);
                     None
                 }
                 None => Some(self.backend.step(&step)?),
             };
-            self.flights.push_back(Flight { parts, seen });
-        } else if self.flights.is_empty() {
+            self.in_flight.push_back(InFlightStep { parts, outputs });
+        } else if self.in_flight.is_empty() {
             return Err(stuck(format!("{} sequences run and none has anything to compute", self.running.len())));
         }
-        while self.flights.len() > ahead {
-            self.land()?;
+        while self.in_flight.len() > behind {
+            self.read_oldest()?;
         }
         Ok(())
     }
@@ -334,64 +334,68 @@ impl<'a> Scheduler<'a> {
     /// The next step, unless all that could be done hangs on a step that was not read yet.
     fn plan(&mut self) -> Option<(Step, Vec<Part>)> {
         let mut step = Step { copies: self.start(), ..Step::default() };
-        // Where the last step was read, nothing is open any more.
-        let read = self.flights.is_empty();
-        let open = self.running.iter_mut().map(|sequence| std::mem::take(&mut sequence.open));
-        let open: Vec<Open> = open.map(|open| if read { Open::Nothing } else { open }).collect();
-        let runnable: Vec<Runnable> = self.running.iter().zip(&open).map(|(s, open)| s.runnable(*open)).collect();
+        // Where the last step was read, nothing is deferred any more.
+        let all_read = self.in_flight.is_empty();
+        let deferred = self.running.iter_mut().map(|sequence| std::mem::take(&mut sequence.deferred));
+        let deferred: Vec<Deferred> =
+            deferred.map(|deferred| if all_read { Deferred::Nothing } else { deferred }).collect();
+        let runnable: Vec<Runnable> =
+            self.running.iter().zip(&deferred).map(|(s, deferred)| s.runnable(*deferred)).collect();
         let budget = Budget { tokens: self.limits.batch_tokens, chunk: self.limits.prefill_chunk };
         let take = plan::pack(&runnable, budget, self.turn);
         self.turn = self.turn.wrapping_add(self.limits.batch_tokens);
         let mut rows: usize = take.iter().sum();
         let mut parts = Vec::new();
-        for (place, (count, open)) in take.into_iter().zip(open).enumerate().filter(|(_, (count, _))| *count > 0) {
+        for (place, (count, deferred)) in
+            take.into_iter().zip(deferred).enumerate().filter(|(_, (count, _))| *count > 0)
+        {
             let sequence = &self.running[place];
-            let (start, row, read) = (sequence.cached, step.tokens.len(), step.reads.len());
-            let (end, grown) = (start + count, sequence.grown(open));
-            let guess = if end == grown { self.guess(sequence, open, rows).to_vec() } else { Vec::new() };
+            let (start, row, output) = (sequence.cached, step.tokens.len(), step.outputs.len());
+            let (end, grown) = (start + count, sequence.grown(deferred));
+            let guess = if end == grown { self.guess(sequence, deferred, rows).to_vec() } else { Vec::new() };
             rows += guess.len();
             step.tokens.extend_from_slice(&sequence.tokens[start..end.min(sequence.tokens.len())]);
-            if let Open::Token(read) = open {
-                step.carried.push(Carried { row: step.tokens.len(), read });
+            if let Deferred::Token(output) = deferred {
+                step.deferred.push(DeferredToken { row: step.tokens.len(), output });
                 step.tokens.push(0);
             }
             step.tokens.extend_from_slice(&guess);
             let len = count + guess.len();
-            let pages = (start + len).div_ceil(self.shape.page_tokens);
-            let pages = sequence.lease.pages[..pages].to_vec();
-            step.segments.push(Segment { start, len, pages, rotation: sequence.rotation });
-            sequence.reads((count, grown), guess.len(), row, &mut step.reads);
+            let blocks = (start + len).div_ceil(self.shape.block_size);
+            let blocks = sequence.table.blocks[..blocks].to_vec();
+            step.segments.push(Segment { start, len, blocks, rotation: sequence.rotation });
+            sequence.request_outputs((count, grown), guess.len(), row, &mut step.outputs);
             let sequence = &mut self.running[place];
             if !sequence.decoding() {
                 self.totals.prefill_tokens += count as u64;
             }
             sequence.cached = end;
             if end == grown {
-                sequence.processing(&guess, read, &mut step.processing);
-                sequence.open = sequence.left_open(grown, !guess.is_empty(), read);
+                sequence.processing(&guess, output, &mut step.processing);
+                sequence.deferred = sequence.deferral(grown, !guess.is_empty(), output);
             }
-            // Whoever waits for these pages comes in a later step.
-            self.pages.computed(&sequence.lease, end);
-            parts.push(Part { place: Some(place), guess, reads: step.reads.len() - read });
+            // Whoever waits for these blocks comes in a later step.
+            self.pool.computed(&sequence.table, end);
+            parts.push(Part { place: Some(place), guess, outputs: step.outputs.len() - output });
         }
         (!parts.is_empty()).then_some((step, parts))
     }
 
-    /// Looks at what the oldest step answered.
-    fn land(&mut self) -> Result<()> {
-        let Some(Flight { parts, seen }) = self.flights.pop_front() else { return Ok(()) };
-        let seen = match (seen, self.backend.ahead()) {
-            (Some(seen), _) => seen,
+    /// Takes up the outputs of the oldest step in flight.
+    fn read_oldest(&mut self) -> Result<()> {
+        let Some(InFlightStep { parts, outputs }) = self.in_flight.pop_front() else { return Ok(()) };
+        let outputs = match (outputs, self.backend.as_async()) {
+            (Some(outputs), _) => outputs,
             (None, Some(backend)) => backend.finish()?,
-            (None, None) => return Err(Error::internal("failed to wait for a backend that does not run ahead")),
+            (None, None) => return Err(Error::internal("failed to wait for a backend that is not asynchronous")),
         };
-        let mut ends: Vec<Option<End>> = self.running.iter().map(|_| None).collect();
-        let mut seen = seen.into_iter();
-        for Part { place, guess, reads } in parts {
-            let read: Vec<Seen> = seen.by_ref().take(reads).collect();
+        let mut ends: Vec<Option<Completion>> = self.running.iter().map(|_| None).collect();
+        let mut outputs_left = outputs.into_iter();
+        for Part { place, guess, outputs } in parts {
+            let given: Vec<StepOutput> = outputs_left.by_ref().take(outputs).collect();
             let Some(place) = place else { continue };
             self.totals.drafted_tokens += guess.len() as u64;
-            ends[place] = self.look(place, &guess, read);
+            ends[place] = self.take_up(place, &guess, given);
         }
         let mut places = Vec::with_capacity(ends.len());
         for (sequence, end) in std::mem::take(&mut self.running).into_iter().zip(ends) {
@@ -401,20 +405,20 @@ impl<'a> Scheduler<'a> {
                 continue;
             };
             let index = sequence.index;
-            let (outcome, lease) = sequence.close(end);
-            self.pages.give_back(lease);
+            let (outcome, table) = sequence.close(end);
+            self.pool.release(table);
             self.finished.push((index, outcome));
         }
-        for part in self.flights.iter_mut().flat_map(|flight| &mut flight.parts) {
+        for part in self.in_flight.iter_mut().flat_map(|step| &mut step.parts) {
             part.place = part.place.and_then(|place| places[place]);
         }
         Ok(())
     }
 
     /// Takes up what was read of a running sequence; `Some` if it is at its end.
-    fn look(&mut self, place: usize, guess: &[u32], read: Vec<Seen>) -> Option<End> {
+    fn take_up(&mut self, place: usize, guess: &[u32], outputs: Vec<StepOutput>) -> Option<Completion> {
         let sequence = &mut self.running[place];
-        for (nth, seen) in read.into_iter().enumerate() {
+        for (nth, output) in outputs.into_iter().enumerate() {
             if nth > 0 && !guess.is_empty() {
                 // This row stands after a guess: it tells something only if the guess was right.
                 if sequence.tokens.last() != Some(&guess[nth - 1]) {
@@ -423,8 +427,8 @@ impl<'a> Scheduler<'a> {
                 sequence.cached += 1;
                 self.totals.accepted_tokens += 1;
             }
-            self.totals.generated_tokens += u64::from(matches!(seen, Seen::Next(_)));
-            let end = sequence.look(seen);
+            self.totals.generated_tokens += u64::from(matches!(output, StepOutput::Next(_)));
+            let end = sequence.take_up(output);
             if end.is_some() {
                 return end;
             }
@@ -433,18 +437,18 @@ impl<'a> Scheduler<'a> {
     }
 
     /// What may follow the known tokens of a sequence, where a step of `rows` rows has room to verify it.
-    fn guess<'s>(&self, sequence: &'s Sequence, open: Open, rows: usize) -> &'s [u32] {
+    fn guess<'s>(&self, sequence: &'s Sequence, deferred: Deferred, rows: usize) -> &'s [u32] {
         let Goal::Generate { max_new_tokens, draft, .. } = &sequence.goal else { return &[] };
         if !self.limits.drafts {
             return &[];
         }
         // A guess takes the place of a token that is computed, which the last one of an answer is not.
-        let room = (sequence.prompt + max_new_tokens - 1).saturating_sub(sequence.grown(open));
+        let room = (sequence.prompt + max_new_tokens - 1).saturating_sub(sequence.grown(deferred));
         let Totals { drafted_tokens, accepted_tokens, .. } = self.totals;
         let trusted = drafted_tokens < 4 * SMALL as u64 || accepted_tokens * 4 >= drafted_tokens * 3;
         let careful = if trusted { room } else { room.min(CAREFUL) };
         let most = careful.min(self.limits.batch_tokens.saturating_sub(rows));
-        if let Open::Token(_) = open {
+        if let Deferred::Token(_) = deferred {
             // The token that is not known yet is the next one of the record, if the draft is right.
             return draft.recorded(most + 1).get(1..).unwrap_or_default();
         }
@@ -462,11 +466,11 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Hands out the answers that there are.
-    fn emit(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+    fn emit(&mut self, source: &mut dyn RequestSource) -> Result<()> {
         for (index, outcome) in self.finished.drain(..) {
             self.unanswered.remove(&index);
             self.totals.finished += 1;
-            exchange.done(index, outcome)?;
+            source.done(index, outcome)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Pure packing: how many tokens of which sequences go into the next step.
 //!
-//! Decoding sequences come first, one token each, since they hold KV pages that others wait for; the rest of the budget
-//! goes to prefill chunks in order of admission. The choice changes speed only: rows do not depend on their companions.
+//! Decoding sequences come first, one token each, since they hold KV blocks that others wait for; the rest of the budget
+//! goes to prefill chunks in order of admission. The choice changes speed only: rows are batch-invariant.
 
 /// What a running sequence could do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

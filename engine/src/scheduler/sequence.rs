@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::backend::{Processing, Read, Seen, Want};
-use super::pages::Lease;
+use super::backend::{OutputKind, OutputRequest, Processing, StepOutput};
+use super::blocks::BlockTable;
 use super::plan::Runnable;
 use super::workload::{Goal, Outcome, Work};
 
@@ -21,10 +21,10 @@ pub struct Sequence {
     pub started: bool,
     /// Tokens in the cache, or on their way there.
     pub cached: usize,
-    /// What the last step that was planned leaves open.
-    pub open: Open,
-    /// Its pages.
-    pub lease: Lease,
+    /// What the last step that was planned leaves to be known.
+    pub deferred: Deferred,
+    /// Its blocks.
+    pub table: BlockTable,
     /// See [`crate::scheduler::backend::Backend::rotation`].
     pub rotation: usize,
     /// What to do with it.
@@ -34,38 +34,52 @@ pub struct Sequence {
     greedy: bool,
 }
 
-/// What of a sequence is not known before a step is read.
+/// What of a sequence is not known before the step in flight is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Open {
+pub enum Deferred {
     /// Nothing.
     #[default]
     Nothing,
-    /// Which token it chooses: this read of the step.
+    /// Which token it chooses: that of this output request.
     Token(usize),
     /// Whether it goes on, and where.
-    End,
+    Completion,
 }
 
 impl Sequence {
-    /// Of work that is admitted, with its pages.
-    pub fn new(index: u64, work: Work, lease: Lease, rotation: usize) -> Self {
+    /// Of work that is admitted, with its blocks.
+    pub fn new(index: u64, work: Work, table: BlockTable, rotation: usize) -> Self {
         let (prompt, unread) = (work.tokens.len(), work.prompt().1);
         let Work { tokens, goal } = work;
-        let (started, cached, open) = (false, 0, Open::Nothing);
+        let (started, cached, deferred) = (false, 0, Deferred::Nothing);
         let (logprob, scored, greedy) = (0.0, 0, true);
-        Self { index, tokens, prompt, unread, started, cached, open, lease, rotation, goal, logprob, scored, greedy }
+        Self {
+            index,
+            tokens,
+            prompt,
+            unread,
+            started,
+            cached,
+            deferred,
+            table,
+            rotation,
+            goal,
+            logprob,
+            scored,
+            greedy,
+        }
     }
 
     /// Tokens that are known or are chosen by now.
-    pub fn grown(&self, open: Open) -> usize {
-        self.tokens.len() + usize::from(matches!(open, Open::Token(_)))
+    pub fn grown(&self, deferred: Deferred) -> usize {
+        self.tokens.len() + usize::from(matches!(deferred, Deferred::Token(_)))
     }
 
     /// Those that must still go through the model. The last token of a scored text need not: nothing follows it.
-    pub fn waiting(&self, open: Open) -> usize {
+    pub fn waiting(&self, deferred: Deferred) -> usize {
         let needed = match self.goal {
             Goal::Score { .. } => self.tokens.len() - 1,
-            Goal::Generate { .. } | Goal::Logits => self.grown(open),
+            Goal::Generate { .. } | Goal::Logits => self.grown(deferred),
         };
         needed - self.cached
     }
@@ -76,63 +90,72 @@ impl Sequence {
     }
 
     /// What could be done with it next.
-    pub fn runnable(&self, open: Open) -> Runnable {
-        match open {
-            Open::End => Runnable { waiting: 0, decoding: false },
+    pub fn runnable(&self, deferred: Deferred) -> Runnable {
+        match deferred {
+            Deferred::Completion => Runnable { waiting: 0, decoding: false },
             _ if !self.started => Runnable { waiting: 0, decoding: false },
-            _ => Runnable { waiting: self.waiting(open), decoding: self.decoding() },
+            _ => Runnable { waiting: self.waiting(deferred), decoding: self.decoding() },
         }
     }
 
     /// What a step leaves open that computes all its tokens, with guesses or without, and reads this. Logits processors look at
-    /// every token before the next one: nothing runs ahead of them.
-    pub fn left_open(&self, grown: usize, guessed: bool, read: usize) -> Open {
+    /// every token before the next one: they are never deferred.
+    pub fn deferral(&self, grown: usize, guessed: bool, output: usize) -> Deferred {
         match self.goal {
-            Goal::Generate { processors: Some(_), .. } => Open::End,
+            Goal::Generate { processors: Some(_), .. } => Deferred::Completion,
             Goal::Generate { max_new_tokens, .. } if !guessed && grown - self.prompt + 1 < max_new_tokens => {
-                Open::Token(read)
+                Deferred::Token(output)
             }
-            Goal::Generate { .. } | Goal::Logits => Open::End,
-            Goal::Score { .. } => Open::Nothing,
+            Goal::Generate { .. } | Goal::Logits => Deferred::Completion,
+            Goal::Score { .. } => Deferred::Nothing,
         }
     }
 
-    /// The reads of a segment of `count` tokens, and `guessed` more, that starts at `row` of the step; the sequence has grown
+    /// The output requests of a segment of `count` tokens, and `guessed` more, that starts at `row` of the step; the sequence has grown
     /// to so many tokens.
-    pub fn reads(&self, (count, grown): (usize, usize), guessed: usize, row: usize, reads: &mut Vec<Read>) {
+    pub fn request_outputs(
+        &self,
+        (count, grown): (usize, usize),
+        guessed: usize,
+        row: usize,
+        outputs: &mut Vec<OutputRequest>,
+    ) {
         let (start, end) = (self.cached, self.cached + count);
         match &self.goal {
             Goal::Generate { sampling, key, .. } if end == grown => {
                 let chosen = grown - self.prompt;
-                reads.extend((0..=guessed).map(|guess| {
+                outputs.extend((0..=guessed).map(|guess| {
                     let position = (chosen + guess) as u32;
-                    Read { row: row + count - 1 + guess, want: Want::Next { sampling: *sampling, key: *key, position } }
+                    OutputRequest {
+                        row: row + count - 1 + guess,
+                        kind: OutputKind::Next { sampling: *sampling, key: *key, position },
+                    }
                 }));
             }
             Goal::Generate { .. } => {}
             Goal::Logits => {
                 if end == grown {
-                    reads.push(Read { row: row + count - 1, want: Want::Logits });
+                    outputs.push(OutputRequest { row: row + count - 1, kind: OutputKind::Logits });
                 }
             }
             Goal::Score { from } => {
                 // The row of token i tells the probability of token i + 1.
                 let first = start.max(from.saturating_sub(1));
                 for at in first..end {
-                    let want = Want::Score { target: self.tokens[at + 1] };
-                    reads.push(Read { row: row + at - start, want });
+                    let kind = OutputKind::Score { target: self.tokens[at + 1] };
+                    outputs.push(OutputRequest { row: row + at - start, kind });
                 }
             }
         }
     }
 
-    /// What goes before the choices of a segment that ends with all of its tokens and these guesses, whose reads begin at `read`.
-    pub fn processing(&self, guess: &[u32], read: usize, processing: &mut Vec<Processing>) {
+    /// What goes before the choices of a segment that ends with all of its tokens and these guesses, whose output requests begin at `output`.
+    pub fn processing(&self, guess: &[u32], output: usize, processing: &mut Vec<Processing>) {
         let Goal::Generate { processors: Some(processors), max_new_tokens, .. } = &self.goal else { return };
         // As if each guess were right: what is read behind a wrong one is thrown away.
         let tokens: Arc<[u32]> = [&self.tokens, guess].concat().into();
         processing.extend((0..=guess.len()).map(|at| Processing {
-            read: read + at,
+            output: output + at,
             processors: processors.clone(),
             tokens: tokens.clone(),
             len: self.tokens.len() + at,
@@ -142,45 +165,49 @@ impl Sequence {
     }
 
     /// Takes up what was read; `Some` if it is at its end.
-    pub fn look(&mut self, seen: Seen) -> Option<End> {
-        match seen {
-            Seen::NotFinite => Some(End::With(Outcome::Failed("the logits are not finite numbers".into()))),
-            Seen::NothingLeft => Some(End::With(Outcome::Failed("the logits processors leave no token".into()))),
-            Seen::Logits(logits) => Some(End::With(Outcome::Logits(logits))),
-            Seen::Score { logprob, greedy } => {
+    pub fn take_up(&mut self, output: StepOutput) -> Option<Completion> {
+        match output {
+            StepOutput::NotFinite => {
+                Some(Completion::With(Outcome::Failed("the logits are not finite numbers".into())))
+            }
+            StepOutput::NothingLeft => {
+                Some(Completion::With(Outcome::Failed("the logits processors leave no token".into())))
+            }
+            StepOutput::Logits(logits) => Some(Completion::With(Outcome::Logits(logits))),
+            StepOutput::Score { logprob, greedy } => {
                 self.logprob += logprob;
                 self.scored += 1;
                 self.greedy &= greedy;
                 let Goal::Score { from } = self.goal else { return None };
-                (self.scored == self.tokens.len() - from).then_some(End::Finished)
+                (self.scored == self.tokens.len() - from).then_some(Completion::Finished)
             }
-            Seen::Next(token) => {
+            StepOutput::Next(token) => {
                 self.tokens.push(token);
                 let chosen = self.tokens.len() - self.prompt;
                 let Goal::Generate { max_new_tokens, watcher, draft, .. } = &mut self.goal else { return None };
                 draft.saw(&self.tokens[self.prompt..]);
-                (watcher.ends(token) || chosen >= *max_new_tokens).then_some(End::Finished)
+                (watcher.ends(token) || chosen >= *max_new_tokens).then_some(Completion::Finished)
             }
         }
     }
 
-    /// What came of it, and its pages.
-    pub fn close(mut self, end: End) -> (Outcome, Lease) {
+    /// What came of it, and its blocks.
+    pub fn close(mut self, end: Completion) -> (Outcome, BlockTable) {
         let outcome = match (end, self.goal) {
-            (End::With(outcome), _) => outcome,
-            (End::Finished, Goal::Generate { watcher, .. }) => {
+            (Completion::With(outcome), _) => outcome,
+            (Completion::Finished, Goal::Generate { watcher, .. }) => {
                 Outcome::Generated { tokens: self.tokens.split_off(self.prompt), watcher }
             }
-            (End::Finished, Goal::Score { .. } | Goal::Logits) => {
+            (Completion::Finished, Goal::Score { .. } | Goal::Logits) => {
                 Outcome::Scored { logprob: self.logprob, tokens: self.scored, greedy: self.greedy }
             }
         };
-        (outcome, self.lease)
+        (outcome, self.table)
     }
 }
 
 /// How a sequence ended.
-pub enum End {
+pub enum Completion {
     /// As it should.
     Finished,
     /// With this.

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::Draft;
-use crate::answer::Closed;
 use crate::error::{Error, Result};
-use crate::request::Sampling;
+use crate::request::{Finish, Sampling};
 use crate::sampling::processors::Processors;
 
 /// Ends an answer: looks at every chosen token.
@@ -19,6 +18,16 @@ pub trait Watcher: Send {
     /// # Errors
     /// The tokens cannot be decoded.
     fn close(self: Box<Self>, tokens: Vec<u32>) -> Result<Closed>;
+}
+
+/// What an answer is in the end.
+pub struct Closed {
+    /// The text without special tokens and without the stop string.
+    pub text: String,
+    /// The ids without the end token and without those that carry a part of the stop string.
+    pub ids: Vec<u32>,
+    /// Why it ended.
+    pub finish: Finish,
 }
 
 /// What is to be done with a sequence.
@@ -128,8 +137,8 @@ pub struct Totals {
     pub accepted_tokens: u64,
     /// Most sequences in flight.
     pub peak_sequences: usize,
-    /// Most pages in use by sequences.
-    pub peak_pages: usize,
+    /// Most blocks in use by sequences.
+    pub peak_blocks: usize,
 }
 
 impl Totals {
@@ -145,13 +154,13 @@ impl Totals {
             drafted_tokens: self.drafted_tokens + other.drafted_tokens,
             accepted_tokens: self.accepted_tokens + other.accepted_tokens,
             peak_sequences: self.peak_sequences + other.peak_sequences,
-            peak_pages: self.peak_pages + other.peak_pages,
+            peak_blocks: self.peak_blocks + other.peak_blocks,
         }
     }
 }
 
 /// Where work comes from and answers go.
-pub trait Exchange {
+pub trait RequestSource {
     /// The next sequence, `Ok(None)` if there is none now; with `wait`, `None` means there is none any more. `Err` in the
     /// inner result is a request that failed before it reached the engine.
     ///
@@ -159,7 +168,7 @@ pub trait Exchange {
     /// What ends the whole run.
     fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>>;
 
-    /// The answer to the request that [`Exchange::next`] gave as number `index`, from 0. Answers come as they end, those of a step
+    /// The answer to the request that [`RequestSource::next`] gave as number `index`, from 0. Answers come as they end, those of a step
     /// before the next one is planned; the newest request is less than a window ahead of the oldest unanswered one.
     ///
     /// # Errors
@@ -190,7 +199,7 @@ impl List {
     }
 }
 
-impl Exchange for List {
+impl RequestSource for List {
     fn next(&mut self, _wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
         Ok(self.work.next().map(Ok))
     }

@@ -10,7 +10,7 @@ use tokenizers::AddedToken;
 use super::class::Class;
 use super::special_tokens::{SpecialTokens, added_token};
 use crate::error::{Error, Result};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::model_json::read_json;
 
 /// Added tokens by their ids.

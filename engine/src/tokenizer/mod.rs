@@ -35,9 +35,9 @@ use tokenizers::{AddedToken, EncodeInput, Encoding, Model as _, ModelWrapper};
 use crate::error::{Error, Result};
 use crate::guard::guarded;
 use crate::models::gguf_metadata;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::model_json::{json_error, read_json};
-use crate::thought;
+use crate::thought_markers::is_part_of_a_marker;
 use class::Class;
 use rebuild::Settings;
 use special_tokens::SpecialTokens;
@@ -144,7 +144,7 @@ impl Tokenizer {
         let highest = inner.get_vocab(true).into_values().max();
         let vocab_size = highest.map_or(0, |id| id as usize + 1);
         let longest = bounds::longest_text(bounds::USUAL_GROWTH);
-        let marks = |token: &AddedToken| token.special && thought::is_part_of_a_marker(&token.content);
+        let marks = |token: &AddedToken| token.special && is_part_of_a_marker(&token.content);
         let added = inner.get_added_tokens_decoder().into_iter();
         let kept = Arc::new(added.filter(|(_, token)| marks(token)).map(|(id, _)| id).collect());
         Ok(Self { inner: Arc::new(inner), special_tokens, vocab_size, clean_up: false, longest, kept })
@@ -229,6 +229,20 @@ impl Tokenizer {
         let added = self.inner.get_added_vocabulary().get_vocab();
         let own = self.inner.get_vocab(false).into_iter().filter(|(token, _)| !added.contains_key(token));
         own.map(|(_, id)| id as usize + 1).max().unwrap_or(0)
+    }
+
+    /// Holds the vocabulary against the `vocab` token vectors of the model in `folder`.
+    ///
+    /// # Errors
+    /// It has more tokens.
+    pub(crate) fn check_vocabulary(&self, folder: &ModelFolder, vocab: usize) -> Result<()> {
+        let known = self.model_vocab_size();
+        if known <= vocab {
+            return Ok(());
+        }
+        Err(Error::input(format!("the tokenizer knows {known} tokens, the embedding table {vocab}"))
+            .at(folder.path())
+            .with_hint("tokenizer.json and config.json belong to different models"))
     }
 
     /// The id of a token as the vocabulary spells it.

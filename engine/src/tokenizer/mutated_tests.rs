@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Tokenizer;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 
 /// Files with merges, word pieces and sentence pieces.
 const SOUND: [&str; 4] = [

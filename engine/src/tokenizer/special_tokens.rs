@@ -10,7 +10,7 @@ use tokenizers::AddedToken;
 
 use crate::error::{Error, Result};
 use crate::models::gguf_metadata;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::models::model_json::read_json;
 
 /// Attributes that all tokenizers of transformers have, in its order.

@@ -410,9 +410,9 @@ fn markers_of_thoughts_are_kept_though_they_are_special() {
     assert_eq!(streamed(&tokenizer, &ids, true), "[THINK] why [/THINK] yes");
     assert_eq!(ids.map(|id| tokenizer.is_special(id)), [false, false, false, false, true, true]);
     let markers = |start: &str| [(start.to_owned(), "</r>".to_owned())];
-    assert!(thought::check(&tokenizer, &thought::known_markers()).is_ok());
-    assert!(thought::check(&tokenizer, &markers("<why>")).is_ok());
-    assert!(thought::check(&tokenizer, &markers("<r>")).unwrap_err().chain().contains("special token"));
+    assert!(crate::thought::check(&tokenizer, &crate::thought::known_markers()).is_ok());
+    assert!(crate::thought::check(&tokenizer, &markers("<why>")).is_ok());
+    assert!(crate::thought::check(&tokenizer, &markers("<r>")).unwrap_err().chain().contains("special token"));
 }
 
 /// tokenizers 0.23 panics where a token is shorter than what `Strip` would take from its end.

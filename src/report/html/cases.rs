@@ -18,7 +18,7 @@ use crate::score::Score;
 pub(super) const MOST: usize = 20_000;
 /// Characters of one text.
 const LONGEST: usize = 20_000;
-/// Characters of a text once the room of all cases is taken.
+/// Characters of a text once the budget of all cases is spent.
 const SHORT: usize = 160;
 /// Characters of a name: an id, a dataset, a tag, a scorer.
 const NAME: usize = 200;
@@ -177,13 +177,13 @@ pub(super) struct CaseBlock {
     left_out: [usize; 2],
     compared: bool,
     /// Bytes of all cases in the page.
-    room: usize,
+    budget: usize,
 }
 
 impl CaseBlock {
     /// Cases that take so many bytes of the page.
-    pub fn new(room: usize) -> Self {
-        Self { room, ..Self::default() }
+    pub fn new(budget: usize) -> Self {
+        Self { budget, ..Self::default() }
     }
 
     /// Takes in a case.
@@ -202,11 +202,11 @@ impl CaseBlock {
         }
         let s = self.scores(d, base.as_ref(), candidate.as_ref());
         let bytes: usize = self.bytes.iter().sum();
-        if quiet && (bytes > self.room || self.unchanged.len() + self.changed.len() >= MOST) {
+        if quiet && (bytes > self.budget || self.unchanged.len() + self.changed.len() >= MOST) {
             self.left_out[1] += 1;
             return;
         }
-        let most = if bytes > self.room { SHORT } else { LONGEST };
+        let most = if bytes > self.budget { SHORT } else { LONGEST };
         let (o, w) = outputs(base.as_ref(), candidate.as_ref(), most);
         let p = match prompts {
             (Some(before), Some(after)) => Some(both(&before, &after, most)),
@@ -235,7 +235,7 @@ impl CaseBlock {
         self.keep(case, quiet);
     }
 
-    /// Keeps a case. Of changed ones that take more than twice their room, by number or bytes, the worst stay.
+    /// Keeps a case. Of changed ones that take more than twice their budget, by number or bytes, the worst stay.
     fn keep(&mut self, case: Case, quiet: bool) {
         let size = size(&case);
         self.bytes[usize::from(quiet)] += size;
@@ -244,9 +244,9 @@ impl CaseBlock {
             return;
         }
         self.changed.push((size, case));
-        if self.changed.len() > 2 * MOST || self.bytes[0] > 2 * self.room {
+        if self.changed.len() > 2 * MOST || self.bytes[0] > 2 * self.budget {
             self.changed.sort_by_key(|(_, case)| case.v);
-            let kept = fitting(&self.changed, MOST, self.room);
+            let kept = fitting(&self.changed, MOST, self.budget);
             self.left_out[0] += self.changed.len() - kept;
             self.changed.truncate(kept);
             self.bytes[0] = self.changed.iter().map(|(size, _)| size).sum();
@@ -293,7 +293,7 @@ impl CaseBlock {
             unchanged,
             left_out: [mut left_out_changed, mut left_out],
             compared,
-            room,
+            budget,
             ..
         } = self;
         let (datasets, tags, scorers) = (datasets.list(), tags.list(), scorers.list());
@@ -301,7 +301,7 @@ impl CaseBlock {
         let count = changed.len();
         let mut cases = changed;
         cases.extend(unchanged);
-        let kept = fitting(&cases, MOST, room.saturating_sub(size(&(&datasets, &tags, &scorers))));
+        let kept = fitting(&cases, MOST, budget.saturating_sub(size(&(&datasets, &tags, &scorers))));
         left_out_changed += count.saturating_sub(kept);
         left_out += left_out_changed + cases.len() - kept - count.saturating_sub(kept);
         let mut cases: Vec<Case> = cases.into_iter().take(kept).map(|(_, case)| case).collect();
@@ -328,11 +328,11 @@ fn outputs(base: Option<&ResultLine>, candidate: Option<&ResultLine>, most: usiz
 }
 
 /// How many of the cases, from the first on, fit.
-fn fitting(cases: &[(usize, Case)], most: usize, room: usize) -> usize {
+fn fitting(cases: &[(usize, Case)], most: usize, budget: usize) -> usize {
     let mut bytes = 0;
     let fits = |(size, _): &&(usize, Case)| {
         bytes += size + 1;
-        bytes <= room
+        bytes <= budget
     };
     cases.iter().take(most).take_while(fits).count()
 }

@@ -4,7 +4,7 @@
 //! a model is in that block, as JSON without a single `<`, and the script shows it as text only. The content security policy
 //! names the hashes of style and script, so that nothing else runs or loads, whatever an output contains.
 //!
-//! Cases are taken one by one, in any number. The file has at most [`LONGEST`] bytes whatever it is about: cases have room of their
+//! Cases are taken one by one, in any number. The file has at most [`LONGEST`] bytes whatever it is about: cases have a budget of their
 //! own, changed ones before the others, and everything else is cut until it fits; the page says what it leaves out.
 
 mod cases;
@@ -35,9 +35,9 @@ const SCRIPT: &str = include_str!("script.js");
 /// Bytes that a page has at most.
 pub const LONGEST: usize = 64 << 20;
 
-/// Room in a page.
+/// The budgets of a page, in bytes.
 #[derive(Clone, Copy)]
-struct Room {
+struct Budget {
     /// Bytes of cases.
     cases: usize,
     /// Bytes of everything else but what all pages hold.
@@ -45,7 +45,7 @@ struct Room {
 }
 
 /// What is left of [`LONGEST`] is more than the beginning of all prompts and the page itself take.
-const ROOM: Room = Room { cases: 48 << 20, rest: 8 << 20 };
+const BUDGET: Budget = Budget { cases: 48 << 20, rest: 8 << 20 };
 
 /// A case as the page shows it.
 #[expect(clippy::large_enum_variant, reason = "one case lives at a time, and most are of the large kind")]
@@ -73,7 +73,7 @@ pub type Prompts = (Option<String>, Option<String>);
 pub struct Page<'a> {
     report: Report<'a>,
     cases: CaseBlock,
-    room: Room,
+    budget: Budget,
 }
 
 /// Everything that the script shows.
@@ -124,11 +124,11 @@ struct Head<'a> {
 impl<'a> Page<'a> {
     /// A page of this report without cases yet.
     pub fn new(report: Report<'a>) -> Self {
-        Self::within(report, ROOM)
+        Self::within(report, BUDGET)
     }
 
-    fn within(report: Report<'a>, room: Room) -> Self {
-        Self { report, cases: CaseBlock::new(room.cases), room }
+    fn within(report: Report<'a>, budget: Budget) -> Self {
+        Self { report, cases: CaseBlock::new(budget.cases), budget }
     }
 
     /// Takes in a case; they come in order of dataset and id.
@@ -141,7 +141,7 @@ impl<'a> Page<'a> {
     /// # Errors
     /// None but a bug: data that cannot be written as JSON.
     pub fn finish(self) -> Result<Vec<u8>> {
-        let Self { report, cases, room } = self;
+        let Self { report, cases, budget } = self;
         let (scores, cases) = cases.finish();
         let mut limits = Limits::default();
         loop {
@@ -154,7 +154,7 @@ impl<'a> Page<'a> {
             let head = head(&report, &rows, (&scores, more), limits);
             let written = |e| Error::internal("failed to write the page").caused_by(e);
             let length = harmless(&serde_json::to_string(&head).map_err(written)?).len();
-            if length <= room.rest || limits == Limits::LEAST {
+            if length <= budget.rest || limits == Limits::LEAST {
                 let json = serde_json::to_string(&Document { head, cases }).map_err(written)?;
                 return Ok(filled(&harmless(&json)).into_bytes());
             }

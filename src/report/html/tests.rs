@@ -106,12 +106,12 @@ fn cases_are_bounded_and_changed_ones_stay() {
     assert!(data["cases"][0]["o"].as_str().unwrap().ends_with("ä… (10000 more characters)"));
 }
 
-/// Everything without end: the page stays within its room, says what it leaves out, and the worst stays.
+/// Everything without end: the page stays within its budget, says what it leaves out, and the worst stays.
 #[test]
 fn a_page_is_bounded_in_bytes_whatever_it_is_about() {
     use crate::compare::{Cause, CauseKind, Outcome};
     use crate::record::{CaseRef, RuleResult};
-    const SMALL: Room = Room { cases: 2_000_000, rest: 900_000 };
+    const SMALL: Budget = Budget { cases: 2_000_000, rest: 900_000 };
     for filler in ["<", "\u{e0041}", "\u{1b}", "a"] {
         let name = |at: usize| format!("{at:04}{}", filler.repeat(1_100));
         let case = |at: usize, passed: bool| {
@@ -168,7 +168,7 @@ fn a_page_is_bounded_in_bytes_whatever_it_is_about() {
         let more = data["more"].to_string();
         assert!(["rules", "warnings", "differences"].iter().all(|noun| more.contains(noun)), "{filler:?}: {more}");
     }
-    const { assert!(ROOM.cases + ROOM.rest + (1 << 20) < LONGEST) };
+    const { assert!(BUDGET.cases + BUDGET.rest + (1 << 20) < LONGEST) };
 }
 
 #[test]

@@ -6,7 +6,9 @@
 //! does so with [`to_bf16`], which makes none.
 #![expect(unsafe_code, reason = "kernel file: SIMD intrinsics")]
 
-use super::{InstructionSet, Lanes, Portable, Set, WIDTH};
+use super::instruction_set::{InstructionSet, Set};
+use super::lanes::{Lanes, WIDTH};
+use super::portable::Portable;
 
 /// The bits of the nearest bfloat16, ties to even; zero below the smallest normal number.
 #[inline(always)]
@@ -87,8 +89,7 @@ mod x86 {
     //! The x86 dot products. Their methods may only run inside functions that enable the instruction set, which
     //! [`super::dispatch`] guarantees.
     use super::{Dots, Lanes, widened_dot};
-    use crate::cpu::simd::x86::intrinsic;
-    use crate::cpu::simd::{Avx2, Avx512};
+    use crate::cpu::simd::x86::{Avx2, Avx512, intrinsic};
     use std::arch::x86_64::*;
 
     impl Dots for Avx2 {
@@ -293,11 +294,11 @@ pub fn dispatch_dots_on<K: DotKernel>(set: InstructionSet, kernel: K) -> K::Outp
         }
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
         fn avx512<K: DotKernel>(kernel: K) -> K::Output {
-            kernel.run::<crate::cpu::simd::Avx512>()
+            kernel.run::<crate::cpu::simd::x86::Avx512>()
         }
         #[target_feature(enable = "avx2,fma")]
         fn avx2<K: DotKernel>(kernel: K) -> K::Output {
-            kernel.run::<crate::cpu::simd::Avx2>()
+            kernel.run::<crate::cpu::simd::x86::Avx2>()
         }
         // SAFETY: an `InstructionSet` is one that the processor has.
         unsafe {

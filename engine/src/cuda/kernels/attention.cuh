@@ -1,15 +1,15 @@
 // What attention's kernels share: who sees what, and how the chunks of a row are put together.
 //
-// Keys are walked in pages of 32 at absolute positions, pages in chunks of 512 keys. Within a chunk a row's softmax runs online
-// (Milakov and Gimelshein, 2018), page after page, from nothing: its maximum, its sum, its weighted values. Chunks are put
+// Keys are walked in KV blocks of 32 at absolute positions, KV blocks in chunks of 512 keys. Within a chunk a row's softmax runs online
+// (Milakov and Gimelshein, 2018), KV block after KV block, from nothing: its maximum, its sum, its weighted values. Chunks are put
 // together in ascending order by `merge`, by the block that walked them or, where each was computed by a block of its own, by
 // `combine`. So a row has the same bits however its keys were shared out, and however many rows were beside it.
 #pragma once
 
 #include "common.cuh"
 
-constexpr int PAGE = 32;
-constexpr int CHUNK_PAGES = 16;
+constexpr int BLOCK_SIZE = 32;
+constexpr int CHUNK_BLOCKS = 16;
 constexpr uint32_t WHOLE = 0xffffffffu;
 
 // A share of the work, the same for every key head: query rows `tile·ROWS…` of one sequence, over some of its chunks. A query row
@@ -17,18 +17,18 @@ constexpr uint32_t WHOLE = 0xffffffffu;
 struct Item {
     // Row of the step's first token of the sequence, their number, and the position of the first.
     uint32_t first, tokens, start;
-    // Where its pages stand in the table.
-    uint32_t pages;
+    // Where its KV blocks stand in the table.
+    uint32_t kv_blocks;
     uint32_t tile;
     // Chunks from…to, and where the state of the only one goes; WHOLE: the item walks all of them and writes the result.
     uint32_t from, to, partial;
 };
 
-// What there is room for: items that ask for more are left out, and pages that there are not are zeros. Nothing is read or written
+// What there is room for: items that ask for more are left out, and KV blocks that there are not are zeros. Nothing is read or written
 // outside a buffer, whatever an item says.
-struct Room {
-    // Rows of the step, numbers of the table, pages of the cache, states in `space`. No table: keys are those of the rows.
-    uint32_t rows, table, pages, partials;
+struct Capacity {
+    // Rows of the step, numbers of the table, KV blocks of the cache, states in `space`. No table: keys are those of the rows.
+    uint32_t rows, table, kv_blocks, partials;
 };
 
 // Heads, and what a token sees: keys from `before` positions before it to `after` behind it, within the sequence.
@@ -77,20 +77,20 @@ template <int ROWS> __device__ __forceinline__ Keys keys_of(const Item &item, co
     int first = item.start + item.tile * ROWS / group;
     int last = min(item.start + ((int)item.tile * ROWS + ROWS - 1) / group, end - 1);
     int from = max(first - heads.before, 0), to = heads.after >= end - 1 - last ? end : last + heads.after + 1;
-    return {max(from, (int)item.from * CHUNK_PAGES * PAGE), min(to, (int)item.to * CHUNK_PAGES * PAGE)};
+    return {max(from, (int)item.from * CHUNK_BLOCKS * BLOCK_SIZE), min(to, (int)item.to * CHUNK_BLOCKS * BLOCK_SIZE)};
 }
 
-// Whether an item is one: of rows, pages, chunks and states that there are. `states` are those it writes or reads.
-__device__ __forceinline__ bool fits(const Item &item, const Heads &heads, const Room &room, int rows, uint32_t states) {
-    uint64_t end = (uint64_t)item.start + item.tokens, chunk = CHUNK_PAGES * PAGE;
-    uint64_t group = heads.queries / heads.keys, pages = (end + PAGE - 1) / PAGE;
-    bool inside = (uint64_t)item.first + item.tokens <= room.rows && end < 1u << 30 && item.from <= item.to;
+// Whether an item is one: of rows, KV blocks, chunks and states that there are. `states` are those it writes or reads.
+__device__ __forceinline__ bool fits(const Item &item, const Heads &heads, const Capacity &capacity, int rows, uint32_t states) {
+    uint64_t end = (uint64_t)item.start + item.tokens, chunk = CHUNK_BLOCKS * BLOCK_SIZE;
+    uint64_t group = heads.queries / heads.keys, kv_blocks = (end + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    bool inside = (uint64_t)item.first + item.tokens <= capacity.rows && end < 1u << 30 && item.from <= item.to;
     inside = inside && item.to <= (end + chunk - 1) / chunk && (uint64_t)item.tile * rows < item.tokens * group;
-    inside = inside && (room.table ? item.pages + pages <= room.table : item.start == 0);
-    return inside && (item.partial == WHOLE || (uint64_t)item.partial + states <= room.partials);
+    inside = inside && (capacity.table ? item.kv_blocks + kv_blocks <= capacity.table : item.start == 0);
+    return inside && (item.partial == WHOLE || (uint64_t)item.partial + states <= capacity.partials);
 }
 
-// Where the keys or values of a page begin, and how far apart they are: in the cache `[page][key head][PAGE][size]`, or in the
+// Where the keys or values of a KV block begin, and how far apart they are: in the cache `[kv_block][key head][BLOCK_SIZE][size]`, or in the
 // rows of the step themselves where there is no table.
 template <typename T> struct Source {
     const T *cache;
@@ -100,15 +100,15 @@ template <typename T> struct Source {
     int width;
 
     // The first of the keys, and in `count` how many there are.
-    __device__ const T *at(const Item &item, const Heads &heads, const Room &room, int head, int page, int &count) const {
-        count = min((int)(item.start + item.tokens) - page * PAGE, PAGE);
-        if (!room.table) return rows + (size_t)(item.first + page * PAGE) * width;
-        uint32_t number = table[item.pages + page];
-        if (number >= room.pages) count = 0, number = 0;
-        return cache + ((size_t)number * heads.keys + head) * PAGE * heads.size;
+    __device__ const T *at(const Item &item, const Heads &heads, const Capacity &capacity, int head, int kv_block, int &count) const {
+        count = min((int)(item.start + item.tokens) - kv_block * BLOCK_SIZE, BLOCK_SIZE);
+        if (!capacity.table) return rows + (size_t)(item.first + kv_block * BLOCK_SIZE) * width;
+        uint32_t number = table[item.kv_blocks + kv_block];
+        if (number >= capacity.kv_blocks) count = 0, number = 0;
+        return cache + ((size_t)number * heads.keys + head) * BLOCK_SIZE * heads.size;
     }
 
-    __device__ int stride(const Heads &heads, const Room &room) const { return room.table ? heads.size : width; }
+    __device__ int stride(const Heads &heads, const Capacity &capacity) const { return capacity.table ? heads.size : width; }
 };
 
 // The state of one chunk as `combine` finds it: `[partial][key head][16 rows][SIZE + 2]`.

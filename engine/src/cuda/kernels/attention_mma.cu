@@ -1,7 +1,7 @@
 // Attention in bfloat16 and f16 with tensor cores: causal over the paged cache, or in both directions over the rows of a step.
 //
-// A block has four warps with 16 query rows each and walks the keys of one key head, whose pages all four use. A page's values
-// are on their way to shared memory (cp.async) while its scores are computed, and the next page's keys while its values are. A
+// A block has four warps with 16 query rows each and walks the keys of one key head, whose KV blocks all four use. A KV block's values
+// are on their way to shared memory (cp.async) while its scores are computed, and the next KV block's keys while its values are. A
 // group's query heads are rows of one tile, so that decoding reads a key head's cache once. Scores are Q·Kᵀ by mma.m16n8k16, 16 rows × 32 keys; weights, rounded to T, times values likewise.
 // Sums are f32. An output row of an mma is the dot products of its own input row: nothing of the other 15 goes into it, and
 // the order of its sums is the instruction's. Rows that do not exist are zeros.
@@ -40,19 +40,19 @@ template <typename T> __device__ __forceinline__ uint32_t broken(uint32_t pair) 
 // Rows in shared memory are 8 numbers longer than a head: 8 rows then lie in different banks.
 template <int SIZE> constexpr int STRIDE = SIZE + 8;
 
-// A page's keys or values on their way to shared memory. What lies behind the sequence's end, or behind the head's, is zero:
-// pages are dirty there, and nothing may come of it.
+// A KV block's keys or values on their way to shared memory. What lies behind the sequence's end, or behind the head's, is zero:
+// KV blocks are dirty there, and nothing may come of it.
 template <typename T, int SIZE>
 __device__ __forceinline__ void fetch(T *to, const T *from, int stride, int count, int size) {
     if (size % 8 == 0) {
-        for (int i = threadIdx.x; i < PAGE * SIZE / 8; i += THREADS) {
+        for (int i = threadIdx.x; i < BLOCK_SIZE * SIZE / 8; i += THREADS) {
             int key = i / (SIZE / 8), at = i % (SIZE / 8) * 8;
             bool real = key < count && at < size;
             const T *source = real ? from + (size_t)key * stride + at : from;
             fetch_16(to + key * STRIDE<SIZE> + at, source, real);
         }
     } else {
-        for (int i = threadIdx.x; i < PAGE * SIZE; i += THREADS) {
+        for (int i = threadIdx.x; i < BLOCK_SIZE * SIZE; i += THREADS) {
             int key = i / SIZE, at = i % SIZE;
             bool real = key < count && at < size;
             to[key * STRIDE<SIZE> + at] = real ? from[(size_t)key * stride + at] : narrow<T>(0.0f);
@@ -60,10 +60,10 @@ __device__ __forceinline__ void fetch(T *to, const T *from, int stride, int coun
     }
 }
 
-// The keys of a page with a value that is not finite, a bit each. A lane looks at one of them.
-template <typename T, int SIZE> __device__ __forceinline__ int broken_keys(const T *value_page, int lane) {
+// The keys of a KV block with a value that is not finite, a bit each. A lane looks at one of them.
+template <typename T, int SIZE> __device__ __forceinline__ int broken_keys(const T *value_block, int lane) {
     bool found = false;
-    const uint4 *row = reinterpret_cast<const uint4 *>(value_page + lane * STRIDE<SIZE>);
+    const uint4 *row = reinterpret_cast<const uint4 *>(value_block + lane * STRIDE<SIZE>);
     for (int i = 0; i < SIZE / 8; i++) {
         uint4 x = row[i];
         found = found || (broken<T>(x.x) | broken<T>(x.y) | broken<T>(x.z) | broken<T>(x.w)) != 0;
@@ -75,15 +75,15 @@ template <typename T, int SIZE> __device__ __forceinline__ int broken_keys(const
 
 template <typename T, int SIZE>
 __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *value_cache, const uint32_t *table, T *out,
-                                 float *space, const Item *items, const uint32_t *count, Heads heads, Room room) {
+                                 float *space, const Item *items, const uint32_t *count, Heads heads, Capacity capacity) {
     constexpr int STEPS = SIZE / 16, COLUMNS = SIZE / 8;
     extern __shared__ __align__(16) unsigned char memory[];
-    T *key_page = reinterpret_cast<T *>(memory), *value_page = key_page + PAGE * STRIDE<SIZE>;
+    T *key_block = reinterpret_cast<T *>(memory), *value_block = key_block + BLOCK_SIZE * STRIDE<SIZE>;
     // What the chunks walked so far add up to, each thread's own numbers: `[column][thread]`.
-    float4 *totals = reinterpret_cast<float4 *>(memory + 2 * PAGE * STRIDE<SIZE> * sizeof(T));
+    float4 *totals = reinterpret_cast<float4 *>(memory + 2 * BLOCK_SIZE * STRIDE<SIZE> * sizeof(T));
     if (blockIdx.x >= count[0]) return;
     const Item item = items[blockIdx.x];
-    if (!fits(item, heads, room, ROWS, 1)) return;
+    if (!fits(item, heads, capacity, ROWS, 1)) return;
     const int head = blockIdx.y, size = heads.size, group = heads.queries / heads.keys;
     const int width = (heads.queries + 2 * heads.keys) * size;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -123,7 +123,7 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
         }
 
     const Keys seen = keys_of<ROWS>(item, heads);
-    const int first_page = seen.from / PAGE, last_page = (seen.to + PAGE - 1) / PAGE;
+    const int first_block = seen.from / BLOCK_SIZE, last_block = (seen.to + BLOCK_SIZE - 1) / BLOCK_SIZE;
     float sum[COLUMNS][4];
     State chunk[2], total[2] = {{-INFINITY, 0.0f}, {-INFINITY, 0.0f}};
     #pragma unroll
@@ -136,41 +136,41 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
     };
     nothing();
 
-    auto start = [&](T *at, const Source<T> &source, int page) {
+    auto start = [&](T *at, const Source<T> &source, int kv_block) {
         int there;
-        const T *first = source.at(item, heads, room, head, page, there);
-        fetch<T, SIZE>(at, first, source.stride(heads, room), there, size);
+        const T *first = source.at(item, heads, capacity, head, kv_block, there);
+        fetch<T, SIZE>(at, first, source.stride(heads, capacity), there, size);
         end_fetches();
     };
-    if (first_page < last_page) {
-        start(key_page, keys, first_page);
-        start(value_page, values, first_page);
+    if (first_block < last_block) {
+        start(key_block, keys, first_block);
+        start(value_block, values, first_block);
         await_fetches<1>();
         __syncthreads();
     }
-    for (int page = first_page; page < last_page; page++) {
-        if (page % CHUNK_PAGES == 0) nothing();
-        const int base = page * PAGE;
-        // A page that no row of this warp sees changes nothing, and is left out.
-        const bool visible = base < any_to && base + PAGE > any_from;
+    for (int kv_block = first_block; kv_block < last_block; kv_block++) {
+        if (kv_block % CHUNK_BLOCKS == 0) nothing();
+        const int base = kv_block * BLOCK_SIZE;
+        // A KV block that no row of this warp sees changes nothing, and is left out.
+        const bool visible = base < any_to && base + BLOCK_SIZE > any_from;
         float s[4][4] = {};
         if (visible) {
             #pragma unroll
             for (int step = 0; step < STEPS; step++)
                 #pragma unroll
                 for (int n = 0; n < 4; n++) {
-                    const uint32_t *k = reinterpret_cast<const uint32_t *>(key_page + (8 * n + g) * STRIDE<SIZE> + 16 * step + 2 * t);
+                    const uint32_t *k = reinterpret_cast<const uint32_t *>(key_block + (8 * n + g) * STRIDE<SIZE> + 16 * step + 2 * t);
                     mma<T>(s[n], query[step], k[0], k[4]);
                 }
         }
         // The values are there, and no warp reads the keys any more.
         await_fetches<0>();
         __syncthreads();
-        if (page + 1 < last_page) start(key_page, keys, page + 1);
+        if (kv_block + 1 < last_block) start(key_block, keys, kv_block + 1);
         if (visible) {
             // Keys with values that are not finite, where not all rows of the warp see the same. A row that sees one gets NaN by
             // its score. For the other rows such values are zeros, since 0 · inf would be NaN there too.
-            int bad = base < all_from || min(base + PAGE, end) > all_to ? broken_keys<T, SIZE>(value_page, lane) : 0;
+            int bad = base < all_from || min(base + BLOCK_SIZE, end) > all_to ? broken_keys<T, SIZE>(value_block, lane) : 0;
             float f[2];
             #pragma unroll
             for (int r = 0; r < 2; r++) {
@@ -198,7 +198,7 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
                         x = expf(x - zero);
                         added = __fadd_rn(added, x);
                     }
-                // This thread's eight keys of every page; the four threads of a row are added up at the end of the chunk.
+                // This thread's eight keys of every KV block; the four threads of a row are added up at the end of the chunk.
                 chunk[r].sum = fmaf(chunk[r].sum, f[r], added);
             }
             #pragma unroll
@@ -213,7 +213,7 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
                 #pragma unroll
                 for (int column = 0; column < COLUMNS; column += 2) {
                     uint32_t v[4];
-                    load_transposed(v, value_page + (16 * step + lane % 16) * STRIDE<SIZE> + 8 * column + 8 * (lane / 16));
+                    load_transposed(v, value_block + (16 * step + lane % 16) * STRIDE<SIZE> + 8 * column + 8 * (lane / 16));
                     if (bad) {
                         #pragma unroll
                         for (int n = 0; n < 4; n++) v[n] &= ~broken<T>(v[n]);
@@ -223,7 +223,7 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
                 }
             }
         }
-        if (page + 1 == last_page || (page + 1) % CHUNK_PAGES == 0) {
+        if (kv_block + 1 == last_block || (kv_block + 1) % CHUNK_BLOCKS == 0) {
             #pragma unroll
             for (int r = 0; r < 2; r++) {
                 chunk[r].sum = __fadd_rn(chunk[r].sum, __shfl_xor_sync(0xffffffffu, chunk[r].sum, 1));
@@ -239,16 +239,16 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
                 }
             }
         }
-        if (page + 1 < last_page) {
+        if (kv_block + 1 < last_block) {
             // The next keys are there, and no warp reads the values any more.
             await_fetches<0>();
             __syncthreads();
-            start(value_page, values, page + 1);
+            start(value_block, values, kv_block + 1);
         }
     }
 
     if (item.partial != WHOLE) {
-        // Items of one chunk have at most 16 rows: those of the first warp. Without a page the state is that of no key.
+        // Items of one chunk have at most 16 rows: those of the first warp. Without a KV block the state is that of no key.
         if (warp > 0) return;
         #pragma unroll
         for (int r = 0; r < 2; r++) {
@@ -280,8 +280,8 @@ __device__ void attention_kernel(const T *qkv, const T *key_cache, const T *valu
 #define FOR_SIZE(SIZE, SUFFIX, T)                                                                                              \
     extern "C" __global__ void __launch_bounds__(THREADS) attention_##SIZE##_##SUFFIX(                                         \
         const T *qkv, const T *keys, const T *values, const uint32_t *table, T *out, float *space, const Item *items,          \
-        const uint32_t *count, Heads heads, Room room) {                                                                       \
-        attention_kernel<T, SIZE>(qkv, keys, values, table, out, space, items, count, heads, room);                            \
+        const uint32_t *count, Heads heads, Capacity capacity) {                                                                       \
+        attention_kernel<T, SIZE>(qkv, keys, values, table, out, space, items, count, heads, capacity);                            \
     }
 FOR_SIZE(64, bf16, __nv_bfloat16)
 FOR_SIZE(128, bf16, __nv_bfloat16)

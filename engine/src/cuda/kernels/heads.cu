@@ -8,8 +8,8 @@
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;
-// Tokens of a page.
-constexpr unsigned PAGE = 32;
+// Tokens of a KV block.
+constexpr unsigned BLOCK_SIZE = 32;
 
 // The norm of the heads of one side, queries or keys: none without weights; weights of head h begin at h·stride; where `whole`,
 // all heads are one row.
@@ -28,14 +28,14 @@ struct Rotation {
     int pairs;
 };
 
-// Where keys and values go: `[pages][keys][PAGE][size]` each, the page of each token and its position in its text. Without a
+// Where keys and values go: `[kv_blocks][keys][BLOCK_SIZE][size]` each, the KV block of each token and its position in its text. Without a
 // cache keys stay where they are, like queries.
 template <typename T> struct Cache {
     T *keys;
     T *values;
-    const unsigned *page;
+    const unsigned *kv_block;
     const unsigned *position;
-    unsigned pages;
+    unsigned kv_blocks;
 };
 
 // Moments of all heads of a side as one row.
@@ -88,11 +88,11 @@ __device__ void prepare_heads_kernel(T *qkv, const unsigned *rows, int queries, 
     if (key_side.norm.weight && key_side.whole)
         of_keys = whole_moments(row + queries * size, keys * size, key_side.norm);
 
-    unsigned turn = 0, page = 0, slot = 0;
+    unsigned turn = 0, kv_block = 0, slot = 0;
     bool turns = rotation.cosines, turn_known = false, cached = cache.keys;
     if (turns) turn = rotation.index[token], turn_known = turn < rotation.count;
-    if (cached) page = cache.page[token], slot = cache.position[token] % PAGE;
-    bool page_known = page < cache.pages;
+    if (cached) kv_block = cache.kv_block[token], slot = cache.position[token] % BLOCK_SIZE;
+    bool block_known = kv_block < cache.kv_blocks;
     const float *cosines = rotation.cosines + size_t(turn_known ? turn : 0) * rotation.pairs;
     const float *sines = rotation.sines + size_t(turn_known ? turn : 0) * rotation.pairs;
 
@@ -105,8 +105,8 @@ __device__ void prepare_heads_kernel(T *qkv, const unsigned *rows, int queries, 
         int of_side = number - (is_query ? 0 : is_value ? queries + keys : queries);
         T *to = from;
         if (!is_query && cached) {
-            if (!page_known) continue;
-            to = (is_value ? cache.values : cache.keys) + ((size_t(page) * keys + of_side) * PAGE + slot) * size;
+            if (!block_known) continue;
+            to = (is_value ? cache.values : cache.keys) + ((size_t(kv_block) * keys + of_side) * BLOCK_SIZE + slot) * size;
         }
         Side side = is_query ? query_side : key_side;
         bool normed = side.norm.weight && !is_value, turned = turns && !is_value;

@@ -31,7 +31,7 @@ enum { NOTHING, NEXT, SCORE };
 struct Asked {
     double top_p;
     unsigned long long key;
-    unsigned position, want, target, top_k;
+    unsigned position, kind, target, top_k;
     float factor;
     unsigned unused;
 };
@@ -335,15 +335,15 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     sample(const float *logits, const Asked *all_asked, const unsigned *rows, unsigned width, Found *found) {
     if (blockIdx.x >= *rows) return;
     Asked asked = all_asked[blockIdx.x];
-    if (asked.want != NEXT && asked.want != SCORE) return;
+    if (asked.kind != NEXT && asked.kind != SCORE) return;
     Row row = {logits + size_t(blockIdx.x) * width, width, 0.0f, asked.factor};
     unsigned long long key = highest(row.x, width);
     row.highest = unordered(unsigned(key >> 32));
     unsigned best = ~unsigned(key), token = best;
     double logprob = 0.0;
-    if (!isfinite(row.highest) || (asked.want == SCORE && asked.target >= width)) {
+    if (!isfinite(row.highest) || (asked.kind == SCORE && asked.target >= width)) {
         token = NOT_FINITE;
-    } else if (asked.want == SCORE) {
+    } else if (asked.kind == SCORE) {
         Mass mass = 0;
         every(row.x, width, [&](float x, unsigned) { mass += mass_of(row, x); });
         double total = __dmul_rn(__ull2double_rn(sum(mass)), 1.0 / ONE);
@@ -355,13 +355,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) found[blockIdx.x] = {logprob, token, 0};
 }
 
-// Tokens that the step before found: ids[row] = found[read].token, for pairs row, read. A row that is no token stays none. Pairs
-// beyond the `most` there is room for, and those of rows or reads that there are not, are left out.
+// Tokens that the step before found: ids[row] = found[output].token, for pairs row, output. A row that is no token stays none. Pairs
+// beyond the `most` there is room for, and those of rows or outputs that there are not, are left out.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    carry(const Found *found, unsigned reads, const unsigned *pairs, const unsigned *count, unsigned most, unsigned *ids,
-          unsigned rows) {
+    fill_deferred(const Found *found, unsigned outputs, const unsigned *pairs, const unsigned *count, unsigned most,
+                  unsigned *ids, unsigned rows) {
     unsigned pair = blockIdx.x * THREADS + threadIdx.x;
     if (pair >= min(*count, most)) return;
-    unsigned row = pairs[2 * pair], read = pairs[2 * pair + 1];
-    if (row < rows && read < reads) ids[row] = found[read].token;
+    unsigned row = pairs[2 * pair], output = pairs[2 * pair + 1];
+    if (row < rows && output < outputs) ids[row] = found[output].token;
 }

@@ -7,7 +7,7 @@ use cudarc::driver::sys::CUfunction_attribute as Attribute;
 use cudarc::driver::{CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr, PushKernelArg};
 
 use super::{Module, address, blocks, failed, holds, int, ptx, typed};
-use crate::cpu::cache::PAGE;
+use crate::cpu::cache::BLOCK_SIZE;
 use crate::cuda::matmul::{Kind, Number};
 use crate::cuda::plan::{Heads, Item, PART_ROWS, Planner};
 use crate::error::{Error, Result};
@@ -37,18 +37,18 @@ struct OfSize {
 
 /// Keys and values of a layer's cache, as `launch::heads` writes them.
 pub struct Cache<'a, T> {
-    /// `[pages][key heads][32][size]`.
+    /// `[kv_blocks][key heads][32][size]`.
     pub keys: &'a CudaView<'a, T>,
     /// The same of values.
     pub values: &'a CudaView<'a, T>,
-    /// The pages of sequences, as their items name them. One that there is not holds zeros.
+    /// The KV blocks of sequences, as their items name them. One that there is not holds zeros.
     pub table: &'a CudaView<'a, u32>,
 }
 
 /// A plan on the GPU: [`Item::words`] of every item, one after the other. Blocks are started for all that there is room for, and
 /// those behind the number return at once.
 pub struct Work<'a> {
-    /// `[most, 8]`. Items that ask for rows, pages or states that there are not are left out, all of them.
+    /// `[most, 8]`. Items that ask for rows, KV blocks or states that there are not are left out, all of them.
     pub items: &'a CudaView<'a, u32>,
     /// How many, one number.
     pub item_count: &'a CudaView<'a, u32>,
@@ -74,17 +74,17 @@ struct HeadsArgument {
 // SAFETY: `Heads` of `attention.cuh` has these fields: three ints, two floats, two ints.
 unsafe impl DeviceRepr for HeadsArgument {}
 
-/// `Room` of `attention.cuh`.
+/// `Capacity` of `attention.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct RoomArgument {
     rows: u32,
     table: u32,
-    pages: u32,
+    kv_blocks: u32,
     partials: u32,
 }
 
-// SAFETY: `Room` of `attention.cuh` has these fields: four unsigned.
+// SAFETY: `Capacity` of `attention.cuh` has these fields: four unsigned.
 unsafe impl DeviceRepr for RoomArgument {}
 
 impl AttentionKernels {
@@ -101,8 +101,8 @@ impl AttentionKernels {
         let load = |size: usize| {
             let attention = tensor.as_ref().unwrap_or(&plain).of(&format!("attention_{size}"), kind)?;
             let shared = shared(kind, size);
-            let room = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            attention.set_attribute(room, int("attention", shared)?).map_err(failed("attention"))?;
+            let capacity = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            attention.set_attribute(capacity, int("attention", shared)?).map_err(failed("attention"))?;
             let combine = plain.of(&format!("combine_{size}"), kind)?;
             Ok(OfSize { size, shared, attention, combine })
         };
@@ -124,7 +124,7 @@ impl AttentionKernels {
     }
 
     /// `out = softmax(queries · keysᵀ · scale) · values` for every token and query head, where a token sees the keys of its
-    /// sequence that `heads.sight` names. `qkv` has the rows of a step, `[tokens, (queries + 2·keys)·size]`, from which queries
+    /// sequence that `heads.mask` names. `qkv` has the rows of a step, `[tokens, (queries + 2·keys)·size]`, from which queries
     /// are taken, and without a cache keys and values too: then sequences must start at position 0. `out` is `[tokens,
     /// queries·size]`. What is in `space` before and after is of no interest; it need only be as long as [`Self::space`]
     /// where the plan has parts.
@@ -154,12 +154,12 @@ impl AttentionKernels {
         // What there is room for bounds every item.
         let rows = (qkv.len() / ((queries + 2 * keys) * size)).min(out.len() / (queries * size));
         let partials = space.len() / (keys * state(padded));
-        let (mut room, mut of_cache) =
-            (RoomArgument { rows: number(rows), table: 0, pages: 0, partials: number(partials) }, (0, 0, 0));
+        let (mut capacity, mut of_cache) =
+            (RoomArgument { rows: number(rows), table: 0, kv_blocks: 0, partials: number(partials) }, (0, 0, 0));
         if let Some(Cache { keys: key_cache, values, table }) = cache {
-            holds(name, "the table of pages", table.len(), 1)?;
-            room.table = number(table.len());
-            room.pages = number(key_cache.len().min(values.len()) / (keys * PAGE * size));
+            holds(name, "the table of KV blocks", table.len(), 1)?;
+            capacity.table = number(table.len());
+            capacity.kv_blocks = number(key_cache.len().min(values.len()) / (keys * BLOCK_SIZE * size));
             let at = |view| address(&self.stream, Some(view));
             of_cache = (at(key_cache), at(values), address(&self.stream, Some(table)));
         }
@@ -175,15 +175,15 @@ impl AttentionKernels {
             config.block_dim.0 = THREADS;
             let mut launch = self.stream.launch_builder(&sized.attention);
             launch.arg(qkv).arg(&of_cache.0).arg(&of_cache.1).arg(&of_cache.2).arg(&mut *out).arg(&mut *space);
-            launch.arg(work.items).arg(work.item_count).arg(&heads_argument).arg(&room);
-            // SAFETY: the parameters of `attention_*`, which holds items and pages against the room there is.
+            launch.arg(work.items).arg(work.item_count).arg(&heads_argument).arg(&capacity);
+            // SAFETY: the parameters of `attention_*`, which holds items and KV blocks against the room there is.
             unsafe { launch.launch(config) }.map_err(failed(name))?;
         }
         if combines > 0 {
             let mut config = blocks(name, (combines, keys), 0)?;
             config.block_dim.0 = THREADS;
             let mut launch = self.stream.launch_builder(&sized.combine);
-            launch.arg(out).arg(space).arg(work.combines).arg(work.combine_count).arg(&heads_argument).arg(&room);
+            launch.arg(out).arg(space).arg(work.combines).arg(work.combine_count).arg(&heads_argument).arg(&capacity);
             // SAFETY: the parameters of `combine_*`, which holds items against the room there is.
             unsafe { launch.launch(config) }.map_err(failed(name))?;
         }
@@ -193,7 +193,7 @@ impl AttentionKernels {
 
 impl HeadsArgument {
     fn of(name: &str, heads: &Heads) -> Result<Self> {
-        let &Heads { queries, keys, size, scale, cap, sight } = heads;
+        let &Heads { queries, keys, size, scale, cap, mask } = heads;
         if keys == 0 || size == 0 || queries == 0 || !queries.is_multiple_of(keys) {
             return Err(Error::internal(format!(
                 "attend with {queries} query heads, {keys} key heads of {size} values"
@@ -203,14 +203,14 @@ impl HeadsArgument {
         // All is further than any sequence is long.
         let far = |positions: Option<usize>| positions.and_then(|far| i32::try_from(far).ok()).unwrap_or(i32::MAX);
         let (queries, keys, size) = (int(name, queries)?, int(name, keys)?, int(name, size)?);
-        let (before, after) = (far(sight.before), far(sight.after));
+        let (before, after) = (far(mask.before), far(mask.after));
         Ok(Self { queries, keys, size, scale, cap: cap.unwrap_or(0.0), before, after })
     }
 }
 
 /// A bound of what a kernel may ask for.
-fn number(room: usize) -> u32 {
-    u32::try_from(room).unwrap_or(u32::MAX)
+fn number(capacity: usize) -> u32 {
+    u32::try_from(capacity).unwrap_or(u32::MAX)
 }
 
 /// The size that there are kernels for.
@@ -230,9 +230,11 @@ fn state(padded: usize) -> usize {
 fn shared(kind: Kind, padded: usize) -> usize {
     match kind {
         // Keys, values, queries.
-        Kind::F32 => size_of::<f32>() * (PAGE * (padded + 1) + PAGE * padded + 16 * padded),
+        Kind::F32 => size_of::<f32>() * (BLOCK_SIZE * (padded + 1) + BLOCK_SIZE * padded + 16 * padded),
         // Keys and values; sums.
-        Kind::Bf16 | Kind::F16 => 2 * PAGE * (padded + 8) * 2 + padded / 8 * THREADS as usize * 4 * size_of::<f32>(),
+        Kind::Bf16 | Kind::F16 => {
+            2 * BLOCK_SIZE * (padded + 8) * 2 + padded / 8 * THREADS as usize * 4 * size_of::<f32>()
+        }
     }
 }
 

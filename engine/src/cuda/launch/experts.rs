@@ -85,20 +85,20 @@ impl Groups {
             return Err(Error::internal(format!("failed to group {tokens} tokens of {mixture:?}")));
         }
         // At least one: a buffer of no values has no address.
-        fn room<N: DeviceRepr + ValidAsZeroBits>(stream: &Arc<CudaStream>, values: usize) -> Result<CudaSlice<N>> {
+        fn zeros<N: DeviceRepr + ValidAsZeroBits>(stream: &Arc<CudaStream>, values: usize) -> Result<CudaSlice<N>> {
             let failed = |error: DriverError| Error::input("failed to allocate the groups of experts").caused_by(error);
             stream.alloc_zeros(values.max(1)).map_err(failed)
         }
         Ok(Self {
             mixture,
             tokens,
-            experts: room(stream, tokens * chosen)?,
-            weights: room(stream, tokens * chosen)?,
-            offsets: room(stream, experts + 1)?,
-            order: room(stream, mixture.rows(tokens))?,
-            place: room(stream, tokens * chosen)?,
-            tiles: room(stream, 3 * mixture.tiles(tokens))?,
-            tile_count: room(stream, 1)?,
+            experts: zeros(stream, tokens * chosen)?,
+            weights: zeros(stream, tokens * chosen)?,
+            offsets: zeros(stream, experts + 1)?,
+            order: zeros(stream, mixture.rows(tokens))?,
+            place: zeros(stream, tokens * chosen)?,
+            tiles: zeros(stream, 3 * mixture.tiles(tokens))?,
+            tile_count: zeros(stream, 1)?,
         })
     }
 

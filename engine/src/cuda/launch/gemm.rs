@@ -1,5 +1,5 @@
 //! Products of our own, `y = x · wᵀ`: of experts, whose rows differ in their weights, and those that cuBLASLt has no algorithm
-//! for that gives a row the same bits in every company. See `gemm.cu`.
+//! for that is batch-invariant. See `gemm.cu`.
 #![expect(unsafe_code, reason = "starts kernels")]
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use cudarc::driver::{CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr
 
 use super::norm::{Argument, NormWeights};
 use super::{Module, Rows, THREADS, address, blocks, failed, holds, int, ptx, typed};
-use crate::cpu::cache::PAGE;
+use crate::cpu::cache::BLOCK_SIZE;
 use crate::cpu::rotary::{self, Heads};
 use crate::cuda::matmul::{Kind, Number};
 use crate::error::{Error, Result};
@@ -59,16 +59,16 @@ pub struct Rotation<'a> {
 
 /// Where keys and values of a layer go.
 pub struct Cache<'a, 'b, T> {
-    /// `[pages][key heads][32][size]`.
+    /// `[kv_blocks][key heads][32][size]`.
     pub keys: &'a mut CudaViewMut<'b, T>,
     /// The same of values.
     pub values: &'a mut CudaViewMut<'b, T>,
-    /// `[tokens]`: the page of each. One that there is not is not written.
-    pub page: &'a CudaView<'a, u32>,
-    /// `[tokens]`: the position of each in its text; its remainder by 32 is its place in the page.
+    /// `[tokens]`: the KV block of each. One that there is not is not written.
+    pub kv_block: &'a CudaView<'a, u32>,
+    /// `[tokens]`: the position of each in its text; its remainder by 32 is its place in the KV block.
     pub position: &'a CudaView<'a, u32>,
-    /// Pages.
-    pub pages: usize,
+    /// KV blocks.
+    pub kv_blocks: usize,
 }
 
 /// `Side` of `heads.cu`.
@@ -103,9 +103,9 @@ unsafe impl DeviceRepr for RotationArgument {}
 struct CacheArgument {
     keys: u64,
     values: u64,
-    page: u64,
+    kv_block: u64,
     position: u64,
-    pages: u32,
+    kv_blocks: u32,
 }
 
 // SAFETY: `Cache` of `heads.cu` has these fields: four pointers and an unsigned.
@@ -159,7 +159,7 @@ impl HeadKernels {
         let key_side = self.side(key_norm, keys, size)?;
         let rotation = rotation.map(|rotation| self.rotation(rows.most, size, rotation)).transpose()?;
         let written = queries + if cache.is_some() { 2 * keys } else { keys };
-        let cache = cache.map(|cache| self.cache(rows.most, keys * PAGE * size, cache)).transpose()?;
+        let cache = cache.map(|cache| self.cache(rows.most, keys * BLOCK_SIZE * size, cache)).transpose()?;
         let (rotation, cache) = (rotation.unwrap_or_default(), cache.unwrap_or_default());
         // A norm of all heads reads what their preparation overwrites, so that one block must have them all.
         let parts = if query_side.whole + key_side.whole > 0 { 1 } else { written.div_ceil(WARPS) };
@@ -168,7 +168,7 @@ impl HeadKernels {
         let mut launch = self.stream.launch_builder(&self.prepare_heads);
         launch.arg(qkv).arg(rows.count).arg(&queries).arg(&keys).arg(&size);
         launch.arg(&query_side).arg(&key_side).arg(&rotation).arg(&cache);
-        // SAFETY: the parameters of `prepare_heads`; lengths were checked, and it holds indices against tables and pages.
+        // SAFETY: the parameters of `prepare_heads`; lengths were checked, and it holds indices against tables and KV blocks.
         unsafe { launch.launch(config) }.map_err(failed(name)).map(drop)
     }
 
@@ -193,17 +193,17 @@ impl HeadKernels {
         Ok(RotationArgument { cosines, sines, index, count, pairs: int(name, pairs)? })
     }
 
-    fn cache<T>(&self, tokens: usize, page: usize, cache: Cache<'_, '_, T>) -> Result<CacheArgument> {
-        let (name, Cache { keys, values, page: pages_of, position, pages }) = ("prepare_heads", cache);
-        let all = page.saturating_mul(pages);
+    fn cache<T>(&self, tokens: usize, kv_block: usize, cache: Cache<'_, '_, T>) -> Result<CacheArgument> {
+        let (name, Cache { keys, values, kv_block: blocks_of, position, kv_blocks }) = ("prepare_heads", cache);
+        let all = kv_block.saturating_mul(kv_blocks);
         holds(name, "the keys", keys.len(), all)?;
         holds(name, "the values", values.len(), all)?;
-        holds(name, "the pages of tokens", pages_of.len(), tokens)?;
+        holds(name, "the KV blocks of tokens", blocks_of.len(), tokens)?;
         holds(name, "the positions of tokens", position.len(), tokens)?;
         let at = |view| address(&self.stream, Some(view));
         let index = |view| address(&self.stream, Some(view));
-        let pages = int(name, pages)?.unsigned_abs();
+        let kv_blocks = int(name, kv_blocks)?.unsigned_abs();
         let (keys, values) = (at(&keys.as_view()), at(&values.as_view()));
-        Ok(CacheArgument { keys, values, page: index(pages_of), position: index(position), pages })
+        Ok(CacheArgument { keys, values, kv_block: index(blocks_of), position: index(position), kv_blocks })
     }
 }

@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 
 pub mod activate;
 pub mod attention;
+pub mod copies;
 pub mod experts;
 pub mod gemm;
 pub mod heads;
 pub mod norm;
-pub mod pages;
 pub mod pool;
 pub mod rows;
 pub mod sample;

@@ -7,7 +7,7 @@ use cudarc::driver::{CudaFunction, CudaStream, CudaView, CudaViewMut, DeviceRepr
 
 use super::{Module, Rows, blocks, failed, holds, int, ptx};
 use crate::error::{Error, Result};
-use crate::scheduler::backend::{Seen, Want};
+use crate::scheduler::backend::{OutputKind, StepOutput};
 
 /// Threads of a block: as many as `sample.cu` has.
 const BLOCK: u32 = 1024;
@@ -26,7 +26,7 @@ pub struct Asked {
     key: u64,
     position: u32,
     /// 0 nothing, 1 the next token, 2 a score.
-    want: u32,
+    kind: u32,
     target: u32,
     /// 1 where the choice is greedy.
     top_k: u32,
@@ -42,16 +42,16 @@ unsafe impl ValidAsZeroBits for Asked {}
 
 impl Asked {
     /// As a step wants it. Rows that the host looks at are copied without a kernel: nothing is read.
-    pub fn of(want: &Want) -> Self {
-        match *want {
-            Want::Next { sampling, key, position } => {
+    pub fn of(kind: &OutputKind) -> Self {
+        match *kind {
+            OutputKind::Next { sampling, key, position } => {
                 let greedy = sampling.temperature <= 0.0;
                 let top_k = if greedy { 1 } else { sampling.top_k.try_into().unwrap_or(u32::MAX) };
                 let (top_p, factor) = (sampling.top_p, (1.0 / sampling.temperature) as f32);
-                Self { top_p, key, position, want: 1, target: 0, top_k, factor, unused: 0 }
+                Self { top_p, key, position, kind: 1, target: 0, top_k, factor, unused: 0 }
             }
-            Want::Score { target } => Self { want: 2, target, factor: 1.0, ..Self::default() },
-            Want::Logits => Self::default(),
+            OutputKind::Score { target } => Self { kind: 2, target, factor: 1.0, ..Self::default() },
+            OutputKind::Logits => Self::default(),
         }
     }
 }
@@ -74,12 +74,14 @@ unsafe impl ValidAsZeroBits for Found {}
 
 impl Found {
     /// As a step answers it; nothing where logits are wanted whole.
-    pub fn seen(self, want: &Want) -> Option<Seen> {
-        match *want {
-            Want::Logits => None,
-            _ if self.token == NOT_FINITE => Some(Seen::NotFinite),
-            Want::Next { .. } => Some(Seen::Next(self.token)),
-            Want::Score { target } => Some(Seen::Score { logprob: self.logprob, greedy: self.token == target }),
+    pub fn output(self, kind: &OutputKind) -> Option<StepOutput> {
+        match *kind {
+            OutputKind::Logits => None,
+            _ if self.token == NOT_FINITE => Some(StepOutput::NotFinite),
+            OutputKind::Next { .. } => Some(StepOutput::Next(self.token)),
+            OutputKind::Score { target } => {
+                Some(StepOutput::Score { logprob: self.logprob, greedy: self.token == target })
+            }
         }
     }
 }
@@ -88,7 +90,7 @@ impl Found {
 pub struct SampleKernels {
     stream: Arc<CudaStream>,
     sample: CudaFunction,
-    carry: CudaFunction,
+    fill_deferred: CudaFunction,
 }
 
 impl SampleKernels {
@@ -98,8 +100,8 @@ impl SampleKernels {
     /// The driver does not take them.
     pub fn load(stream: &Arc<CudaStream>) -> Result<Self> {
         let module = Module::load(stream.context(), "sample", ptx::SAMPLE)?;
-        let (sample, carry) = (module.function("sample")?, module.function("carry")?);
-        Ok(Self { stream: stream.clone(), sample, carry })
+        let (sample, fill_deferred) = (module.function("sample")?, module.function("fill_deferred")?);
+        Ok(Self { stream: stream.clone(), sample, fill_deferred })
     }
 
     /// `found[row]` = what `asked[row]` asks of the row of `logits`, `[rows, width]`, scaled and capped as they are to be; where
@@ -141,13 +143,13 @@ impl SampleKernels {
     ///
     /// # Errors
     /// Buffers that are too short.
-    pub fn carry(
+    pub fn fill_deferred(
         &self,
         found: &CudaView<'_, Found>,
         (pairs, count): (&CudaView<'_, u32>, &CudaView<'_, u32>),
         ids: &mut CudaViewMut<'_, u32>,
     ) -> Result<()> {
-        let name = "carry";
+        let name = "fill_deferred";
         holds(name, "the number of pairs", count.len(), 1)?;
         let (reads, most, rows) = (found.len(), pairs.len() / 2, ids.len());
         if most == 0 || rows == 0 {
@@ -156,9 +158,9 @@ impl SampleKernels {
         let (reads, most_pairs, rows) = (int(name, reads)?, int(name, most)?, int(name, rows)?);
         let mut config = blocks(name, (most.div_ceil(BLOCK as usize), 1), 0)?;
         config.block_dim.0 = BLOCK;
-        let mut launch = self.stream.launch_builder(&self.carry);
+        let mut launch = self.stream.launch_builder(&self.fill_deferred);
         launch.arg(found).arg(&reads).arg(pairs).arg(count).arg(&most_pairs).arg(ids).arg(&rows);
-        // SAFETY: the parameters of `carry`, which holds rows and reads against their numbers.
+        // SAFETY: the parameters of `fill_deferred`, which holds rows and reads against their numbers.
         unsafe { launch.launch(config) }.map_err(failed(name)).map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! Products on a GPU: a row's bits in every company, and the products themselves against sums in f64.
+//! Products on a GPU: batch invariance, and the products themselves against sums in f64.
 //!
 //! `scripts/check_cuda.sh` runs them where there is a GPU.
 
@@ -150,19 +150,19 @@ fn sweep<T: Value>() {
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
-fn a_row_has_its_bits_in_every_company_f32() {
+fn products_are_batch_invariant_f32() {
     sweep::<f32>();
 }
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
-fn a_row_has_its_bits_in_every_company_bf16() {
+fn products_are_batch_invariant_bf16() {
     sweep::<bf16>();
 }
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
-fn a_row_has_its_bits_in_every_company_f16() {
+fn products_are_batch_invariant_f16() {
     sweep::<f16>();
 }
 

@@ -1,17 +1,17 @@
 //! `attention.cuh` and `attention.cu`: f32. What the 16-bit kernels compute but for the rounding of weights and the order of
-//! sums within a page.
+//! sums within a KV block.
 
 use std::ops::Range;
 
 use super::numbers::warp_sum;
-use crate::cpu::cache::PAGE;
+use crate::cpu::cache::BLOCK_SIZE;
 use crate::cuda::plan::{CHUNK, Heads, PART_ROWS, Plan, Sequence, WHOLE};
 
 /// Where numbers come from.
 pub struct Source<'a> {
     /// `[tokens, (queries + 2·keys)·size]`.
     pub qkv: &'a [f32],
-    /// Keys and values, `[pages][key heads][32][size]`, and the table; keys and values of the rows where there is none.
+    /// Keys and values, `[kv_blocks][key heads][32][size]`, and the table; keys and values of the rows where there is none.
     pub cache: Option<(&'a [f32], &'a [f32], &'a [u32])>,
 }
 
@@ -24,8 +24,8 @@ impl Source<'_> {
     /// The key and the value of a position.
     fn key(&self, heads: &Heads, sequence: &Sequence, head: usize, position: usize) -> [&[f32]; 2] {
         if let Some((keys, values, table)) = self.cache {
-            let page = table[sequence.pages as usize + position / PAGE] as usize;
-            let at = ((page * heads.keys + head) * PAGE + position % PAGE) * heads.size;
+            let kv_block = table[sequence.kv_blocks as usize + position / BLOCK_SIZE] as usize;
+            let at = ((kv_block * heads.keys + head) * BLOCK_SIZE + position % BLOCK_SIZE) * heads.size;
             return [keys, values].map(|cache| &cache[at..at + heads.size]);
         }
         let row = sequence.first as usize + position;
@@ -89,18 +89,18 @@ impl Row<'_> {
     /// The state of a chunk.
     fn chunk(&self, chunk: usize) -> State {
         let mut state = State::nothing(self.heads.size);
-        for page in chunk * CHUNK / PAGE..(chunk + 1) * CHUNK / PAGE {
-            self.page(page * PAGE, &mut state);
+        for kv_block in chunk * CHUNK / BLOCK_SIZE..(chunk + 1) * CHUNK / BLOCK_SIZE {
+            self.kv_block(kv_block * BLOCK_SIZE, &mut state);
         }
         state
     }
 
-    fn page(&self, base: usize, state: &mut State) {
-        let seen = self.sees.start.max(base)..self.sees.end.min(base + PAGE);
+    fn kv_block(&self, base: usize, state: &mut State) {
+        let seen = self.sees.start.max(base)..self.sees.end.min(base + BLOCK_SIZE);
         if seen.is_empty() {
             return;
         }
-        let mut scores = [f32::NEG_INFINITY; PAGE];
+        let mut scores = [f32::NEG_INFINITY; BLOCK_SIZE];
         seen.clone().for_each(|position| scores[position - base] = self.score((self.key)(position)[0]));
         let highest = scores.iter().fold(state.highest, |highest, score| highest.max(*score));
         let weights = scores.map(|score| exp_under(score, highest));
@@ -141,7 +141,7 @@ pub fn attend(heads: &Heads, source: &Source<'_>, plan: &Plan, tile_rows: usize,
         let sequence = item.sequence;
         for (head, local, token, query_head) in rows(sequence, item.tile, tile_rows) {
             let position = sequence.start as usize + token - sequence.first as usize;
-            let sees = heads.sight.keys(position, position, (sequence.start + sequence.tokens) as usize);
+            let sees = heads.mask.keys(position, position, (sequence.start + sequence.tokens) as usize);
             let key = |position| source.key(heads, &sequence, head, position);
             let row = Row { heads, query: source.query(heads, token, query_head), sees, key: &key };
             let mut chunks = (item.from..item.to).map(|chunk| row.chunk(chunk as usize));
@@ -176,7 +176,7 @@ pub fn formula(heads: &Heads, source: &Source<'_>, sequences: &[Sequence], token
                 let score = product * f64::from(heads.scale);
                 heads.cap.map_or(score, |cap| libm::tanh(score / f64::from(cap)) * f64::from(cap))
             };
-            let sees = heads.sight.keys(start + token, start + token, start + tokens);
+            let sees = heads.mask.keys(start + token, start + token, start + tokens);
             let scores: Vec<f64> = sees.clone().map(scored).collect();
             let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|score| libm::exp(score - highest)).collect();

@@ -3,11 +3,11 @@
 
 pub mod activate;
 pub mod attention;
+pub mod copies;
 pub mod experts;
 pub mod gemm;
 pub mod heads;
 pub mod numbers;
-pub mod pages;
 pub mod pool;
 pub mod rows;
 pub mod sample;

@@ -2,7 +2,7 @@
 
 use crate::request::Sampling;
 use crate::sampling::philox;
-use crate::scheduler::backend::{Seen, Want};
+use crate::scheduler::backend::{OutputKind, StepOutput};
 
 /// The mass of the highest logit.
 const ONE: f32 = (1u64 << 44) as f32;
@@ -80,24 +80,24 @@ pub fn choose(row: &[f32], best: u32, sampling: &Sampling, bits: u64) -> u32 {
 }
 
 /// `sample` of a row; nothing where logits are wanted whole.
-pub fn sample(row: &[f32], want: &Want) -> Option<Seen> {
+pub fn sample(row: &[f32], kind: &OutputKind) -> Option<StepOutput> {
     let best = best(row);
-    match *want {
-        Want::Logits => None,
-        Want::Next { sampling, key, position } => Some(best.map_or(Seen::NotFinite, |best| {
+    match *kind {
+        OutputKind::Logits => None,
+        OutputKind::Next { sampling, key, position } => Some(best.map_or(StepOutput::NotFinite, |best| {
             let bits = philox([key as u32, (key >> 32) as u32], [position, 0, 0, 0]);
             let bits = u64::from(bits[0]) << 32 | u64::from(bits[1]);
-            Seen::Next(choose(row, best, &sampling, bits))
+            StepOutput::Next(choose(row, best, &sampling, bits))
         })),
-        Want::Score { target } => {
+        OutputKind::Score { target } => {
             let score = |best: u32| {
                 let highest = row[best as usize];
                 let logit = *row.get(target as usize)?;
                 let sum: u64 = masses(row, highest, 1.0).iter().sum();
                 let logprob = f64::from(logit) - f64::from(highest) - libm::log(sum as f64 / f64::from(ONE));
-                Some(Seen::Score { logprob, greedy: best == target })
+                Some(StepOutput::Score { logprob, greedy: best == target })
             };
-            Some(best.and_then(score).unwrap_or(Seen::NotFinite))
+            Some(best.and_then(score).unwrap_or(StepOutput::NotFinite))
         }
     }
 }
@@ -149,8 +149,8 @@ mod tests {
     use crate::cpu::simd::{self, Kernel, Lanes};
     use crate::sampling;
 
-    fn next(sampling: Sampling, key: u64, position: u32) -> Want {
-        Want::Next { sampling, key, position }
+    fn next(sampling: Sampling, key: u64, position: u32) -> OutputKind {
+        OutputKind::Next { sampling, key, position }
     }
 
     /// All choices by sums in f64 with the random number and top-p's limit moved by as little as may be.
@@ -195,10 +195,10 @@ mod tests {
     fn same(row: &[f32], sampling: Sampling, key: u64, position: u32) -> bool {
         let ours = sample(row, &next(sampling, key, position)).unwrap();
         let theirs = sampling::choose(row, &sampling, key, position);
-        if ours == theirs.map_or(Seen::NotFinite, Seen::Next) {
+        if ours == theirs.map_or(StepOutput::NotFinite, StepOutput::Next) {
             return true;
         }
-        let (Seen::Next(ours), Some(theirs)) = (&ours, theirs) else { panic!("{ours:?} is not {theirs:?}") };
+        let (StepOutput::Next(ours), Some(theirs)) = (&ours, theirs) else { panic!("{ours:?} is not {theirs:?}") };
         let allowed = allowed(row, best(row).unwrap(), &sampling, sampling::uniform(key, position));
         assert!(allowed.contains(ours) && allowed.contains(&theirs), "{ours} is not {theirs}: {sampling:?}");
         false
@@ -226,14 +226,14 @@ mod tests {
                 let row = some_row(width, kind, 5 + kind as u64);
                 for target in [0, width / 2, width - 1, width, best(&row).unwrap_or(0) as usize] {
                     let target = target as u32;
-                    let seen = sample(&row, &Want::Score { target }).unwrap();
-                    match (seen, sampling::score(&row, target)) {
-                        (Seen::NotFinite, None) => {}
-                        (Seen::Score { logprob, greedy }, Some((right, choice))) => {
+                    let output = sample(&row, &OutputKind::Score { target }).unwrap();
+                    match (output, sampling::score(&row, target)) {
+                        (StepOutput::NotFinite, None) => {}
+                        (StepOutput::Score { logprob, greedy }, Some((right, choice))) => {
                             assert!((logprob - right).abs() < 1e-6 || logprob == right, "{logprob} is not {right}");
                             assert_eq!(greedy, choice);
                         }
-                        (seen, right) => panic!("{seen:?} is not {right:?}"),
+                        (output, right) => panic!("{output:?} is not {right:?}"),
                     }
                 }
             }

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 
 use super::attention::{Source, formula};
 use super::numbers::{Stored, assert_near, numbers, widened};
-use crate::cpu::cache::PAGE;
-use crate::cuda::plan::{Heads, Planner, Sequence, Sight, cached, packed};
+use crate::cpu::cache::BLOCK_SIZE;
+use crate::cuda::plan::{Heads, Mask, Planner, Sequence, cached, packed};
 use crate::scheduler::backend::Segment;
 
-/// Rows behind those of a step, and pages of no sequence.
+/// Rows behind those of a step, and KV blocks of no sequence.
 const SPARE: usize = 2;
 /// Longest text.
 pub const LONGEST: usize = 1200;
@@ -55,22 +55,22 @@ impl<T: Stored> Step<T> {
             let sequences = packed(parts.iter().map(|part| part.len));
             return Self { parts: parts.to_vec(), sequences, qkv, cache: None };
         }
-        let pages: usize = parts.iter().map(|part| (part.start + part.len).div_ceil(PAGE)).sum();
+        let kv_blocks: usize = parts.iter().map(|part| (part.start + part.len).div_ceil(BLOCK_SIZE)).sum();
         // From behind, so that neighbours are not.
-        let mut free = (SPARE as u32..(SPARE + pages) as u32).rev();
+        let mut free = (SPARE as u32..(SPARE + kv_blocks) as u32).rev();
         let segment = |part: &Part| {
-            let pages = free.by_ref().take((part.start + part.len).div_ceil(PAGE)).collect();
-            Segment { start: part.start, len: part.len, pages, rotation: 0 }
+            let kv_blocks = free.by_ref().take((part.start + part.len).div_ceil(BLOCK_SIZE)).collect();
+            Segment { start: part.start, len: part.len, blocks: kv_blocks, rotation: 0 }
         };
         let segments: Vec<Segment> = parts.iter().map(segment).collect();
         let (sequences, table) = cached(&segments);
-        let mut cache = [0; 2].map(|_| vec![nan; (SPARE + pages) * keys * PAGE * size]);
+        let mut cache = [0; 2].map(|_| vec![nan; (SPARE + kv_blocks) * keys * BLOCK_SIZE * size]);
         for (part, segment) in parts.iter().zip(&segments) {
             let text = numbers::<T>(LONGEST * width, part.text);
             for (position, row) in text.chunks_exact(width).enumerate().take(part.start + part.len) {
-                let page = segment.pages[position / PAGE] as usize;
+                let kv_block = segment.blocks[position / BLOCK_SIZE] as usize;
                 for head in 0..keys {
-                    let at = ((page * keys + head) * PAGE + position % PAGE) * size;
+                    let at = ((kv_block * keys + head) * BLOCK_SIZE + position % BLOCK_SIZE) * size;
                     for (side, cache) in cache.iter_mut().enumerate() {
                         let head = queries + side * keys + head;
                         cache[at..at + size].copy_from_slice(&row[head * size..][..size]);
@@ -100,7 +100,7 @@ impl<T: Stored> Step<T> {
     /// The values of a position of the first part's first key head.
     fn value(&mut self, heads: &Heads, position: usize) -> &mut [T] {
         let (_, values, table) = self.cache.as_mut().unwrap();
-        let at = (table[position / PAGE] as usize * heads.keys * PAGE + position % PAGE) * heads.size;
+        let at = (table[position / BLOCK_SIZE] as usize * heads.keys * BLOCK_SIZE + position % BLOCK_SIZE) * heads.size;
         &mut values[at..at + heads.size]
     }
 }
@@ -120,8 +120,8 @@ pub const SHAPES: [(usize, usize, usize); 10] = [
 ];
 
 /// Heads of a shape whose scores are spread well.
-pub fn heads((queries, keys, size): (usize, usize, usize), cap: Option<f32>, sight: Sight) -> Heads {
-    Heads { queries, keys, size, scale: 6.0 / (size as f32).sqrt(), cap, sight }
+pub fn heads((queries, keys, size): (usize, usize, usize), cap: Option<f32>, mask: Mask) -> Heads {
+    Heads { queries, keys, size, scale: 6.0 / (size as f32).sqrt(), cap, mask }
 }
 
 /// A plan's GPU: without multiprocessors nothing is in parts, with many all that can be.
@@ -146,16 +146,16 @@ pub fn assert_attention<T: Stored>(
     (mark, steps): (T, f32),
     run: &dyn Fn(&Planner, &Step<T>) -> Vec<T>,
 ) {
-    let sights = [
-        Sight::causal(None),
-        Sight::causal(Some(1)),
-        Sight::causal(Some(45)),
-        Sight::causal(Some(600)),
-        Sight::both(None),
-        Sight::both(Some(70)),
+    let masks = [
+        Mask::causal(None),
+        Mask::causal(Some(1)),
+        Mask::causal(Some(45)),
+        Mask::causal(Some(600)),
+        Mask::both(None),
+        Mask::both(Some(70)),
     ];
-    for (sight, cap) in sights.into_iter().flat_map(|sight| [(sight, None), (sight, Some(2.5))]) {
-        let heads = heads(shape, cap, sight);
+    for (mask, cap) in masks.into_iter().flat_map(|mask| [(mask, None), (mask, Some(2.5))]) {
+        let heads = heads(shape, cap, mask);
         for step in some_steps::<T>(&heads) {
             let right = step.wide(|source| formula(&heads, source, &step.sequences, step.tokens()));
             for multiprocessors in [0, 1000] {
@@ -172,7 +172,7 @@ pub fn assert_invariant<T: Stored>(
     (shape, tile_rows): ((usize, usize, usize), usize),
     run: &dyn Fn(&Planner, &Step<T>) -> Vec<T>,
 ) {
-    // Chunks begin at 512 and 1024; windows begin within chunks and pages.
+    // Chunks begin at 512 and 1024; windows begin within chunks and KV blocks.
     let steps = [
         vec![part(1, 1060, 40)],
         vec![part(1, 1060, 7)],
@@ -185,7 +185,7 @@ pub fn assert_invariant<T: Stored>(
         vec![part(2, 0, 1), part(2, 1, 1), part(4, 32, 8)],
     ];
     for window in [None, Some(33), Some(540), Some(600)] {
-        let heads = heads(shape, None, Sight::causal(window));
+        let heads = heads(shape, None, Mask::causal(window));
         let mut results = Results::new();
         for parts in &steps {
             let step = Step::new(&heads, parts, true);
@@ -197,7 +197,7 @@ pub fn assert_invariant<T: Stored>(
     }
     let texts = [part(1, 0, 90), part(2, 0, 1), part(3, 0, 200), part(4, 0, 33)];
     for window in [None, Some(50)] {
-        let heads = heads(shape, None, Sight::both(window));
+        let heads = heads(shape, None, Mask::both(window));
         let mut results = Results::new();
         for parts in [&texts[..], &texts[2..], &texts[..1], &texts[1..3]] {
             let step = Step::new(&heads, parts, false);
@@ -239,7 +239,7 @@ pub fn assert_contained<T: Stored>(
     run: &dyn Fn(&Planner, &Step<T>) -> Vec<T>,
 ) {
     for (window, bad) in [(None, 70), (None, 95), (Some(9), 70), (Some(20), 96)] {
-        let heads = heads(shape, None, Sight::causal(window));
+        let heads = heads(shape, None, Mask::causal(window));
         let planner = planner(heads, tile_rows, 1000);
         let mut step = Step::<T>::new(&heads, &[part(1, 60, 60), part(2, 0, 3)], true);
         let right = run(&planner, &step);
@@ -248,7 +248,7 @@ pub fn assert_contained<T: Stored>(
         for (at, (found, right)) in found.iter().zip(&right).enumerate().take(63 * heads.queries * heads.size) {
             let (row, head) = (at / heads.size / heads.queries, at / heads.size % heads.queries);
             let position = 60 + row;
-            let sees = row < 60 && head < heads.group() && heads.sight.keys(position, position, 120).contains(&bad);
+            let sees = row < 60 && head < heads.group() && heads.mask.keys(position, position, 120).contains(&bad);
             assert!(if sees { !found.wide().is_finite() } else { found == right }, "row {row}, head {head}: {heads:?}");
         }
     }

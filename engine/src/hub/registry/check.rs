@@ -8,7 +8,8 @@ use super::entry::Source;
 use super::find::Found;
 use crate::error::{Error, Result};
 use crate::models::count_weights;
-use crate::models::identity::{ModelFolder, model_files};
+use crate::models::identity::model_files;
+use crate::models::model_folder::ModelFolder;
 use crate::stand_in::{Expected, StandIn};
 
 impl Found {

@@ -20,7 +20,7 @@ pub use find::{Found, find, visible};
 
 use crate::error::Result;
 use crate::models::hash_memo::HashMemo;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 
 /// The folder of the entry `name@version`, all of its files checked; pulled from the hub where the entry says so. Of contents
 /// that `memo` knows, SHA-256 is not computed again.

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::hash::sha256;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 
 /// A registry with one tiny model whose files only have to be there.
 struct Registry {

@@ -2,10 +2,10 @@
 
 use super::Config;
 use crate::cpu::activation::Activation;
-use crate::cpu::encoder::{ClassifierSpec, EncoderSpec, Learned};
-use crate::cpu::relative::Relative;
+use crate::cpu::relative::RelativeBias;
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::Names;
+use crate::models::encoder_spec::Names;
+use crate::models::encoder_spec::{ClassifierSpec, EncoderSpec, Learned};
 use crate::request::Pooling;
 
 /// Tensors of `BertModel`.
@@ -79,7 +79,7 @@ pub fn base(config: &Config, keys: &Keys) -> Result<EncoderSpec> {
         token_types: 0,
         segments: false,
         windows: vec![None; config.count(keys.layers)?],
-        relative: Relative::None,
+        relative: RelativeBias::None,
         rotations: None,
         norms_before: false,
         norm_eps: config.number_or("layer_norm_eps", 1e-12)? as f32,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::models::gguf_config;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 
 /// The largest count that is believed. Tables are sized by some before any weight confirms them, and sizes are multiplied.
 fn largest(key: &str) -> u64 {

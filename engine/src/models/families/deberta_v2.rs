@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::{Config, bert};
 use crate::cpu::activation::Activation;
-use crate::cpu::encoder::{ClassifierSpec, ConvolutionSpec, EncoderSpec, Learned};
-use crate::cpu::relative::{Disentangled, Relative};
+use crate::cpu::relative::{Disentangled, RelativeBias};
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::Names;
+use crate::models::encoder_spec::Names;
+use crate::models::encoder_spec::{ClassifierSpec, ConvolutionSpec, EncoderSpec, Learned};
 
 const NAMES: Names = Names {
     prefix: "deberta.",
@@ -61,9 +61,9 @@ fn position_terms(config: &Config) -> Result<Vec<String>> {
     terms.ok_or_else(|| Error::input("`pos_att_type` of the model configuration is not a list").at(config.path()))
 }
 
-fn relative(config: &Config, positions: usize, kinds: [bool; 2]) -> Result<Relative> {
+fn relative(config: &Config, positions: usize, kinds: [bool; 2]) -> Result<RelativeBias> {
     if !config.flag_or("relative_attention", false)? {
-        return Ok(Relative::None);
+        return Ok(RelativeBias::None);
     }
     let farthest = limit(config, "max_relative_positions")?.unwrap_or(positions);
     let buckets = limit(config, "position_buckets")?;
@@ -73,7 +73,7 @@ fn relative(config: &Config, positions: usize, kinds: [bool; 2]) -> Result<Relat
     }
     let [content_to_position, position_to_content] = kinds;
     let norms = config.text_or("norm_rel_ebd", "none")?.to_lowercase();
-    Ok(Relative::Disentangled(Disentangled {
+    Ok(RelativeBias::Disentangled(Disentangled {
         content_to_position,
         position_to_content,
         shared: config.flag_or("share_att_key", false)?,

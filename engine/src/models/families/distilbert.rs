@@ -2,9 +2,9 @@
 
 use super::{Config, bert};
 use crate::cpu::activation::Activation;
-use crate::cpu::encoder::{ClassifierSpec, EncoderSpec};
 use crate::error::Result;
-use crate::models::encoder_weights::Names;
+use crate::models::encoder_spec::Names;
+use crate::models::encoder_spec::{ClassifierSpec, EncoderSpec};
 
 const NAMES: Names = Names {
     prefix: "distilbert.",

@@ -31,8 +31,8 @@ mod starcoder2;
 
 pub use config::Config;
 
-use crate::cpu::encoder::EncoderSpec;
 use crate::error::{Error, Result, similar};
+use crate::models::encoder_spec::EncoderSpec;
 use crate::models::spec::DecoderSpec;
 use crate::reference;
 

@@ -2,9 +2,9 @@
 
 use super::{Config, bert, rope};
 use crate::cpu::activation::Activation;
-use crate::cpu::encoder::{ClassifierSpec, EncoderSpec, Learned};
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::Names;
+use crate::models::encoder_spec::Names;
+use crate::models::encoder_spec::{ClassifierSpec, EncoderSpec, Learned};
 use crate::request::Pooling;
 
 const NAMES: Names = Names {

@@ -1,10 +1,10 @@
 //! MPNet: RoBERTa without segments, with a number per bucket of distances on every score.
 
 use super::{Config, bert, roberta};
-use crate::cpu::encoder::EncoderSpec;
-use crate::cpu::relative::{BUCKETS, Relative};
+use crate::cpu::relative::{BUCKETS, RelativeBias};
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::Names;
+use crate::models::encoder_spec::EncoderSpec;
+use crate::models::encoder_spec::Names;
 
 const NAMES: Names = Names {
     prefix: "mpnet.",
@@ -25,5 +25,5 @@ pub fn spec(config: &Config) -> Result<EncoderSpec> {
             .at(config.path())
             .with_hint(format!("transformers computes {BUCKETS} buckets: fewer rows have none for some distances")));
     }
-    Ok(EncoderSpec { names: NAMES, relative: Relative::Buckets(rows), ..roberta::after_padding(config, PADDING)? })
+    Ok(EncoderSpec { names: NAMES, relative: RelativeBias::Buckets(rows), ..roberta::after_padding(config, PADDING)? })
 }

@@ -1,9 +1,9 @@
 //! RoBERTa and XLM-RoBERTa: BERT with positions that begin after the padding token's and a head of its own.
 
 use super::{Config, bert};
-use crate::cpu::encoder::{ClassifierSpec, EncoderSpec, Learned};
 use crate::error::{Error, Result};
-use crate::models::encoder_weights::Names;
+use crate::models::encoder_spec::Names;
+use crate::models::encoder_spec::{ClassifierSpec, EncoderSpec, Learned};
 
 /// `RobertaConfig` and `XLMRobertaConfig` of transformers, whose tokenizers give no segments.
 pub fn spec(config: &Config) -> Result<EncoderSpec> {

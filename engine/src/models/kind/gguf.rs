@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use super::used;
+use super::place::used;
 use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn};
 

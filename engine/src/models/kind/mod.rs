@@ -7,10 +7,15 @@
 
 mod folder;
 mod gguf;
+mod listed;
+mod place;
+mod role;
 mod safetensors;
 mod unsupported;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use serde_json::Value;
 
 use crate::ModelRef;
 use crate::chat;
@@ -20,36 +25,16 @@ use crate::hub;
 use crate::hub::registry;
 use crate::models::families;
 use crate::models::families::Config;
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::options::BackendChoice;
 use crate::reference;
 use crate::stand_in::{Expected, StandIn, no_file};
 
-pub use folder::{in_two_shards, missing_shards, several_gguf, without_weights};
+pub use listed::{in_two_shards, missing_shards, several_gguf, without_weights};
+pub use place::is_gguf;
+pub use role::Role;
 
-/// What a model is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// To continue texts.
-    Generator,
-    /// To turn texts into vectors.
-    Embedder,
-    /// To turn texts into probabilities of labels.
-    Classifier,
-    /// To show what a model would see: tokenizer and chat template are enough.
-    Renderer,
-    /// Whatever it does.
-    Any,
-}
-
-/// How an adapter becomes a model.
-const MERGE: &str =
-    "merge it into its base first: peft's merge_and_unload, then save_pretrained, writes a model that karat reads";
-
-/// An error about a path: "use `PATH`: WHAT".
-fn used(path: &Path, what: impl std::fmt::Display) -> Error {
-    Error::input(format!("failed to use `{}`: {what}", path.display()))
-}
+use place::{GRAMMAR, dangling, lost, used};
 
 /// Holds what a reference names against what karat can use, as far as it is here: a repository of the hub that the cache does
 /// not hold is only held against the form of such names. Gives what was looked at.
@@ -103,7 +88,7 @@ pub fn check(path: &Path, role: Role, backend: BackendChoice) -> Result<()> {
         Role::Renderer => chat::check(&model),
         Role::Generator => {
             let config = config()?;
-            unsupported::generates(path, &config)?;
+            generates(path, &config)?;
             match backend {
                 BackendChoice::Fast => check_weights(&model, &families::decoder(&config)?)?,
                 BackendChoice::Reference => reference::Plan::read(&model, &config)?.check(&model)?,
@@ -119,32 +104,6 @@ pub fn check(path: &Path, role: Role, backend: BackendChoice) -> Result<()> {
             }
         }
     }
-}
-
-/// Whether this is a GGUF file, by its name.
-pub fn is_gguf(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
-}
-
-/// Where a link leads that leads nowhere.
-fn dangling(path: &Path) -> Option<PathBuf> {
-    let target = std::fs::read_link(path).ok()?;
-    (!path.exists()).then_some(target)
-}
-
-/// That a link leads nowhere, and how its target comes back.
-fn lost(path: &Path, target: &Path) -> Error {
-    let text = target.to_string_lossy();
-    let hint = if text.contains(".git/annex/objects") {
-        "fetch it with `git annex get`"
-    } else if text.contains(".dvc/cache") || text.contains("files/md5") {
-        "fetch it with `dvc pull`"
-    } else if text.contains("blobs/") {
-        "the hub's cache lacks the file: the download was not finished, or the cache was cleaned; download the model again"
-    } else {
-        "copy the file itself, or mend the link"
-    };
-    used(path, format!("it is a link to `{text}`, which does not exist")).with_hint(hint)
 }
 
 /// That there is nothing at a path.
@@ -167,9 +126,6 @@ fn nothing(path: &Path) -> Error {
     })
 }
 
-const GRAMMAR: &str = "a model is a folder, a .gguf file, name@version of the registry, or org/name[@revision] on the hub; in a suite, \
-                       paths start from its folder";
-
 /// That a file is given that is no GGUF file.
 fn other_file(path: &Path) -> Error {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -189,3 +145,36 @@ fn other_file(path: &Path) -> Error {
         None => used(path, "it is a file, and neither a model folder nor a .gguf file").with_hint(GRAMMAR),
     }
 }
+
+/// That a model with a decoder's architecture was made to generate.
+///
+/// # Errors
+/// It was made to embed or to classify.
+fn generates(folder: &Path, config: &Config) -> Result<()> {
+    let listed = config.get("architectures").and_then(Value::as_array);
+    let mut names = listed.into_iter().flatten().filter_map(Value::as_str);
+    if families::is_decoder(config)
+        && let Some(name) = names.find(|name| CLASSIFIES.iter().any(|kind| name.ends_with(kind)))
+    {
+        let what = format!("it is a classifier (`{name}` of config.json), which does not generate");
+        return Err(
+            used(folder, what).with_hint("take the model that it was made from; `karat classify` reads encoders only")
+        );
+    }
+    if families::is_decoder(config) && folder.join("modules.json").is_file() {
+        let what = "it is an embedder of sentence-transformers (modules.json), which does not generate";
+        return Err(
+            used(folder, what).with_hint("take the model that it was made from; `karat embed` reads encoders only")
+        );
+    }
+    Ok(())
+}
+
+/// How the classes of classifiers end.
+const CLASSIFIES: [&str; 5] = [
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+    "ForImageClassification",
+];

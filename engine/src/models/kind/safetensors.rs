@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
+use super::place::{MERGE, used};
 use super::unsupported::{READ, quantised_error};
-use super::{MERGE, used};
 use crate::error::{Error, Result};
 use crate::stand_in::{Expected, StandIn};
 

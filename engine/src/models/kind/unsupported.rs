@@ -4,10 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::used;
-use crate::error::{Error, Result};
-use crate::models::families;
-use crate::models::families::Config;
+use super::place::used;
+use crate::error::Error;
 
 /// What weights karat reads, for hints.
 pub const READ: &str = "karat reads f32, f16 and bf16 safetensors, and GGUF files of Q4_0 to Q8_0 and Q2_K to Q6_K: take the \
@@ -115,39 +113,6 @@ pub const QUANTISED: [(&str, &str); 4] = [
 pub fn quantised_error(folder: &Path, how: &str) -> Error {
     used(folder, format!("its weights {how}")).with_hint(READ)
 }
-
-/// That a model with a decoder's architecture was made to generate.
-///
-/// # Errors
-/// It was made to embed or to classify.
-pub fn generates(folder: &Path, config: &Config) -> Result<()> {
-    let listed = config.get("architectures").and_then(Value::as_array);
-    let mut names = listed.into_iter().flatten().filter_map(Value::as_str);
-    if families::is_decoder(config)
-        && let Some(name) = names.find(|name| CLASSIFIES.iter().any(|kind| name.ends_with(kind)))
-    {
-        let what = format!("it is a classifier (`{name}` of config.json), which does not generate");
-        return Err(
-            used(folder, what).with_hint("take the model that it was made from; `karat classify` reads encoders only")
-        );
-    }
-    if families::is_decoder(config) && folder.join("modules.json").is_file() {
-        let what = "it is an embedder of sentence-transformers (modules.json), which does not generate";
-        return Err(
-            used(folder, what).with_hint("take the model that it was made from; `karat embed` reads encoders only")
-        );
-    }
-    Ok(())
-}
-
-/// How the classes of classifiers end.
-const CLASSIFIES: [&str; 5] = [
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-    "ForImageClassification",
-];
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{build, key};
-use crate::models::identity::ModelFolder;
+use crate::models::model_folder::ModelFolder;
 use crate::tokenizer::Tokenizer;
 
 /// What a converter writes for a `tokenizer.json`: texts by id, kinds, and merges or scores.

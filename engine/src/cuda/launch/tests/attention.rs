@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::{Bench, Value};
 use crate::cuda::launch::attention::{AttentionKernels, Cache, Work};
-use crate::cuda::plan::{Item, Planner, Sight, WHOLE};
+use crate::cuda::plan::{Item, Mask, Planner, WHOLE};
 use crate::cuda::reference::attention::attend;
 use crate::cuda::reference::numbers::assert_near;
 use crate::cuda::reference::steps::{
@@ -105,7 +105,7 @@ fn attention_in_f32_is_near_the_reference() {
     let gpu = Gpu::new::<f32>();
     for shape in SHAPES {
         for cap in [None, Some(30.0)] {
-            let heads = heads(shape, cap, Sight::causal(Some(700)));
+            let heads = heads(shape, cap, Mask::causal(Some(700)));
             let step = Step::<f32>::new(&heads, &[part(1, 1150, 1), part(2, 20, 30)], true);
             let planner = planner(heads, 16, 1000);
             let mut right = vec![MARK; (step.tokens() + 2) * heads.queries * heads.size];
@@ -125,7 +125,7 @@ fn items_that_ask_for_what_there_is_not_are_left_out() {
 
 fn left_out<T: Value>() {
     let gpu = Gpu::new::<T>();
-    let heads = heads((2, 1, 64), None, Sight::causal(None));
+    let heads = heads((2, 1, 64), None, Mask::causal(None));
     let planner = planner(heads, AttentionKernels::tile_rows(T::KIND), 0);
     let step = Step::<T>::new(&heads, &[part(1, 600, 1)], true);
     let good = planner.plan(&step.sequences).items[0];
@@ -141,8 +141,8 @@ fn left_out<T: Value>() {
         with(&|item| item.sequence.tokens = u32::MAX),
         with(&|item| item.sequence.start = 1000),
         with(&|item| item.sequence.start = u32::MAX - 5),
-        with(&|item| item.sequence.pages = sequence.pages + 1),
-        with(&|item| item.sequence.pages = u32::MAX),
+        with(&|item| item.sequence.kv_blocks = sequence.kv_blocks + 1),
+        with(&|item| item.sequence.kv_blocks = u32::MAX),
         with(&|item| item.tile = 1),
         with(&|item| item.to = 3),
         with(&|item| item.from = 3),

@@ -5,12 +5,12 @@ use half::{bf16, f16};
 use super::{Bench, COUNT, MOST, Value, assert_rows};
 use crate::cpu::activation::Activation;
 use crate::cuda::launch::activate::ActivationKernels;
-use crate::cuda::launch::pages::{PageKernels, Pages};
+use crate::cuda::launch::copies::{CopyKernels, KvBlocks};
 use crate::cuda::launch::pool::{PoolKernels, Texts};
 use crate::cuda::matmul::Kind;
 use crate::cuda::reference::numbers::{assert_near, numbers};
 use crate::cuda::reference::pool::POOLINGS;
-use crate::cuda::reference::{activate, pages, pool};
+use crate::cuda::reference::{activate, kv_blocks, pool};
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
@@ -68,26 +68,26 @@ fn logits_are_near_the_reference() {
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
-fn pages_are_copied_in_order() {
+fn blocks_are_copied_in_order() {
     let bench = Bench::new();
-    pages_of::<f32>(&bench);
-    pages_of::<bf16>(&bench);
+    blocks_of::<f32>(&bench);
+    blocks_of::<bf16>(&bench);
 }
 
-fn pages_of<T: Value>(bench: &Bench) {
-    let kernels = PageKernels::load(&bench.opened.stream).unwrap();
-    let (layers, pages, page_values) = (3, 5, 32 * 3 * 20);
-    let per_layer = pages * page_values;
+fn blocks_of<T: Value>(bench: &Bench) {
+    let kernels = CopyKernels::load(&bench.opened.stream).unwrap();
+    let (layers, kv_blocks, block_values) = (3, 5, 32 * 3 * 20);
+    let per_layer = kv_blocks * block_values;
     let (mut keys, mut values) = (numbers::<T>(layers * per_layer, 1), numbers::<T>(layers * per_layer, 2));
     let (mut keys_gpu, mut values_gpu) = (bench.up(&keys), bench.up(&values));
-    // The last pair is not among those that count, and there is no page 5.
+    // The last pair is not among those that count, and there is no KV block 5.
     let pairs = [0u32, 1, 1, 4, 5, 2, 2, 5, 3, 0];
     let (pairs_gpu, count) = (bench.up(&pairs), bench.up(&[4u32]));
     let (mut keys_view, mut values_view) = (keys_gpu.as_view_mut(), values_gpu.as_view_mut());
-    let all = Pages { keys: &mut keys_view, values: &mut values_view, layers, pages, page_values };
-    kernels.copy_pages::<T>(all, &pairs_gpu.as_view(), &count.as_view()).unwrap();
+    let all = KvBlocks { keys: &mut keys_view, values: &mut values_view, layers, kv_blocks, block_values };
+    kernels.copy_kv_blocks::<T>(all, &pairs_gpu.as_view(), &count.as_view()).unwrap();
     for layer in keys.chunks_exact_mut(per_layer).chain(values.chunks_exact_mut(per_layer)) {
-        pages::copy_pages(layer, page_values, &[(0, 1), (1, 4)]);
+        copies::copy_kv_blocks(layer, block_values, &[(0, 1), (1, 4)]);
     }
     assert!(bench.down(&keys_gpu) == keys && bench.down(&values_gpu) == values, "{}", T::KIND.name());
 }
@@ -96,7 +96,7 @@ fn pages_of<T: Value>(bench: &Bench) {
 #[ignore = "needs a CUDA GPU"]
 fn rows_are_gathered() {
     let (bench, width) = (Bench::new(), 301);
-    let kernels = PageKernels::load(&bench.opened.stream).unwrap();
+    let kernels = CopyKernels::load(&bench.opened.stream).unwrap();
     let (from, before) = (numbers::<f32>(4 * width, 1), numbers::<f32>(MOST * width, 2));
     let index = [3u32, 0, 2, 2, 1, 3, 0, 9, 9];
     let (from_gpu, index_gpu, mut to) = (bench.up(&from), bench.up(&index), bench.up(&before));
@@ -104,7 +104,7 @@ fn rows_are_gathered() {
         kernels.gather_rows(rows, &from_gpu.as_view(), &index_gpu.as_view(), &mut to.as_view_mut())
     };
     bench.rows(width, run).unwrap();
-    let right = |row: usize| pages::gather_rows(&from, width, &index[row..=row]);
+    let right = |row: usize| kv_blocks::gather_rows(&from, width, &index[row..=row]);
     assert_rows(&bench.down(&to), width, right, &before, "gather_rows");
 }
 

@@ -231,14 +231,14 @@ const INNER: usize = 48;
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
-fn a_token_gets_the_same_bits_in_every_company() {
+fn tokens_are_batch_invariant() {
     let bench = Bench::new();
-    company::<f32>(&bench);
-    company::<bf16>(&bench);
-    company::<f16>(&bench);
+    batch_invariant::<f32>(&bench);
+    batch_invariant::<bf16>(&bench);
+    batch_invariant::<f16>(&bench);
 }
 
-fn company<T: Value>(bench: &Bench) {
+fn batch_invariant<T: Value>(bench: &Bench) {
     let (tokens, experts) = (200, 10);
     let (x, logits) = (numbers::<T>(tokens * HIDDEN, 1), some_logits(tokens, experts, 2));
     let (up, down) = (numbers(experts * 2 * INNER * HIDDEN, 3), numbers(experts * HIDDEN * INNER, 4));

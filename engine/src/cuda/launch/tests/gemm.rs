@@ -72,16 +72,16 @@ fn of<T: Value, O: Value>(bench: &Bench, (inputs, outputs): (usize, usize), (cou
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
-fn a_row_has_the_same_bits_in_every_company() {
+fn rows_are_batch_invariant() {
     let bench = Bench::new();
     for shape in [(64, 130), (200, 128), (99, 40)] {
-        company::<f32>(&bench, shape);
-        company::<bf16>(&bench, shape);
-        company::<f16>(&bench, shape);
+        batch_invariant::<f32>(&bench, shape);
+        batch_invariant::<bf16>(&bench, shape);
+        batch_invariant::<f16>(&bench, shape);
     }
 }
 
-fn company<T: Value>(bench: &Bench, (inputs, outputs): (usize, usize)) {
+fn batch_invariant<T: Value>(bench: &Bench, (inputs, outputs): (usize, usize)) {
     let (kernels, count) = (GemmKernels::load(&bench.opened.stream, T::KIND).unwrap(), 150);
     let (x, w) = (numbers::<T>(count * inputs, 1), bench.up(&numbers::<T>(outputs * inputs, 2)));
     let multiply = |x: &[T], offset: usize| {

@@ -5,67 +5,37 @@
 //! goes at once, so that the peak stays near one copy of the model. Nothing is mapped: a map shows what others write into the
 //! file, after it was hashed.
 
+mod files;
+mod header;
+mod order;
+mod reader;
+mod stored;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, Metadata};
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::tensor::Dtype;
 
 use super::gguf;
 use super::hashed_file::HashedFile;
-use super::identity::ModelFolder;
-use super::kind::{in_two_shards, is_gguf, missing_shards, several_gguf, without_weights};
-use crate::cpu::linear::{Kind, Linear, Quantized, Weights};
+use super::kind::{in_two_shards, is_gguf, without_weights};
+use super::model_folder::ModelFolder;
+use crate::cpu::linear::{Linear, Quantized, Weights};
 use crate::error::{Error, Result, nearest};
 use crate::options::DtypeChoice;
 
-/// The weights of a model in one file.
-const SINGLE: &str = "model.safetensors";
-/// What names the files of a model in several.
-const INDEX: &str = "model.safetensors.index.json";
+pub use files::{gguf_config, gguf_file, gguf_metadata, weight_files};
+pub use order::{Matrix, Order};
+pub(crate) use stored::Stored;
+
+use header::safetensors_header;
+use reader::Reader;
+
 /// Rows of two tensors that are in memory at once while they are compared.
 const COMPARED_ROWS: usize = 1024;
-/// What the crate believes of a header.
-const LONGEST_HEADER: u64 = 100_000_000;
-
-/// How the values of a tensor are stored.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Stored {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-    /// bfloat16.
-    Bf16,
-    /// A quantised type of ggml.
-    Quantized(Kind),
-    /// A type that karat does not compute with.
-    Other(String),
-}
-
-impl Stored {
-    /// The name in `karat models`.
-    fn name(&self) -> String {
-        match self {
-            Self::Quantized(kind) => format!("{kind:?}").to_lowercase(),
-            Self::Other(name) => name.clone(),
-            float => format!("{float:?}").to_lowercase(),
-        }
-    }
-
-    /// Values of a block and its bytes.
-    pub(crate) fn block(&self) -> (usize, usize) {
-        match self {
-            Self::F32 => (1, 4),
-            Self::F16 | Self::Bf16 => (1, 2),
-            Self::Quantized(kind) => (kind.block(), kind.bytes()),
-            Self::Other(_) => (1, 0),
-        }
-    }
-}
 
 struct Entry {
     file: usize,
@@ -93,66 +63,6 @@ impl Entry {
     }
 }
 
-/// A matrix of a layer, by its name without `.weight` and `.bias`.
-#[derive(Clone, Debug)]
-pub struct Matrix {
-    /// The name.
-    pub name: String,
-    /// Number of outputs.
-    pub outputs: usize,
-    /// How it lies in the file.
-    pub order: Order,
-}
-
-impl Matrix {
-    /// One that lies output by output.
-    pub fn new(name: String, outputs: usize) -> Self {
-        Self { name, outputs, order: Order::Rows }
-    }
-}
-
-/// How a matrix lies in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// `[outputs, inputs]`.
-    Rows,
-    /// `[inputs, outputs]`.
-    Columns,
-    /// `[outputs, inputs]`, the query, key and value rows of each of so many heads together; outputs are all queries, then
-    /// all keys, then all values.
-    ByHead(usize),
-    /// The one with this number in a stack of `of`, `[of, outputs, inputs]`, whose name may or may not end in `.weight`.
-    Slice {
-        /// Which one.
-        number: usize,
-        /// How many there are.
-        of: usize,
-    },
-}
-
-impl Order {
-    fn shape(self, outputs: usize, inputs: usize) -> Vec<usize> {
-        match self {
-            Self::Rows | Self::ByHead(_) => vec![outputs, inputs],
-            Self::Columns => vec![inputs, outputs],
-            Self::Slice { of, .. } => vec![of, outputs, inputs],
-        }
-    }
-
-    /// The row in the file of an output.
-    fn row(self, output: usize, outputs: usize) -> usize {
-        match self {
-            Self::Rows | Self::Columns => output,
-            Self::ByHead(heads) => {
-                let size = outputs / heads / 3;
-                let (kind, head, at) = (output / (heads * size), output / size % heads, output % size);
-                (3 * head + kind) * size + at
-            }
-            Self::Slice { number, .. } => number * outputs + output,
-        }
-    }
-}
-
 /// All tensors of a model folder.
 pub struct Checkpoint {
     folder: ModelFolder,
@@ -161,101 +71,6 @@ pub struct Checkpoint {
     headers_only: bool,
     files: Vec<Arc<HashedFile>>,
     tensors: BTreeMap<String, Entry>,
-}
-
-/// The GGUF file of a folder without safetensors, or the file itself that is named.
-///
-/// # Errors
-/// There are several, so that it is open which one is meant, or the folder cannot be read.
-pub fn gguf_file(folder: &ModelFolder) -> Result<Option<Arc<HashedFile>>> {
-    let Some(name) = gguf_name(folder)? else { return Ok(None) };
-    let gone = || Error::input(format!("there is no `{name}`")).at(folder.path());
-    Ok(Some(folder.file(name)?.ok_or_else(gone)?))
-}
-
-fn gguf_name(folder: &ModelFolder) -> Result<Option<&str>> {
-    if folder.has(SINGLE)? || folder.has(INDEX)? {
-        return Ok(None);
-    }
-    let files: Vec<&str> = folder.names()?.iter().map(String::as_str).filter(|name| is_gguf(Path::new(name))).collect();
-    match files.as_slice() {
-        [_, _, ..] => {
-            let paths: Vec<PathBuf> = files.iter().map(|name| folder.path().join(name)).collect();
-            Err(several_gguf(folder.path(), &paths))
-        }
-        _ => Ok(files.first().copied()),
-    }
-}
-
-/// Whether a folder's GGUF file holds its own tokenizer; false where there is no such file.
-///
-/// # Errors
-/// The file is broken, or there are several.
-pub fn has_tokenizer(folder: &ModelFolder) -> Result<bool> {
-    gguf_file(folder)?.map_or(Ok(false), |file| gguf::has_tokenizer(&file))
-}
-
-/// What a folder's GGUF file says in the place of a `config.json`, with the file's path; `None` if it has no such file.
-///
-/// # Errors
-/// The file is broken, or of an architecture that is not supported.
-pub fn gguf_config(folder: &ModelFolder) -> Result<Option<(PathBuf, serde_json::Value)>> {
-    let Some(file) = gguf_file(folder)? else { return Ok(None) };
-    Ok(Some((file.path().into(), gguf::read(&file)?.config)))
-}
-
-/// What a folder's GGUF file says of its tokenizer and chat template (see `gguf::metadata`), with the file's path; `None` if
-/// it has no such file.
-///
-/// # Errors
-/// The file is broken, or there are several.
-pub fn gguf_metadata(folder: &ModelFolder) -> Result<Option<(PathBuf, serde_json::Map<String, serde_json::Value>)>> {
-    let Some(file) = gguf_file(folder)? else { return Ok(None) };
-    Ok(Some((file.path().into(), gguf::metadata(&file)?)))
-}
-
-/// Names of the weight files of a folder, in a stable order.
-///
-/// # Errors
-/// There are none, or the index is broken or names files that are missing.
-pub fn weight_files(folder: &ModelFolder) -> Result<Vec<String>> {
-    if folder.has(SINGLE)? {
-        return Ok(vec![SINGLE.into()]);
-    }
-    let Some(text) = folder.read(INDEX)? else {
-        let name = gguf_name(folder)?.ok_or_else(|| without_weights(folder.path()))?;
-        return Ok(vec![name.into()]);
-    };
-    let index = folder.path().join(INDEX);
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|e| {
-        Error::input("failed to parse the weight index")
-            .at_column(&index, e.line() as u64, e.column() as u64)
-            .caused_by(e)
-    })?;
-    let Some(map) = value.get("weight_map").and_then(|m| m.as_object()) else {
-        return Err(Error::input("the weight index has no `weight_map`").at(&index));
-    };
-    let mut files: Vec<String> = Vec::new();
-    for file in map.values() {
-        let name = file.as_str().unwrap_or_default();
-        let plain = Path::new(name).file_name().is_some_and(|n| n == name);
-        if !plain {
-            return Err(Error::input(format!("`{name}` is not the name of a shard")).at(&index));
-        }
-        files.push(name.to_owned());
-    }
-    files.sort();
-    files.dedup();
-    let mut missing = Vec::new();
-    for name in &files {
-        if !folder.has(name)? {
-            missing.push(folder.path().join(name));
-        }
-    }
-    if !missing.is_empty() {
-        return Err(missing_shards(folder.path(), &missing));
-    }
-    if files.is_empty() { Err(Error::input("the weight index names no shard").at(&index)) } else { Ok(files) }
 }
 
 /// Number of values by type (`f16`), over the float tensors of a folder: buffers of whole numbers are no weights.
@@ -628,62 +443,10 @@ impl Drop for Checkpoint {
     }
 }
 
-/// Where the tensors of a safetensors file begin, and what its header says of them.
-fn safetensors_header(file: &HashedFile) -> Result<(usize, Metadata)> {
-    let broken = |e: SafeTensorError| {
-        Error::input(format!("failed to read the safetensors header of `{}`", file.path().display()))
-            .caused_by(e.to_string())
-            .with_hint("the file is truncated or not a safetensors file; fetch it again")
-    };
-    let mut start = [0; 8];
-    if file.len() < 8 {
-        return Err(broken(SafeTensorError::HeaderTooSmall));
-    }
-    file.read(0, &mut start)?;
-    let end = match u64::from_le_bytes(start) {
-        len if len > LONGEST_HEADER => return Err(broken(SafeTensorError::HeaderTooLarge)),
-        len if len + 8 > file.len() => return Err(broken(SafeTensorError::InvalidHeaderLength)),
-        len => len as usize + 8,
-    };
-    let mut header = vec![0; end];
-    file.read(0, &mut header)?;
-    let metadata = match SafeTensors::read_metadata(&header) {
-        Ok((_, metadata)) => metadata,
-        // All is well but that the tensors are not in these bytes.
-        Err(SafeTensorError::MetadataIncompleteBuffer) => serde_json::from_slice(&header[8..])
-            .map_err(|e| broken(SafeTensorError::InvalidHeaderDeserialization(e)))?,
-        Err(error) => return Err(broken(error)),
-    };
-    let tensors = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
-    if end.checked_add(tensors).map(|end| end as u64) == Some(file.len()) {
-        Ok((end, metadata))
-    } else {
-        Err(broken(SafeTensorError::MetadataIncompleteBuffer))
-    }
-}
-
 /// Weights in the float type of a choice.
 fn float(dtype: DtypeChoice, inputs: usize, outputs: usize, get: impl Fn(usize, usize) -> f32 + Sync) -> Weights {
     match dtype {
         DtypeChoice::Bf16 => Weights::bf16(inputs, outputs, get),
         DtypeChoice::Auto | DtypeChoice::F32 | DtypeChoice::F16 => Weights::f32(inputs, outputs, get),
-    }
-}
-
-/// Values of a tensor, widened one by one.
-enum Reader {
-    F32(Vec<u8>),
-    F16(Vec<u8>),
-    Bf16(Vec<u8>),
-}
-
-impl Reader {
-    #[inline(always)]
-    fn get(&self, i: usize) -> f32 {
-        match self {
-            Self::F32(b) => f32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]),
-            Self::F16(b) => half::f16::from_le_bytes([b[2 * i], b[2 * i + 1]]).to_f32(),
-            Self::Bf16(b) => half::bf16::from_le_bytes([b[2 * i], b[2 * i + 1]]).to_f32(),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! One workload over several backends, one for each GPU (data parallelism).
 //!
-//! Every backend has a scheduler and a thread of its own, with its own pages; requests go to whoever has least to do, and
+//! Every backend has a scheduler and a thread of its own, with its own blocks; requests go to whoever has least to do, and
 //! answers leave as they end. A row's bits depend on nothing but its own sequence, so who computes it decides speed only.
 //! A thread that panics ends the run with an error, and so does one that ends while it has work or might get some.
 
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::backend::Backend;
-use super::workload::{Exchange, Goal, Outcome, Totals, Work};
+use super::workload::{Goal, Outcome, RequestSource, Totals, Work};
 use super::{Limits, Scheduler};
 use crate::error::{Error, Result};
 use crate::guard::caught;
@@ -20,16 +20,16 @@ type Asked = std::result::Result<Work, String>;
 ///
 /// # Errors
 /// What ends the whole run.
-pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn Exchange) -> Result<Totals> {
+pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, source: &mut dyn RequestSource) -> Result<Totals> {
     if let [only] = backends {
-        return caught("compute", || Scheduler::new(&mut **only, limits).run(exchange)).and_then(|totals| totals);
+        return caught("compute", || Scheduler::new(&mut **only, limits).run(source)).and_then(|totals| totals);
     }
     std::thread::scope(|scope| {
         let (reports, received) = channel();
-        let mut lanes = Vec::with_capacity(backends.len());
+        let mut workers = Vec::with_capacity(backends.len());
         for (number, backend) in backends.iter_mut().enumerate() {
             let (sender, requests) = channel();
-            let mut counter = Counter { number, requests, reports: reports.clone() };
+            let mut counter = WorkerSource { number, requests, reports: reports.clone() };
             let work = move || {
                 let run = || Scheduler::new(&mut **backend, limits).run(&mut counter);
                 let totals = caught("compute on a GPU", run).and_then(|totals| totals);
@@ -40,12 +40,12 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, exchange: &mut dyn
             thread
                 .spawn_scoped(scope, work)
                 .map_err(|e| Error::internal("failed to start a thread for a GPU").caused_by(e))?;
-            lanes.push(Lane::new(sender));
+            workers.push(Worker::new(sender));
         }
         // The schedulers hold what reports there will be: when all have ended, no more can come.
         drop(reports);
         let window = limits.window.max(1) as u64;
-        Fleet { lanes, received, window, read: 0, unanswered: BTreeSet::new() }.run(exchange)
+        Dispatcher { workers, received, window, read: 0, unanswered: BTreeSet::new() }.run(source)
     })
 }
 
@@ -60,13 +60,13 @@ enum Report {
 }
 
 /// Where a backend's scheduler gets its requests and leaves its answers.
-struct Counter {
+struct WorkerSource {
     number: usize,
     requests: Receiver<Asked>,
     reports: Sender<(usize, Report)>,
 }
 
-impl Counter {
+impl WorkerSource {
     fn tell(&self, report: Report) -> Result<()> {
         self.reports
             .send((self.number, report))
@@ -74,7 +74,7 @@ impl Counter {
     }
 }
 
-impl Exchange for Counter {
+impl RequestSource for WorkerSource {
     fn next(&mut self, wait: bool) -> Result<Option<Asked>> {
         Ok(if wait { self.requests.recv().ok() } else { self.requests.try_recv().ok() })
     }
@@ -88,8 +88,8 @@ impl Exchange for Counter {
     }
 }
 
-/// A backend as the fleet sees it.
-struct Lane {
+/// A backend as the dispatcher sees it.
+struct Worker {
     /// `None` once there are no more requests.
     sender: Option<Sender<Asked>>,
     /// Requests it got.
@@ -101,44 +101,44 @@ struct Lane {
     totals: Totals,
 }
 
-impl Lane {
+impl Worker {
     fn new(sender: Sender<Asked>) -> Self {
         Self { sender: Some(sender), sent: 0, unanswered: BTreeMap::new(), left: 0, totals: Totals::default() }
     }
 }
 
-struct Fleet {
-    lanes: Vec<Lane>,
+struct Dispatcher {
+    workers: Vec<Worker>,
     received: Receiver<(usize, Report)>,
     window: u64,
     read: u64,
     unanswered: BTreeSet<u64>,
 }
 
-impl Fleet {
-    fn run(mut self, exchange: &mut dyn Exchange) -> Result<Totals> {
+impl Dispatcher {
+    fn run(mut self, source: &mut dyn RequestSource) -> Result<Totals> {
         loop {
-            self.hand_out(exchange)?;
+            self.dispatch(source)?;
             // Without requests all lanes end; a lane that ends drops its sender.
             let Ok(first) = self.received.recv() else { return self.end() };
             let mut told = Some(first);
             let mut stepped = false;
             while let Some((number, report)) = told {
-                let lane = &mut self.lanes[number];
+                let worker = &mut self.workers[number];
                 match report {
                     Report::Done(own, outcome) => {
-                        let Some((index, cost)) = lane.unanswered.remove(&own) else {
+                        let Some((index, cost)) = worker.unanswered.remove(&own) else {
                             return Err(Error::internal("failed to find the request of a GPU's answer"));
                         };
-                        lane.left -= cost;
+                        worker.left -= cost;
                         self.unanswered.remove(&index);
-                        exchange.done(index, outcome)?;
+                        source.done(index, outcome)?;
                     }
-                    Report::Stepped(totals) => (lane.totals, stepped) = (totals, true),
+                    Report::Stepped(totals) => (worker.totals, stepped) = (totals, true),
                     Report::Ended(totals) => {
-                        lane.totals = totals?;
-                        if lane.sender.is_some() || !lane.unanswered.is_empty() {
-                            let left = lane.unanswered.len();
+                        worker.totals = totals?;
+                        if worker.sender.is_some() || !worker.unanswered.is_empty() {
+                            let left = worker.unanswered.len();
                             return Err(Error::internal(format!(
                                 "failed to go on with GPU {number}: it ended with {left} requests unanswered"
                             )));
@@ -148,7 +148,7 @@ impl Fleet {
                 told = self.received.try_recv().ok();
             }
             if stepped {
-                exchange.stepped(&self.totals())?;
+                source.stepped(&self.totals())?;
             }
         }
     }
@@ -162,28 +162,28 @@ impl Fleet {
     }
 
     /// Gives requests to whoever has least to do, as long as there are some and the window has room.
-    fn hand_out(&mut self, exchange: &mut dyn Exchange) -> Result<()> {
+    fn dispatch(&mut self, source: &mut dyn RequestSource) -> Result<()> {
         while self.read - self.unanswered.first().copied().unwrap_or(self.read) < self.window
-            && self.lanes.iter().any(|lane| lane.sender.is_some())
+            && self.workers.iter().any(|worker| worker.sender.is_some())
         {
             let idle = self.unanswered.is_empty();
-            let Some(asked) = exchange.next(idle)? else {
+            let Some(asked) = source.next(idle)? else {
                 if idle {
-                    self.lanes.iter_mut().for_each(|lane| lane.sender = None);
+                    self.workers.iter_mut().for_each(|worker| worker.sender = None);
                 }
                 return Ok(());
             };
-            let least = self.lanes.iter().enumerate().min_by_key(|(_, lane)| lane.left);
+            let least = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.left);
             let Some((number, _)) = least else { return Ok(()) };
-            let lane = &mut self.lanes[number];
+            let worker = &mut self.workers[number];
             let cost = asked.as_ref().map_or(0, cost);
-            lane.unanswered.insert(lane.sent, (self.read, cost));
-            lane.sent += 1;
-            lane.left += cost;
+            worker.unanswered.insert(worker.sent, (self.read, cost));
+            worker.sent += 1;
+            worker.left += cost;
             self.unanswered.insert(self.read);
             self.read += 1;
             // A lane that has failed no longer listens; what it failed of is among the reports.
-            if let Some(sender) = &lane.sender {
+            if let Some(sender) = &worker.sender {
                 let _ = sender.send(asked);
             }
         }
@@ -191,7 +191,7 @@ impl Fleet {
     }
 
     fn totals(&self) -> Totals {
-        self.lanes.iter().fold(Totals::default(), |sum, lane| sum.beside(&lane.totals))
+        self.workers.iter().fold(Totals::default(), |sum, worker| sum.beside(&worker.totals))
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
     /// Requests that never came to the engine.
     struct Asking(usize);
 
-    impl Exchange for Asking {
+    impl RequestSource for Asking {
         fn next(&mut self, _wait: bool) -> Result<Option<Asked>> {
             self.0 = self.0.saturating_sub(1);
             Ok((self.0 > 0).then(|| Err("unreadable".into())))
@@ -232,9 +232,9 @@ mod tests {
         let (sender, _requests) = channel();
         report.into_iter().for_each(|report| reports.send((0, report)).unwrap());
         drop(reports);
-        let lanes = vec![Lane::new(sender)];
-        let fleet = Fleet { lanes, received, window: 4, read: 0, unanswered: BTreeSet::new() };
-        fleet.run(&mut Asking(requests + 1)).unwrap_err().chain()
+        let workers = vec![Worker::new(sender)];
+        let dispatcher = Dispatcher { workers, received, window: 4, read: 0, unanswered: BTreeSet::new() };
+        dispatcher.run(&mut Asking(requests + 1)).unwrap_err().chain()
     }
 
     #[test]

@@ -1,342 +1,35 @@
 //! The scheduler over a backend whose keys are the tokens themselves: whatever it schedules, shares or copies, every
 //! answer must be the one that the sequence alone would give.
 
-use std::collections::VecDeque;
+mod toy;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use sha2::{Digest, Sha256};
 
-use super::backend::{Ahead, Backend, Carried, Seen, Shape, Step, Want, processing_of};
-use super::draft::Draft;
-use super::fleet;
-use super::workload::{Exchange, Goal, List, Outcome, Totals, Watcher, Work};
+use self::toy::*;
+use super::backend::{Backend, Shape, Step, StepOutput};
+use super::dispatcher;
+use super::workload::{Goal, List, Outcome, RequestSource, Totals, Work};
 use super::{Limits, Scheduler, run_all};
-use crate::answer::Closed;
 use crate::error::{Error, Result};
-use crate::request::{Finish, Sampling};
-use crate::sampling::argmax;
-use crate::sampling::processors::{ProcessorOptions, Processors, Progress};
-
-const VOCAB: usize = 5;
-const PAGE: usize = 8;
-
-/// What a model would choose after these tokens: any of them changes it.
-fn next(tokens: &[u32]) -> u32 {
-    let mut hash = Sha256::new();
-    tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
-    u32::from(hash.finalize()[0]) % VOCAB as u32
-}
-
-/// Logits after these tokens, of which [`next`] is the highest.
-fn logits(tokens: &[u32]) -> Vec<f32> {
-    let mut hash = Sha256::new();
-    tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
-    let mut row: Vec<f32> = hash.finalize()[1..=VOCAB].iter().map(|byte| f32::from(*byte) / 8.0 - 16.0).collect();
-    row[next(tokens) as usize] = 20.0;
-    row
-}
-
-/// What a processed sequence asks for: everything that looks at its tokens, its length or its end.
-fn processors(goal: usize) -> Option<Arc<Processors>> {
-    let options = match goal {
-        6 => ProcessorOptions {
-            repetition_penalty: Some(1.8),
-            no_repeat_ngram_size: Some(2),
-            ..ProcessorOptions::default()
-        },
-        7 => ProcessorOptions {
-            min_new_tokens: Some(7),
-            bad_words_ids: Some(vec![vec![1, 2], vec![3, 3, 4]]),
-            ..ProcessorOptions::default()
-        },
-        8 => ProcessorOptions {
-            forced_eos_token_id: Some(vec![3]),
-            suppress_tokens: Some(vec![4]),
-            begin_suppress_tokens: Some(vec![0, 1]),
-            ..ProcessorOptions::default()
-        },
-        _ => return None,
-    };
-    Processors::new(options, &[0], false, VOCAB).unwrap().map(Arc::new)
-}
-
-/// Pages that hold tokens, and what was asked.
-struct Paper {
-    pages: Vec<[Option<u32>; PAGE]>,
-    /// A token that is no finite number: neither is any row that sees it.
-    poison: Option<u32>,
-    rows: usize,
-    steps: usize,
-}
-
-impl Paper {
-    fn new(pages: usize) -> Self {
-        Self { pages: vec![[None; PAGE]; pages], poison: None, rows: 0, steps: 0 }
-    }
-
-    /// The first `len` tokens of a sequence as its pages have them.
-    fn read(&self, pages: &[u32], len: usize) -> Vec<u32> {
-        let slot = |at: usize| self.pages[pages[at / PAGE] as usize][at % PAGE];
-        (0..len).map(|at| slot(at).unwrap_or_else(|| panic!("position {at} was never written"))).collect()
-    }
-}
-
-impl Backend for Paper {
-    fn shape(&self) -> Shape {
-        Shape { vocab: VOCAB, context: 200, page_tokens: PAGE, pages: self.pages.len() }
-    }
-
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
-        for (from, to) in &step.copies {
-            self.pages[*to as usize] = self.pages[*from as usize];
-        }
-        let (mut tokens, mut rows) = (step.tokens.iter(), Vec::new());
-        for segment in &step.segments {
-            for at in segment.start..segment.start + segment.len {
-                self.pages[segment.pages[at / PAGE] as usize][at % PAGE] = tokens.next().copied();
-                rows.push((segment, at + 1));
-            }
-        }
-        self.rows += rows.len();
-        self.steps += 1;
-        let see = |(at, read): (usize, &crate::scheduler::backend::Read)| {
-            let (segment, len) = rows[read.row];
-            let tokens = self.read(&segment.pages, len);
-            if self.poison.is_some_and(|poison| tokens.contains(&poison)) {
-                return Seen::NotFinite;
-            }
-            let seen = next(&tokens);
-            if let Some(processing) = processing_of(&step.processing, at) {
-                let mut row = logits(&tokens);
-                processing.apply(&mut row);
-                return argmax(&row).map_or(Seen::NothingLeft, Seen::Next);
-            }
-            match read.want {
-                Want::Next { .. } => Seen::Next(seen),
-                Want::Score { target } => Seen::Score { logprob: -f64::from(seen), greedy: seen == target },
-                Want::Logits => Seen::Logits(vec![seen as f32]),
-            }
-        };
-        Ok(step.reads.iter().enumerate().map(see).collect())
-    }
-}
-
-/// The same as a backend that runs ahead.
-struct Early {
-    paper: Paper,
-    /// What the last step answered.
-    last: Vec<Seen>,
-    /// What was not asked for yet.
-    answers: VecDeque<Vec<Seen>>,
-    /// Steps that were begun while another one was not finished.
-    overlapped: usize,
-}
-
-impl Early {
-    fn new(pages: usize) -> Self {
-        Self { paper: Paper::new(pages), last: Vec::new(), answers: VecDeque::new(), overlapped: 0 }
-    }
-}
-
-impl Backend for Early {
-    fn shape(&self) -> Shape {
-        self.paper.shape()
-    }
-
-    fn step(&mut self, _step: &Step) -> Result<Vec<Seen>> {
-        unreachable!("it runs ahead")
-    }
-
-    fn ahead(&mut self) -> Option<&mut dyn Ahead> {
-        Some(self)
-    }
-}
-
-impl Ahead for Early {
-    fn begin(&mut self, step: &Step) -> Result<()> {
-        assert!(self.answers.len() < 2 && !step.tokens.is_empty());
-        self.overlapped += self.answers.len();
-        let mut step = step.clone();
-        for Carried { row, read } in &step.carried {
-            step.tokens[*row] = match self.last[*read] {
-                Seen::Next(token) => token,
-                // Fails as well.
-                Seen::NotFinite if self.paper.poison.is_some() => self.paper.poison.unwrap_or_default(),
-                _ => panic!("read {read} chose nothing"),
-            };
-        }
-        self.last = self.paper.step(&step)?;
-        self.answers.push_back(self.last.clone());
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<Vec<Seen>> {
-        Ok(self.answers.pop_front().expect("a step that was begun"))
-    }
-}
-
-/// Ends an answer at token 0.
-struct Zero;
-
-impl Watcher for Zero {
-    fn ends(&mut self, token: u32) -> bool {
-        token == 0
-    }
-
-    fn close(self: Box<Self>, ids: Vec<u32>) -> Result<Closed> {
-        Ok(Closed { text: String::new(), ids, finish: Finish::Length })
-    }
-}
-
-/// A sequence to be: its tokens, and what to do with it.
-#[derive(Clone, Debug)]
-struct Asked {
-    tokens: Vec<u32>,
-    goal: usize,
-    number: usize,
-    guess: Guess,
-}
-
-/// What is guessed of an answer.
-#[derive(Clone, Debug)]
-enum Guess {
-    Nothing,
-    Right,
-    /// One token of it is another one.
-    Nearly(usize, u32),
-    Any(Vec<u32>),
-}
-
-impl Asked {
-    fn draft(&self) -> Draft {
-        let mut answer = self.answer();
-        match &self.guess {
-            Guess::Nothing => answer.clear(),
-            Guess::Right => {}
-            Guess::Nearly(at, token) => {
-                let len = answer.len().max(1);
-                answer.get_mut(at % len).into_iter().for_each(|wrong| *wrong = *token);
-            }
-            Guess::Any(tokens) => answer = tokens.clone(),
-        }
-        Draft::new(answer)
-    }
-
-    /// What the sequence alone would generate.
-    fn answer(&self) -> Vec<u32> {
-        self.whole_answer().0
-    }
-
-    /// The same, and whether something was left to choose to the end.
-    fn whole_answer(&self) -> (Vec<u32>, bool) {
-        let (mut tokens, processors) = (self.tokens.clone(), processors(self.goal));
-        let (prompt, max_new_tokens) = (tokens.len(), self.number);
-        while tokens.len() - self.tokens.len() < self.number {
-            let mut row = logits(&tokens);
-            if let Some(processors) = &processors {
-                processors.apply(&mut row, Progress { tokens: &tokens, prompt, max_new_tokens });
-            }
-            let Some(chosen) = argmax(&row) else { return (tokens.split_off(prompt), false) };
-            tokens.push(chosen);
-            if tokens.last() == Some(&0) {
-                break;
-            }
-        }
-        (tokens.split_off(prompt), true)
-    }
-
-    /// The first token that is scored; the first of all and one behind the last have nothing that could be.
-    fn from(&self) -> usize {
-        self.number % (self.tokens.len() + 1)
-    }
-
-    fn work(&self) -> Work {
-        let goal = match self.goal {
-            0 => Goal::Score { from: self.from() },
-            1 => Goal::Logits,
-            _ => Goal::Generate {
-                max_new_tokens: self.number,
-                sampling: Sampling::default(),
-                processors: processors(self.goal),
-                key: 0,
-                draft: self.draft(),
-                watcher: Box::new(Zero),
-            },
-        };
-        Work { tokens: self.tokens.clone(), goal }
-    }
-
-    /// What the sequence alone gives, written down.
-    fn right(&self) -> String {
-        let tokens = &self.tokens;
-        match self.goal {
-            0 if !(1..tokens.len()).contains(&self.from()) => {
-                let (from, len) = (self.from(), tokens.len());
-                format!(
-                    "the tokens from {from} on of a text of {len} cannot be scored: there are none, or none before them"
-                )
-            }
-            0 => {
-                let scored = self.from()..tokens.len();
-                let seen: Vec<u32> = scored.clone().map(|at| next(&tokens[..at])).collect();
-                let greedy = seen.iter().zip(&tokens[scored]).all(|(seen, token)| seen == token);
-                format!("{} {} {greedy}", -(seen.iter().sum::<u32>() as f64) + 0.0, seen.len())
-            }
-            1 => format!("{:?}", [next(tokens) as f32]),
-            _ => match self.whole_answer() {
-                (answer, true) => format!("{answer:?}"),
-                (_, false) => "the logits processors leave no token".into(),
-            },
-        }
-    }
-}
-
-fn written(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Generated { tokens, .. } => format!("{tokens:?}"),
-        Outcome::Scored { logprob, tokens, greedy } => format!("{} {tokens} {greedy}", logprob + 0.0),
-        Outcome::Logits(logits) => format!("{logits:?}"),
-        Outcome::Failed(reason) => reason.clone(),
-    }
-}
-
-/// Sequences of which many begin like another one.
-fn workload() -> impl Strategy<Value = Vec<Asked>> {
-    let stems = prop::collection::vec(prop::collection::vec(0..VOCAB as u32, 1..60), 1..4);
-    let ids = |most| prop::collection::vec(0..VOCAB as u32, 1..most);
-    let guess = prop_oneof![
-        Just(Guess::Nothing),
-        Just(Guess::Right),
-        (0usize..30, 0..VOCAB as u32).prop_map(|(at, token)| Guess::Nearly(at, token)),
-        ids(20).prop_map(Guess::Any),
-    ];
-    let one = (any::<prop::sample::Index>(), 0usize..60, ids(20), 0usize..9, 0usize..30, guess);
-    (stems, prop::collection::vec(one, 1..40)).prop_map(|(stems, all)| {
-        let asked = |(stem, cut, rest, goal, number, guess): (prop::sample::Index, usize, Vec<u32>, _, _, _)| {
-            let stem = stem.get(&stems);
-            Asked { tokens: [&stem[..cut.min(stem.len())], &rest[..]].concat(), goal, number, guess }
-        };
-        all.into_iter().map(asked).collect()
-    })
-}
 
 proptest! {
     #[test]
     fn every_answer_is_that_of_the_sequence_alone(
-        all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..70, max_seqs in 1usize..20,
+        all in workload(), blocks in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..70, max_seqs in 1usize..20,
         window in 1usize..50, sharing in any::<bool>(), drafts in any::<bool>(), gpus in 1usize..5,
         ahead in any::<bool>(),
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window, sharing, drafts };
         let mut list = List::new(all.iter().map(Asked::work).collect());
         let backend = |_| if ahead {
-Box::new(Early::new(pages)) as Box<dyn Backend>
+Box::new(Early::new(blocks)) as Box<dyn Backend>
 } else {
-Box::new(Paper::new(pages))
+Box::new(Paper::new(blocks))
 };
-        let totals = fleet::run(&mut (0..gpus).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
+        let totals = dispatcher::run(&mut (0..gpus).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         let outcomes = list.into_outcomes();
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&outcomes) {
@@ -366,21 +59,21 @@ proptest! {
     /// A sequence fails by itself: neither those that begin alike and wait for what it was to compute, nor those beside it.
     #[test]
     fn what_is_not_finite_fails_alone(
-        all in workload(), pages in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..20, max_seqs in 1usize..20,
+        all in workload(), blocks in 14usize..200, batch_tokens in 2usize..80, prefill_chunk in 1usize..20, max_seqs in 1usize..20,
         drafts in any::<bool>(), gpus in 1usize..3, ahead in any::<bool>(),
     ) {
         let limits = Limits { batch_tokens, prefill_chunk, max_seqs, window: 50, sharing: true, drafts };
         let mut list = List::new(all.iter().map(Asked::work).collect());
         let poison = Some(4);
         let backend = |_| if ahead {
-                let mut early = Early::new(pages);
+                let mut early = Early::new(blocks);
                 early.paper.poison = poison;
                 Box::new(early) as Box<dyn Backend>
 
 } else {
-Box::new(Paper { poison, ..Paper::new(pages) })
+Box::new(Paper { poison, ..Paper::new(blocks) })
 };
-        let totals = fleet::run(&mut (0..gpus).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
+        let totals = dispatcher::run(&mut (0..gpus).map(backend).collect::<Vec<_>>(), limits, &mut list).unwrap();
         let outcomes = list.into_outcomes();
         prop_assert_eq!((totals.finished, outcomes.len()), (all.len() as u64, all.len()));
         for (asked, outcome) in all.iter().zip(&outcomes) {
@@ -395,9 +88,9 @@ asked.right()
 }
 
 /// Two texts that are scored, one from its first token on and one from its last: the first fails with its first chunk, the second
-/// waits for pages that the first was to compute.
+/// waits for blocks that the first was to compute.
 #[test]
-fn pages_of_a_sequence_that_failed_are_computed_by_who_waits() {
+fn blocks_of_a_sequence_that_failed_are_computed_by_who_waits() {
     let tokens: Vec<u32> = std::iter::once(4).chain((0..60).map(|at| at % 4)).collect();
     let score = |from| Work { tokens: tokens.clone(), goal: Goal::Score { from } };
     let limits = Limits { batch_tokens: 16, prefill_chunk: 8, max_seqs: 4, window: 99, sharing: true, drafts: false };
@@ -459,7 +152,7 @@ fn processed_answers_wait_for_every_token() {
 #[test]
 fn a_run_that_stops_finishes_what_it_began() {
     struct Stopped(List);
-    impl Exchange for Stopped {
+    impl RequestSource for Stopped {
         fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
             self.0.next(wait)
         }
@@ -492,7 +185,7 @@ impl Backend for Failing {
         self.0.shape()
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         match self.0.steps {
             2 => Err(Error::internal("reach the GPU")),
             _ => self.0.step(step),
@@ -506,7 +199,7 @@ fn a_gpu_that_fails_ends_the_run() {
     let mut list = List::new((0..200).map(|i| asked(i % 5).work()).collect());
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Failing(Paper::new(200)))];
     let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
-    let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
+    let error = dispatcher::run(&mut backends, limits, &mut list).expect_err("failed");
     assert!(error.chain().contains("reach the GPU"), "{}", error.chain());
 }
 
@@ -518,7 +211,7 @@ impl Backend for Panicking {
         self.0.shape()
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         assert!(self.0.steps < 2, "the GPU burns");
         self.0.step(step)
     }
@@ -530,7 +223,7 @@ fn a_panic_of_the_only_gpu_is_an_error() {
     let asked = Asked { tokens: vec![1, 2, 3], goal: 2, number: 40, guess: Guess::Nothing };
     let limits = Limits { batch_tokens: 8, prefill_chunk: 1, max_seqs: 4, window: 50, sharing: false, drafts: false };
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Panicking(Paper::new(200)))];
-    let error = fleet::run(&mut backends, limits, &mut List::new(vec![asked.work()])).expect_err("failed");
+    let error = dispatcher::run(&mut backends, limits, &mut List::new(vec![asked.work()])).expect_err("failed");
     assert!(error.chain().contains("the GPU burns"), "{}", error.chain());
 }
 
@@ -541,7 +234,7 @@ fn requests_for_any_number_of_tokens_are_shared_out() {
     let mut list = List::new((0..9).map(|i| asked(i).work()).collect());
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Paper::new(200))];
     let limits = Limits { batch_tokens: 64, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: true, drafts: true };
-    fleet::run(&mut backends, limits, &mut list).unwrap();
+    dispatcher::run(&mut backends, limits, &mut list).unwrap();
     assert_eq!(list.into_outcomes().len(), 9);
 }
 
@@ -552,7 +245,7 @@ fn a_gpu_whose_thread_panics_ends_the_run() {
     let mut list = List::new((0..200).map(|i| asked(i % 5).work()).collect());
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Paper::new(200)), Box::new(Panicking(Paper::new(200)))];
     let limits = Limits { batch_tokens: 8, prefill_chunk: 8, max_seqs: 4, window: 50, sharing: false, drafts: false };
-    let error = fleet::run(&mut backends, limits, &mut list).expect_err("failed");
+    let error = dispatcher::run(&mut backends, limits, &mut list).expect_err("failed");
     assert!(error.chain().contains("the GPU burns"), "{}", error.chain());
 }
 
@@ -565,7 +258,7 @@ fn answers_come_as_they_end() {
         ended: Vec<Vec<u64>>,
         new: Vec<u64>,
     }
-    impl Exchange for Order {
+    impl RequestSource for Order {
         fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
             self.list.next(wait)
         }
@@ -604,7 +297,7 @@ impl Backend for Silent {
         self.0.shape()
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         self.0.step(step)?;
         Ok(Vec::new())
     }
@@ -628,7 +321,7 @@ impl Backend for Counted {
         self.0.shape()
     }
 
-    fn step(&mut self, step: &Step) -> Result<Vec<Seen>> {
+    fn step(&mut self, step: &Step) -> Result<Vec<StepOutput>> {
         self.1.fetch_add(step.tokens.len(), Ordering::Relaxed);
         self.0.step(step)
     }
@@ -648,7 +341,7 @@ fn gpus_get_equal_shares() {
     let mut list = List::new((0..300).map(|i| asked(i).work()).collect());
     let limits =
         Limits { batch_tokens: 64, prefill_chunk: 64, max_seqs: 9, window: 1000, sharing: false, drafts: false };
-    fleet::run(&mut backends, limits, &mut list).unwrap();
+    dispatcher::run(&mut backends, limits, &mut list).unwrap();
     let rows = rows.map(|rows| rows.load(Ordering::Relaxed));
     let all: usize = (0..300).map(|i| asked(i).tokens.len()).sum();
     assert_eq!(rows.iter().sum::<usize>(), all);
@@ -673,7 +366,7 @@ fn a_common_beginning_is_computed_once() {
         let limits =
             Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs, window: 1000, sharing: true, drafts: true };
         run_all(&mut paper, limits, all(50).map(|asked| asked.work()).collect()).unwrap();
-        // 12 full pages are lent; of the thirteenth four tokens are copied, more where earlier prompts went the same way.
+        // 12 full blocks are lent; of the thirteenth four tokens are copied, more where earlier prompts went the same way.
         assert!(paper.rows <= 100 + 50 * 3, "{max_seqs}: {} rows", paper.rows);
         let mut apart = Paper::new(2000);
         let limits = Limits { sharing: false, ..limits };
@@ -696,7 +389,7 @@ fn what_begins_alike_goes_together() {
     let all = || (0..contexts * questions).map(|i| asked(i).work()).collect::<Vec<_>>();
     let limits =
         Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 6, window: 1000, sharing: true, drafts: false };
-    // Pages for the sequences in flight and about eight contexts more.
+    // Blocks for the sequences in flight and about eight contexts more.
     let mut paper = Paper::new(6 * 17 + 8 * 15);
     run_all(&mut paper, limits, all()).unwrap();
     let (once, rests) = (contexts as usize * 120, (contexts * questions) as usize * 7);
@@ -716,8 +409,8 @@ fn prompts_that_are_done_do_not_fill_the_cache() {
     let limits =
         Limits { batch_tokens: 64, prefill_chunk: 1000, max_seqs: 4, window: 100, sharing: true, drafts: true };
     run_all(&mut paper, limits, (0..600).map(|i| asked(i).work()).collect()).unwrap();
-    let touched = paper.pages.iter().filter(|page| page.iter().any(Option::is_some)).count();
-    assert!(touched <= 4 * 9 + 128 + 9, "{touched} pages touched");
+    let touched = paper.blocks.iter().filter(|block| block.iter().any(Option::is_some)).count();
+    assert!(touched <= 4 * 9 + 128 + 9, "{touched} blocks touched");
 }
 
 /// Steps of one sequence after another: an answer that is what it was needs one.
