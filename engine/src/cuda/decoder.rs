@@ -332,7 +332,7 @@ impl<T: Stored> Decoder<T> {
 
 impl<T: Stored> Backend for Decoder<T> {
     fn shape(&self) -> Shape {
-        Shape { vocab: self.spec.vocab, context: self.spec.context, block_size: BLOCK_SIZE, kv_blocks: self.kv_blocks }
+        Shape { vocab: self.spec.vocab, context: self.spec.context, block_size: BLOCK_SIZE, blocks: self.kv_blocks }
     }
 
     fn rotation(&self, length: usize) -> usize {

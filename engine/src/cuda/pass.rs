@@ -26,8 +26,8 @@ pub struct Kernels {
     pub heads: HeadKernels,
     /// Attention.
     pub attention: AttentionKernels,
-    /// KV blocks of the cache.
-    pub kv_blocks: CopyKernels,
+    /// Copies of KV blocks and rows.
+    pub copies: CopyKernels,
     /// Mixtures of experts.
     pub experts: ExpertKernels,
     /// Reading of logits.
@@ -47,7 +47,7 @@ impl Kernels {
             activations: ActivationKernels::load(stream, kind)?,
             heads: HeadKernels::load(stream, kind)?,
             attention: AttentionKernels::load(stream, kind)?,
-            kv_blocks: CopyKernels::load(stream)?,
+            copies: CopyKernels::load(stream)?,
             experts: ExpertKernels::load(stream, kind)?,
             sample: SampleKernels::load(stream)?,
             gemm: gemm.clone(),

@@ -1,8 +1,8 @@
 //! A build without candle-transformers: all that can be asked of it is an error.
 
 use super::check_built;
-use crate::cpu::EncoderSpec;
 use crate::error::{Error, Result};
+use crate::models::EncoderSpec;
 use crate::models::HeadKind;
 use crate::models::families::Config;
 use crate::models::model_folder::ModelFolder;

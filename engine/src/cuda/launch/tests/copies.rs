@@ -10,7 +10,7 @@ use crate::cuda::launch::pool::{PoolKernels, Texts};
 use crate::cuda::matmul::Kind;
 use crate::cuda::reference::numbers::{assert_near, numbers};
 use crate::cuda::reference::pool::POOLINGS;
-use crate::cuda::reference::{activate, kv_blocks, pool};
+use crate::cuda::reference::{activate, copies, pool};
 
 #[test]
 #[ignore = "needs a CUDA GPU"]
@@ -104,7 +104,7 @@ fn rows_are_gathered() {
         kernels.gather_rows(rows, &from_gpu.as_view(), &index_gpu.as_view(), &mut to.as_view_mut())
     };
     bench.rows(width, run).unwrap();
-    let right = |row: usize| kv_blocks::gather_rows(&from, width, &index[row..=row]);
+    let right = |row: usize| copies::gather_rows(&from, width, &index[row..=row]);
     assert_rows(&bench.down(&to), width, right, &before, "gather_rows");
 }
 
