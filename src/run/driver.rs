@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::cases::{Case, Cases};
 use super::check::Checked;
 use super::event::{Event, Phase, Watch};
-use super::generated::{Answerer, Desk, generate};
+use super::generated::{AnswerStage, Answerer, generate};
 use super::manifest;
 use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, LARGEST, Outbox};
@@ -172,12 +172,12 @@ pub(super) fn stream(
     let (meter, watch) = (scoring.meter(), scoring.watch());
     let (sender, receiver) = sync_channel(AHEAD);
     let journal = writer.journal();
-    let desk = Desk { checked, sender, journal: journal.as_deref(), meter, watch };
+    let stage = AnswerStage { checked, sender, journal: journal.as_deref(), meter, watch };
     std::thread::scope(|scope| {
         let scored = scope.spawn(move || score_all(receiver, scoring, writer));
         let answered = meter.phase(watch, Phase::Answer, Some(checked.cases()), || match answers {
-            Answers::Generated(answerer, drafts) => generate(answerer, drafts.map(|drafts| *drafts), desk),
-            Answers::Recorded(recorded) => look_up(*recorded, desk),
+            Answers::Generated(answerer, drafts) => generate(answerer, drafts.map(|drafts| *drafts), stage),
+            Answers::Recorded(recorded) => look_up(*recorded, stage),
         });
         let scored = scored.join().map_err(|_| Error::internal("failed to score the answers: the thread panicked"))?;
         // When scoring fails, answering fails because of it.
@@ -186,8 +186,8 @@ pub(super) fn stream(
 }
 
 /// Looks the answers of all cases up.
-fn look_up(mut recorded: Recorded, desk: Desk<'_>) -> Result<()> {
-    let Desk { checked, sender, journal, meter: _, watch } = desk;
+fn look_up(mut recorded: Recorded, stage: AnswerStage<'_>) -> Result<()> {
+    let AnswerStage { checked, sender, journal, meter: _, watch } = stage;
     let mut outbox = Outbox::new(sender, LARGEST);
     for (number, case) in (1..).zip(Cases::new(checked)) {
         let Case { dataset, sample, repeat } = case?;

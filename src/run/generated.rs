@@ -52,7 +52,7 @@ impl Answerer for Generator {
 }
 
 /// What the answering side of a run works with.
-pub(super) struct Desk<'a> {
+pub(super) struct AnswerStage<'a> {
     pub checked: &'a Checked,
     pub sender: SyncSender<Vec<Answered>>,
     /// Where finished answers go before anything else, and where those of the interrupted run are.
@@ -63,8 +63,12 @@ pub(super) struct Desk<'a> {
 
 /// Asks all cases, with earlier answers as drafts. A case whose prompt cannot be built goes straight to scoring with its error,
 /// one whose answer stands in the journal with that.
-pub(super) fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>, desk: Desk<'_>) -> Result<()> {
-    let Desk { checked, sender, journal, meter, watch } = desk;
+pub(super) fn generate(
+    answerer: &mut dyn Answerer,
+    mut drafts: Option<Recorded>,
+    stage: AnswerStage<'_>,
+) -> Result<()> {
+    let AnswerStage { checked, sender, journal, meter, watch } = stage;
     let has_chat = answerer.has_chat_template();
     checked.prompt.check_model(has_chat)?;
     let asking = Asking {
