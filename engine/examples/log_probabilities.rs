@@ -16,18 +16,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut generator = Generator::open(&folder, renderer, &EngineOptions::default())?;
 
     let choices = [" your account page.", " the moon."];
-    let questions = choices
-        .into_iter()
-        .map(|choice| Ok(Scored::Pair { context: "You find your orders on".into(), continuation: choice.into() }));
-    let sink = |number: u64, scored: Result<LogProb, String>| {
+    let question = Scored::Choices {
+        context: "You find your orders on".into(),
+        continuations: choices.map(str::to_owned).to_vec(),
+    };
+    let sink = |_number: u64, scored: Result<Vec<LogProb>, String>| {
         match scored {
-            Ok(LogProb { logprob, tokens, .. }) => {
-                println!("{logprob:8.3} over {tokens} tokens {}", choices[number as usize]);
+            Ok(scored) => {
+                for (LogProb { logprob, tokens, .. }, choice) in scored.iter().zip(choices) {
+                    println!("{logprob:8.3} over {tokens} tokens {choice}");
+                }
             }
             Err(why) => println!("not scored: {why}"),
         }
         Ok(())
     };
-    generator.logprob(questions, sink, |_| Ok(()))?;
+    generator.logprob(std::iter::once(Ok(question)), sink, |_| Ok(()))?;
     Ok(())
 }

@@ -47,7 +47,13 @@ impl Watcher for Answer {
     }
 
     fn close(self: Box<Self>, mut tokens: Vec<u32>) -> Result<Closed> {
-        let finish = match self.end {
+        let Self { renderer, matcher, end, .. } = *self;
+        let at_end = |matcher: Option<StopMatcher>| matcher.and_then(|mut matcher| matcher.finish().transpose());
+        let stopped = match end {
+            Some(StopCondition::Stop(_) | StopCondition::Failed(_)) => None,
+            Some(StopCondition::Eos) | None => at_end(matcher).transpose()?,
+        };
+        let finish = match stopped.map(StopCondition::Stop).or(end) {
             Some(StopCondition::Stop(stopped)) => {
                 tokens.truncate(stopped.ids);
                 return Ok(Closed { text: stopped.text, ids: tokens, finish: Finish::Stop });
@@ -59,7 +65,7 @@ impl Watcher for Answer {
             }
             None => Finish::Length,
         };
-        let text = self.renderer.tokenizer().decode(&tokens, true)?;
+        let text = renderer.tokenizer().decode(&tokens, true)?;
         Ok(Closed { text, ids: tokens, finish })
     }
 }

@@ -4,10 +4,9 @@
 //! takes what is ready and new. Nothing is held beyond the window. With a cache that holds answers, weights are loaded when
 //! the first request comes whose answer it does not hold.
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -15,14 +14,15 @@ use sha2::{Digest, Sha256};
 use crate::answer::Answer;
 use crate::device::{self, DecoderPlan, Fingerprint};
 use crate::error::{Error, Result};
-use crate::guard::{caught, guarded};
+use crate::loglikelihood::{self, Question};
 use crate::models::families;
 use crate::models::generation_config::{EndTokens, GenerationConfig};
 use crate::models::model_folder::ModelFolder;
 use crate::options::EngineOptions;
 use crate::render::Renderer;
 use crate::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
-use crate::response_cache::{Key, ResponseCache};
+use crate::request_queue::{Prepared, RequestQueue, Ticket, feed};
+use crate::response_cache::ResponseCache;
 use crate::sampling;
 use crate::scheduler::Limits;
 use crate::scheduler::backend::Backend;
@@ -33,9 +33,6 @@ use crate::thought;
 
 /// Rendered requests that wait for the scheduler.
 const AHEAD: usize = 256;
-
-/// Answers from the cache between two looks at whether to go on.
-const LOOK: u64 = 256;
 
 /// A generator ready to answer.
 pub struct Generator {
@@ -75,28 +72,6 @@ pub struct Timing {
     pub total: Duration,
     /// Generated tokens.
     pub tokens: u64,
-}
-
-/// A request on its way to the scheduler, or past it.
-#[derive(Default)]
-struct Prepared {
-    work: Option<std::result::Result<Work, String>>,
-    ticket: Ticket,
-}
-
-/// What the answer needs to know of its request.
-#[derive(Default)]
-struct Ticket {
-    /// Its place in the input, from 0.
-    number: u64,
-    prompt_tokens: usize,
-    prompt_hash: String,
-    /// Where the answer is kept.
-    key: Option<Key>,
-    /// The answer, where it was computed before.
-    known: Option<Closed>,
-    /// The prompt has opened a thought.
-    thought_opened: bool,
 }
 
 impl Generator {
@@ -197,7 +172,9 @@ impl Generator {
         let (renderer, defaults) = (self.renderer.clone(), self.defaults.clone());
         let markers = self.thought_markers.clone();
         let prepare = |request: Request| prepare(&renderer, &defaults, &markers, cache.as_ref(), request);
-        let answer = |ticket: Ticket, outcome| sink(ticket.number, respond(ticket, outcome, cache.as_ref()));
+        let answer = |ticket: Ticket, mut outcomes: Vec<Outcome>| {
+            sink(ticket.number, respond(ticket, outcomes.pop(), cache.as_ref()))
+        };
         let totals = self.run(requests, prepare, answer, progress);
         self.cache = cache;
         totals
@@ -231,28 +208,27 @@ impl Generator {
         self.cache.as_ref().map_or(Ok(()), ResponseCache::flush)
     }
 
-    /// Log-probabilities for a stream of questions; as [`Generator::generate`].
+    /// Log-probabilities for a stream of questions; as [`Generator::generate`]. `sink` gets an answer for each continuation, one
+    /// for questions that have no several.
     ///
     /// # Errors
     /// As for [`Generator::generate`].
     pub fn logprob(
         &mut self,
         questions: impl Iterator<Item = Result<Scored>> + Send,
-        mut sink: impl FnMut(u64, std::result::Result<LogProb, String>) -> Result<()>,
+        mut sink: impl FnMut(u64, std::result::Result<Vec<LogProb>, String>) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let renderer = self.renderer.clone();
         let prepare = |scored: Scored| {
-            let split = renderer.split(&scored).map_err(|e| e.chain());
-            let work = split.map(|s| Work { tokens: s.ids, goal: Goal::Score { from: s.from } });
-            Prepared { work: Some(work), ticket: Ticket::default() }
+            let (work, answers) = match Question::new(&renderer, &scored) {
+                Ok(Question { work, answers }) => (Ok(work), answers),
+                Err(error) => (Err(error.chain()), Vec::new()),
+            };
+            Prepared { work: Some(work), ticket: Ticket { answers, ..Ticket::default() } }
         };
-        let answer = |ticket: Ticket, outcome| match outcome {
-            Some(Outcome::Scored { logprob, tokens, greedy }) => {
-                sink(ticket.number, Ok(LogProb { logprob, tokens, greedy }))
-            }
-            Some(Outcome::Failed(reason)) => sink(ticket.number, Err(reason)),
-            _ => Err(Error::internal("failed to score a sequence")),
+        let answer = |ticket: Ticket, outcomes: Vec<Outcome>| {
+            sink(ticket.number, loglikelihood::gather(&ticket.answers, outcomes))
         };
         self.run(questions, prepare, answer, progress)
     }
@@ -261,7 +237,7 @@ impl Generator {
         &mut self,
         items: impl Iterator<Item = Result<T>> + Send,
         prepare: impl Fn(T) -> Prepared + Send,
-        answer: impl FnMut(Ticket, Option<Outcome>) -> Result<()>,
+        answer: impl FnMut(Ticket, Vec<Outcome>) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
         let window = self.options.window;
@@ -303,137 +279,6 @@ fn limits(options: &EngineOptions) -> Limits {
     }
 }
 
-/// Prepares requests until there are none left or nobody listens any more. A request whose preparing panics has failed; an input
-/// that panics is an error, not an end.
-fn feed<T>(
-    mut items: impl Iterator<Item = Result<T>>,
-    prepare: impl Fn(T) -> Prepared,
-    sender: SyncSender<Result<Prepared>>,
-) {
-    for number in 0.. {
-        let prepared = match caught("read the input", || items.next()) {
-            Ok(None) => return,
-            Ok(Some(Ok(item))) => {
-                let prepared = guarded("prepare the prompt", || prepare(item));
-                let failed = |error: Error| Prepared { work: Some(Err(error.chain())), ..Prepared::default() };
-                let Prepared { work, ticket } = prepared.unwrap_or_else(failed);
-                Ok(Prepared { work, ticket: Ticket { number, ..ticket } })
-            }
-            Ok(Some(Err(error))) | Err(error) => Err(error),
-        };
-        let failed = prepared.is_err();
-        if sender.send(prepared).is_err() || failed {
-            return;
-        }
-    }
-}
-
-/// Takes prepared requests to the scheduler and outcomes back to whoever asked; known answers pass it by.
-struct RequestQueue<A, P> {
-    receiver: Receiver<Result<Prepared>>,
-    window: u64,
-    /// The first work, which was waited for before there was a scheduler.
-    first: Option<std::result::Result<Work, String>>,
-    /// By the scheduler's numbers.
-    tickets: HashMap<u64, Ticket>,
-    /// How much work the scheduler has got.
-    handed: u64,
-    /// Places in the input of what is not answered, and the next one.
-    unanswered: BTreeSet<u64>,
-    next: u64,
-    answer: A,
-    progress: P,
-    /// Answers that were known.
-    cached: u64,
-    /// What the scheduler did so far.
-    totals: Totals,
-}
-
-impl<A, P> RequestQueue<A, P>
-where
-    A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
-    P: FnMut(&Totals) -> Result<()>,
-{
-    fn new(receiver: Receiver<Result<Prepared>>, window: usize, answer: A, progress: P) -> Self {
-        let (tickets, unanswered, totals) = (HashMap::new(), BTreeSet::new(), Totals::default());
-        let window = window.max(1) as u64;
-        Self {
-            receiver,
-            window,
-            first: None,
-            tickets,
-            handed: 0,
-            unanswered,
-            next: 0,
-            answer,
-            progress,
-            cached: 0,
-            totals,
-        }
-    }
-
-    /// Gives an answer that is known already.
-    fn release(&mut self, ticket: Ticket) -> Result<()> {
-        (self.answer)(ticket, None)?;
-        self.cached += 1;
-        if self.cached.is_multiple_of(LOOK) {
-            let totals = self.totals();
-            (self.progress)(&totals)?;
-        }
-        Ok(())
-    }
-
-    /// Whether the next request would be less than a window ahead of the oldest that is not answered.
-    fn has_room(&self) -> bool {
-        self.next - self.unanswered.first().copied().unwrap_or(self.next) < self.window
-    }
-
-    fn totals(&self) -> Totals {
-        Totals { finished: self.totals.finished + self.cached, cached: self.cached, ..self.totals }
-    }
-}
-
-impl<A, P> RequestSource for RequestQueue<A, P>
-where
-    A: FnMut(Ticket, Option<Outcome>) -> Result<()>,
-    P: FnMut(&Totals) -> Result<()>,
-{
-    fn next(&mut self, wait: bool) -> Result<Option<std::result::Result<Work, String>>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
-        }
-        // Whoever waits has nothing in flight: there is room, and this loop ends with the requests.
-        while wait || self.has_room() {
-            let prepared = if wait { self.receiver.recv().ok() } else { self.receiver.try_recv().ok() };
-            let Some(Prepared { work, ticket }) = prepared.transpose()? else { return Ok(None) };
-            self.next = ticket.number + 1;
-            let Some(work) = work else {
-                self.release(ticket)?;
-                continue;
-            };
-            self.unanswered.insert(ticket.number);
-            self.tickets.insert(self.handed, ticket);
-            self.handed += 1;
-            return Ok(Some(work));
-        }
-        Ok(None)
-    }
-
-    fn done(&mut self, index: u64, outcome: Outcome) -> Result<()> {
-        let Some(ticket) = self.tickets.remove(&index) else {
-            return Err(Error::internal("failed to find the request of an answer"));
-        };
-        self.unanswered.remove(&ticket.number);
-        (self.answer)(ticket, Some(outcome))
-    }
-
-    fn stepped(&mut self, totals: &Totals) -> Result<()> {
-        self.totals = *totals;
-        let totals = self.totals();
-        (self.progress)(&totals)
-    }
-}
-
 fn prepare(
     renderer: &Arc<Renderer>,
     defaults: &Defaults,
@@ -452,8 +297,14 @@ fn prepare(
     let key = cache.and_then(|cache| cache.key(&ids, (eos, processors.as_ref()), options, stream).ok());
     let known = cache.zip(key).and_then(|(cache, key)| cache.get(&key));
     let thought_opened = thought::is_opened(renderer.tokenizer(), (&request.prompt, &ids), thought_markers);
-    let ticket =
-        Ticket { number: 0, prompt_tokens: ids.len(), prompt_hash: hash_ids(&ids), key, known, thought_opened };
+    let ticket = Ticket {
+        prompt_tokens: ids.len(),
+        prompt_hash: hash_ids(&ids),
+        key,
+        known,
+        thought_opened,
+        ..Ticket::default()
+    };
     if ticket.known.is_some() {
         return Prepared { work: None, ticket };
     }
@@ -465,12 +316,12 @@ fn prepare(
         draft: Draft::new(request.draft),
         watcher: Box::new(Answer::new(renderer.clone(), eos.to_vec(), &options.stop)),
     };
-    Prepared { work: Some(Ok(Work { tokens: ids, goal })), ticket }
+    Prepared { work: Some(Ok(vec![Work::new(ids, goal)])), ticket }
 }
 
 /// The response to a request: its known answer, or what came of computing it, which is kept.
 fn respond(ticket: Ticket, outcome: Option<Outcome>, cache: Option<&ResponseCache>) -> Response {
-    let Ticket { number: _, prompt_tokens, prompt_hash, key, known, thought_opened } = ticket;
+    let Ticket { prompt_tokens, prompt_hash, key, known, thought_opened, .. } = ticket;
     let closed = match (known, outcome) {
         (Some(known), _) => Ok(known),
         (None, Some(Outcome::Generated { tokens, watcher })) => {

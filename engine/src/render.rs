@@ -5,7 +5,7 @@ use crate::chat::{ChatTemplate, Clock, OddRole, odd_role};
 use crate::error::{Error, Result};
 use crate::models::families;
 use crate::models::model_folder::ModelFolder;
-use crate::request::{Prompt, Scored};
+use crate::request::Prompt;
 use crate::tokenizer::Tokenizer;
 
 /// Tokenizer and chat template of a model.
@@ -149,31 +149,36 @@ impl Renderer {
         }
     }
 
-    /// Tokens and the first scored one, as lm-evaluation-harness 0.4 splits them (`loglikelihood` and `_encode_pair`): spaces at
-    /// the end of the context belong to the continuation, both are encoded together, and what follows as many tokens as the
-    /// context alone has is the continuation. Where that leaves nothing before the continuation, as an empty context does, the
-    /// model's prefix token stands there, unless the continuation begins with it.
+    /// Tokens and the first scored one of each continuation, as lm-evaluation-harness 0.4 splits them (`loglikelihood` and
+    /// `_encode_pair`): spaces at the end of the context belong to the continuation, both are encoded together, and what follows
+    /// as many tokens as the context alone has is the continuation. Where that leaves nothing before the continuation, as an
+    /// empty context does, the model's prefix token stands there, unless the continuation begins with it.
     ///
     /// # Errors
-    /// The texts cannot be encoded; nothing is there to score; there is no token to begin an empty context with.
-    pub fn split(&self, scored: &Scored) -> Result<Split> {
-        let (context, continuation) = match scored {
-            Scored::Ids(ids) if ids.len() < 2 => {
-                let error =
-                    Error::input(format!("{} token ids cannot be scored: the first has nothing before it", ids.len()));
-                return Err(error.with_hint("give at least two"));
-            }
-            Scored::Ids(ids) => return Ok(Split { ids: ids.clone(), from: 1 }),
-            Scored::Pair { context, continuation } => (context, continuation),
+    /// The texts cannot be encoded; nothing is there to score; there is no token to begin an empty context with. An error names
+    /// the continuation where there are several.
+    pub fn split(&self, context: &str, continuations: &[String]) -> Result<Vec<Split>> {
+        let before = match context {
+            "" => Vec::new(),
+            _ => self.encoded(context.trim_end_matches(is_python_space))?,
         };
+        let one = |(at, continuation): (usize, &String)| {
+            let several = continuations.len() > 1;
+            self.split_one((context, &before), continuation).map_err(|error| match several {
+                true => error.context(format!("failed to score continuation {at}")),
+                false => error,
+            })
+        };
+        continuations.iter().enumerate().map(one).collect()
+    }
+
+    fn split_one(&self, (context, before): (&str, &[u32]), continuation: &str) -> Result<Split> {
         let (ids, from) = if context.is_empty() {
             (self.tokenized(continuation, false)?, 0)
         } else {
-            let mut ids = self.encoded(context.trim_end_matches(is_python_space))?;
-            let (whole, from) = (self.encoded(&format!("{context}{continuation}"))?, ids.len());
+            let whole = self.encoded(&format!("{context}{continuation}"))?;
             // Where a token spans the border, the context keeps its own tokens, as it does there.
-            ids.extend(whole.into_iter().skip(from));
-            (ids, from)
+            (before.iter().copied().chain(whole.into_iter().skip(before.len())).collect(), before.len())
         };
         let split = match from {
             0 => self.prefixed(ids)?,
@@ -187,18 +192,47 @@ impl Renderer {
         Ok(split)
     }
 
+    /// A text in windows that the model can read, as lm-evaluation-harness 0.4 makes them (`get_rolling_token_windows` and
+    /// `make_disjoint_window` with one token of context): every token is scored once, the first behind the prefix token; the
+    /// last window is filled up with what came before.
+    ///
+    /// # Errors
+    /// The text cannot be encoded or has no token; there is no token to begin it with; the model does not say how much it reads.
+    pub fn windows(&self, text: &str) -> Result<Vec<Split>> {
+        let Some(context) = self.context.filter(|context| *context > 0) else {
+            return Err(Error::input("the model's configuration does not say how many tokens it reads"));
+        };
+        let ids = self.with_specials(text, |text, specials| self.tokenizer.encode(text, specials))?;
+        if ids.is_empty() {
+            return Err(Error::input("the document has no token"));
+        }
+        let first = context.min(ids.len());
+        let mut windows = vec![Split { ids: [&[self.prefix()?], &ids[..first]].concat(), from: 1 }];
+        let mut scored = first;
+        while scored < ids.len() {
+            let (start, end) = (scored, ids.len().min(scored + context));
+            let begin = end - context - 1;
+            windows.push(Split { ids: ids[begin..end].to_vec(), from: start - begin });
+            scored = end;
+        }
+        self.notes.see_ids(&windows[0].ids, self.tokenizer.bos_id());
+        Ok(windows)
+    }
+
     /// What is all continuation, behind the prefix token: the tokenizer's bos, else its eos token (`prefix_token_id`).
     fn prefixed(&self, mut ids: Vec<u32>) -> Result<Split> {
-        let Some(prefix) = self.prefix_id() else {
-            let error = Error::input(
-                "the context is empty, and the tokenizer has neither a bos nor an eos token to stand for it",
-            );
-            return Err(error.with_hint("give a context that has a token"));
-        };
+        let prefix = self.prefix()?;
         if !ids.is_empty() && ids[0] != prefix {
             ids.insert(0, prefix);
         }
         Ok(Split { ids, from: 1 })
+    }
+
+    fn prefix(&self) -> Result<u32> {
+        self.prefix_id().ok_or_else(|| {
+            let message = "nothing stands before the text, and the tokenizer has neither a bos nor an eos token for it";
+            Error::input(message).with_hint("give a context that has a token")
+        })
     }
 
     fn prefix_id(&self) -> Option<u32> {
@@ -208,9 +242,13 @@ impl Renderer {
     /// A text with the tokenizer's special tokens; without them where it begins with the text of the prefix token already
     /// (`has_bos_prefix`).
     fn encoded(&self, text: &str) -> Result<Vec<u32>> {
+        self.with_specials(text, |text, specials| self.tokenized(text, specials))
+    }
+
+    fn with_specials(&self, text: &str, encode: impl Fn(&str, bool) -> Result<Vec<u32>>) -> Result<Vec<u32>> {
         let prefix = self.prefix_id().map(|id| self.tokenizer.decode(&[id], false)).transpose()?;
         let begun = prefix.is_some_and(|prefix| !prefix.is_empty() && text.starts_with(&prefix));
-        self.tokenized(text, !begun)
+        encode(text, !begun)
     }
 }
 

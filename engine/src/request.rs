@@ -204,9 +204,20 @@ pub enum Scored {
         /// The text whose probability is asked for.
         continuation: String,
     },
+    /// Score each of several continuations of one context, each as a [`Scored::Pair`] and with its bits. The context is computed
+    /// once, and one row of it gives the first token of every continuation.
+    Choices {
+        /// The text before.
+        context: String,
+        /// The texts whose probabilities are asked for; at least one.
+        continuations: Vec<String>,
+    },
+    /// Score every token of a text of any length. A text longer than the model's context is read in windows that follow one
+    /// another, each behind at least one token of what came before, as lm-evaluation-harness does (`loglikelihood_rolling`).
+    Rolling(String),
 }
 
-/// The answer to a [`Scored`] question.
+/// The answer to a [`Scored`] question, or to one of its continuations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogProb {
     /// Sum of natural-log probabilities over the scored tokens.

@@ -29,10 +29,14 @@ fuzz_target!(|data: &[u8]| {
 
     let decode = |count: usize| tokenizer.decode(&ids[..count], true).expect("decodes");
     let mut matcher = StopMatcher::new(tokenizer, &stops);
-    for (index, id) in ids.iter().enumerate() {
-        let Some(stopped) = matcher.push(*id).expect("decodes") else { continue };
+    for index in 0..=ids.len() {
+        let stopped = match ids.get(index) {
+            Some(id) => matcher.push(*id),
+            None => matcher.finish(),
+        };
+        let Some(stopped) = stopped.expect("decodes") else { continue };
         assert!(stops.contains(&stopped.stop) && !stopped.stop.is_empty());
-        assert!(stopped.ids <= index + 1);
+        assert!(stopped.ids <= ids.len().min(index + 1));
         assert!(!stops.iter().any(|stop| !stop.is_empty() && stopped.text.contains(stop.as_str())), "an earlier stop");
         // A run of byte tokens may still turn out broken after the stop was met, which changes its text.
         if choice % 3 != 2 {

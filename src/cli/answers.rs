@@ -468,11 +468,11 @@ fn finished(command: &str, path: &Path, input: &Path) -> Result<Exit> {
         #[serde(flatten)]
         rest: serde_json::Map<String, Value>,
     }
-    let wanted = match command {
-        "generate" => "text",
-        "embed" => "embedding",
-        "classify" => "scores",
-        _ => "logprob",
+    let wanted: &[&str] = match command {
+        "generate" => &["text"],
+        "embed" => &["embedding"],
+        "classify" => &["scores"],
+        _ => &["logprob", "continuations"],
     };
     let read = |path: &Path| -> Result<Vec<AnswerLine>> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
@@ -485,7 +485,7 @@ fn finished(command: &str, path: &Path, input: &Path) -> Result<Exit> {
         lines.map(parse).collect()
     };
     let answers = read(path)?;
-    if answers.iter().any(|line| !line.rest.contains_key(wanted)) {
+    if answers.iter().any(|line| !wanted.iter().any(|key| line.rest.contains_key(*key))) {
         let error = Error::input(format!("`{}` was not written by `karat {command}`", path.display()));
         return Err(error.with_hint("start anew without --resume"));
     }

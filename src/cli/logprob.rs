@@ -1,6 +1,7 @@
-//! `karat logprob`: log-probabilities of token ids, or of continuations of contexts.
+//! `karat logprob`: log-probabilities of token ids, of one or several continuations of a context, or of whole documents.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +21,7 @@ use crate::engine::chat::Clock;
 use crate::engine::models::kind::Role;
 use crate::engine::render::Renderer;
 use crate::engine::scheduler::workload::Totals;
-use crate::engine::{Generator, Scored};
+use crate::engine::{Generator, LogProb, Scored};
 use crate::error::{Error, Result};
 
 /// Arguments of `karat logprob`.
@@ -48,6 +49,8 @@ pub struct Line {
     ids: Option<Vec<u32>>,
     context: Option<String>,
     continuation: Option<String>,
+    continuations: Option<Vec<String>>,
+    document: Option<String>,
 }
 
 impl Identified for Line {
@@ -58,30 +61,74 @@ impl Identified for Line {
     }
 
     fn check(&self) -> Result<()> {
-        match (&self.ids, &self.context, &self.continuation) {
-            (Some(_), None, None) | (None, Some(_), Some(_)) => Ok(()),
-            _ => Err(Error::input("the line needs either `ids`, or `context` and `continuation`")),
+        let Self { id: _, ids, context, continuation, continuations, document } = self;
+        match (ids, context, continuation, continuations, document) {
+            (Some(_), None, None, None, None)
+            | (None, Some(_), Some(_), None, None)
+            | (None, None, None, None, Some(_)) => Ok(()),
+            (None, Some(_), None, Some(list), None) if list.is_empty() => Err(Error::input("`continuations` is empty")),
+            (None, Some(_), None, Some(_), None) => Ok(()),
+            _ => Err(Error::input(
+                "the line needs one of `ids`, `context` and `continuation`, `context` and `continuations`, `document`",
+            )),
         }
     }
+}
+
+/// What is written of one text.
+#[derive(Serialize)]
+struct Figures {
+    logprob: Option<f64>,
+    tokens: usize,
+    greedy: bool,
+}
+
+impl Figures {
+    fn of(scored: &LogProb) -> Self {
+        Self { logprob: Some(scored.logprob), tokens: scored.tokens, greedy: scored.greedy }
+    }
+}
+
+/// A line with one answer, or with one for each of its continuations.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answers {
+    One(Figures),
+    Each { continuations: Option<Vec<Figures>> },
 }
 
 #[derive(Serialize)]
 struct Answer {
     id: Value,
-    logprob: Option<f64>,
-    tokens: usize,
-    greedy: bool,
+    #[serde(flatten)]
+    answers: Answers,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+impl Answer {
+    fn new(id: Value, several: bool, outcome: std::result::Result<Vec<LogProb>, String>) -> Self {
+        let (scored, error) = match outcome {
+            Ok(scored) => (Some(scored), None),
+            Err(error) => (None, Some(error)),
+        };
+        let none = || Figures { logprob: None, tokens: 0, greedy: false };
+        let answers = if several {
+            Answers::Each { continuations: scored.map(|scored| scored.iter().map(Figures::of).collect()) }
+        } else {
+            Answers::One(scored.as_deref().and_then(<[LogProb]>::first).map_or_else(none, Figures::of))
+        };
+        Self { id, answers, error }
+    }
+}
+
 fn question(line: Line) -> Scored {
-    match line.ids {
-        Some(ids) => Scored::Ids(ids),
-        None => Scored::Pair {
-            context: line.context.unwrap_or_default(),
-            continuation: line.continuation.unwrap_or_default(),
-        },
+    let context = line.context.unwrap_or_default();
+    match (line.ids, line.document, line.continuations) {
+        (Some(ids), ..) => Scored::Ids(ids),
+        (_, Some(document), _) => Scored::Rolling(document),
+        (.., Some(continuations)) => Scored::Choices { context, continuations },
+        _ => Scored::Pair { context, continuation: line.continuation.unwrap_or_default() },
     }
 }
 
@@ -103,13 +150,21 @@ pub fn run(args: Args) -> Result<Exit> {
     generator.notes().iter().for_each(|note| say!("warning: {note}"));
     ready.settle(&model, generator.fingerprint())?;
     let (lines, session) = ready.begin();
+    // Lines under way that get a list of answers; no more than the engine's window.
+    let several = Mutex::new(BTreeSet::new());
+    let several = || several.lock().unwrap_or_else(PoisonError::into_inner);
+    let questions = (0u64..).zip(lines).map(|(number, line)| {
+        let line = line?;
+        if line.continuations.is_some() {
+            several().insert(number);
+        }
+        Ok(question(line))
+    });
     let totals = generator.logprob(
-        lines.map(|line| Ok(question(line?))),
+        questions,
         |number, outcome| {
-            session.put(number, outcome.is_err(), |id| match outcome {
-                Ok(p) => Answer { id, logprob: Some(p.logprob), tokens: p.tokens, greedy: p.greedy, error: None },
-                Err(error) => Answer { id, logprob: None, tokens: 0, greedy: false, error: Some(error) },
-            })
+            let list = several().remove(&number);
+            session.put(number, outcome.is_err(), |id| Answer::new(id, list, outcome))
         },
         |totals| session.step(done(totals)),
     );

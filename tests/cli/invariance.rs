@@ -227,6 +227,20 @@ fn log_probabilities_are_the_same_bytes() {
     let ids = |line: &Value| json!({"id": line["id"], "ids": line["prompt_ids"]});
     let lines = prompts(40, 150, 320).iter().map(ids).collect();
     Sweep { command: "logprob", model: &fixture("mistral-window"), lines, flags: &[] }.run(&SETTINGS);
+    let mut random = Random(17);
+    let mut lines: Vec<Value> = texts(24, 30);
+    for line in &mut lines {
+        let context = line["text"].take();
+        *line = match random.below(3) {
+            0 => json!({"id": line["id"], "document": context}),
+            1 => json!({"id": line["id"], "context": context, "continuations": [" a", " b", " c", " a"]}),
+            _ => {
+                json!({"id": line["id"], "context": context, "continuations": [" the one", " the other", " none of them"]})
+            }
+        };
+    }
+    Sweep { command: "logprob", model: &crate::project::repository("models/karat-mini/2"), lines, flags: &[] }
+        .run(&SETTINGS);
 }
 
 /// Small steps against large ones, one thread against two, one sequence against many.

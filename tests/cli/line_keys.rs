@@ -46,7 +46,7 @@ const ROWS: &[Row] = &[
     ("classify", r#""text":"a","hypothesis":"b""#, 20, "`text_pair`"),
     ("classify", r#""text":"a","label":"toxic""#, 20, "`metadata`"),
     ("logprob", r#""context":"a","continuation":"b","completion":"c""#, 42, "`continuation`"),
-    ("logprob", r#""context":"a","choices":["b"]"#, 23, "a line for each choice"),
+    ("logprob", r#""context":"a","choices":["b"]"#, 23, "`continuations`"),
     ("generate", r#""\u0070rompt2":"a""#, 9, "`prompt`"),
 ];
 

@@ -135,3 +135,143 @@ fn a_text_longer_than_the_context_is_an_error_of_its_line() {
     assert!(out[0]["error"].as_str().is_some_and(|error| error.contains("context")), "{}", out[0]);
     assert_eq!(out[1]["tokens"], 1);
 }
+
+fn several(context: &str, continuations: &[&str]) -> Value {
+    json!({"id": format!("{context:?} {continuations:?}"), "context": context, "continuations": continuations})
+}
+
+/// Every continuation of a line has the bits that it has in a line of its own, and the context is computed once.
+#[test]
+fn continuations_have_the_bits_of_pairs_and_share_their_context() {
+    let long = "the order was delivered today and the customer asked for ".repeat(9);
+    let contexts = ["", " ", "The order", "The order ", "the order was delivered today, the parcel ", long.as_str()];
+    let choices: [&[&str]; 5] = [
+        &[" A", " B", " C", " D"],
+        &["was late", "was lost", "came back to the warehouse", "was"],
+        &["x", "x", " refund"],
+        &["one"],
+        &["the order was delivered today", "the order was delivered tomorrow", "a"],
+    ];
+    for (model, longest) in [(crate::project::repository("models/karat-mini/2"), 900), (fixture("gemma2"), 40)] {
+        let contexts = contexts.iter().filter(|context| context.len() < longest);
+        let cases: Vec<(&str, &[&str])> =
+            contexts.flat_map(|context| choices.iter().map(|choices| (*context, *choices))).collect();
+        let asked: Vec<Value> = cases.iter().map(|(context, choices)| several(context, choices)).collect();
+        let alone: Vec<Value> =
+            cases.iter().flat_map(|(context, choices)| choices.iter().map(|choice| pair(context, choice))).collect();
+        let together = answers(&model, &asked, 0);
+        let mut alone = answers(&model, &alone, 0).into_iter();
+        for (line, (context, choices)) in together.iter().zip(&cases) {
+            let found = line["continuations"].as_array().expect("a list");
+            assert_eq!(found.len(), choices.len());
+            for (found, choice) in found.iter().zip(*choices) {
+                let mut right = alone.next().expect("a line each");
+                right.as_object_mut().expect("a map").remove("id");
+                assert_eq!(*found, right, "{context:?} {choice:?}");
+            }
+        }
+    }
+}
+
+/// Rows that are computed, as the command counts them.
+fn computed(model: &Path, asked: &[Value], flags: &[&str]) -> u64 {
+    let project = Project::new();
+    project.write_lines("in.jsonl", asked);
+    let run = project.karat(engine_args("logprob", model, flags)).code(0);
+    let line = run.stderr.lines().find(|line| line.starts_with("scored ")).expect("what was scored").to_owned();
+    line.split_whitespace().nth(1).expect("a number").parse().expect("a number of tokens")
+}
+
+#[test]
+fn each_distinct_token_is_computed_about_once() {
+    let model = crate::project::repository("models/karat-mini/2");
+    for words in [1, 3, 7, 12, 40, 90] {
+        let context = |case: usize| format!("Case {case}: {} Answer:", "the parcel was late. ".repeat(words));
+        let choices = [" refund", " the parcel was delivered today", " B", " the parcel was lost"];
+        let asked: Vec<Value> = (0..10).map(|case| several(&context(case), &choices)).collect();
+        // No other case helps: each is asked alone.
+        for line in &asked {
+            let context = line["context"].as_str().expect("a text");
+            let before = ids(&model, context).len();
+            // Of each continuation all tokens but the first, which the context's row gives, and the last, behind which
+            // nothing is asked.
+            let after = |choice: &&str| ids(&model, &format!("{context}{choice}")).len() - before;
+            let distinct = before + choices.iter().map(after).map(|tokens| tokens - 1).sum::<usize>();
+            let rows = computed(&model, std::slice::from_ref(line), &[]) as usize;
+            assert!(rows * 100 <= distinct * 115, "{rows} rows for {distinct} distinct tokens");
+        }
+    }
+}
+
+#[test]
+fn a_document_is_read_in_windows() {
+    let model = fixture("qwen2");
+    let config: Value = serde_json::from_slice(&std::fs::read(model.join("config.json")).expect("read")).expect("JSON");
+    let context = config["max_position_embeddings"].as_u64().expect("a number") as usize;
+    let text = "The parcel left the warehouse on Monday, and the customer wrote twice to ask where it is. ".repeat(13);
+    let short = &text[..60];
+    let tokens = ids(&model, &text);
+    assert!(tokens.len() > 2 * context, "{} tokens", tokens.len());
+    let document = |id: &str, text: &str| json!({"id": id, "document": text});
+    let prefix = {
+        // What stands before the first token of a document is what stands before an empty context's continuation.
+        let out = answers(&model, &[document("short", short), pair("", short)], 0);
+        assert_eq!(scored(&out[0]), scored(&out[1]));
+        out
+    };
+    assert_eq!(prefix[0]["tokens"], ids(&model, short).len());
+    // By hand: windows of `context` tokens one after the other, each behind one token, the last one filled up.
+    let whole = |ids: &[u64]| json!({"id": "w", "ids": ids});
+    let (mut parts, mut at) = (Vec::new(), context);
+    while at < tokens.len() {
+        let end = tokens.len().min(at + context);
+        parts.push((whole(&tokens[end - context - 1..end]), whole(&tokens[end - context - 1..=at - 1])));
+        at = end;
+    }
+    let first = answers(&model, &[document("first", &text)], 0);
+    let asked: Vec<Value> = parts
+        .iter()
+        .flat_map(|(all, before)| [all.clone(), before.clone()])
+        .filter(|line| line["ids"].as_array().is_some_and(|ids| ids.len() > 1))
+        .collect();
+    let out = answers(&model, &asked, 0);
+    let sum: f64 = out
+        .iter()
+        .zip(&asked)
+        .map(|(line, asked)| {
+            let all = asked["ids"].as_array().expect("ids").len() == context + 1;
+            if all { scored(line).0 } else { -scored(line).0 }
+        })
+        .sum();
+    let head = answers(&model, &[json!({"id": 1, "document": text_of(&model, &tokens[..context])})], 0);
+    let (total, count) = scored(&first[0]);
+    assert_eq!(count as usize, tokens.len(), "every token is scored once");
+    assert!((total - (scored(&head[0]).0 + sum)).abs() < 1e-3 * total.abs(), "{total}");
+}
+
+/// The text of ids.
+fn text_of(model: &Path, ids: &[u64]) -> String {
+    let out = Project::new().engine("render", model, &[json!({"id": 1, "prompt_ids": ids})], &[]);
+    out[0]["text"].as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn what_cannot_be_chosen_or_read_is_an_error_with_its_place() {
+    let asked = [several("Hello", &[" a", ""]), json!({"id": 2, "document": ""}), several("a", &[" b", " c"])];
+    let out = answers(&random_tiny(), &asked, 3);
+    let error = |at: usize| out[at]["error"].as_str().unwrap_or_else(|| panic!("{}", out[at])).to_owned();
+    assert!(error(0).contains("continuation 1") && error(0).contains("adds no token"), "{}", error(0));
+    assert_eq!(out[0]["continuations"], Value::Null);
+    assert!(error(1).contains("no token"), "{}", error(1));
+    assert!(out[2]["error"].is_null() && out[2]["continuations"].as_array().is_some_and(|list| list.len() == 2));
+    for (line, what) in [
+        (json!({"id": 1, "context": "a", "continuations": []}), "`continuations` is empty"),
+        (json!({"id": 1, "context": "a", "continuation": "b", "continuations": ["c"]}), "one of"),
+        (json!({"id": 1, "document": "a", "context": "b"}), "one of"),
+        (json!({"id": 1, "continuations": ["b"]}), "one of"),
+    ] {
+        let project = Project::new();
+        project.write_lines("in.jsonl", &[line]);
+        project.karat(engine_args("logprob", &random_tiny(), &[])).code(2).complains(&[what]);
+    }
+}

@@ -78,7 +78,7 @@ impl Watcher for Endless {
 pub fn greedy(tokens: Vec<u32>, max_new_tokens: usize) -> Work {
     let (sampling, draft) = (Sampling::default(), Draft::default());
     let goal = Goal::Generate { max_new_tokens, sampling, processors: None, key: 0, draft, watcher: Box::new(Endless) };
-    Work { tokens, goal }
+    Work::new(tokens, goal)
 }
 
 pub fn generate(model: &mut dyn Backend, limits: Limits, work: Vec<Work>) -> Vec<Vec<u32>> {
@@ -102,10 +102,10 @@ pub fn floats(value: &serde_json::Value) -> Vec<f64> {
 
 /// Log-probabilities of every token but the first, added up.
 pub fn prompt_logprobs(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<f64> {
-    let work = |prompt: &Vec<u32>| Work { tokens: prompt.clone(), goal: Goal::Score { from: 1 } };
+    let work = |prompt: &Vec<u32>| Work::new(prompt.clone(), Goal::Score { from: 1 });
     let outcomes = run_all(model, LIMITS, prompts.iter().map(work).collect()).unwrap();
     let scored = |(prompt, outcome): (&Vec<u32>, Outcome)| match outcome {
-        Outcome::Scored { logprob, tokens, .. } if tokens == prompt.len() - 1 => logprob,
+        Outcome::Scored(scored) if scored.len() == prompt.len() - 1 => scored.iter().map(|one| one.logprob).sum(),
         _ => panic!("no score"),
     };
     prompts.iter().zip(outcomes).map(scored).collect()
@@ -131,7 +131,7 @@ pub fn cosine(got: &[f32], expected: &[f64]) -> f64 {
 
 /// All logits after each prompt.
 pub fn last_logits(model: &mut dyn Backend, prompts: &[Vec<u32>]) -> Vec<Vec<f32>> {
-    let work = prompts.iter().map(|p| Work { tokens: p.clone(), goal: Goal::Logits }).collect();
+    let work = prompts.iter().map(|p| Work::new(p.clone(), Goal::Logits)).collect();
     let outcomes = run_all(model, LIMITS, work).unwrap();
     let logits = |outcome| match outcome {
         Outcome::Logits(row) => row,

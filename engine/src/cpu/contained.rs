@@ -111,6 +111,7 @@ impl Asked {
             0 => Goal::Logits,
             1 => Goal::Score { from: 1 },
             2 => Goal::Score { from: self.tokens.len() - 1 },
+            3 => Goal::Candidates { targets: vec![3, 0, 3] },
             _ => Goal::Generate {
                 max_new_tokens: 5,
                 sampling: Sampling::default(),
@@ -120,7 +121,7 @@ impl Asked {
                 watcher: Box::new(Endless),
             },
         };
-        Work { tokens: self.tokens.clone(), goal }
+        Work::new(self.tokens.clone(), goal)
     }
 }
 
@@ -128,7 +129,9 @@ impl Asked {
 fn written(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Generated { tokens, .. } => format!("{tokens:?}"),
-        Outcome::Scored { logprob, tokens, greedy } => format!("{:x} {tokens} {greedy}", logprob.to_bits()),
+        Outcome::Scored(scored) => {
+            format!("{:x?}", scored.iter().map(|one| (one.logprob.to_bits(), one.greedy)).collect::<Vec<_>>())
+        }
         Outcome::Logits(logits) => format!("{:x?}", logits.iter().map(|x| x.to_bits()).collect::<Vec<_>>()),
         Outcome::Failed(reason) => reason.clone(),
     }
@@ -148,7 +151,7 @@ fn workload(context: usize) -> Vec<Asked> {
         let clean = tokens(len, number as u64 / 3);
         let mut bad = clean.clone();
         bad[[0, len - 1, len / 2, len.saturating_sub(4)][number % 4]] = POISON;
-        for goal in 0..4 {
+        for goal in 0..5 {
             all.push(Asked { tokens: bad.clone(), goal });
             all.push(Asked { tokens: clean.clone(), goal });
         }

@@ -169,7 +169,7 @@ impl Decoder {
                 if let Some(cap) = soft_cap {
                     soft_cap_row(row, cap);
                 }
-                answer(row, request, processing_of(&step.processing, first + at))
+                answer(row, request, (processing_of(&step.processing, first + at), &step.targets))
             };
             let mut answers: Vec<StepOutput> = rows.zip(requests).enumerate().map(answer).collect();
             outputs.append(&mut answers);
@@ -178,8 +178,12 @@ impl Decoder {
     }
 }
 
-/// What one read sees in its row of logits, after what goes before it.
-pub(crate) fn answer(row: &mut [f32], request: &OutputRequest, processing: Option<&Processing>) -> StepOutput {
+/// The step output of a request, from its row of logits; `targets` are the step's.
+pub(crate) fn answer(
+    row: &mut [f32],
+    request: &OutputRequest,
+    (processing, targets): (Option<&Processing>, &[u32]),
+) -> StepOutput {
     if let Some(processing) = processing {
         // Before a processor hides it.
         if sampling::argmax(row).is_none() {
@@ -190,14 +194,17 @@ pub(crate) fn answer(row: &mut [f32], request: &OutputRequest, processing: Optio
             return StepOutput::NothingLeft;
         }
     }
-    let outputs = match request.kind {
+    let output = match request.kind {
         OutputKind::Next { sampling, key, position } => {
             sampling::choose(row, &sampling, key, position).map(StepOutput::Next)
         }
         OutputKind::Score { target } => {
             sampling::score(row, target).map(|(logprob, greedy)| StepOutput::Score { logprob, greedy })
         }
+        OutputKind::Candidates { first, count } => {
+            sampling::score_all(row, &targets[first..first + count]).map(StepOutput::Candidates)
+        }
         OutputKind::Logits => sampling::argmax(row).map(|_| StepOutput::Logits(row.to_vec())),
     };
-    outputs.unwrap_or(StepOutput::NotFinite)
+    output.unwrap_or(StepOutput::NotFinite)
 }

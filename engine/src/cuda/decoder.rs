@@ -97,6 +97,7 @@ struct Stage {
 struct InFlightStep {
     stage: usize,
     requests: Vec<OutputRequest>,
+    targets: Vec<u32>,
     processing: Vec<Processing>,
     /// Rows of logits that the host looks at, in the order of their reads.
     logits: Vec<Vec<f32>>,
@@ -105,7 +106,7 @@ struct InFlightStep {
 /// Whether the host looks at the row of a read: all of it is wanted, or logits processors go before the choice, which the CPU's
 /// sampler makes then.
 fn is_whole(request: &OutputRequest, processing: Option<&Processing>) -> bool {
-    processing.is_some() || request.kind == OutputKind::Logits
+    processing.is_some() || matches!(request.kind, OutputKind::Logits | OutputKind::Candidates { .. })
 }
 
 /// Rows between the last layer and the answers.
@@ -365,12 +366,12 @@ impl<T: Stored> AsyncBackend for Decoder<T> {
             if step.outputs.is_empty() { Vec::new() } else { self.read(stage, &step.outputs, &step.processing)? };
         self.stages[stage].done.record(&self.opened.stream).map_err(failed("failed to end a step"))?;
         let (requests, processing) = (step.outputs.clone(), step.processing.clone());
-        self.in_flight.push_back(InFlightStep { stage, requests, processing, logits });
+        self.in_flight.push_back(InFlightStep { stage, requests, targets: step.targets.clone(), processing, logits });
         Ok(())
     }
 
     fn finish(&mut self) -> Result<Vec<StepOutput>> {
-        let Some(InFlightStep { stage, requests, processing, mut logits }) = self.in_flight.pop_front() else {
+        let Some(InFlightStep { stage, requests, targets, processing, mut logits }) = self.in_flight.pop_front() else {
             return Err(Error::internal("failed to finish a step that was not begun"));
         };
         let Stage { done, found, .. } = &self.stages[stage];
@@ -381,7 +382,7 @@ impl<T: Stored> AsyncBackend for Decoder<T> {
         if whole.len() != logits.len() {
             return Err(Error::internal("failed to find a row of logits"));
         }
-        let looked = |(row, at): (&mut Vec<f32>, &usize)| answer(row, &requests[*at], processing(*at));
+        let looked = |(row, at): (&mut Vec<f32>, &usize)| answer(row, &requests[*at], (processing(*at), &targets));
         let whole_outputs: Vec<StepOutput> = in_pool(|| logits.par_iter_mut().zip(&whole).map(looked).collect());
         let mut whole_outputs = whole.into_iter().zip(whole_outputs).peekable();
         let output = |(at, (found, request)): (usize, (&Found, &OutputRequest))| {

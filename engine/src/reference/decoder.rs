@@ -215,7 +215,7 @@ impl Backend for Decoder {
                 let logits = self.logits(segment.start + request.row - row + 1);
                 let mut logits =
                     logits.map_err(|e| Error::internal("failed to compute with candle-transformers").caused_by(e))?;
-                outputs.push(answer(&mut logits, request, processing_of(&step.processing, at)));
+                outputs.push(answer(&mut logits, request, (processing_of(&step.processing, at), &step.targets)));
             }
             row = behind;
         }

@@ -136,6 +136,15 @@ impl Kernel for ExpSum<'_> {
     }
 }
 
+/// The log-probability of one token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenLogProb {
+    /// Natural logarithm of its probability.
+    pub logprob: f64,
+    /// Whether it is the greedy choice (lowest id on ties).
+    pub greedy: bool,
+}
+
 /// `ln softmax(row)[target]` and whether the target is the greedy choice; `None` for rows that are not finite.
 pub fn score(row: &[f32], target: u32) -> Option<(f64, bool)> {
     let greedy = argmax(row)?;
@@ -143,6 +152,19 @@ pub fn score(row: &[f32], target: u32) -> Option<(f64, bool)> {
     let sum = simd::dispatch(ExpSum { row, highest });
     let logit = *row.get(target as usize)?;
     Some((f64::from(logit) - f64::from(highest) - libm::log(sum), greedy == target))
+}
+
+/// [`score`] of several tokens, with the same bits; what they share is computed once.
+pub fn score_all(row: &[f32], targets: &[u32]) -> Option<Vec<TokenLogProb>> {
+    let greedy = argmax(row)?;
+    let highest = row[greedy as usize];
+    let sum = libm::log(simd::dispatch(ExpSum { row, highest }));
+    let one = |target: &u32| {
+        let logit = *row.get(*target as usize)?;
+        let logprob = f64::from(logit) - f64::from(highest) - sum;
+        Some(TokenLogProb { logprob, greedy: greedy == *target })
+    };
+    targets.iter().map(one).collect()
 }
 
 /// The next token; `None` for rows that are not finite.

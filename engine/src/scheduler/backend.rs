@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::request::Sampling;
+use crate::sampling::TokenLogProb;
 use crate::sampling::processors::{Processors, Progress};
 
 /// What the scheduler must know of a model and its cache.
@@ -51,6 +52,13 @@ pub enum OutputKind {
     Score {
         /// The token that follows in the scored text.
         target: u32,
+    },
+    /// The natural-log probabilities of several tokens, as they stand in the step's `targets`.
+    Candidates {
+        /// Index of the first.
+        first: usize,
+        /// How many.
+        count: usize,
     },
     /// All logits.
     Logits,
@@ -111,6 +119,8 @@ pub struct Step {
     pub deferred: Vec<DeferredToken>,
     /// Whose tokens they are, in the same order.
     pub segments: Vec<Segment>,
+    /// Candidates of the output requests that have any.
+    pub targets: Vec<u32>,
     /// Output requests, in ascending row order.
     pub outputs: Vec<OutputRequest>,
     /// What goes before the choice, in ascending order of the output requests; nothing for those that have none.
@@ -134,6 +144,8 @@ pub enum StepOutput {
         /// Whether the target has the highest logit (lowest id on ties).
         greedy: bool,
     },
+    /// The log-probabilities of the candidates, in their order.
+    Candidates(Vec<TokenLogProb>),
     /// All logits of the row.
     Logits(Vec<f32>),
     /// The row holds NaN or positive infinity: the sequence failed.

@@ -12,7 +12,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Fewest tokens that make a copy of a block worth its bytes.
-const COPIED: usize = 4;
+const COPIED: usize = 2;
+/// Blocks that are looked at for one that is being computed: of many that begin alike, the nearest save most.
+const NEIGHBOURS: usize = 32;
 /// Blocks that are kept for prompts to come, at least; beyond it a quarter of the most that were ever in use.
 const KEPT: usize = 128;
 
@@ -31,6 +33,8 @@ struct SharedBlock {
     computing: bool,
     /// When its last reference was dropped.
     used: u64,
+    /// Which allocation computes it, by number: only later ones wait for it.
+    owner: u64,
 }
 
 /// The block table of one sequence.
@@ -46,6 +50,8 @@ pub struct BlockTable {
     prompt: usize,
     /// What stands before its first block.
     root: Option<u32>,
+    /// The number of its allocation.
+    number: u64,
 }
 
 /// What stands before the first block of sequences of equal rotation ([`crate::scheduler::backend::Backend::rotation`]): nothing, or a
@@ -70,6 +76,7 @@ pub struct BlockPool {
     peak: usize,
     count: usize,
     clock: u64,
+    allocations: u64,
 }
 
 impl BlockPool {
@@ -86,6 +93,7 @@ impl BlockPool {
             peak: 0,
             count,
             clock: 0,
+            allocations: 0,
         }
     }
 
@@ -112,9 +120,10 @@ impl BlockPool {
         blocks.iter().for_each(|block| self.acquire(*block));
         let reused = blocks.len();
         blocks.extend((0..needed).filter_map(|_| self.take_free()));
+        self.allocations += 1;
         let shareable = if self.sharing { self.publish(root, prompt, &blocks, reused) } else { 0 };
         self.peak = self.peak.max(self.count - self.free.len() - self.idle);
-        Some(BlockTable { blocks, reused, shareable, prompt: prompt.len(), root })
+        Some(BlockTable { blocks, reused, shareable, prompt: prompt.len(), root, number: self.allocations })
     }
 
     /// Whether the blocks shared with earlier sequences are computed.
@@ -129,21 +138,32 @@ impl BlockPool {
         let left = |block: &u32| self.shared.get(block).is_some_and(|shared| !shared.ready && !shared.computing);
         let Some(first) = table.blocks[..table.reused].iter().position(left) else { return };
         for block in &table.blocks[first..table.reused] {
-            self.shared.get_mut(block).into_iter().for_each(|shared| shared.computing = true);
+            self.shared
+                .get_mut(block)
+                .into_iter()
+                .for_each(|shared| (shared.computing, shared.owner) = (true, table.number));
         }
         table.reused = first;
     }
 
     /// How many of the first `limit` tokens a sequence that is about to start needs not compute, and the copy that this
-    /// takes, from and to. Its shared blocks must be ready.
-    pub fn start(&self, table: &BlockTable, prompt: &[u32], limit: usize) -> (usize, Option<(u32, u32)>) {
+    /// takes, from and to; `None` where it better waits for an earlier sequence to compute a block that saves at least half of
+    /// what is left of them. Its shared blocks must be ready.
+    pub fn start(&self, table: &BlockTable, prompt: &[u32], limit: usize) -> Option<(usize, Option<(u32, u32)>)> {
         let known = table.reused * self.block_size;
         let parent = table.reused.checked_sub(1).map(|last| table.blocks[last]).or(table.root);
         let rest = &prompt[known..limit.min(known + self.block_size)];
-        match self.nearest(parent, rest).filter(|_| self.sharing) {
-            Some((from, tokens)) => (known + tokens, Some((from, table.blocks[table.reused]))),
-            None => (known, None),
+        if !self.sharing || rest.is_empty() {
+            return Some((known, None));
         }
+        let ready = self.nearest(parent, rest, usize::MAX, |shared| shared.ready);
+        let saved = ready.map_or(0, |(_, tokens)| tokens);
+        let coming = |shared: &SharedBlock| !shared.ready && shared.computing && shared.owner < table.number;
+        let coming = self.nearest(parent, rest, NEIGHBOURS, coming);
+        if coming.is_some_and(|(_, tokens)| tokens > saved && 2 * tokens >= limit - known) {
+            return None;
+        }
+        Some((known + saved, ready.map(|(from, _)| (from, table.blocks[table.reused]))))
     }
 
     /// Takes note that the first `tokens` tokens of a sequence are computed.
@@ -184,14 +204,20 @@ impl BlockPool {
         blocks
     }
 
-    /// The computed block after `parent` that begins most like `wanted`, and how many tokens are equal. In sorted order the
-    /// likest stand beside it.
-    fn nearest(&self, parent: Option<u32>, wanted: &[u32]) -> Option<(u32, usize)> {
+    /// The block after `parent`, among those that `is`, that begins most like `wanted`, and how many tokens are equal. In sorted
+    /// order the likest stand beside it; no more than `within` are looked at on either side.
+    fn nearest(
+        &self,
+        parent: Option<u32>,
+        wanted: &[u32],
+        within: usize,
+        is: impl Fn(&SharedBlock) -> bool,
+    ) -> Option<(u32, usize)> {
         let key = (parent, Box::from(wanted));
         let siblings = |((other, _), _): &(&(Option<u32>, Box<[u32]>), &u32)| *other == parent;
-        let ready = |(_, block): &(_, &u32)| self.shared[*block].ready;
-        let before = self.index.range(..&key).rev().take_while(siblings).find(ready);
-        let behind = self.index.range(&key..).take_while(siblings).find(ready);
+        let is = |(_, block): &(_, &u32)| is(&self.shared[*block]);
+        let before = self.index.range(..&key).rev().take_while(siblings).take(within).find(&is);
+        let behind = self.index.range(&key..).take_while(siblings).take(within).find(&is);
         let common = |tokens: &[u32]| tokens.iter().zip(wanted).take_while(|(a, b)| a == b).count();
         let beside = before.into_iter().chain(behind);
         let likest = beside.map(|((_, tokens), block)| (*block, common(tokens))).max_by_key(|(_, tokens)| *tokens);
@@ -212,8 +238,16 @@ impl BlockPool {
             if let Some(parent) = parent.and_then(|parent| self.shared.get_mut(&parent)) {
                 parent.children += 1;
             }
-            let new =
-                SharedBlock { parent, tokens, references: 1, children: 0, ready: false, computing: true, used: 0 };
+            let new = SharedBlock {
+                parent,
+                tokens,
+                references: 1,
+                children: 0,
+                ready: false,
+                computing: true,
+                used: 0,
+                owner: self.allocations,
+            };
             self.shared.insert(*block, new);
             parent = Some(*block);
         }
@@ -277,7 +311,7 @@ mod tests {
     }
 
     fn start(pool: &BlockPool, table: &BlockTable, prompt: &[u32]) -> (usize, Option<(u32, u32)>) {
-        pool.start(table, prompt, prompt.len() - 1)
+        pool.start(table, prompt, prompt.len() - 1).expect("nothing to wait for")
     }
 
     /// As a backend would: everything computed.
@@ -299,9 +333,9 @@ mod tests {
         pool.computed(&first, 8);
         assert!(pool.are_ready(&second));
         assert_eq!(start(&pool, &second, &two), (8, None));
-        // The same prompt again must compute its last token; three tokens are not worth a copy.
+        // The same prompt again must compute its last token, behind a copy of those before it.
         let third = allocate(&mut pool, &one[..8]);
-        assert_eq!(start(&pool, &third, &one[..8]), (4, None));
+        assert_eq!(start(&pool, &third, &one[..8]), (7, Some((first.blocks[1], third.blocks[1]))));
     }
 
     #[test]
@@ -310,13 +344,12 @@ mod tests {
         let (one, two) = ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 0, 0, 0, 0]);
         let first = allocate(&mut pool, &one);
         let second = allocate(&mut pool, &two);
-        assert_eq!(
-            start(&pool, &second, &two),
-            (0, None),
-            "nothing is computed yet, and none waits for a part of a block"
-        );
+        assert_eq!(pool.start(&second, &two, 8), None, "more than half of it is being computed");
         pool.computed(&first, 5);
-        assert_eq!(start(&pool, &second, &two), (0, None));
+        assert_eq!(pool.start(&second, &two, 8), None);
+        let other = [1, 2, 3, 0, 0, 0, 0, 0, 0];
+        let third = allocate(&mut pool, &other);
+        assert_eq!(start(&pool, &third, &other), (0, None), "less than half of it: it does not wait");
         pool.computed(&first, 6);
         assert_eq!(start(&pool, &second, &two), (5, Some((first.blocks[0], second.blocks[0]))));
     }
@@ -349,7 +382,7 @@ mod tests {
         let prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9];
         let mut reuse = |rotation| {
             let table = pool.allocate(&prompt, 8, 11, rotation).unwrap();
-            let known = pool.start(&table, &prompt, 8);
+            let known = pool.start(&table, &prompt, 8).expect("nothing to wait for");
             pool.computed(&table, 9);
             (known, table.reused)
         };

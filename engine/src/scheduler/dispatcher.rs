@@ -45,7 +45,7 @@ pub fn run(backends: &mut [Box<dyn Backend>], limits: Limits, source: &mut dyn R
         // The schedulers hold what reports there will be: when all have ended, no more can come.
         drop(reports);
         let window = limits.window.max(1) as u64;
-        Dispatcher { workers, received, window, read: 0, unanswered: BTreeSet::new() }.run(source)
+        Dispatcher { workers, received, window, read: 0, unanswered: BTreeSet::new(), last: None }.run(source)
     })
 }
 
@@ -113,6 +113,8 @@ struct Dispatcher {
     window: u64,
     read: u64,
     unanswered: BTreeSet<u64>,
+    /// The group that was sent last, and to which worker: it holds what the rest of the group begins with.
+    last: Option<(u64, usize)>,
 }
 
 impl Dispatcher {
@@ -173,8 +175,11 @@ impl Dispatcher {
                 }
                 return Ok(());
             };
-            let least = self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.left);
-            let Some((number, _)) = least else { return Ok(()) };
+            let group = asked.as_ref().ok().and_then(|work| work.group);
+            let same = self.last.filter(|(last, _)| group == Some(*last)).map(|(_, number)| number);
+            let least = || self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.left).map(|(at, _)| at);
+            let Some(number) = same.or_else(least) else { return Ok(()) };
+            self.last = group.map(|group| (group, number));
             let worker = &mut self.workers[number];
             let cost = asked.as_ref().map_or(0, cost);
             worker.unanswered.insert(worker.sent, (self.read, cost));
@@ -200,7 +205,7 @@ fn cost(work: &Work) -> u64 {
     const MOST: u64 = 1 << 40;
     let more = match &work.goal {
         Goal::Generate { max_new_tokens, .. } => *max_new_tokens,
-        Goal::Score { .. } | Goal::Logits => 0,
+        Goal::Score { .. } | Goal::Candidates { .. } | Goal::Logits => 0,
     };
     (work.tokens.len().saturating_add(more) as u64).min(MOST)
 }
@@ -233,7 +238,7 @@ mod tests {
         report.into_iter().for_each(|report| reports.send((0, report)).unwrap());
         drop(reports);
         let workers = vec![Worker::new(sender)];
-        let dispatcher = Dispatcher { workers, received, window: 4, read: 0, unanswered: BTreeSet::new() };
+        let dispatcher = Dispatcher { workers, received, window: 4, read: 0, unanswered: BTreeSet::new(), last: None };
         dispatcher.run(&mut Asking(requests + 1)).unwrap_err().chain()
     }
 

@@ -200,7 +200,7 @@ impl<'a> Scheduler<'a> {
         let fits = match work.goal {
             Goal::Generate { .. } => len < context,
             Goal::Score { .. } => len <= context + 1,
-            Goal::Logits => len <= context,
+            Goal::Candidates { .. } | Goal::Logits => len <= context,
         };
         if !fits {
             return Err(format!("the prompt ({len} tokens) exceeds the model's context ({context} tokens)"));
@@ -213,7 +213,12 @@ impl<'a> Scheduler<'a> {
                 "the tokens from {from} on of a text of {len} cannot be scored: there are none, or none before them"
             ));
         }
-        if let Some(id) = work.tokens.iter().find(|id| **id as usize >= self.shape.vocab) {
+        let targets = match &work.goal {
+            Goal::Candidates { targets } if targets.is_empty() => return Err("there are no candidates to score".into()),
+            Goal::Candidates { targets } => targets.as_slice(),
+            _ => &[],
+        };
+        if let Some(id) = work.tokens.iter().chain(targets).find(|id| **id as usize >= self.shape.vocab) {
             return Err(format!("token {id} is outside the vocabulary of {}", self.shape.vocab));
         }
         if let Goal::Generate { max_new_tokens, draft, .. } = &mut work.goal {
@@ -296,7 +301,9 @@ impl<'a> Scheduler<'a> {
                 continue;
             }
             if !sequence.started {
-                let (known, copy) = self.pool.start(&sequence.table, &sequence.tokens, sequence.unread);
+                let Some((known, copy)) = self.pool.start(&sequence.table, &sequence.tokens, sequence.unread) else {
+                    continue;
+                };
                 (sequence.cached, sequence.started) = (known, true);
                 self.totals.shared_tokens += known as u64;
                 copies.extend(copy);
@@ -364,7 +371,7 @@ impl<'a> Scheduler<'a> {
             let blocks = (start + len).div_ceil(self.shape.block_size);
             let blocks = sequence.table.blocks[..blocks].to_vec();
             step.segments.push(Segment { start, len, blocks, rotation: sequence.rotation });
-            sequence.request_outputs((count, grown), guess.len(), row, &mut step.outputs);
+            sequence.request_outputs((count, grown), guess.len(), row, &mut step);
             let sequence = &mut self.running[place];
             if !sequence.decoding() {
                 self.totals.prefill_tokens += count as u64;

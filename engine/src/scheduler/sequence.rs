@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::backend::{OutputKind, OutputRequest, Processing, StepOutput};
+use super::backend::{OutputKind, OutputRequest, Processing, Step, StepOutput};
 use super::blocks::BlockTable;
 use super::plan::Runnable;
 use super::workload::{Goal, Outcome, Work};
+use crate::sampling::TokenLogProb;
 
 /// A sequence that runs.
 pub struct Sequence {
@@ -29,9 +30,7 @@ pub struct Sequence {
     pub rotation: usize,
     /// What to do with it.
     pub goal: Goal,
-    logprob: f64,
-    scored: usize,
-    greedy: bool,
+    scored: Vec<TokenLogProb>,
 }
 
 /// What of a sequence is not known before the step in flight is read.
@@ -50,24 +49,10 @@ impl Sequence {
     /// Of work that is admitted, with its blocks.
     pub fn new(index: u64, work: Work, table: BlockTable, rotation: usize) -> Self {
         let (prompt, unread) = (work.tokens.len(), work.prompt().1);
-        let Work { tokens, goal } = work;
+        let Work { tokens, goal, .. } = work;
         let (started, cached, deferred) = (false, 0, Deferred::Nothing);
-        let (logprob, scored, greedy) = (0.0, 0, true);
-        Self {
-            index,
-            tokens,
-            prompt,
-            unread,
-            started,
-            cached,
-            deferred,
-            table,
-            rotation,
-            goal,
-            logprob,
-            scored,
-            greedy,
-        }
+        let scored = Vec::new();
+        Self { index, tokens, prompt, unread, started, cached, deferred, table, rotation, goal, scored }
     }
 
     /// Tokens that are known or are chosen by now.
@@ -79,7 +64,7 @@ impl Sequence {
     pub fn waiting(&self, deferred: Deferred) -> usize {
         let needed = match self.goal {
             Goal::Score { .. } => self.tokens.len() - 1,
-            Goal::Generate { .. } | Goal::Logits => self.grown(deferred),
+            Goal::Generate { .. } | Goal::Candidates { .. } | Goal::Logits => self.grown(deferred),
         };
         needed - self.cached
     }
@@ -106,25 +91,19 @@ impl Sequence {
             Goal::Generate { max_new_tokens, .. } if !guessed && grown - self.prompt + 1 < max_new_tokens => {
                 Deferred::Token(output)
             }
-            Goal::Generate { .. } | Goal::Logits => Deferred::Completion,
+            Goal::Generate { .. } | Goal::Candidates { .. } | Goal::Logits => Deferred::Completion,
             Goal::Score { .. } => Deferred::Nothing,
         }
     }
 
     /// The output requests of a segment of `count` tokens, and `guessed` more, that starts at `row` of the step; the sequence has grown
     /// to so many tokens.
-    pub fn request_outputs(
-        &self,
-        (count, grown): (usize, usize),
-        guessed: usize,
-        row: usize,
-        outputs: &mut Vec<OutputRequest>,
-    ) {
+    pub fn request_outputs(&self, (count, grown): (usize, usize), guessed: usize, row: usize, step: &mut Step) {
         let (start, end) = (self.cached, self.cached + count);
         match &self.goal {
             Goal::Generate { sampling, key, .. } if end == grown => {
                 let chosen = grown - self.prompt;
-                outputs.extend((0..=guessed).map(|guess| {
+                step.outputs.extend((0..=guessed).map(|guess| {
                     let position = (chosen + guess) as u32;
                     OutputRequest {
                         row: row + count - 1 + guess,
@@ -133,9 +112,16 @@ impl Sequence {
                 }));
             }
             Goal::Generate { .. } => {}
+            Goal::Candidates { targets } => {
+                if end == grown {
+                    let kind = OutputKind::Candidates { first: step.targets.len(), count: targets.len() };
+                    step.targets.extend_from_slice(targets);
+                    step.outputs.push(OutputRequest { row: row + count - 1, kind });
+                }
+            }
             Goal::Logits => {
                 if end == grown {
-                    outputs.push(OutputRequest { row: row + count - 1, kind: OutputKind::Logits });
+                    step.outputs.push(OutputRequest { row: row + count - 1, kind: OutputKind::Logits });
                 }
             }
             Goal::Score { from } => {
@@ -143,7 +129,7 @@ impl Sequence {
                 let first = start.max(from.saturating_sub(1));
                 for at in first..end {
                     let kind = OutputKind::Score { target: self.tokens[at + 1] };
-                    outputs.push(OutputRequest { row: row + at - start, kind });
+                    step.outputs.push(OutputRequest { row: row + at - start, kind });
                 }
             }
         }
@@ -174,12 +160,11 @@ impl Sequence {
                 Some(Completion::With(Outcome::Failed("the logits processors leave no token".into())))
             }
             StepOutput::Logits(logits) => Some(Completion::With(Outcome::Logits(logits))),
+            StepOutput::Candidates(scored) => Some(Completion::With(Outcome::Scored(scored))),
             StepOutput::Score { logprob, greedy } => {
-                self.logprob += logprob;
-                self.scored += 1;
-                self.greedy &= greedy;
+                self.scored.push(TokenLogProb { logprob, greedy });
                 let Goal::Score { from } = self.goal else { return None };
-                (self.scored == self.tokens.len() - from).then_some(Completion::Finished)
+                (self.scored.len() == self.tokens.len() - from).then_some(Completion::Finished)
             }
             StepOutput::Next(token) => {
                 self.tokens.push(token);
@@ -198,8 +183,8 @@ impl Sequence {
             (Completion::Finished, Goal::Generate { watcher, .. }) => {
                 Outcome::Generated { tokens: self.tokens.split_off(self.prompt), watcher }
             }
-            (Completion::Finished, Goal::Score { .. } | Goal::Logits) => {
-                Outcome::Scored { logprob: self.logprob, tokens: self.scored, greedy: self.greedy }
+            (Completion::Finished, Goal::Score { .. } | Goal::Candidates { .. } | Goal::Logits) => {
+                Outcome::Scored(self.scored)
             }
         };
         (outcome, self.table)

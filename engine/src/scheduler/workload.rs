@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::draft::Draft;
 use crate::error::{Error, Result};
 use crate::request::{Finish, Sampling};
+use crate::sampling::TokenLogProb;
 use crate::sampling::processors::Processors;
 
 /// Ends an answer: looks at every chosen token.
@@ -52,6 +53,11 @@ pub enum Goal {
         /// Index of the first scored token.
         from: usize,
     },
+    /// Log-probabilities of several tokens that may come next, all read from the row of the last token.
+    Candidates {
+        /// The tokens; at least one.
+        targets: Vec<u32>,
+    },
     /// All logits after the last token.
     Logits,
 }
@@ -62,15 +68,22 @@ pub struct Work {
     pub tokens: Vec<u32>,
     /// What to do.
     pub goal: Goal,
+    /// Works of one group share their beginning, and follow one another: they go to one GPU.
+    pub group: Option<u64>,
 }
 
 impl Work {
+    /// A sequence that belongs to no group.
+    pub fn new(tokens: Vec<u32>, goal: Goal) -> Self {
+        Self { tokens, goal, group: None }
+    }
+
     /// Tokens that it may come to need in the cache: the last chosen token is never computed.
     pub(crate) fn longest(&self) -> usize {
         match &self.goal {
             Goal::Generate { max_new_tokens, .. } => self.tokens.len() + max_new_tokens.saturating_sub(1),
             Goal::Score { .. } => self.tokens.len() - 1,
-            Goal::Logits => self.tokens.len(),
+            Goal::Candidates { .. } | Goal::Logits => self.tokens.len(),
         }
     }
 
@@ -78,7 +91,7 @@ impl Work {
     pub(crate) fn grown(&self) -> usize {
         match &self.goal {
             Goal::Generate { max_new_tokens, .. } => self.tokens.len() + max_new_tokens,
-            Goal::Score { .. } | Goal::Logits => self.tokens.len(),
+            Goal::Score { .. } | Goal::Candidates { .. } | Goal::Logits => self.tokens.len(),
         }
     }
 
@@ -86,7 +99,7 @@ impl Work {
     pub(crate) fn prompt(&self) -> (usize, usize) {
         let len = self.tokens.len();
         match self.goal {
-            Goal::Generate { .. } | Goal::Logits => (len, len - 1),
+            Goal::Generate { .. } | Goal::Candidates { .. } | Goal::Logits => (len, len - 1),
             Goal::Score { from } => (len - 1, from.saturating_sub(1).min(len - 1)),
         }
     }
@@ -101,15 +114,8 @@ pub enum Outcome {
         /// The watcher, with what it learned.
         watcher: Box<dyn Watcher>,
     },
-    /// Sum over the scored tokens.
-    Scored {
-        /// Sum of natural-log probabilities, added in order.
-        logprob: f64,
-        /// Number of scored tokens.
-        tokens: usize,
-        /// Whether all were greedy.
-        greedy: bool,
-    },
+    /// The log-probabilities of the scored tokens in order, or of the candidates in theirs.
+    Scored(Vec<TokenLogProb>),
     /// All logits after the last token.
     Logits(Vec<f32>),
     /// The sequence failed; the text says why.

@@ -61,8 +61,22 @@ impl StopMatcher {
             *shown = Some(Search { stream, searched });
         }
         ids.push(id);
-        let in_spelled = spelled.push(id, stops);
-        let in_shown = shown.as_mut().and_then(|shown| shown.push(id, stops));
+        spelled.stream.push(id);
+        shown.iter_mut().for_each(|shown| _ = shown.stream.push(id));
+        self.look(false)
+    }
+
+    /// The same at the answer's end: no id follows, so half a character is what it shows as, U+FFFD.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::decode`].
+    pub fn finish(&mut self) -> Result<Option<Stopped>> {
+        if self.stops.is_empty() { Ok(None) } else { self.look(true) }
+    }
+
+    fn look(&mut self, last: bool) -> Result<Option<Stopped>> {
+        let in_spelled = self.spelled.look(&self.stops, last);
+        let in_shown = self.shown.as_mut().and_then(|shown| shown.look(&self.stops, last));
         let by_spelling = in_spelled.map(|found| self.before_spelled(found)).transpose()?;
         let by_sight = in_shown.map(|(text, stop)| {
             Ok::<_, crate::error::Error>(Stopped { ids: self.ids_before(&text, true)?, text, stop })
@@ -113,12 +127,11 @@ struct Search {
 }
 
 impl Search {
-    /// Takes the next id; the text before the first stop string, and that string.
-    fn push(&mut self, id: u32, stops: &[String]) -> Option<(String, String)> {
-        self.stream.push(id);
-        // Half a character at the end cannot be part of a stop string yet.
+    /// The text before the first stop string, and that string; `last` where no id follows.
+    fn look(&mut self, stops: &[String], last: bool) -> Option<(String, String)> {
         let held = self.stream.held_back();
-        let held = held.trim_end_matches('\u{fffd}');
+        // Half a character cannot be part of a stop string before it is known that no other half follows.
+        let held = if last { &held } else { held.trim_end_matches('\u{fffd}') };
         let stable = self.stream.text();
         let longest = stops.iter().map(String::len).max().unwrap_or(0);
         let mut from = self.searched.saturating_sub(longest.saturating_sub(1));

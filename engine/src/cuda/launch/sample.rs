@@ -51,7 +51,7 @@ impl Asked {
                 Self { top_p, key, position, kind: 1, target: 0, top_k, factor, unused: 0 }
             }
             OutputKind::Score { target } => Self { kind: 2, target, factor: 1.0, ..Self::default() },
-            OutputKind::Logits => Self::default(),
+            OutputKind::Candidates { .. } | OutputKind::Logits => Self::default(),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Found {
     /// As a step answers it; nothing where logits are wanted whole.
     pub fn output(self, kind: &OutputKind) -> Option<StepOutput> {
         match *kind {
-            OutputKind::Logits => None,
+            OutputKind::Candidates { .. } | OutputKind::Logits => None,
             _ if self.token == NOT_FINITE => Some(StepOutput::NotFinite),
             OutputKind::Next { .. } => Some(StepOutput::Next(self.token)),
             OutputKind::Score { target } => {

@@ -83,7 +83,7 @@ pub fn choose(row: &[f32], best: u32, sampling: &Sampling, bits: u64) -> u32 {
 pub fn sample(row: &[f32], kind: &OutputKind) -> Option<StepOutput> {
     let best = best(row);
     match *kind {
-        OutputKind::Logits => None,
+        OutputKind::Candidates { .. } | OutputKind::Logits => None,
         OutputKind::Next { sampling, key, position } => Some(best.map_or(StepOutput::NotFinite, |best| {
             let bits = philox([key as u32, (key >> 32) as u32], [position, 0, 0, 0]);
             let bits = u64::from(bits[0]) << 32 | u64::from(bits[1]);

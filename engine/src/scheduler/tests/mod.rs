@@ -44,7 +44,7 @@ fn poisoned(asked: &Asked, poison: u32) -> bool {
     match goal {
         0 if !(1..tokens.len()).contains(&asked.from()) => false,
         0 => tokens[..tokens.len() - 1].contains(&poison),
-        1 => tokens.contains(&poison),
+        1 | 9 => tokens.contains(&poison),
         _ if asked.number == 0 => false,
         _ => {
             // The last token that is chosen goes through the model no more.
@@ -92,7 +92,7 @@ asked.right()
 #[test]
 fn blocks_of_a_sequence_that_failed_are_computed_by_who_waits() {
     let tokens: Vec<u32> = std::iter::once(4).chain((0..60).map(|at| at % 4)).collect();
-    let score = |from| Work { tokens: tokens.clone(), goal: Goal::Score { from } };
+    let score = |from| Work::new(tokens.clone(), Goal::Score { from });
     let limits = Limits { batch_tokens: 16, prefill_chunk: 8, max_seqs: 4, window: 99, sharing: true, drafts: false };
     let clean = Asked { tokens: vec![1; 40], goal: 1, number: 0, guess: Guess::Nothing };
     for max_seqs in [1, 4] {

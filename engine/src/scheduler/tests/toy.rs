@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::request::{Finish, Sampling};
-use crate::sampling::argmax;
 use crate::sampling::processors::{ProcessorOptions, Processors, Progress};
+use crate::sampling::{TokenLogProb, argmax};
 use crate::scheduler::backend::{
     AsyncBackend, Backend, DeferredToken, OutputKind, OutputRequest, Shape, Step, StepOutput, processing_of,
 };
@@ -113,11 +113,20 @@ impl Backend for Paper {
             match request.kind {
                 OutputKind::Next { .. } => StepOutput::Next(seen),
                 OutputKind::Score { target } => StepOutput::Score { logprob: -f64::from(seen), greedy: seen == target },
+                OutputKind::Candidates { first, count } => {
+                    let one = |target: &u32| candidate(seen, *target);
+                    StepOutput::Candidates(step.targets[first..first + count].iter().map(one).collect())
+                }
                 OutputKind::Logits => StepOutput::Logits(vec![seen as f32]),
             }
         };
         Ok(step.outputs.iter().enumerate().map(see).collect())
     }
+}
+
+/// A candidate where `seen` would be chosen.
+fn candidate(seen: u32, target: u32) -> TokenLogProb {
+    TokenLogProb { logprob: -f64::from(10 * seen + target), greedy: seen == target }
 }
 
 /// The same as an asynchronous backend.
@@ -249,10 +258,16 @@ impl Asked {
         self.number % (self.tokens.len() + 1)
     }
 
+    /// Tokens that may come next, one of them twice.
+    fn candidates(&self) -> Vec<u32> {
+        (0..=self.number % VOCAB).map(|at| (at % 3) as u32).collect()
+    }
+
     pub(super) fn work(&self) -> Work {
         let goal = match self.goal {
             0 => Goal::Score { from: self.from() },
             1 => Goal::Logits,
+            9 => Goal::Candidates { targets: self.candidates() },
             _ => Goal::Generate {
                 max_new_tokens: self.number,
                 sampling: Sampling::default(),
@@ -262,7 +277,7 @@ impl Asked {
                 watcher: Box::new(Zero),
             },
         };
-        Work { tokens: self.tokens.clone(), goal }
+        Work::new(self.tokens.clone(), goal)
     }
 
     /// What the sequence alone gives, written down.
@@ -278,10 +293,14 @@ impl Asked {
             0 => {
                 let scored = self.from()..tokens.len();
                 let seen: Vec<u32> = scored.clone().map(|at| next(&tokens[..at])).collect();
-                let greedy = seen.iter().zip(&tokens[scored]).all(|(seen, token)| seen == token);
-                format!("{} {} {greedy}", -(seen.iter().sum::<u32>() as f64) + 0.0, seen.len())
+                let greedy: Vec<bool> = seen.iter().zip(&tokens[scored]).map(|(seen, token)| seen == token).collect();
+                format!("{} {greedy:?}", -(seen.iter().sum::<u32>() as f64) + 0.0)
             }
             1 => format!("{:?}", [next(tokens) as f32]),
+            9 => {
+                let all = self.candidates().into_iter().map(|target| candidate(next(tokens), target)).collect();
+                written(&Outcome::Scored(all))
+            }
             _ => match self.whole_answer() {
                 (answer, true) => format!("{answer:?}"),
                 (_, false) => "the logits processors leave no token".into(),
@@ -293,7 +312,11 @@ impl Asked {
 pub(super) fn written(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Generated { tokens, .. } => format!("{tokens:?}"),
-        Outcome::Scored { logprob, tokens, greedy } => format!("{} {tokens} {greedy}", logprob + 0.0),
+        Outcome::Scored(scored) => {
+            let sum: f64 = scored.iter().map(|one| one.logprob).sum();
+            let greedy: Vec<bool> = scored.iter().map(|one| one.greedy).collect();
+            format!("{} {greedy:?}", sum + 0.0)
+        }
         Outcome::Logits(logits) => format!("{logits:?}"),
         Outcome::Failed(reason) => reason.clone(),
     }
@@ -309,7 +332,7 @@ pub(super) fn workload() -> impl Strategy<Value = Vec<Asked>> {
         (0usize..30, 0..VOCAB as u32).prop_map(|(at, token)| Guess::Nearly(at, token)),
         ids(20).prop_map(Guess::Any),
     ];
-    let one = (any::<prop::sample::Index>(), 0usize..60, ids(20), 0usize..9, 0usize..30, guess);
+    let one = (any::<prop::sample::Index>(), 0usize..60, ids(20), 0usize..10, 0usize..30, guess);
     (stems, prop::collection::vec(one, 1..40)).prop_map(|(stems, all)| {
         let asked = |(stem, cut, rest, goal, number, guess): (prop::sample::Index, usize, Vec<u32>, _, _, _)| {
             let stem = stem.get(&stems);
