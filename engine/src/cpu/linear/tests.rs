@@ -127,7 +127,7 @@ fn f32_products_are_their_definition() {
         let (row, output) = (at / outputs, at % outputs);
         let (x, w) = (&x[row * inputs..(row + 1) * inputs], &plain[output * inputs..(output + 1) * inputs]);
         let chunks = x.chunks(256).zip(w.chunks(256));
-        let sums = chunks.map(|(x, w)| x.iter().zip(w).fold(0.0f32, |sum, (x, w)| libm::fmaf(*x, *w, sum)));
+        let sums = chunks.map(|(x, w)| x.iter().zip(w).fold(0.0f32, |sum, (x, w)| x.mul_add(*w, sum)));
         let right = 0.5 + sums.reduce(|a, b| a + b).unwrap();
         assert_eq!(got.to_bits(), right.to_bits(), "row {row}, output {output}");
     }

@@ -3,6 +3,12 @@
 
 use super::lanes::{Lanes, WIDTH};
 
+/// `a · b + c`, rounded once. libm asks the processor by inline assembly, which Miri does not know.
+#[inline(always)]
+pub(crate) fn fused(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(miri) { a.mul_add(b, c) } else { libm::fmaf(a, b, c) }
+}
+
 /// Portable lanes.
 #[derive(Clone, Copy)]
 pub struct Portable(pub(super) [f32; WIDTH]);
@@ -69,7 +75,7 @@ impl Lanes for Portable {
         // libm's fmaf is plain Rust and rounds once; `mul_add` would call the C library here.
         Self(std::array::from_fn(
             #[inline(always)]
-            |i| libm::fmaf(self.0[i], factor.0[i], summand.0[i]),
+            |i| fused(self.0[i], factor.0[i], summand.0[i]),
         ))
     }
     #[inline(always)]
