@@ -18,7 +18,7 @@ use crate::loglikelihood::{self, Question};
 use crate::models::families;
 use crate::models::generation_config::{EndTokens, GenerationConfig};
 use crate::models::model_folder::ModelFolder;
-use crate::options::EngineOptions;
+use crate::options::{BackendChoice, EngineOptions};
 use crate::render::Renderer;
 use crate::request::{Finish, GenerateOptions, LogProb, Request, Response, Scored};
 use crate::request_queue::{Prepared, RequestQueue, Ticket, feed};
@@ -46,6 +46,8 @@ pub struct Generator {
     /// What tells that a prompt has opened a thought.
     thought_markers: thought::Markers,
     notes: Vec<String>,
+    /// Whether the bits of a row depend on how long its sequence comes to be: RoPE scaling by length, and the reference backend.
+    rows_depend_on_length: bool,
 }
 
 /// The weights, loaded when they are needed.
@@ -109,8 +111,21 @@ impl Generator {
         if cache.as_ref().is_none_or(ResponseCache::is_empty) {
             weights.load(folder, options)?;
         }
+        let scaled = families::decoder(&config).is_ok_and(|spec| spec.rotation(usize::MAX) > 0);
+        let rows_depend_on_length = scaled || options.backend == BackendChoice::Reference;
         let (folder, thought_markers) = (folder.clone(), thought::known_markers());
-        Ok(Self { folder, renderer, weights, defaults, options: *options, fingerprint, cache, thought_markers, notes })
+        Ok(Self {
+            folder,
+            renderer,
+            weights,
+            defaults,
+            options: *options,
+            fingerprint,
+            cache,
+            thought_markers,
+            notes,
+            rows_depend_on_length,
+        })
     }
 
     /// Sets the markers of thoughts; those that models are known to write where they are not set.
@@ -219,9 +234,9 @@ impl Generator {
         mut sink: impl FnMut(u64, std::result::Result<Vec<LogProb>, String>) -> Result<()>,
         progress: impl FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals> {
-        let renderer = self.renderer.clone();
+        let (renderer, alone) = (self.renderer.clone(), self.rows_depend_on_length);
         let prepare = |scored: Scored| {
-            let (work, answers) = match Question::new(&renderer, &scored) {
+            let (work, answers) = match Question::new(&renderer, &scored, alone) {
                 Ok(Question { work, answers }) => (Ok(work), answers),
                 Err(error) => (Err(error.chain()), Vec::new()),
             };

@@ -28,11 +28,12 @@ pub enum Piece {
 }
 
 impl Question {
-    /// The sequences of a question.
+    /// The sequences of a question; `alone` where a row depends on the length of its whole sequence, so that continuations of unequal
+    /// length have no row in common.
     ///
     /// # Errors
     /// Texts that cannot be encoded, or of which nothing is left to score.
-    pub fn new(renderer: &Renderer, scored: &Scored) -> Result<Self> {
+    pub fn new(renderer: &Renderer, scored: &Scored, alone: bool) -> Result<Self> {
         match scored {
             Scored::Ids(ids) if ids.len() < 2 => {
                 let message = format!("{} token ids cannot be scored: the first has nothing before it", ids.len());
@@ -46,7 +47,9 @@ impl Question {
             Scored::Choices { continuations, .. } if continuations.is_empty() => {
                 Err(Error::input("there are no continuations to score"))
             }
-            Scored::Choices { context, continuations } => Ok(Self::choices(renderer.split(context, continuations)?)),
+            Scored::Choices { context, continuations } => {
+                Ok(Self::choices(renderer.split(context, continuations)?, alone))
+            }
             Scored::Rolling(text) => {
                 let work: Vec<Work> = renderer.windows(text)?.into_iter().map(score).collect();
                 let pieces = (0..work.len()).map(Piece::All).collect();
@@ -59,11 +62,11 @@ impl Question {
         Self { work: vec![score(split)], answers: vec![vec![Piece::All(0)]] }
     }
 
-    fn choices(splits: Vec<Split>) -> Self {
+    fn choices(splits: Vec<Split>, alone: bool) -> Self {
         let context = |split: &Split| split.ids[..split.from].to_vec();
         let shared = context(&splits[0]);
         // One continuation needs no other's rows; and contexts are equal unless a tokenizer is stranger than any.
-        if splits.len() == 1 || splits.iter().any(|split| context(split) != shared) {
+        if alone || splits.len() == 1 || splits.iter().any(|split| context(split) != shared) {
             let answers = (0..splits.len()).map(|at| vec![Piece::All(at)]).collect();
             return Self { work: splits.into_iter().map(score).collect(), answers };
         }
@@ -133,7 +136,7 @@ mod tests {
     #[test]
     fn one_row_gives_the_first_token_of_every_choice() {
         let question =
-            Question::choices(vec![split(&[1, 2, 7], 2), split(&[1, 2, 8, 9], 2), split(&[1, 2, 7, 3, 4], 2)]);
+            Question::choices(vec![split(&[1, 2, 7], 2), split(&[1, 2, 8, 9], 2), split(&[1, 2, 7, 3, 4], 2)], false);
         let work: Vec<_> = question.work.iter().map(|work| work.tokens.clone()).collect();
         assert_eq!(work, [vec![1, 2], vec![1, 2, 8, 9], vec![1, 2, 7, 3, 4]]);
         assert!(matches!(&question.work[0].goal, Goal::Candidates { targets } if *targets == [7, 8]));
@@ -150,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_single_choice_is_a_pair_and_a_sequence_that_fails_fails_the_question() {
-        let question = Question::choices(vec![split(&[1, 2, 7], 2)]);
+        let question = Question::choices(vec![split(&[1, 2, 7], 2)], false);
         assert!(matches!(question.work[..], [Work { goal: Goal::Score { from: 2 }, .. }]));
         let outcomes = vec![Outcome::Failed("too long".into())];
         assert_eq!(gather(&question.answers, outcomes), Err("too long".into()));

@@ -275,3 +275,21 @@ fn what_cannot_be_chosen_or_read_is_an_error_with_its_place() {
         project.karat(engine_args("logprob", &random_tiny(), &[])).code(2).complains(&[what]);
     }
 }
+
+/// Where RoPE scaling depends on a sequence's length, continuations share no row.
+#[test]
+fn continuations_have_the_bits_of_pairs_where_rows_depend_on_the_length() {
+    let context = "abcdefghijklmnopqrstuvwxyz".repeat(2);
+    let long = "q".repeat(30);
+    for (model, length) in [("smollm3", 40), ("phi3-longrope", 50)] {
+        let context = &context[..length];
+        let choices = [long.as_str(), "x", "x"];
+        let alone: Vec<Value> = choices.iter().map(|choice| pair(context, choice)).collect();
+        let alone = answers(&fixture(model), &alone, 0);
+        let together = answers(&fixture(model), &[several(context, &choices)], 0);
+        let found = together[0]["continuations"].as_array().expect("a list");
+        for (found, right) in found.iter().zip(&alone) {
+            assert_eq!(found["logprob"], right["logprob"], "{model}");
+        }
+    }
+}
