@@ -99,12 +99,17 @@ fn score(split: Split) -> Work {
 /// # Errors
 /// Why the first sequence that failed did.
 pub fn gather(answers: &[Vec<Piece>], outcomes: Vec<Outcome>) -> std::result::Result<Vec<LogProb>, String> {
-    let scored = |outcome| match outcome {
+    let scored = |(sequence, outcome)| match outcome {
         Outcome::Scored(scored) => Ok(scored),
-        Outcome::Failed(reason) => Err(reason),
+        // What fails the context's own sequence fails all of them.
+        Outcome::Failed(reason) => match answers.iter().position(|pieces| pieces.contains(&Piece::All(sequence))) {
+            Some(at) if answers.len() > 1 => Err(format!("failed to score continuation {at}: {reason}")),
+            _ => Err(reason),
+        },
         Outcome::Generated { .. } | Outcome::Logits(_) => Err("the sequence was not scored".into()),
     };
-    let scored: Vec<Vec<TokenLogProb>> = outcomes.into_iter().map(scored).collect::<std::result::Result<_, _>>()?;
+    let scored = outcomes.into_iter().enumerate().map(scored);
+    let scored: Vec<Vec<TokenLogProb>> = scored.collect::<std::result::Result<_, _>>()?;
     let tokens = |piece: &Piece| match *piece {
         Piece::All(sequence) => &scored[sequence][..],
         Piece::One(sequence, at) => &scored[sequence][at..=at],
@@ -155,7 +160,12 @@ mod tests {
     fn a_single_choice_is_a_pair_and_a_sequence_that_fails_fails_the_question() {
         let question = Question::choices(vec![split(&[1, 2, 7], 2)], false);
         assert!(matches!(question.work[..], [Work { goal: Goal::Score { from: 2 }, .. }]));
-        let outcomes = vec![Outcome::Failed("too long".into())];
-        assert_eq!(gather(&question.answers, outcomes), Err("too long".into()));
+        let failed = || Outcome::Failed("too long".into());
+        assert_eq!(gather(&question.answers, vec![failed()]), Err("too long".into()));
+        let question = Question::choices(vec![split(&[1, 2, 7], 2), split(&[1, 2, 8, 9], 2)], false);
+        let outcomes = vec![scored(&[(-1.0, true), (-2.0, false)]), failed()];
+        let error = "failed to score continuation 1: too long";
+        assert_eq!(gather(&question.answers, outcomes), Err(error.into()));
+        assert_eq!(gather(&question.answers, vec![failed(), scored(&[(-1.0, true)])]), Err("too long".into()));
     }
 }

@@ -163,11 +163,11 @@ impl Renderer {
             _ => self.encoded(context.trim_end_matches(is_python_space))?,
         };
         let one = |(at, continuation): (usize, &String)| {
-            let several = continuations.len() > 1;
-            self.split_one((context, &before), continuation).map_err(|error| match several {
-                true => error.context(format!("failed to score continuation {at}")),
-                false => error,
-            })
+            let split = self.split_one((context, &before), continuation);
+            if continuations.len() == 1 {
+                return split;
+            }
+            split.map_err(|error| error.context(format!("failed to score continuation {at}")))
         };
         continuations.iter().enumerate().map(one).collect()
     }

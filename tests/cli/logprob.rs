@@ -257,8 +257,16 @@ fn text_of(model: &Path, ids: &[u64]) -> String {
 
 #[test]
 fn what_cannot_be_chosen_or_read_is_an_error_with_its_place() {
-    let asked = [several("Hello", &[" a", ""]), json!({"id": 2, "document": ""}), several("a", &[" b", " c"])];
+    let long = "gold ".repeat(2000);
+    let asked = [
+        several("Hello", &[" a", ""]),
+        json!({"id": 2, "document": ""}),
+        several("a", &[" b", " c"]),
+        several("a", &[" b", &long]),
+    ];
     let out = answers(&random_tiny(), &asked, 3);
+    let too_long = out[3]["error"].as_str().unwrap_or_default();
+    assert!(too_long.contains("continuation 1") && too_long.contains("exceeds the model's context"), "{too_long}");
     let error = |at: usize| out[at]["error"].as_str().unwrap_or_else(|| panic!("{}", out[at])).to_owned();
     assert!(error(0).contains("continuation 1") && error(0).contains("adds no token"), "{}", error(0));
     assert_eq!(out[0]["continuations"], Value::Null);

@@ -103,7 +103,7 @@ struct InFlightStep {
     logits: Vec<Vec<f32>>,
 }
 
-/// Whether the host looks at the row of a read: all of it is wanted, or logits processors go before the choice, which the CPU's
+/// Whether the host looks at the row of an output request: all of it or several candidates are wanted, or logits processors go before the choice, which the CPU's
 /// sampler makes then.
 fn is_whole(request: &OutputRequest, processing: Option<&Processing>) -> bool {
     processing.is_some() || matches!(request.kind, OutputKind::Logits | OutputKind::Candidates { .. })

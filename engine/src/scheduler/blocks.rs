@@ -2,8 +2,8 @@
 //!
 //! A block of a prompt whose tokens, and all tokens before them, equal those of an earlier prompt holds the same bits, since a
 //! row depends on its own sequence alone: it is computed once and shared by all; a sequence that needs it while it is being computed
-//! waits for it. The block in which two prompts part is only equal at its beginning; the later prompt copies it, if it is there by
-//! then, and goes on in the copy. Blocks of finished prompts are kept and evicted in LRU order. Sharing
+//! waits for it. The block in which two prompts part is only equal at its beginning: the later prompt copies it once it is computed, and
+//! goes on in the copy. It waits for such a block only where that saves half of its work. Blocks of finished prompts are kept and evicted in LRU order. Sharing
 //! changes how much is computed, never what.
 //!
 //! A sequence that fails in the middle of its prompt leaves blocks behind that nobody computes any more. A sequence that waits for
@@ -138,10 +138,10 @@ impl BlockPool {
         let left = |block: &u32| self.shared.get(block).is_some_and(|shared| !shared.ready && !shared.computing);
         let Some(first) = table.blocks[..table.reused].iter().position(left) else { return };
         for block in &table.blocks[first..table.reused] {
-            self.shared
-                .get_mut(block)
-                .into_iter()
-                .for_each(|shared| (shared.computing, shared.owner) = (true, table.number));
+            if let Some(shared) = self.shared.get_mut(block) {
+                shared.computing = true;
+                shared.owner = table.number;
+            }
         }
         table.reused = first;
     }
