@@ -35,7 +35,7 @@ use crate::scheduler::workload::Closed;
 /// Raised when keys or answers change their form, or what tokenizers and stop strings make of the same folder and options. Answers
 /// of format 2 may be another model's, too: its files were hashed before they were loaded, and could be replaced in between. Those of
 /// format 3 lack markers of thoughts that are special tokens.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// Answers and time between two writes.
 const WRITE: (usize, Duration) = (256, Duration::from_secs(2));
 /// Files of a model that show in the prompt's tokens already.
