@@ -10,7 +10,7 @@
 # What it finds ends the process with a message: accesses beyond allocations or at addresses of wrong alignment, threads
 # that wait for threads that do not come; memory that nobody wrote is NaN.
 #
-# KARAT_EMULATED_CARDS    how many, 1 unless given
+# KARAT_EMULATED_GPUS     how many, 1 unless given
 # KARAT_EMULATED_MEMORY   bytes of each, 2 GiB unless given
 # KARAT_EMULATED_LATE=1   work is done when it is waited for and not before, which shows what is read too early
 set -euo pipefail

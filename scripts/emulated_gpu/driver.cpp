@@ -111,7 +111,7 @@ struct State {
             const char *text = getenv(name);
             return text && *text ? strtoull(text, nullptr, 10) : otherwise;
         };
-        count = std::min<size_t>(number("KARAT_EMULATED_CARDS", 1), MAX_GPUS);
+        count = std::min<size_t>(number("KARAT_EMULATED_GPUS", 1), MAX_GPUS);
         memory = number("KARAT_EMULATED_MEMORY", size_t(2) << 30);
         late = number("KARAT_EMULATED_LATE", 0);
         for (int i = 0; i < MAX_GPUS; i++) gpus[i].context.gpu = gpus[i].stream.gpu = i, streams.insert(&gpus[i].stream);
