@@ -221,12 +221,14 @@ impl Scan<'_> {
         let start = self.from + rest.len();
         let Some(sign) = before.or(behind) else { return self.operated(start) };
         let previous = self.text[..start].chars().next_back();
-        let unsigned = Before::Number { start: start + sign.len_utf8(), negative: false };
+        // A sign behind the currency stands right before the digits.
+        let bare = if before.is_some() { start + sign.len_utf8() } else { self.from + head.len() };
+        let unsigned = Before::Number { start: bare, negative: false };
         match previous {
             // `+/-5`, `+-5`.
-            Some('+' | '/' | '±') => Before::Part(start - 1),
-            // `US$-5`.
-            Some(letter) if letter.is_alphabetic() && currency && before.is_none() => {
+            Some(sign @ ('+' | '/' | '±')) => Before::Part(start - sign.len_utf8()),
+            // `US$-5`, `$$-5$$`.
+            Some(c) if (c.is_alphabetic() || is_currency(c)) && currency && before.is_none() => {
                 Before::Number { start, negative: is_minus(sign) }
             }
             // `GPT-4`, `covid-19`; `x-3` and `a+3` are expressions.

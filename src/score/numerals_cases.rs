@@ -39,6 +39,9 @@ fn one_number() {
         ("-$3.10", "-3.1"),
         ("$-3.10", "-3.1"),
         ("US$-18", "-18"),
+        ("$$-18$$", "-18"),
+        ("$$\u{2212}18$$", "-18"),
+        ("$$+18$$", "18"),
         ("x = - 5", "-5"),
         ("the answer \u{2013} 5", "5"),
         ("- 5", "5"),
@@ -345,7 +348,7 @@ proptest! {
     }
 
     #[test]
-    fn never_panics(text in any::<String>(), odd in "[-+0-9.,:/^_{}()\\\\$%€½²₂π√ eExX\n'A-C]{0,40}") {
+    fn never_panics(text in any::<String>(), odd in "[-+0-9.,:/^_{}()|\\\\$%€£½²₂π√±−–×·÷⁄°‰ eExX\n'A-C年]{0,40}") {
         for decimal in [Decimal::Point, Decimal::Comma] {
             read(&text, decimal);
             read(&odd, decimal);
