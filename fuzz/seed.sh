@@ -21,7 +21,8 @@ for folder in tests/fixtures/models/*/ models/*/ models/*/*/; do
   if [ "$(wc -c < "$folder/tokenizer.json")" -lt 12000 ]; then { cat "$folder/tokenizer.json"; printf '\0a text'; } | add tokenizer_file; fi
 done
 for entry in $(git ls-files 'models/*.yaml' 'tests/fixtures/models/*.yaml'); do add registry_entry < "$entry"; done
-for suite in $(git ls-files 'datasets/*.yaml'); do add suite_yaml < "$suite"; done
+for header in $(git ls-files 'datasets/*.jsonl.yaml'); do add dataset_header < "$header"; done
+for suite in $(git ls-files 'datasets/*/suite.yaml'); do add suite_yaml < "$suite"; done
 git ls-files 'datasets/*.jsonl' | while read -r file; do
   head -n 5 "$file" | add recorded_run
   head -n 5 "$file" | { printf '\0'; cat; } | add dataset_lines

@@ -17,8 +17,8 @@
 //! | `hash` | of `karat-engine`: SHA-256 and hex | – |
 //! | `stand_in` | of `karat-engine`: what lies in the place of a file: pointers, pages, archives, devices; models, datasets, suites, prompts and records are looked at alike | error |
 //! | `stats` | pure numbers: means, intervals, paired tests; how they are written | – |
-//! | `yaml` | of `karat-engine`: YAML that knows its places, and serde over it: suites and registry entries are read with it | error |
-//! | `dataset` | verified files -> stream of `Sample` | error, hash, stand_in |
+//! | `yaml` | of `karat-engine`: YAML that knows its places, and serde over it: suites, headers of datasets and registry entries are read with it | error |
+//! | `dataset` | verified files -> stream of `Sample`, and the header that may lie beside a file | error, hash, stand_in, yaml |
 //! | `engine` | the crate `karat-engine`. `Request` -> `Response`: tokens in, tokens, vectors, log-probabilities out; knows no datasets | error, yaml, stand_in |
 //! | `rule` | what gates ask: metrics, bounds, filters, expressions, prices; data and its parsing | error |
 //! | `prompt` | `Sample` + versioned template -> `Prompt`; the prompt linter | error, hash, stand_in, dataset, engine |

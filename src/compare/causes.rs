@@ -114,6 +114,7 @@ pub fn causes(base: &Manifest, candidate: &Manifest) -> Vec<Cause> {
         found.maps(CauseKind::Model, &format!("{role} file "), &files(base), &files(candidate));
     }
     found.maps(CauseKind::Prompt, "file ", &base.hashes.prompts, &candidate.hashes.prompts);
+    found.maps(CauseKind::Data, "version of ", &base.dataset_versions, &candidate.dataset_versions);
     found.maps(CauseKind::Data, "file of ", &base.hashes.datasets, &candidate.hashes.datasets);
     found.plans(&base.plan, &candidate.plan);
     found.causes.sort();
@@ -284,6 +285,7 @@ mod tests {
         candidate.fingerprint.insert("isa".into(), "avx2".into());
         candidate.hashes.models.insert("generator".into(), BTreeMap::from([("model.safetensors".into(), "22".into())]));
         candidate.hashes.datasets.insert("golden".into(), "33".into());
+        candidate.dataset_versions.insert("golden".into(), "1.1".into());
         candidate.karat = "9".into();
         let software = format!("karat version: {} > 9", base.karat);
         let expected = [
@@ -294,6 +296,7 @@ mod tests {
             r#"data datasets.added: - > {"name":"added"}"#,
             "data datasets.golden.limit: 1 > 2",
             "data file of golden: - > 33",
+            "data version of golden: - > 1.1",
             "parameters generation.seed: 0 > 1",
             r#"parameters generation.stop.001: "b" > -"#,
             "scorers scorers.exact_match.exact_match.trim: true > false",

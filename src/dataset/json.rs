@@ -141,6 +141,29 @@ impl Array {
     }
 
     fn advance(&mut self) -> Result<Option<Record<'static>>> {
+        let Some((start, closed)) = self.take()? else { return Ok(None) };
+        let Record { line, pairs, cells, numbers } = parse(&self.buffer, &self.fields, self.bytes.path(), start)?;
+        // The buffer is for the next element.
+        let pairs = pairs.into_iter().map(|(key, value)| (key.into_owned().into(), value)).collect();
+        self.state = State::Next;
+        if closed {
+            self.close()?;
+        }
+        Ok(Some(Record { line, pairs, cells, numbers }))
+    }
+
+    /// The next element as it is written, and its line; what stands behind the array is not looked at.
+    pub fn next_written(&mut self) -> Result<Option<(u64, &[u8])>> {
+        if self.state == State::End {
+            return Ok(None);
+        }
+        let Some((start, closed)) = self.take()? else { return Ok(None) };
+        self.state = if closed { State::End } else { State::Next };
+        Ok(Some((start.line, &self.buffer)))
+    }
+
+    /// Takes the next element into the buffer: where it starts, and whether it is the last. None at the end.
+    fn take(&mut self) -> Result<Option<(Position, bool)>> {
         if self.state == State::Start {
             match self.bytes.skip_space()? {
                 None => return Ok(None),
@@ -157,20 +180,13 @@ impl Array {
             None => return Err(self.bytes.error("the file ends before the array's `]`")),
             Some(b']') if self.state == State::First => {
                 self.bytes.next()?;
-                return self.close();
+                self.close()?;
+                return Ok(None);
             }
             Some(_) => {}
         }
         let start = self.bytes.position;
-        let closed = self.element()?;
-        let Record { line, pairs, cells, numbers } = parse(&self.buffer, &self.fields, self.bytes.path(), start)?;
-        // The buffer is for the next element.
-        let pairs = pairs.into_iter().map(|(key, value)| (key.into_owned().into(), value)).collect();
-        self.state = State::Next;
-        if closed {
-            self.close()?;
-        }
-        Ok(Some(Record { line, pairs, cells, numbers }))
+        Ok(Some((start, self.element()?)))
     }
 
     /// Takes one element into the buffer, and the comma or bracket after it; tells whether that was the bracket.
@@ -197,11 +213,11 @@ impl Array {
         Err(self.bytes.error("the file ends before the array's `]`"))
     }
 
-    fn close(&mut self) -> Result<Option<Record<'static>>> {
+    fn close(&mut self) -> Result<()> {
         self.state = State::End;
         self.bytes.begin(usize::MAX);
         match self.bytes.skip_space()? {
-            None => Ok(None),
+            None => Ok(()),
             Some(_) => Err(self.bytes.error("there is more after the array's `]`")),
         }
     }
@@ -241,6 +257,12 @@ fn parse<'a>(bytes: &'a [u8], fields: &FieldMap, path: &Path, start: Position) -
         distinct(text).or_else(|error| if error.is_data() { Err(failed(error)) } else { Ok(()) })?;
     }
     Ok(Record { line: start.line, pairs, cells: false, numbers })
+}
+
+/// The keys of the object in `bytes`, each with the JSON behind it as it is written; none where no case is made of it.
+pub(super) fn written(bytes: &[u8]) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let Pairs::<'_, &RawValue>(pairs) = serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()?;
+    Some(pairs.into_iter().map(|(key, raw)| (key, raw.get())).collect())
 }
 
 /// Whether numbers of this key are text to karat.

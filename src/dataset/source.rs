@@ -159,7 +159,7 @@ impl Source {
         Ok(Samples { cases, path, ids, left, any: false, finished: false, digest: None })
     }
 
-    fn opened(&self) -> Result<File> {
+    pub(super) fn opened(&self) -> Result<File> {
         let failed = |error: Error| error.context(format!("failed to open the dataset `{}`", self.name)).at(&self.path);
         let file = open_file(&self.path).map_err(failed)?;
         if file.metadata().is_ok_and(|data| data.is_dir()) {

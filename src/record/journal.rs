@@ -84,6 +84,7 @@ impl About {
             other(then, now).map(|name| format!("the {what} `{name}` changed"))
         };
         files("dataset", &then.hashes.datasets, &now_.hashes.datasets)
+            .or_else(|| files("header of dataset", &then.hashes.headers, &now_.hashes.headers))
             .or_else(|| files("prompt", &then.hashes.prompts, &now_.hashes.prompts))
             .or_else(|| (then.selected != now_.selected).then(|| "other cases are selected".into()))
             .or_else(|| (self.keep_outputs != now.keep_outputs).then(|| "--no-outputs is not as it was".into()))

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 
 /// The newest format that this karat writes and reads. A record has the lowest number that can hold it, so that one which uses
 /// nothing new keeps its bytes; readers refuse a newer number: a field they do not know could change what counts.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// What the number of a format stands behind.
 const PREFIX: &str = "karat-run/";
@@ -26,7 +26,7 @@ fn spelled(format: u32) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// `karat-run/N`, N up to [`FORMAT`]: 4 where lines say what became of their answers; 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
+    /// `karat-run/N`, N up to [`FORMAT`]: 5 where a dataset has a header; 4 where lines say what became of their answers; 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
     /// what format 1 does not know (tiers, allowed errors, …); else 1.
     pub format: String,
     /// Version of karat that wrote it.
@@ -54,6 +54,9 @@ pub struct Manifest {
     pub fingerprint: BTreeMap<String, String>,
     /// SHA-256 of everything that was read.
     pub hashes: Hashes,
+    /// Versions of datasets by dataset name, as their headers say; only of those that have one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dataset_versions: BTreeMap<String, String>,
     /// How many cases the plan selected, by dataset: fewer result lines mean that the run is incomplete.
     pub selected: BTreeMap<String, Selected>,
     /// The validated plan with all layers applied; its top-level keys are those of `suite.yaml`.
@@ -73,6 +76,9 @@ pub struct Hashes {
     pub prompts: BTreeMap<String, String>,
     /// Dataset files by dataset name; recorded responses as `responses`.
     pub datasets: BTreeMap<String, String>,
+    /// Headers beside dataset files by dataset name; only where there is one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// What the plan selected from a dataset.
@@ -108,6 +114,7 @@ impl Manifest {
             git_dirty: None,
             fingerprint: BTreeMap::new(),
             hashes: Hashes::default(),
+            dataset_versions: BTreeMap::new(),
             selected: BTreeMap::new(),
             plan,
             files: BTreeMap::new(),
@@ -172,6 +179,7 @@ impl Manifest {
     pub(super) fn settle_format(&mut self, has_outcomes: bool) {
         let plain = self.label.is_none() && !self.is_partial() && is_plain_plan(&self.plan);
         self.format = spelled(match (&self.baseline, plain) {
+            _ if !self.hashes.headers.is_empty() => 5,
             _ if has_outcomes => 4,
             (Some(_), _) => 3,
             (None, false) => 2,
@@ -251,6 +259,11 @@ mod tests {
         let mut told = manifest();
         told.settle_format(true);
         assert_eq!(told.format, "karat-run/4");
+        told.hashes.headers.insert("golden".into(), "00".into());
+        told.dataset_versions.insert("golden".into(), "1.0".into());
+        told.settle_format(true);
+        assert_eq!(told.format, "karat-run/5");
+        assert_eq!(Manifest::parse(Path::new("m"), &told.to_bytes().unwrap()).unwrap(), told);
     }
 
     #[test]
@@ -272,9 +285,9 @@ mod tests {
         let newer = fails("karat-run/1", "karat-run/9");
         let version = env!("CARGO_PKG_VERSION");
         let both =
-            format!("format 9, written by karat {version}; this is karat {version}, which reads formats up to 4");
+            format!("format 9, written by karat {version}; this is karat {version}, which reads formats up to 5");
         assert!(newer.contains(&both), "{newer}");
-        assert!(fails("karat-run/1", "other").starts_with("the run's manifest does not have the format `karat-run/4`"));
+        assert!(fails("karat-run/1", "other").starts_with("the run's manifest does not have the format `karat-run/5`"));
         assert!(fails(r#""suite": "desk""#, r#""suite": "../x""#).starts_with("`../x` is no suite name"));
         assert!(fails("results.jsonl", "../../results").starts_with("`../../results` is no file name"));
         assert!(fails("results.jsonl", "other.jsonl").contains("does not list `results.jsonl`"));

@@ -40,6 +40,10 @@ fn begin(checked: &Checked) -> Result<Manifest> {
     manifest.git_dirty = git.is_dirty(&[":(exclude)runs", ":(exclude)baselines", ":(exclude,glob)**/.karat-*"]);
     for (source, survey) in checked.sources.iter().zip(&checked.surveys) {
         manifest.hashes.datasets.insert(source.name.clone(), survey.digest.sha256().to_owned());
+        if let Some(header) = &survey.header {
+            manifest.hashes.headers.insert(source.name.clone(), header.sha256.clone());
+            manifest.dataset_versions.insert(source.name.clone(), header.version.clone());
+        }
         let cases = survey.cases as u64 * u64::from(checked.repeats());
         let selected = Selected { kind: source.kind, cases, partial: survey.partial };
         manifest.selected.insert(source.name.clone(), selected);

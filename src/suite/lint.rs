@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::lint_generation;
+use super::lint_header;
 use super::lint_scorers;
 use super::lint_tags::Tags;
 use super::load::{Purpose, Suite};
 use super::overrides::Overrides;
 use super::plan::DatasetPlan;
 use super::validate;
-use crate::dataset::{Field, Input, Kind, Sample, Source};
+use crate::dataset::{Field, Header, Input, Kind, Sample, Samples, Source};
 use crate::engine::Prompt;
 use crate::engine::chat::odd_role;
 use crate::engine::render::Renderer;
@@ -138,10 +139,12 @@ enum Rule {
     Contradiction,
     OpenTurn,
     OddRole,
+    OddRow,
+    UnknownKey,
 }
 
 impl Rule {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Unreadable,
         Self::BadCheck,
         Self::NoTarget,
@@ -157,6 +160,8 @@ impl Rule {
         Self::Contradiction,
         Self::OpenTurn,
         Self::OddRole,
+        Self::OddRow,
+        Self::UnknownKey,
     ];
 
     fn about(self) -> &'static str {
@@ -176,6 +181,8 @@ impl Rule {
             Self::Contradiction => "cases that contradict another",
             Self::OpenTurn => "cases that end with a message of the assistant",
             Self::OddRole => "cases with a role that chat templates do not know",
+            Self::OddRow => "rows that do not fit the schema",
+            Self::UnknownKey => "rows with keys that the schema does not know",
         }
     }
 }
@@ -248,18 +255,52 @@ impl<'a> Cases<'a> {
     }
 
     fn read(&mut self, tags: &mut Tags) {
-        let samples = match self.source.open() {
+        let header = Header::beside(&self.source.path).unwrap_or_else(|error| {
+            self.findings.push(Finding::from(&error));
+            None
+        });
+        let mut samples = match self.source.open() {
             Ok(samples) => samples,
             Err(error) => return self.findings.push(Finding::from(&error)),
         };
-        for sample in samples {
+        let mut cases = 0;
+        for sample in &mut samples {
             match sample {
                 Ok(sample) => {
+                    cases += 1;
                     tags.add(&sample, &self.source.path);
                     self.case(&sample);
                 }
                 Err(error) => self.report(Rule::Unreadable, Finding::from(&error)),
             }
+        }
+        if let Some(header) = header {
+            self.header(&header, samples, cases);
+        }
+    }
+
+    /// Holds the file and its rows against the header beside it.
+    fn header(&mut self, header: &Header, mut samples: Samples, cases: u64) {
+        // What a case that cannot be read hides is not counted.
+        let readable = self.counts[Rule::Unreadable as usize] == 0;
+        let counted = readable && !samples.leaves_out();
+        match samples.finish() {
+            Ok(digest) => {
+                let faults = header.faults(counted.then_some(cases), &digest);
+                self.findings.extend(faults.iter().map(Finding::from));
+            }
+            Err(error) if readable => self.findings.push(Finding::from(&error)),
+            Err(_) => return,
+        }
+        let source = self.source;
+        let rows = lint_header::rows(header, source, |finding| match finding.severity {
+            Severity::Error => self.report(Rule::OddRow, finding),
+            Severity::Warning => self.report(Rule::UnknownKey, finding),
+        });
+        if let Err(error) = rows
+            && readable
+        {
+            self.findings.push(Finding::from(&error));
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod lint;
 mod lint_generation;
+mod lint_header;
 mod lint_scorers;
 mod lint_tags;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::load::{Suite, parse_check};
 use super::plan::DatasetPlan;
-use crate::dataset::{FileDigest, Sample};
+use crate::dataset::{FileDigest, Header, HeaderId, Sample};
 use crate::error::{Error, Result};
 use crate::score::ScorerSpec;
 
@@ -17,6 +17,8 @@ pub struct Survey {
     pub partial: bool,
     /// The whole file as it was read.
     pub digest: FileDigest,
+    /// The header beside it, which says of the file what it is; none where there is none.
+    pub header: Option<HeaderId>,
     /// Whether a case's own checks need the embedder.
     pub needs_embedder: bool,
     /// Whether a case's own checks need the toxicity model.
@@ -27,7 +29,7 @@ impl Suite {
     /// Reads every dataset once; memory as for streaming. In the plan's order.
     ///
     /// # Errors
-    /// The first case or check that is wrong.
+    /// The first header, case or check that is wrong.
     pub fn survey(&self) -> Result<Vec<Survey>> {
         self.plan.datasets.iter().map(|dataset| self.survey_one(dataset, |_| Ok(()))).collect()
     }
@@ -35,9 +37,10 @@ impl Suite {
     /// Reads one dataset once and shows every case to `visit`.
     ///
     /// # Errors
-    /// The first case or check that is wrong, or that `visit` refuses.
+    /// A header that is wrong or not the file's; the first case or check that is wrong, or that `visit` refuses.
     pub fn survey_one(&self, dataset: &DatasetPlan, mut visit: impl FnMut(&Sample) -> Result<()>) -> Result<Survey> {
         let source = self.source(dataset)?;
+        let header = Header::beside(&source.path)?;
         let mut samples = source.open()?;
         let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);
         for sample in &mut samples {
@@ -49,8 +52,17 @@ impl Suite {
             }
             visit(&sample)?;
         }
-        let partial = self.is_limited_by_call(dataset) && samples.leaves_out();
-        Ok(Survey { cases, partial, digest: samples.finish()?, needs_embedder, needs_toxicity })
+        let cut = samples.leaves_out();
+        let partial = cut && self.is_limited_by_call(dataset);
+        let digest = samples.finish()?;
+        let faults = header.iter().flat_map(|header| header.faults((!cut).then_some(cases as u64), &digest));
+        match faults.into_iter().next() {
+            Some(fault) => Err(fault),
+            None => {
+                let header = header.as_ref().map(Header::id);
+                Ok(Survey { cases, partial, digest, header, needs_embedder, needs_toxicity })
+            }
+        }
     }
 
     /// A case's own scorers, checked against the dataset's and against the models there are.

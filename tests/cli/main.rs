@@ -31,6 +31,7 @@ mod exit_codes;
 mod generation;
 mod gguf;
 mod gguf_alone;
+mod headers;
 mod inputs;
 mod invariance;
 // Signals, tmpfs and the system calls of one platform.
