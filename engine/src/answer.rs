@@ -47,13 +47,8 @@ impl Watcher for Answer {
     }
 
     fn close(self: Box<Self>, mut tokens: Vec<u32>) -> Result<Closed> {
-        let Self { renderer, matcher, end, .. } = *self;
-        let at_end = |matcher: Option<StopMatcher>| matcher.and_then(|mut matcher| matcher.finish().transpose());
-        let stopped = match end {
-            Some(StopCondition::Stop(_) | StopCondition::Failed(_)) => None,
-            Some(StopCondition::Eos) | None => at_end(matcher).transpose()?,
-        };
-        let finish = match stopped.map(StopCondition::Stop).or(end) {
+        let Self { renderer, end, .. } = *self;
+        let finish = match end {
             Some(StopCondition::Stop(stopped)) => {
                 tokens.truncate(stopped.ids);
                 return Ok(Closed { text: stopped.text, ids: tokens, finish: Finish::Stop });

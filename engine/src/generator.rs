@@ -30,6 +30,7 @@ use crate::scheduler::dispatcher;
 use crate::scheduler::draft::Draft;
 use crate::scheduler::workload::{Closed, Goal, Outcome, RequestSource, Totals, Work};
 use crate::thought;
+use crate::tokenizer::check_stops;
 
 /// Rendered requests that wait for the scheduler.
 const AHEAD: usize = 256;
@@ -303,7 +304,8 @@ fn prepare(
 ) -> Prepared {
     let (options, Defaults { file, end, vocab }) = (&request.options, defaults);
     let processors = file.processors(options, &end.ids, *vocab);
-    let (ids, processors) = match renderer.ids(&request.prompt).and_then(|ids| Ok((ids, processors?))) {
+    let known = check_stops(&options.stop).and_then(|()| renderer.ids(&request.prompt));
+    let (ids, processors) = match known.and_then(|ids| Ok((ids, processors?))) {
         Ok(known) => known,
         Err(error) => return Prepared { work: Some(Err(error.chain())), ticket: Ticket::default() },
     };

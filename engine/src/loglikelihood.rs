@@ -55,6 +55,20 @@ impl Question {
                 let pieces = (0..work.len()).map(Piece::All).collect();
                 Ok(Self { work, answers: vec![pieces] })
             }
+            Scored::Several(questions) => {
+                let mut all = Self { work: Vec::new(), answers: Vec::new() };
+                for question in questions {
+                    let Self { work, answers } = Self::new(renderer, question, alone)?;
+                    let before = all.work.len();
+                    let moved = |piece| match piece {
+                        Piece::All(sequence) => Piece::All(before + sequence),
+                        Piece::One(sequence, at) => Piece::One(before + sequence, at),
+                    };
+                    all.answers.extend(answers.into_iter().map(|pieces| pieces.into_iter().map(moved).collect()));
+                    all.work.extend(work);
+                }
+                if all.work.is_empty() { Err(Error::input("there is nothing to score")) } else { Ok(all) }
+            }
         }
     }
 

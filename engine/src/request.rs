@@ -215,6 +215,8 @@ pub enum Scored {
     /// Score every token of a text of any length. A text longer than the model's context is read in windows that follow one
     /// another, each behind at least one token of what came before, as lm-evaluation-harness does (`loglikelihood_rolling`).
     Rolling(String),
+    /// Several questions that are answered together, their answers one behind the other: none of them is left for later.
+    Several(Vec<Scored>),
 }
 
 /// The answer to a [`Scored`] question, or to one of its continuations.

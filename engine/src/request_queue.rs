@@ -184,13 +184,15 @@ where
             let first = match work {
                 Err(reason) => Err(reason),
                 Ok(mut work) => {
+                    let rank = work.iter().map(Work::longest).max().unwrap_or(0);
+                    let group = (count > 1).then_some(number);
+                    work.iter_mut().for_each(|work| (work.group, work.rank) = (group, rank));
                     let first = work.pop_front().ok_or_else(|| "there is nothing to compute".to_owned());
-                    work.iter_mut().for_each(|work| work.group = Some(number));
                     self.rest = work;
                     first
                 }
             };
-            return Ok(Some(first.map(|work| Work { group: (count > 1).then_some(number), ..work })));
+            return Ok(Some(first));
         }
         Ok(None)
     }

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use karat::engine::models::model_folder::ModelFolder;
-use karat::engine::tokenizer::{StopMatcher, Tokenizer};
+use karat::engine::tokenizer::{StopMatcher, Tokenizer, check_stops};
 use libfuzzer_sys::fuzz_target;
 
 static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
@@ -17,7 +17,9 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, ids)) = ids.split_first() else { return };
     let tokenizer = &TOKENIZERS[usize::from(choice % 3)];
     let skip = choice & 4 == 0;
-    let stops: Vec<String> = String::from_utf8_lossy(stops).split('|').map(str::to_owned).collect();
+    let all: Vec<String> = String::from_utf8_lossy(stops).split('|').map(str::to_owned).collect();
+    // Others are refused before they get here.
+    let stops: Vec<String> = all.into_iter().filter(|stop| check_stops(std::slice::from_ref(stop)).is_ok()).collect();
     let ids: Vec<u32> = ids.chunks_exact(2).take(200).map(|pair| u32::from(pair[0]) | u32::from(pair[1] & 1) << 8).collect();
     let decode = |count: usize| tokenizer.decode(&ids[..count], skip).expect("decodes");
 
@@ -29,21 +31,20 @@ fuzz_target!(|data: &[u8]| {
 
     let decode = |count: usize| tokenizer.decode(&ids[..count], true).expect("decodes");
     let mut matcher = StopMatcher::new(tokenizer, &stops);
-    for index in 0..=ids.len() {
-        let stopped = match ids.get(index) {
-            Some(id) => matcher.push(*id),
-            None => matcher.finish(),
-        };
+    for (index, id) in ids.iter().enumerate() {
+        let stopped = matcher.push(*id);
         let Some(stopped) = stopped.expect("decodes") else { continue };
         assert!(stops.contains(&stopped.stop) && !stopped.stop.is_empty());
-        assert!(stopped.ids <= ids.len().min(index + 1));
+        assert!(stopped.ids <= index + 1);
         assert!(!stops.iter().any(|stop| !stop.is_empty() && stopped.text.contains(stop.as_str())), "an earlier stop");
         // A run of byte tokens may still turn out broken after the stop was met, which changes its text; and half a character may
         // find its other half behind a special token in which the stop was met.
         if choice % 3 != 2 {
-            let whole = decode(ids.len().min(index + 1));
-            assert!(whole.starts_with(&stopped.text), "{whole:?} {stopped:?}");
-            assert!(stopped.text.starts_with(&decode(stopped.ids)));
+            let whole = decode(index + 1);
+            let kept = decode(stopped.ids);
+            // The same halves may be apart in the text that spells special tokens out, and one in the text that does not.
+            assert!(whole.starts_with(&stopped.text) || stopped.text == kept, "{whole:?} {stopped:?}");
+            assert!(stopped.text.starts_with(&kept));
         }
         return;
     }

@@ -73,7 +73,7 @@ pub struct Scheduler<'a> {
     backend: &'a mut dyn Backend,
     shape: Shape,
     limits: Limits,
-    /// Work that waits, longest first.
+    /// Work that waits, that of the longest question first.
     pending: BTreeSet<(Reverse<usize>, u64)>,
     /// The same by its tokens, where beginnings are shared: what begins alike stands side by side.
     alike: BTreeSet<(Box<[u32]>, u64)>,
@@ -177,7 +177,7 @@ impl<'a> Scheduler<'a> {
                     self.finished.push((index, Outcome::Generated { tokens: Vec::new(), watcher }));
                 }
                 Ok(work) => {
-                    self.pending.insert((Reverse(work.longest()), index));
+                    self.pending.insert((Reverse(work.order()), index));
                     if self.limits.sharing {
                         self.alike.insert((work.tokens.as_slice().into(), index));
                     }
@@ -273,11 +273,11 @@ impl<'a> Scheduler<'a> {
     /// Starts waiting work; false where there are too few blocks.
     fn start_one(&mut self, index: u64) -> bool {
         let Some(work) = self.waiting.get(&index) else { return false };
-        let ((computed, unread), longest) = (work.prompt(), work.longest());
+        let ((computed, unread), longest, order) = (work.prompt(), work.longest(), work.order());
         let rotation = self.backend.rotation(work.grown());
         let Some(table) = self.pool.allocate(&work.tokens[..computed], unread, longest, rotation) else { return false };
         let Some(mut work) = self.waiting.remove(&index) else { return false };
-        self.pending.remove(&(Reverse(longest), index));
+        self.pending.remove(&(Reverse(order), index));
         let key = (work.tokens.into_boxed_slice(), index);
         self.alike.remove(&key);
         work.tokens = key.0.into_vec();

@@ -70,12 +70,20 @@ pub struct Work {
     pub goal: Goal,
     /// Works of one group share their beginning, and follow one another: they go to one GPU.
     pub group: Option<u64>,
+    /// Tokens of the longest of its group, by which all of them wait: a question whose short sequences waited for the end would be
+    /// lost with an interruption.
+    pub rank: usize,
 }
 
 impl Work {
     /// A sequence that belongs to no group.
     pub fn new(tokens: Vec<u32>, goal: Goal) -> Self {
-        Self { tokens, goal, group: None }
+        Self { tokens, goal, group: None, rank: 0 }
+    }
+
+    /// What it waits by: the longest goes first.
+    pub(crate) fn order(&self) -> usize {
+        self.longest().max(self.rank)
     }
 
     /// Tokens that it may come to need in the cache: the last chosen token is never computed.

@@ -44,7 +44,7 @@ use special_tokens::SpecialTokens;
 
 pub use long_texts::{LONG, Pieces};
 pub use long_words::Spaced;
-pub use stop::{StopMatcher, Stopped};
+pub use stop::{StopMatcher, Stopped, check_stops};
 pub use stream::TextStream;
 pub use windows::Plain;
 

@@ -6,7 +6,27 @@
 //! depend on how the text is split into tokens.
 
 use super::{TextStream, Tokenizer};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// What bytes are shown as that are no character.
+const HALF: char = '\u{fffd}';
+
+/// Whether stop strings are such that an answer can meet them.
+///
+/// # Errors
+/// One that holds U+FFFD: whether bytes are half a character depends on what follows, and on which tokens are shown.
+pub fn check_stops(stops: &[String]) -> Result<()> {
+    match stops.iter().find(|stop| stop.contains(HALF)) {
+        None => Ok(()),
+        Some(stop) => {
+            let error = Error::input(format!(
+                "the stop string `{}` holds U+FFFD, which is no character of an answer",
+                stop.escape_debug()
+            ));
+            Err(error.with_hint("write the characters themselves, in UTF-8"))
+        }
+    }
+}
 
 /// Watches a growing answer for stop strings.
 #[derive(Clone)]
@@ -32,11 +52,12 @@ pub struct Stopped {
 }
 
 impl StopMatcher {
-    /// A matcher for an answer that starts empty and is shown without special tokens. Empty stop strings are ignored.
+    /// A matcher for an answer that starts empty and is shown without special tokens. Stop strings that are empty, or that hold
+    /// U+FFFD, which stands for bytes that are no character yet, are ignored: callers refuse the latter ([`check_stops`]).
     pub fn new(tokenizer: &Tokenizer, stops: &[String]) -> Self {
         Self {
             tokenizer: tokenizer.clone(),
-            stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
+            stops: stops.iter().filter(|stop| !stop.is_empty() && !stop.contains(HALF)).cloned().collect(),
             ids: Vec::new(),
             spelled: Search { stream: tokenizer.stream(false), searched: 0 },
             shown: None,
@@ -63,20 +84,12 @@ impl StopMatcher {
         ids.push(id);
         spelled.stream.push(id);
         shown.iter_mut().for_each(|shown| _ = shown.stream.push(id));
-        self.look(false)
+        self.look()
     }
 
-    /// The same at the answer's end: no id follows, so half a character is what it shows as, U+FFFD.
-    ///
-    /// # Errors
-    /// As for [`Tokenizer::decode`].
-    pub fn finish(&mut self) -> Result<Option<Stopped>> {
-        if self.stops.is_empty() { Ok(None) } else { self.look(true) }
-    }
-
-    fn look(&mut self, last: bool) -> Result<Option<Stopped>> {
-        let in_spelled = self.spelled.look(&self.stops, last);
-        let in_shown = self.shown.as_mut().and_then(|shown| shown.look(&self.stops, last));
+    fn look(&mut self) -> Result<Option<Stopped>> {
+        let in_spelled = self.spelled.look(&self.stops);
+        let in_shown = self.shown.as_mut().and_then(|shown| shown.look(&self.stops));
         let by_spelling = in_spelled.map(|found| self.before_spelled(found)).transpose()?;
         let by_sight = in_shown.map(|(text, stop)| {
             Ok::<_, crate::error::Error>(Stopped { ids: self.ids_before(&text, true)?, text, stop })
@@ -127,11 +140,11 @@ struct Search {
 }
 
 impl Search {
-    /// The text before the first stop string, and that string; `last` where no id follows.
-    fn look(&mut self, stops: &[String], last: bool) -> Option<(String, String)> {
+    /// The text before the first stop string, and that string.
+    fn look(&mut self, stops: &[String]) -> Option<(String, String)> {
         let held = self.stream.held_back();
-        // Half a character cannot be part of a stop string before it is known that no other half follows.
-        let held = if last { &held } else { held.trim_end_matches('\u{fffd}') };
+        // Half a character cannot be part of a stop string.
+        let held = held.trim_end_matches(HALF);
         let stable = self.stream.text();
         let longest = stops.iter().map(String::len).max().unwrap_or(0);
         let mut from = self.searched.saturating_sub(longest.saturating_sub(1));
