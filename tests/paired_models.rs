@@ -63,6 +63,7 @@ fn line(at: usize, right: bool) -> ResultLine {
         thought_opened: false,
         thought: None,
         empty: None,
+        likelihoods: None,
         scores: BTreeMap::from([("right".to_owned(), score)]),
         passed: right,
         error: None,

@@ -35,6 +35,9 @@ fn sample(line: &Value) -> Sample {
         metadata: line["metadata"].as_object().cloned().unwrap_or_default(),
         checks: line["checks"].as_array().cloned().unwrap_or_default(),
         line: 1,
+        row: None,
+        gold: Vec::new(),
+        shots: Vec::new(),
     }
 }
 

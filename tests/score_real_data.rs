@@ -32,6 +32,9 @@ fn sample(target: &str) -> Sample {
         metadata: Map::new(),
         checks: Vec::new(),
         line: 1,
+        row: None,
+        gold: Vec::new(),
+        shots: Vec::new(),
     }
 }
 

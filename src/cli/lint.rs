@@ -1,6 +1,6 @@
 //! `karat lint`: what is wrong with a suite, before a model is loaded. Findings go to standard error, as a compiler's do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Exit;
 use super::preflight::{Named, findings};
@@ -38,7 +38,15 @@ pub fn run(args: Args) -> Result<Exit> {
     let (path, store) = suite_and_store(args.suite.as_deref(), "lint", &args.store)?;
     let (generator, backend) = (args.model.clone(), args.backend.parse()?);
     let overrides = Overrides { generator, backend, ..args.overrides.overrides()? };
-    let mut found = findings(&Named { path: &path, overrides: &overrides, purpose: Purpose::Lint }, None);
+    let mut found = Vec::new();
+    for overrides in each_prompt(&path, &overrides) {
+        let named = Named { path: &path, overrides: &overrides, purpose: Purpose::Lint };
+        for finding in findings(&named, None) {
+            if !found.contains(&finding) {
+                found.push(finding);
+            }
+        }
+    }
     if let Ok(suite) = Suite::load(&path, &overrides, Purpose::Look) {
         found.append(&mut baselines(&args, &store, &suite)?);
     }
@@ -48,6 +56,16 @@ pub fn run(args: Args) -> Result<Exit> {
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     say!("{}: {}, {}", path.display(), plural(errors, "error"), plural(warnings, "warning"));
     Ok(if has_errors(&found) { Exit::BadInput } else { Exit::Passed })
+}
+
+/// The same for each of the suite's prompts, where it has several and none is chosen.
+fn each_prompt(path: &Path, overrides: &Overrides) -> Vec<Overrides> {
+    // What is wrong with the file is found below.
+    let names = Suite::prompt_names(path).unwrap_or_default();
+    if overrides.prompt.is_some() || names.is_empty() {
+        return vec![overrides.clone()];
+    }
+    names.into_iter().map(|name| Overrides { prompt: Some(name), ..overrides.clone() }).collect()
 }
 
 /// What is wrong with the baselines that runs on either class of devices would be held against. One that was never accepted is

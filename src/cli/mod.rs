@@ -44,11 +44,13 @@ mod progress;
 mod progress_args;
 mod rate;
 mod render;
+mod render_suite;
 mod report_files;
 mod resume;
 mod run;
 mod run_progress;
 mod runs;
+mod schema;
 mod score;
 mod screen;
 mod session;
@@ -110,6 +112,8 @@ enum Command {
     Classify(classify::Args),
     /// Show exactly what a model would see: text and token ids.
     Render(render::Args),
+    /// Print JSON Schemas of karat's files.
+    Schema(schema::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Write manual pages.
@@ -178,6 +182,7 @@ fn dispatch(command: Command) -> Result<Exit> {
         Command::Embed(args) => embed::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Render(args) => render::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run::<Cli>(args),
         Command::Man(args) => man::run(args, self::command()),
     }

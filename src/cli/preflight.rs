@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use super::model;
+use crate::engine::ModelRef;
 use crate::engine::chat::Clock;
 use crate::engine::models::kind::{Role, check_reference};
 use crate::engine::models::model_folder::ModelFolder;
 use crate::engine::render::Renderer;
-use crate::engine::{ModelRef, Prompt};
 use crate::error::Result;
-use crate::prompt::{Finding, transcript};
+use crate::prompt::{Finding, Question};
 use crate::run::{Answers, Checked, ModelFolders, Watch, check};
 use crate::suite::{Linted, Overrides, Purpose, Suite, has_errors, lint};
 
@@ -127,9 +127,9 @@ fn renderer(made: &Ready) -> Result<Option<Renderer>> {
 pub fn first_prompts(made: &Ready) -> Result<Vec<Option<String>>> {
     let renderer = renderer(made)?;
     let has_chat = renderer.as_ref().is_none_or(Renderer::has_chat_template);
-    let shown = |prompt: Prompt| match &renderer {
-        Some(renderer) => renderer.text(&prompt).ok(),
-        None => Some(transcript(&prompt)),
+    let shown = |question: Question| match (&renderer, question.context()) {
+        (Some(renderer), Some(prompt)) => renderer.text(prompt).ok(),
+        _ => Some(question.transcript()),
     };
     let prompts = made.checked.first_prompts(has_chat)?;
     Ok(prompts.into_iter().map(|prompt| prompt.and_then(shown)).collect())

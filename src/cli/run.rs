@@ -1,6 +1,7 @@
 //! `karat run`: the main job.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -36,9 +37,10 @@ use crate::suite::{DatasetPlan, Overrides, Purpose, Suite, has_errors};
 pub struct Args {
     /// The suite file, or its folder (default: suite.yaml here, else datasets/support-desk/suite.yaml).
     suite: Option<PathBuf>,
-    /// Another generator: a model folder, name@version of the registry, or org/name[@revision] on the hub.
+    /// Another generator: a model folder, name@version of the registry, or org/name[@revision] on the hub. Given several times,
+    /// there is a run for each, and for each of the suite's prompts.
     #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    model: Vec<String>,
     /// Another seed of the random numbers.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -81,9 +83,43 @@ pub fn run(args: Args) -> Result<Exit> {
     let form = args.progress.begin();
     let reports = args.reports.open()?;
     let (path, store) = suite_and_store(args.suite.as_deref(), "run", &args.store)?;
+    let arms = Arm::all(&args.model, &path, args.overrides.prompt())?;
+    if let [arm] = &arms[..] {
+        return Ok(one(&args, arm, (&path, &store), (reports, form), args.label.checked()?)?.exit);
+    }
+    if reports.paths().next().is_some() {
+        let error = Error::input(format!("there are {} runs, and a report is of one", arms.len()));
+        return Err(error.with_hint("write one of each run with `karat gate RUN --report FILE`, or compare the runs"));
+    }
+    let (mut exit, mut folders, label) = (Exit::Passed, Vec::new(), args.label.checked()?);
+    for (number, arm) in (1..).zip(&arms) {
+        if !form.is_quiet() {
+            say!("run {number} of {}: {arm}", arms.len());
+        }
+        let label = label.as_ref().map_or_else(|| arm.to_string(), |label| format!("{label} {arm}"));
+        let done = one(&args, arm, (&path, &store), (args.reports.open()?, form), Some(label))?;
+        exit = exit.worse(done.exit);
+        folders.extend(done.folder);
+    }
+    if !args.dry_run && folders.len() > 1 {
+        let names: Vec<String> = folders.iter().map(|folder| terminal::argument(folder)).collect();
+        say!("next: `karat compare {}` holds the runs against the first", names.join(" "));
+    }
+    Ok(exit)
+}
+
+/// One run.
+fn one(
+    args: &Args,
+    arm: &Arm,
+    (path, store): (&Path, &Store),
+    (reports, form): (ReportFiles, Form),
+    label: Option<String>,
+) -> Result<Concluded> {
     let (chat_template_kwargs, continue_final_message) = args.chat.overrides()?;
     let overrides = Overrides {
-        generator: args.model,
+        generator: arm.model.clone(),
+        prompt: arm.prompt.clone(),
         backend: args.engine.backend()?,
         seed: args.seed,
         repeat: args.repeat,
@@ -91,15 +127,47 @@ pub fn run(args: Args) -> Result<Exit> {
         continue_final_message,
         ..args.overrides.overrides()?
     };
-    let suite = Suite::load(&path, &overrides, Purpose::Run)?;
+    let suite = Suite::load(path, &overrides, Purpose::Run)?;
     let engine = args.engine.apply()?;
-    let baseline = args.baseline.open(&args.store, &store, &Wanted::of_suite(&suite, &engine)?)?;
-    let label = args.label.checked()?;
+    let baseline = args.baseline.open(&args.store, store, &Wanted::of_suite(&suite, &engine)?)?;
     let (cache, keep_outputs, resume) = (&args.cache, !args.no_outputs, &args.resume);
     let what = Running { suite, baseline, engine, cache, keep_outputs, label, resume };
-    let named = Named { path: &path, overrides: &overrides, purpose: Purpose::Run };
-    let how = Showing { store: &store, reports, form, wall: &args.wall, only: args.dry_run.then_some(named) };
-    Ok(carry_out(what, how)?.exit)
+    let named = Named { path, overrides: &overrides, purpose: Purpose::Run };
+    carry_out(what, Showing { store, reports, form, wall: &args.wall, only: args.dry_run.then_some(named) })
+}
+
+/// A model and a prompt of which there is a run.
+struct Arm {
+    model: Option<String>,
+    prompt: Option<String>,
+}
+
+impl Arm {
+    /// Each model with each prompt; what is not named is the suite's own.
+    fn all(models: &[String], path: &Path, chosen: Option<&str>) -> Result<Vec<Self>> {
+        let names = match chosen {
+            Some(name) => vec![name.to_owned()],
+            None => Suite::prompt_names(path)?,
+        };
+        let or_none = |list: &[String]| match list {
+            [] => vec![None],
+            list => list.iter().cloned().map(Some).collect::<Vec<_>>(),
+        };
+        let prompts = or_none(&names);
+        let with = |model: Option<String>| {
+            prompts.iter().map(move |prompt| Self { model: model.clone(), prompt: prompt.clone() })
+        };
+        Ok(or_none(models).into_iter().flat_map(with).collect())
+    }
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of a path the last part tells models apart, and a label is short.
+        let model = self.model.as_deref().map(|model| model.rsplit(['/', '\\']).find(|part| !part.is_empty()));
+        let parts: Vec<&str> = model.flatten().into_iter().chain(self.prompt.as_deref()).collect();
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// What is run.

@@ -57,15 +57,23 @@ pub struct OverrideArgs {
     /// Another value of the suite, as in generation.max_new_tokens=32; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// One of the suite's `prompts`, by its name.
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
 }
 
 impl OverrideArgs {
+    /// The prompt that is chosen.
+    pub fn prompt(&self) -> Option<&str> {
+        self.prompt.as_deref()
+    }
+
     /// The layer above the suite file.
     ///
     /// # Errors
     /// A `--set` without `=`.
     pub fn overrides(&self) -> Result<Overrides> {
         let set = self.set.iter().map(|text| Overrides::parse_set(text)).collect::<Result<_>>()?;
-        Ok(Overrides { limit: self.limit, set, ..Overrides::default() })
+        Ok(Overrides { limit: self.limit, set, prompt: self.prompt.clone(), ..Overrides::default() })
     }
 }

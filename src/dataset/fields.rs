@@ -79,6 +79,10 @@ pub struct FieldMap {
     own: Vec<(Field, String)>,
     pub(super) cells: Cells,
     unknown: UnknownKeys,
+    /// Whether cases keep their row.
+    pub(super) rows: bool,
+    /// Fields that no key stands for: templates make them of the row.
+    made: Vec<Field>,
 }
 
 impl FieldMap {
@@ -102,7 +106,7 @@ impl FieldMap {
             }
             own.push((field, key.clone()));
         }
-        Ok(Self { own, cells: Cells::default(), unknown: UnknownKeys::default() })
+        Ok(Self { own, ..Self::default() })
     }
 
     /// The same for a table whose cells are to be read so.
@@ -117,6 +121,17 @@ impl FieldMap {
         Self { unknown: UnknownKeys::by_dataset(allowed), ..self }
     }
 
+    /// The same map for templates that name keys of the row: cases keep it, and no key stands for the fields in `made`.
+    #[must_use]
+    pub fn with_rows(self, made: Vec<Field>) -> Self {
+        Self { rows: true, made, ..self }
+    }
+
+    /// Whether a key of the file can stand for this field.
+    pub(super) fn reads(&self, field: Field) -> bool {
+        !self.made.contains(&field)
+    }
+
     /// What becomes of keys of messages that nobody knows.
     pub fn unknown_keys(&self) -> UnknownKeys {
         self.unknown
@@ -125,11 +140,11 @@ impl FieldMap {
     /// The field that `key` stands for, `None` for metadata.
     pub fn field(&self, key: &str) -> Option<Field> {
         if let Some((field, _)) = self.own.iter().find(|(_, own)| own == key) {
-            return Some(*field);
+            return Some(*field).filter(|field| self.reads(*field));
         }
         let field = Field::ALL.into_iter().find(|field| field.spellings().contains(&key))?;
         let overridden = self.own.iter().any(|(own, _)| *own == field);
-        (!overridden).then_some(field)
+        (!overridden && self.reads(field)).then_some(field)
     }
 
     /// How the file is expected to call `field`, for messages.

@@ -40,5 +40,5 @@ pub use message::{MESSAGE, fault};
 pub use row_schema::{RowKey, RowSchema, RowType};
 pub use rows::{Row, Written};
 pub use sample::{Input, Kind, Sample};
-pub use source::{Format, Samples, Source};
+pub use source::{Derive, Format, Ids, Samples, Source, Step};
 pub use start::{has_lines_of_returns, refuse};

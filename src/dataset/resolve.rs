@@ -31,18 +31,7 @@ pub(super) fn resolve(record: Record<'_>, fields: &FieldMap, path: &Path) -> Res
 }
 
 fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
-    let mut sample = Sample {
-        id: String::new(),
-        input: Input::Text(String::new()),
-        target: Vec::new(),
-        numeric_targets: record.numbers,
-        choices: Vec::new(),
-        context: None,
-        tags: Vec::new(),
-        metadata: Map::new(),
-        checks: Vec::new(),
-        line: record.line,
-    };
+    let mut sample = blank(&record, fields);
     let mut keys: [Option<Cow<'_, str>>; Field::ALL.len()] = Default::default();
     let (mut id, mut input, mut others) = (None, None, Vec::new());
     for (key, value) in record.pairs {
@@ -50,6 +39,11 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
             others.push((key, value));
             continue;
         };
+        // A row of somebody else may have a key of this name that is something else: it is a variable of templates then.
+        if fields.rows && !fits(field, &value) {
+            others.push((key, value));
+            continue;
+        }
         // An explicit null is an absent field.
         if value.is_null() {
             continue;
@@ -86,9 +80,41 @@ fn resolve_unplaced(record: Record<'_>, fields: &FieldMap) -> Result<Sample> {
         }
         sample.metadata.insert(key.into_owned(), value);
     }
-    sample.input = input.ok_or_else(|| missing_input(&sample, fields))?;
+    sample.input = match input {
+        None if !fields.reads(Field::Input) => Input::Text(String::new()),
+        input => input.ok_or_else(|| missing_input(&sample, fields))?,
+    };
     sample.id = id.unwrap_or_else(|| content_id(&sample));
     Ok(sample)
+}
+
+/// A case without anything in it but its row, where that is kept.
+fn blank(record: &Record<'_>, fields: &FieldMap) -> Sample {
+    let row = || record.pairs.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+    Sample {
+        id: String::new(),
+        input: Input::Text(String::new()),
+        target: Vec::new(),
+        numeric_targets: record.numbers.clone(),
+        choices: Vec::new(),
+        context: None,
+        tags: Vec::new(),
+        metadata: Map::new(),
+        checks: Vec::new(),
+        line: record.line,
+        row: fields.rows.then(row),
+        gold: Vec::new(),
+        shots: Vec::new(),
+    }
+}
+
+/// Whether a value can be that of a field that is only kept, not judged.
+fn fits(field: Field, value: &Value) -> bool {
+    match field {
+        Field::Context => value.is_null() || value.is_string(),
+        Field::Metadata => value.is_null() || value.is_object(),
+        Field::Id | Field::Input | Field::Target | Field::Choices | Field::Tags | Field::Checks => true,
+    }
 }
 
 fn missing_input(sample: &Sample, fields: &FieldMap) -> Error {

@@ -1,10 +1,11 @@
 //! One case of a dataset, after aliases and fields have been resolved.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What a dataset is for; gates treat the two differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Expected behaviour; noise is tolerated and tested for significance.
@@ -55,4 +56,10 @@ pub struct Sample {
     pub checks: Vec<Value>,
     /// Line in the file, from 1, for messages.
     pub line: u64,
+    /// The row under its own keys, for templates that name them; none where no template of the dataset does.
+    pub row: Option<Map<String, Value>>,
+    /// Which of the choices are right, by index, where the dataset asks for a choice.
+    pub gold: Vec<usize>,
+    /// The few-shot examples that were drawn for this case, by their place in their file.
+    pub shots: Vec<usize>,
 }

@@ -1,10 +1,13 @@
 //! A dataset's file and its stream of cases.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::content::content_id;
@@ -96,6 +99,54 @@ pub struct Source {
     pub fields: FieldMap,
     /// Read only this many cases from the start of the file.
     pub limit: Option<usize>,
+    /// Where ids come from.
+    pub ids: Ids,
+    /// What is made of each case as it is read.
+    pub derive: Option<Derive>,
+}
+
+/// Where the ids of cases come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ids {
+    /// From the row, or else from its content.
+    #[default]
+    Content,
+    /// From its place in the file, from 0: rows may be equal.
+    Row,
+}
+
+impl Ids {
+    /// Whether it is the default, which plans don't spell out.
+    pub fn is_content(&self) -> bool {
+        *self == Self::Content
+    }
+}
+
+/// What is made of the cases of a dataset as they are read, one after the other in the file's order.
+#[derive(Clone)]
+pub struct Derive(Arc<dyn Fn() -> Step + Send + Sync>);
+
+/// Completes one case after the other.
+pub type Step = Box<dyn FnMut(&mut Sample) -> Result<()> + Send>;
+
+impl Derive {
+    /// By steps that `begin` makes, one for each time that the file is read.
+    pub fn new(begin: impl Fn() -> Step + Send + Sync + 'static) -> Self {
+        Self(Arc::new(begin))
+    }
+}
+
+impl fmt::Debug for Derive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derive")
+    }
+}
+
+impl PartialEq for Derive {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Source {
@@ -108,7 +159,18 @@ impl Source {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let format = Format::of(&path)?;
         let separator = format.separator(None)?;
-        Ok(Self { name, kind: Kind::Golden, path, format, separator, fields: FieldMap::default(), limit: None })
+        let fields = FieldMap::default();
+        Ok(Self {
+            name,
+            kind: Kind::Golden,
+            path,
+            format,
+            separator,
+            fields,
+            limit: None,
+            ids: Ids::Content,
+            derive: None,
+        })
     }
 
     /// Opens the file and streams its cases, hashing all of it on the way ([`Samples::finish`]). An empty dataset shows as an
@@ -155,8 +217,11 @@ impl Source {
             Format::Json => Cases::Array(Array::new(stream, path.clone(), fields.clone()), fields),
             Format::Csv | Format::Tsv => Cases::Rows(Rows::new(stream, path.clone(), self.separator), fields),
         };
-        let (ids, left) = (Some(IdTable::new()), self.limit);
-        Ok(Samples { cases, path, ids, left, any: false, finished: false, digest: None })
+        // Places are different.
+        let (ids, left) = (self.ids.is_content().then(IdTable::new), self.limit);
+        let rows = (!self.ids.is_content()).then_some(0);
+        let derive = self.derive.as_ref().map(|derive| derive.0());
+        Ok(Samples { cases, path, ids, left, any: false, finished: false, digest: None, derive, rows })
     }
 
     pub(super) fn opened(&self) -> Result<File> {
@@ -210,11 +275,29 @@ pub struct Samples {
     finished: bool,
     /// The thread that hashes, of a file that is read first.
     digest: Option<JoinHandle<FileDigest>>,
+    derive: Option<Step>,
+    /// The number of the next row, where that is its id.
+    rows: Option<u64>,
 }
 
 impl Samples {
+    /// Completes the case.
+    fn derived(&mut self, mut sample: Sample) -> Result<Sample> {
+        if let Some(derive) = &mut self.derive {
+            derive(&mut sample).map_err(|error| {
+                if error.location().is_some() { error } else { error.at_line(&self.path, sample.line) }
+            })?;
+        }
+        Ok(sample)
+    }
+
     /// Holds the id against those before.
-    fn accept(&mut self, sample: Sample) -> Result<Sample> {
+    fn accept(&mut self, mut sample: Sample) -> Result<Sample> {
+        if let Some(row) = &mut self.rows {
+            sample.id = row.to_string();
+            *row += 1;
+            return Ok(sample);
+        }
         let line = sample.line;
         let met = self.ids.as_mut().and_then(|ids| ids.insert(&sample.id, line));
         let Some(first) = met else { return Ok(sample) };
@@ -264,7 +347,7 @@ impl Iterator for Samples {
             return (!self.any).then(|| Err(empty().with_hint(hint)));
         };
         self.any = true;
-        let sample = case.and_then(|sample| self.accept(sample));
+        let sample = case.and_then(|sample| self.accept(sample)).and_then(|sample| self.derived(sample));
         if let (Ok(_), Some(left)) = (&sample, &mut self.left) {
             *left -= 1;
         }

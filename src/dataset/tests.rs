@@ -342,6 +342,9 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
                 metadata: metadata.into_iter().collect(),
                 checks: vec![json!({ "contains": { "text": index } })],
                 line: index as u64 + 1,
+                row: None,
+                gold: Vec::new(),
+                shots: Vec::new(),
             })
             .collect()
     })

@@ -1,7 +1,6 @@
 //! Cases to prompts: template, system prompt and few-shot examples put together.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,9 +10,13 @@ use sha2::{Digest, Sha256};
 use super::digest::{Beginning, digest};
 use super::files::Files;
 use super::finding::Finding;
-use super::spec::{Chat, FewShot, PromptSpec};
+use super::layout::{self, Delimiter, Part};
+use super::made::Made;
+use super::shots::{Maker, Shot, Shots};
+use super::spec::{Chat, Join, PromptSpec, RequestKind};
 use super::template::Template;
-use crate::dataset::{Input, Sample, Source};
+use super::transcript::transcript;
+use crate::dataset::{Derive, FieldMap, Input, Sample};
 use crate::engine::chat::check_names;
 use crate::engine::{ChatOptions, Message, Prompt, Turn};
 use crate::error::{Error, Result};
@@ -24,26 +27,32 @@ use crate::hash::hex;
 pub struct Builder {
     template: Template,
     chat: Chat,
+    request: RequestKind,
     system: Option<String>,
-    shots: Vec<Shot>,
+    description: Option<Template>,
+    prefix: Option<Template>,
+    delimiter: Delimiter,
+    made: Made,
+    shots: Shots,
+    shot_delimiter: String,
+    join: Join,
     /// Whether a last message of the assistant goes on; `None` where the suite does not say.
     continues: Option<bool>,
     kwargs: Arc<Map<String, Value>>,
     version: Option<String>,
     hash: String,
     files: BTreeMap<String, String>,
-    /// What prompts of a chat have in common.
-    beginning: Beginning,
+    /// What prompts of a chat have in common; none where they have no beginning in common.
+    beginning: Option<Beginning>,
 }
 
-/// A worked example.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Shot {
-    /// The input as it is in the file.
-    input: String,
-    /// The input in the template.
-    prompt: String,
-    answer: String,
+/// What a prompt is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Purpose<'a> {
+    /// What is asked of the model.
+    pub request: RequestKind,
+    /// The file of the cases, of which none is among its own examples.
+    pub cases: Option<&'a Path>,
 }
 
 impl Builder {
@@ -52,32 +61,91 @@ impl Builder {
     /// # Errors
     /// A file that is missing, not UTF-8, or wrong: syntax, an unknown placeholder, the target shown, a version other
     /// than the suite's, an example without an answer.
-    pub fn load(spec: &PromptSpec, root: &Path) -> Result<Self> {
+    pub fn load(spec: &PromptSpec, root: &Path, purpose: Purpose<'_>) -> Result<Self> {
         let mut files = Files::new(root);
-        let template = match &spec.file {
-            Some(file) => Template::parse(&files.text(file)?, &root.join(file))?.check()?,
-            None => Template::identity()?,
-        };
-        if let (Some(file), Some(wanted), Some(found)) = (&spec.file, &spec.version, &template.version)
-            && wanted != found
-        {
-            let message = format!("the template's version is `{found}`, the suite wants `{wanted}`");
-            let error = Error::input(message).at_line(root.join(file), 1);
-            return Err(error.with_hint("raise `prompt: {version: …}` in the suite together with the template"));
-        }
+        let template = template(spec, &mut files, root)?;
         let system = spec.system.as_ref().map(|file| files.text(file)).transpose()?;
         let system = system.map(|text| text.strip_suffix('\n').map(str::to_owned).unwrap_or(text));
-        let shots = match &spec.few_shot {
-            Some(few_shot) => load_shots(few_shot, &mut files, &template)?,
-            None => Vec::new(),
+        let inline = |what: &str, text: &Option<String>| {
+            let parsed = text.as_ref().map(|text| Template::inline(text)).transpose();
+            parsed.map_err(|error| error.context(format!("failed to read `prompt.{what}`")))
         };
+        let description = inline("description", &spec.description)?;
+        let prefix = inline("answer_prefix", &spec.answer_prefix)?;
+        let made = Made::new(spec, &template, purpose.request == RequestKind::Choice)?;
+        let maker = Maker { spec, template: &template, prefix: prefix.as_ref(), made: &made, cases: purpose.cases };
+        let few_shot = spec.few_shot.as_ref();
+        let shots = few_shot.map(|few_shot| Shots::load(few_shot, &mut files, &maker)).transpose()?;
+        let shots = shots.unwrap_or_default();
         let version = spec.version.clone().or_else(|| template.version.clone());
         check_names(&spec.chat_template_kwargs)?;
-        let hash = hash(&template, spec, system.as_deref(), &shots);
-        let beginning = Beginning::new(&earlier(system.as_deref(), &shots), &turn("user", template.start()));
-        let (continues, kwargs) = (spec.continue_final_message, Arc::new(spec.chat_template_kwargs.clone()));
-        let files = files.hashes();
-        Ok(Self { template, chat: spec.chat, system, shots, continues, kwargs, version, hash, files, beginning })
+        let hash = hash(&template, spec, system.as_deref(), shots.all());
+        let shot_delimiter = few_shot.and_then(|few_shot| few_shot.delimiter.clone()).unwrap_or_else(|| "\n\n".into());
+        let join = few_shot.map(|few_shot| few_shot.join).unwrap_or_default();
+        let mut builder = Self {
+            chat: spec.chat,
+            request: purpose.request,
+            system,
+            description,
+            prefix,
+            delimiter: Delimiter(spec.target_delimiter.clone()),
+            made,
+            shots,
+            shot_delimiter,
+            join,
+            continues: spec.continue_final_message,
+            kwargs: Arc::new(spec.chat_template_kwargs.clone()),
+            version,
+            hash,
+            files: files.hashes(),
+            beginning: None,
+            template,
+        };
+        builder.beginning = builder.common();
+        Ok(builder)
+    }
+
+    /// What the conversations of all cases begin with, where that does not depend on the case.
+    fn common(&self) -> Option<Beginning> {
+        let varies = self.description.is_some() || self.prefix.is_some() || !self.shots.are_fixed();
+        if varies || self.join == Join::Text {
+            return None;
+        }
+        let mut parts = self.system.iter().map(|system| Part::new("system", system, "")).collect::<Vec<_>>();
+        for shot in self.shots.all() {
+            parts.extend([Part::new("user", &shot.prompt, ""), Part::new("assistant", &shot.answer, "")]);
+        }
+        Some(Beginning::new(&layout::turns(&parts), &layout::turn("user", self.template.start())))
+    }
+
+    /// What completes the cases of a dataset as they are read: choices, targets and inputs that templates make, and the
+    /// examples drawn for each. None where there is nothing to do.
+    pub fn derive(self: &Arc<Self>) -> Option<Derive> {
+        if self.made.is_empty() && self.shots.are_fixed() {
+            return None;
+        }
+        let builder = self.clone();
+        Some(Derive::new(move || {
+            let (builder, mut drawer) = (builder.clone(), builder.shots.drawer());
+            Box::new(move |sample| {
+                builder.made.complete(sample, &builder.template)?;
+                if !builder.shots.are_fixed() {
+                    sample.shots = drawer.draw(&builder.shots, sample)?;
+                }
+                Ok(())
+            })
+        }))
+    }
+
+    /// The map of a dataset's fields with what templates of the suite need.
+    #[must_use]
+    pub fn fields(&self, spec: &PromptSpec, fields: FieldMap) -> FieldMap {
+        if spec.sees_rows() { fields.with_rows(self.made.fields()) } else { fields }
+    }
+
+    /// What is asked of the model.
+    pub fn request(&self) -> RequestKind {
+        self.request
     }
 
     /// The prompt of a case.
@@ -96,7 +164,59 @@ impl Builder {
             }
             Input::Text(_) => {
                 let question = self.template.render(sample)?;
-                Ok(if chat { self.chat_prompt(question) } else { Prompt::Text(self.text_prompt(&question)) })
+                self.prompt(sample, question, chat)
+            }
+        }
+    }
+
+    /// What a case asks.
+    ///
+    /// # Errors
+    /// Those of [`Builder::build`]; a target that a log-likelihood needs and the case lacks.
+    pub fn question(&self, sample: &Sample, has_chat_template: bool) -> Result<Question> {
+        let chat = self.is_chat(has_chat_template);
+        if self.request == RequestKind::Perplexity {
+            return match &sample.input {
+                Input::Text(_) => Ok(Question::Document(self.template.render(sample)?)),
+                Input::Messages(_) => Err(Error::input("the input is a conversation: perplexity is that of a text")),
+            };
+        }
+        let prefix = self.prefix.as_ref().map(|prefix| prefix.render(sample)).transpose()?;
+        // A conversation that is given has its end.
+        let question = |text: &Input| match text {
+            Input::Text(_) => self.template.render(sample),
+            Input::Messages(_) => Ok(String::new()),
+        };
+        match self.request {
+            RequestKind::Generate | RequestKind::Perplexity => {
+                Ok(Question::Answer(self.build(sample, has_chat_template)?))
+            }
+            RequestKind::Choice if self.made.contexts() => {
+                self.check_model(has_chat_template)?;
+                let context = |choice: &String| {
+                    let before = self.delimiter.before_choice(chat, choice, prefix.as_deref());
+                    Ok((self.prompt(sample, choice.clone(), chat)?, before))
+                };
+                let contexts = sample.choices.iter().map(context).collect::<Result<Vec<_>>>()?;
+                let continuation = self.made.continuation(sample)?.unwrap_or_default();
+                let behind = |(prompt, before): (Prompt, String)| (prompt, before + &continuation);
+                Ok(Question::Contexts(contexts.into_iter().map(behind).collect()))
+            }
+            RequestKind::Choice => {
+                let before = self.delimiter.before_choice(chat, &question(&sample.input)?, prefix.as_deref());
+                let continuations = sample.choices.iter().map(|choice| before.clone() + choice).collect();
+                Ok(Question::Choices { context: self.build(sample, has_chat_template)?, continuations })
+            }
+            RequestKind::Loglikelihood => {
+                let [target] = sample.target.as_slice() else {
+                    let message =
+                        format!("the case has {} targets: a log-likelihood is that of one", sample.target.len());
+                    return Err(Error::input(message));
+                };
+                let asked = question(&sample.input)?;
+                let before = self.delimiter.before_target(chat, &asked, prefix.as_deref(), target);
+                let continuations = vec![before + target];
+                Ok(Question::Choices { context: self.build(sample, has_chat_template)?, continuations })
             }
         }
     }
@@ -108,8 +228,10 @@ impl Builder {
     pub fn digest(&self, sample: &Sample, has_chat_template: bool) -> Result<String> {
         if matches!(sample.input, Input::Text(_)) && self.is_chat(has_chat_template) {
             self.check_model(has_chat_template)?;
-            if let Some(rest) = self.template.render_rest(sample)? {
-                return Ok(self.beginning.digest(&rest));
+            if let Some(beginning) = &self.beginning
+                && let Some(rest) = self.template.render_rest(sample)?
+            {
+                return Ok(beginning.digest(&rest));
             }
         }
         Ok(digest(&self.build(sample, has_chat_template)?))
@@ -162,17 +284,18 @@ impl Builder {
 
     /// Whether an example holds carriage returns, which most often are a file's line ends and not meant.
     pub fn shows_carriage_returns(&self) -> bool {
-        self.shots.iter().any(|shot| shot.prompt.contains('\r') || shot.answer.contains('\r'))
+        self.shots.all().iter().any(|shot| shot.prompt.contains('\r') || shot.answer.contains('\r'))
     }
 
-    /// Whether an example has this very input.
-    pub fn has_example(&self, input: &str) -> bool {
-        self.shots.iter().any(|shot| shot.input == input)
+    /// Whether an example that a case gets has its very input.
+    pub fn has_example(&self, sample: &Sample) -> bool {
+        let Input::Text(input) = &sample.input else { return false };
+        self.shots.of(sample).any(|shot| shot.input == *input)
     }
 
     fn conversation(&self, messages: &[Message]) -> Prompt {
         let has_system = messages.iter().any(|message| message.get("role").and_then(Value::as_str) == Some("system"));
-        let own = self.system.iter().filter(|_| !has_system).map(|text| turn("system", text));
+        let own = self.system.iter().filter(|_| !has_system).map(|text| layout::turn("system", text));
         let goes_on = self.continues == Some(true) && ends_with_assistant(messages);
         let turn = if goes_on { Turn::continued() } else { Turn::Opened };
         self.messages(own.chain(messages.iter().cloned()).collect(), turn)
@@ -187,31 +310,110 @@ impl Builder {
         self.continues.is_none() && matches!(&sample.input, Input::Messages(messages) if ends_with_assistant(messages))
     }
 
-    fn chat_prompt(&self, question: String) -> Prompt {
-        let mut messages = earlier(self.system.as_deref(), &self.shots);
-        messages.push(turn("user", &question));
-        self.messages(messages, Turn::Opened)
+    /// The prompt that ends with a question.
+    fn prompt(&self, sample: &Sample, question: String, chat: bool) -> Result<Prompt> {
+        let parts = self.parts(sample, question, chat)?;
+        if !chat {
+            return Ok(Prompt::Text(layout::text(&parts)));
+        }
+        let turn = if self.prefix.is_some() { Turn::continued() } else { Turn::Opened };
+        let messages = match self.join {
+            Join::Turns => layout::turns(&parts),
+            Join::Text => layout::one_turn(&parts),
+        };
+        Ok(self.messages(messages, turn))
     }
 
-    /// Blocks apart by a blank line; between an example's question and answer a blank, unless white space is there
-    /// already: the usual layout of lm-evaluation-harness.
-    fn text_prompt(&self, question: &str) -> String {
-        let mut text = String::new();
-        if let Some(system) = &self.system {
-            text.push_str(system);
-            text.push_str("\n\n");
-        }
-        for shot in &self.shots {
-            text.push_str(&shot.prompt);
-            if !shot.prompt.ends_with(char::is_whitespace) {
-                text.push(' ');
+    /// System prompt, description, examples, question and the beginning of the answer.
+    fn parts(&self, sample: &Sample, question: String, chat: bool) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let description = self.description.as_ref().map(|text| text.render(sample)).transpose()?.unwrap_or_default();
+        match (&self.system, chat) {
+            (None, _) if description.is_empty() => {}
+            (None, _) => parts.push(Part::new("system", description, "")),
+            (Some(system), true) => {
+                parts.push(Part::new("system", layout::joined(system, &description, &self.shot_delimiter), ""));
             }
-            text.push_str(&shot.answer);
-            text.push_str("\n\n");
+            (Some(system), false) => parts.push(Part::new("system", format!("{system}\n\n{description}"), "")),
         }
-        text.push_str(question);
-        text
+        for shot in self.shots.of(sample) {
+            let (answer, behind) = match &shot.prefix {
+                Some(prefix) => {
+                    let behind = self.delimiter.before_prefix(&shot.prompt, prefix);
+                    (layout::joined(prefix, &shot.answer, " "), behind)
+                }
+                None => (shot.answer.clone(), self.delimiter.behind_question(&shot.prompt)),
+            };
+            parts.push(Part::new("user", &shot.prompt, behind));
+            parts.push(Part::new("assistant", answer, &self.shot_delimiter));
+        }
+        let prefix = self.prefix.as_ref().map(|prefix| prefix.render(sample)).transpose()?;
+        match prefix {
+            None => parts.push(Part::new("user", question, "")),
+            Some(prefix) => {
+                let behind = self.delimiter.before_prefix(&question, &prefix);
+                parts.push(Part::new("user", question, behind));
+                parts.push(Part::new("assistant", prefix, ""));
+            }
+        }
+        Ok(parts)
     }
+}
+
+/// What a case asks of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// An answer to a prompt.
+    Answer(Prompt),
+    /// The log-likelihoods of continuations of one prompt.
+    Choices {
+        /// What stands before each of them.
+        context: Prompt,
+        /// With what separates them from it; at least one.
+        continuations: Vec<String>,
+    },
+    /// The log-likelihoods of texts, each behind its own prompt.
+    Contexts(Vec<(Prompt, String)>),
+    /// The log-likelihood of a whole text.
+    Document(String),
+}
+
+impl Question {
+    /// What stands before the words that are generated or scored; the first of several. None for a document.
+    pub fn context(&self) -> Option<&Prompt> {
+        match self {
+            Self::Answer(prompt) | Self::Choices { context: prompt, .. } => Some(prompt),
+            Self::Contexts(pairs) => pairs.first().map(|(prompt, _)| prompt),
+            Self::Document(_) => None,
+        }
+    }
+
+    /// As people read it: what stands before the words that are generated or scored.
+    pub fn transcript(&self) -> String {
+        match self {
+            Self::Answer(prompt) | Self::Choices { context: prompt, .. } => transcript(prompt),
+            Self::Contexts(pairs) => pairs.first().map(|(prompt, _)| transcript(prompt)).unwrap_or_default(),
+            Self::Document(text) => text.clone(),
+        }
+    }
+}
+
+/// The template of the question.
+fn template(spec: &PromptSpec, files: &mut Files<'_>, root: &Path) -> Result<Template> {
+    let template = match (&spec.file, &spec.text) {
+        (Some(_), Some(_)) => return Err(Error::input("the prompt has both a `file` and a `text`")),
+        (Some(file), None) => Template::parse(&files.text(file)?, &root.join(file))?.check()?,
+        (None, Some(text)) => Template::inline(text).map_err(|error| error.context("failed to read `prompt.text`"))?,
+        (None, None) => Template::identity()?,
+    };
+    if let (Some(file), Some(wanted), Some(found)) = (&spec.file, &spec.version, &template.version)
+        && wanted != found
+    {
+        let message = format!("the template's version is `{found}`, the suite wants `{wanted}`");
+        let error = Error::input(message).at_line(root.join(file), 1);
+        return Err(error.with_hint("raise `prompt: {version: …}` in the suite together with the template"));
+    }
+    Ok(template)
 }
 
 /// What is wrong with the template of a `prompt:` section, or why it cannot be read.
@@ -223,54 +425,8 @@ pub fn lint(spec: &PromptSpec, root: &Path) -> Vec<Finding> {
     }
 }
 
-/// What comes before the question of a chat: system prompt and examples.
-fn earlier(system: Option<&str>, shots: &[Shot]) -> Vec<Message> {
-    let mut messages: Vec<Message> = system.iter().map(|text| turn("system", text)).collect();
-    for shot in shots {
-        messages.push(turn("user", &shot.prompt));
-        messages.push(turn("assistant", &shot.answer));
-    }
-    messages
-}
-
 fn ends_with_assistant(messages: &[Message]) -> bool {
     messages.last().and_then(|message| message.get("role")).and_then(Value::as_str) == Some("assistant")
-}
-
-fn turn(role: &str, content: &str) -> Message {
-    let mut message = Message::new();
-    message.insert("role".into(), role.into());
-    message.insert("content".into(), content.into());
-    message
-}
-
-fn load_shots(spec: &FewShot, files: &mut Files<'_>, template: &Template) -> Result<Vec<Shot>> {
-    let mut source = Source::file(files.path(&spec.file))?;
-    source.limit = spec.count;
-    let mut shots = Vec::new();
-    let bytes = files.bytes(&spec.file)?.to_vec();
-    for sample in source.read(Box::new(Cursor::new(bytes)))? {
-        let sample = sample?;
-        let problem = match (&sample.input, sample.target.first()) {
-            (Input::Text(input), Some(answer)) => {
-                let prompt = template.render(&sample)?;
-                shots.push(Shot { input: input.clone(), prompt, answer: answer.clone() });
-                continue;
-            }
-            (Input::Messages(_), _) => "its input is a conversation",
-            (Input::Text(_), None) => "it has no target",
-        };
-        return Err(
-            Error::input(format!("a few-shot example cannot be used: {problem}")).at_line(&source.path, sample.line)
-        );
-    }
-    match spec.count {
-        Some(count) if shots.len() < count => {
-            let message = format!("the suite asks for {count} few-shot examples, the file has {}", shots.len());
-            Err(Error::input(message).at(&source.path))
-        }
-        _ => Ok(shots),
-    }
 }
 
 fn hash(template: &Template, spec: &PromptSpec, system: Option<&str>, shots: &[Shot]) -> String {
@@ -299,6 +455,29 @@ fn hash(template: &Template, spec: &PromptSpec, system: Option<&str>, shots: &[S
     }
     if spec.continue_final_message == Some(true) {
         part("continue_final_message", "");
+    }
+    for (name, text) in [
+        ("description", &spec.description),
+        ("target", &spec.target),
+        ("continuation", &spec.continuation),
+        ("target_delimiter", &spec.target_delimiter),
+        ("answer_prefix", &spec.answer_prefix),
+    ] {
+        if let Some(text) = text {
+            part(name, text);
+        }
+    }
+    // What examples are like beside their texts, and choices: as the suite has them.
+    let drawn = spec.few_shot.as_ref().filter(|few_shot| **few_shot != few_shot.plain());
+    let json = |value: std::result::Result<Value, serde_json::Error>| value.unwrap_or_default().to_string();
+    if let Some(few_shot) = drawn {
+        part("few_shot", &json(serde_json::to_value(few_shot)));
+    }
+    if let Some(choices) = &spec.choices {
+        part("choices", &json(serde_json::to_value(choices)));
+    }
+    if spec.render_input {
+        part("render_input", "");
     }
     if !spec.chat_template_kwargs.is_empty() {
         part("chat_template_kwargs", &Value::Object(spec.chat_template_kwargs.clone()).to_string());

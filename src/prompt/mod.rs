@@ -7,14 +7,20 @@ mod digest;
 mod files;
 mod finding;
 mod front_matter;
+mod layout;
+mod made;
 mod plain;
+mod python_random;
+mod shots;
 mod spec;
 mod template;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod value_template;
 
-pub use builder::{Builder, lint};
+pub use builder::{Builder, Purpose, Question, lint};
 pub use finding::{Finding, Severity};
-pub use spec::{Chat, FewShot, PromptSpec, portable};
+pub use shots::same_file;
+pub use spec::{Chat, Choices, Draw, FewShot, Join, PromptSpec, RequestKind, portable};
 pub use transcript::transcript;

@@ -44,6 +44,16 @@ pub(super) struct Template {
     plain: Option<Plain>,
     /// Bytes of the body that the text starts with for any case.
     start: usize,
+    sees: Sees,
+}
+
+/// What a template sees of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sees {
+    /// Its fields, in a file whose blocks leave no empty lines.
+    Fields,
+    /// The keys of its row, then its fields.
+    Row,
 }
 
 impl fmt::Debug for Template {
@@ -55,22 +65,27 @@ impl fmt::Debug for Template {
 impl Template {
     /// The input as it is.
     pub fn identity() -> Result<Self> {
-        Self::compile(None, "{{ input }}", FrontMatter::default())
+        Self::compile(None, "{{ input }}", FrontMatter::default(), Sees::Fields)
     }
 
     /// The template in the text of the file `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let (front, body) = FrontMatter::split(text, path)?;
-        Self::compile(Some(path.into()), body, front)
+        Self::compile(Some(path.into()), body, front, Sees::Fields)
     }
 
-    fn compile(path: Option<PathBuf>, body: &str, front: FrontMatter) -> Result<Self> {
+    /// A template that stands in the suite: it sees the row of a case.
+    pub fn inline(text: &str) -> Result<Self> {
+        Self::compile(None, text, FrontMatter::default(), Sees::Row)
+    }
+
+    fn compile(path: Option<PathBuf>, body: &str, front: FrontMatter, sees: Sees) -> Result<Self> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         held::install(&mut environment);
         environment.set_unknown_method_callback(|state, value, name, args| {
-            held::method(value, name, args, || unknown_method_callback(state, value, name, args))
+            held::method(value, name, args, || python_method(state, value, name, args))
         });
         environment.set_formatter(|out, state, value| {
             held::print_value(value)?;
@@ -79,7 +94,12 @@ impl Template {
         environment.add_filter("tojson", tojson);
         environment.set_debug(true);
         environment.set_fuel(Some(FUEL));
-        let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        let trims = sees == Sees::Fields;
+        let syntax = minijinja::syntax::SyntaxConfig::builder()
+            .trim_blocks(trims)
+            .lstrip_blocks(trims)
+            .keep_trailing_newline(!trims)
+            .build();
         environment.set_syntax(syntax.map_err(|error| Error::internal("failed to set up templates").caused_by(error))?);
         // minijinja's function that prints everything.
         let all = body.contains("debug");
@@ -103,8 +123,9 @@ impl Template {
             description: front.description,
             named: PLACEHOLDERS.into_iter().filter(|name| all || body.contains(name)).collect(),
             environment,
-            plain: Plain::new(body),
+            plain: Plain::new(body).filter(|_| sees == Sees::Fields),
             start,
+            sees,
         };
         if let Err(error) = template.environment.add_template_owned(NAME, template.source.clone()) {
             return Err(template.describe("parse the template", &error));
@@ -124,7 +145,7 @@ impl Template {
 
     #[cfg(test)]
     pub(super) fn of(body: &str) -> Result<Self> {
-        Self::compile(None, body, FrontMatter::default())
+        Self::compile(None, body, FrontMatter::default(), Sees::Fields)
     }
 
     /// The text for a case whose input is text.
@@ -166,7 +187,14 @@ impl Template {
             }
             _ => None,
         };
-        Value::from_object(Context(self.named.iter().filter_map(|name| Some((*name, value(*name)?))).collect()))
+        let fields = self.named.iter().filter_map(|name| Some((*name, value(*name)?))).collect();
+        let row = sample.row.as_ref().filter(|_| self.sees == Sees::Row);
+        let used = |row: &serde_json::Map<String, serde_json::Value>| {
+            let named = row.iter().filter(|(key, _)| self.body.contains(key.as_str()) || self.body.contains("debug"));
+            named.map(|(key, value)| (key.clone(), to_value(value))).collect()
+        };
+        let row = row.map(used);
+        Value::from_object(Context { fields, row: row.unwrap_or_default() })
     }
 
     /// Whether the template looks at this placeholder anywhere.
@@ -287,19 +315,52 @@ fn find_word(text: &str, word: &str) -> Option<usize> {
     })
 }
 
-/// Placeholders with their values: a handful, for which a map would be more work than help.
+/// Placeholders with their values: a handful, for which a map would be more work than help. Keys of the row come first.
 #[derive(Debug)]
-struct Context(Vec<(&'static str, Value)>);
+struct Context {
+    fields: Vec<(&'static str, Value)>,
+    row: Vec<(String, Value)>,
+}
 
 impl Object for Context {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let key = key.as_str()?;
-        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+        let own = self.row.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        own.or_else(|| self.fields.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone()))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.iter().map(|(name, _)| Value::from(*name)).collect())
+        let fields =
+            self.fields.iter().map(|(name, _)| *name).filter(|name| !self.row.iter().any(|(key, _)| key == name));
+        Enumerator::Values(self.row.iter().map(|(key, _)| key.as_str()).chain(fields).map(Value::from).collect())
     }
+}
+
+/// Methods of Python's values: those of minijinja's own list, and those of lists that it lacks.
+fn python_method(
+    state: &mut minijinja::State<'_, '_>,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> std::result::Result<Value, minijinja::Error> {
+    if value.kind() == minijinja::value::ValueKind::Seq
+        && let [wanted] = args
+    {
+        let mut items = value.try_iter()?;
+        match name {
+            "index" => {
+                let missing = || {
+                    let message = format!("{wanted} is not in the list");
+                    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message)
+                };
+                let found = items.by_ref().position(|item| item == *wanted);
+                return found.map(Value::from).ok_or_else(missing);
+            }
+            "count" => return Ok(Value::from(items.filter(|item| item == wanted).count())),
+            _ => {}
+        }
+    }
+    unknown_method_callback(state, value, name, args)
 }
 
 fn to_value(value: &serde_json::Value) -> Value {

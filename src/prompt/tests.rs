@@ -29,12 +29,12 @@ fn template_only() -> PromptSpec {
 }
 
 fn full() -> PromptSpec {
-    let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(2) });
+    let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(2), ..FewShot::default() });
     PromptSpec { system: Some("system.md".into()), few_shot, ..template_only() }
 }
 
 fn load(template: &str) -> Result<Builder, Error> {
-    Builder::load(&template_only(), folder(template).path())
+    Builder::load(&template_only(), folder(template).path(), Purpose::default())
 }
 
 fn text(template: &str, line: &str) -> Result<String, Error> {
@@ -59,7 +59,7 @@ fn renders_the_fields_of_a_case() {
     let template = "---\nversion: 1\n---\n{{ context }}: {{ input }}\n{% for choice in choices %}\n  {{ loop.index }}. {{ choice }}\n{% endfor %}\n{{ metadata.level }} {{ metadata.deep.k[0] }} {{ input.upper() }}\n";
     let expected = "c: a <b> {{ x }}\n  1. p\n  2. q\n3 1.5 A <B> {{ X }}";
     assert_eq!(text(template, line).unwrap(), expected);
-    let plain = Builder::load(&PromptSpec::default(), Path::new("")).unwrap();
+    let plain = Builder::load(&PromptSpec::default(), Path::new(""), Purpose::default()).unwrap();
     assert_eq!(plain.build(&sample(line), false).unwrap(), Prompt::Text("a <b> {{ x }}".into()));
     assert_eq!(text("{% if context %}{{ context }} {% endif %}{{ input }}", r#"{"input":"i"}"#).unwrap(), "i");
 }
@@ -115,14 +115,14 @@ fn wrong_templates_are_errors_at_their_line() {
         assert_eq!(error.location().unwrap().line, line, "{template}: {error}");
         assert!(error.hint().unwrap_or_default().contains(hint), "{template}: {:?}", error.hint());
     }
-    let missing = Builder::load(&template_only(), Path::new("/nowhere")).unwrap_err();
+    let missing = Builder::load(&template_only(), Path::new("/nowhere"), Purpose::default()).unwrap_err();
     assert!(missing.to_string().contains("/nowhere/t.md"));
 }
 
 #[test]
 fn chat_text_system_and_examples() {
     let folder = folder("Q: {{ input }}\nA:\n");
-    let builder = Builder::load(&full(), folder.path()).unwrap();
+    let builder = Builder::load(&full(), folder.path(), Purpose::default()).unwrap();
     let expected = [
         ("system", "Be brief."),
         ("user", "Q: 1+1\nA:"),
@@ -135,22 +135,23 @@ fn chat_text_system_and_examples() {
     assert_eq!(messages(&builder, r#"{"input":"3+3"}"#), expected);
     let Prompt::Text(text) = builder.build(&sample(r#"{"input":"3+3"}"#), false).unwrap() else { panic!("no text") };
     assert_eq!(text, "Be brief.\n\nQ: 1+1\nA: 2\n\nQ: 2+2\nA: 4\n\nQ: 3+3\nA:");
-    assert!(builder.has_example("2+2") && !builder.has_example("3+3"));
+    assert!(builder.has_example(&sample(r#"{"input":"2+2"}"#)) && !builder.has_example(&sample(r#"{"input":"3+3"}"#)));
 }
 
 #[test]
 fn conversations_bypass_the_template_but_get_the_system_prompt() {
     let folder = folder("Q: {{ input }}");
-    let builder = Builder::load(&full(), folder.path()).unwrap();
+    let builder = Builder::load(&full(), folder.path(), Purpose::default()).unwrap();
     let user = json!({"input": [{"role": "user", "content": "hi"}]}).to_string();
     assert_eq!(messages(&builder, &user), [("system".into(), "Be brief.".into()), ("user".into(), "hi".into())]);
     let own = json!({"input": [{"role": "system", "content": "S"}, {"role": "user", "content": "hi"}]}).to_string();
     assert_eq!(messages(&builder, &own)[0], ("system".into(), "S".into()));
     assert!(builder.build(&sample(&user), false).unwrap_err().message().contains("no chat template"));
-    let never = Builder::load(&PromptSpec { chat: Chat::Never, ..full() }, folder.path()).unwrap();
+    let never = Builder::load(&PromptSpec { chat: Chat::Never, ..full() }, folder.path(), Purpose::default()).unwrap();
     assert!(never.build(&sample(&user), true).unwrap_err().message().contains("`chat` is off"));
     assert!(matches!(never.build(&sample(r#"{"input":"x"}"#), true).unwrap(), Prompt::Text(_)));
-    let always = Builder::load(&PromptSpec { chat: Chat::Always, ..full() }, folder.path()).unwrap();
+    let always =
+        Builder::load(&PromptSpec { chat: Chat::Always, ..full() }, folder.path(), Purpose::default()).unwrap();
     assert!(always.check_model(true).is_ok() && always.check_model(false).is_err());
 }
 
@@ -158,18 +159,19 @@ fn conversations_bypass_the_template_but_get_the_system_prompt() {
 fn examples_must_be_usable() {
     let folder = folder("{{ input }}");
     let mut spec = full();
-    spec.few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(3) });
-    assert!(Builder::load(&spec, folder.path()).unwrap_err().message().contains("the file has 2"));
+    spec.few_shot = Some(FewShot { file: "shots.jsonl".into(), count: Some(3), ..FewShot::default() });
+    assert!(Builder::load(&spec, folder.path(), Purpose::default()).unwrap_err().message().contains("the file has 2"));
     for line in [r#"{"input":"x"}"#, r#"{"input":[{"role":"user","content":"x"}],"target":"y"}"#] {
         std::fs::write(folder.path().join("shots.jsonl"), line).unwrap();
-        let error = Builder::load(&full(), folder.path()).unwrap_err();
+        let error = Builder::load(&full(), folder.path(), Purpose::default()).unwrap_err();
         assert!(error.to_string().ends_with("shots.jsonl:1)"), "{error}");
     }
 }
 
 #[test]
 fn the_hash_follows_the_content_alone() {
-    let hash = |spec: &PromptSpec, folder: &Path| Builder::load(spec, folder).unwrap().hash().to_owned();
+    let hash =
+        |spec: &PromptSpec, folder: &Path| Builder::load(spec, folder, Purpose::default()).unwrap().hash().to_owned();
     let folder = folder("Q: {{ input }}");
     let base = hash(&full(), folder.path());
     assert_eq!(base.len(), 64);
@@ -190,8 +192,8 @@ fn line_ends_of_files_are_not_part_of_the_prompt() {
         std::fs::write(folder.path().join("system.md"), "Be brief.\nAlways.\n".replace('\n', ends)).unwrap();
         std::fs::write(folder.path().join("shots.jsonl"), "{\"input\":\"1+1\",\"target\":2}\n".replace('\n', ends))
             .unwrap();
-        let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: None });
-        let builder = Builder::load(&PromptSpec { few_shot, ..full() }, folder.path()).unwrap();
+        let few_shot = Some(FewShot { file: "shots.jsonl".into(), count: None, ..FewShot::default() });
+        let builder = Builder::load(&PromptSpec { few_shot, ..full() }, folder.path(), Purpose::default()).unwrap();
         let prompt = builder.build(&sample(r#"{"input":"2+2"}"#), false).unwrap();
         (builder.hash().to_owned(), prompt, builder.files()["t.md"].clone())
     };
@@ -213,8 +215,11 @@ fn examples_are_the_same_whatever_file_they_stand_in() {
     write("a.csv", "input,target\n1+1,2\n2+2,4\n");
     write("a.tsv", "input\ttarget\n1+1\t2\n2+2\t4\n");
     let hash = |name: &str| {
-        let few_shot = Some(FewShot { file: name.into(), count: Some(2) });
-        Builder::load(&PromptSpec { few_shot, ..template_only() }, folder.path()).unwrap().hash().to_owned()
+        let few_shot = Some(FewShot { file: name.into(), count: Some(2), ..FewShot::default() });
+        Builder::load(&PromptSpec { few_shot, ..template_only() }, folder.path(), Purpose::default())
+            .unwrap()
+            .hash()
+            .to_owned()
     };
     for name in ["a.json", "a.csv", "a.tsv"] {
         assert_eq!(hash(name), hash("a.jsonl"), "{name}");
@@ -225,9 +230,9 @@ fn examples_are_the_same_whatever_file_they_stand_in() {
 fn versions_must_agree() {
     let folder = folder("---\nversion: \"2\"\n---\n{{ input }}");
     let wanted = |version: &str| PromptSpec { version: Some(version.into()), ..template_only() };
-    assert_eq!(Builder::load(&wanted("2"), folder.path()).unwrap().version(), Some("2"));
-    assert!(Builder::load(&wanted("1"), folder.path()).unwrap_err().message().contains("`2`"));
-    assert_eq!(Builder::load(&template_only(), folder.path()).unwrap().version(), Some("2"));
+    assert_eq!(Builder::load(&wanted("2"), folder.path(), Purpose::default()).unwrap().version(), Some("2"));
+    assert!(Builder::load(&wanted("1"), folder.path(), Purpose::default()).unwrap_err().message().contains("`2`"));
+    assert_eq!(Builder::load(&template_only(), folder.path(), Purpose::default()).unwrap().version(), Some("2"));
 }
 
 #[test]
@@ -256,7 +261,9 @@ fn a_digest_is_that_of_the_whole_prompt() {
     for template in templates {
         for spec in [template_only(), full()] {
             for chat in [Chat::Auto, Chat::Never] {
-                let builder = Builder::load(&PromptSpec { chat, ..spec.clone() }, folder(template).path()).unwrap();
+                let builder =
+                    Builder::load(&PromptSpec { chat, ..spec.clone() }, folder(template).path(), Purpose::default())
+                        .unwrap();
                 for line in lines {
                     let sample = sample(line);
                     let whole = builder.build(&sample, true).map(|prompt| digest::digest(&prompt));
@@ -300,4 +307,111 @@ fn what_a_template_makes_is_bounded() {
     assert_eq!(text(template, r#"{"input":"a"}"#).unwrap(), "  a1\n  a2\nend 3");
     let error = text("{{ input }}\n{{ context ~ input }}\n", r#"{"input":"a"}"#).unwrap_err();
     assert!(!error.chain().contains("karat_") && error.location().is_some(), "{error:?}");
+}
+
+/// Rows with a topic, a question and an answer, four examples of two answers among them.
+fn rows() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |n: usize| json!({"topic": format!("t{n}"), "q": format!("q{n}?"), "a": if n.is_multiple_of(3) { "yes" } else { "no" }});
+    let lines: String = (0..6).map(|n| format!("{}\n", row(n))).collect();
+    std::fs::write(folder.path().join("rows.jsonl"), lines).unwrap();
+    folder
+}
+
+fn spec() -> PromptSpec {
+    PromptSpec {
+        text: Some("Q: {{ q }}\n".into()),
+        target: Some("{{ a }}".into()),
+        description: Some("About {{ topic }}.\n\n".into()),
+        few_shot: Some(FewShot { file: "rows.jsonl".into(), count: Some(2), ..FewShot::default() }),
+        ..PromptSpec::default()
+    }
+}
+
+/// The cases of the rows, completed, and what asks them.
+fn completed(spec: &PromptSpec, request: RequestKind) -> (Vec<Sample>, std::sync::Arc<Builder>) {
+    let folder = rows();
+    let path = folder.path().join("rows.jsonl");
+    let purpose = Purpose { request, cases: Some(&path) };
+    let builder = std::sync::Arc::new(Builder::load(spec, folder.path(), purpose).unwrap());
+    let source = Source::file(&path).unwrap();
+    let source = Source { fields: builder.fields(spec, Default::default()), derive: builder.derive(), ..source };
+    (source.open().unwrap().collect::<Result<_, _>>().unwrap(), builder)
+}
+
+fn asked(spec: &PromptSpec, request: RequestKind, case: usize, chat: bool) -> Question {
+    let (cases, builder) = completed(spec, request);
+    builder.question(&cases[case], chat).unwrap()
+}
+
+#[test]
+fn descriptions_prefixes_and_examples_are_laid_out_as_lm_eval_does() {
+    let shown = |spec: &PromptSpec, chat| asked(spec, RequestKind::Generate, 0, chat).transcript();
+    // The case itself, the first of the file, is not among its examples.
+    let plain = "About t0.\n\nQ: q1?\nno\n\nQ: q2?\nno\n\nQ: q0?\n";
+    assert_eq!(shown(&spec(), false), plain);
+    let prefixed =
+        PromptSpec { answer_prefix: Some("A {{ topic }}:".into()), target_delimiter: Some("\n".into()), ..spec() };
+    let text = "About t0.\n\nQ: q1?\nA t1: no\n\nQ: q2?\nA t2: no\n\nQ: q0?\nA t0:";
+    assert_eq!(shown(&prefixed, false), text);
+    let turns = "[system]\nAbout t0.\n\n\n\n[user]\nQ: q1?\n\n\n[assistant]\nA t1: no\n\n[user]\nQ: q2?\n\n\n[assistant]\n\
+                 A t2: no\n\n[user]\nQ: q0?\n\n\n[assistant]\nA t0:";
+    assert_eq!(shown(&prefixed, true), turns);
+    let mut one = prefixed.clone();
+    one.few_shot.as_mut().unwrap().join = Join::Text;
+    let turn =
+        "[system]\nAbout t0.\n\n\n\n[user]\nQ: q1?\nA t1: no\n\nQ: q2?\nA t2: no\n\nQ: q0?\n\n\n[assistant]\nA t0:";
+    assert_eq!(shown(&one, true), turn);
+}
+
+#[test]
+fn choices_stand_behind_what_the_text_ends_with() {
+    let with = |spec: &PromptSpec, chat| match asked(spec, RequestKind::Choice, 1, chat) {
+        Question::Choices { continuations, .. } => continuations,
+        other => panic!("{other:?}"),
+    };
+    let choice =
+        PromptSpec { choices: Some(Choices::Fixed(vec!["yes".into(), "{{ a }}".into(), "x".into()])), ..spec() };
+    assert_eq!(with(&choice, false), ["yes", "no", "x"], "white space is there already");
+    let bare = PromptSpec { text: Some("{{ q }}".into()), ..choice.clone() };
+    assert_eq!(with(&bare, false), [" yes", " no", " x"]);
+    assert_eq!(with(&bare, true), ["yes", "no", "x"], "in a turn of its own");
+    let said = PromptSpec { target_delimiter: Some("\t".into()), ..choice.clone() };
+    assert_eq!(with(&said, false), ["\tyes", "\tno", "\tx"]);
+    let (cases, _) = completed(&choice, RequestKind::Choice);
+    assert_eq!(cases.iter().map(|case| case.gold.clone()).collect::<Vec<_>>(), [[0], [1], [1], [0], [1], [1]]);
+    let contexts = PromptSpec { continuation: Some("so {{ topic }}".into()), ..bare };
+    let Question::Contexts(pairs) = asked(&contexts, RequestKind::Choice, 1, false) else { panic!("not contexts") };
+    assert_eq!(pairs.len(), 3);
+    assert_eq!(pairs[0].1, " so t1");
+    assert!(matches!(&pairs[1].0, Prompt::Text(text) if text.ends_with("\n\nno")), "{pairs:?}");
+}
+
+#[test]
+fn drawn_examples_are_balanced_and_never_the_case() {
+    for draw in [Draw::First, Draw::Random, Draw::Balanced] {
+        let mut spec = spec();
+        spec.few_shot.as_mut().unwrap().draw = draw;
+        let (cases, _) = completed(&spec, RequestKind::Generate);
+        for (at, case) in cases.iter().enumerate() {
+            assert!(case.shots.len() == 2 && !case.shots.contains(&at), "{draw:?} {at}: {:?}", case.shots);
+            let answers: std::collections::HashSet<bool> = case.shots.iter().map(|shot| shot % 3 == 0).collect();
+            assert!(draw != Draw::Balanced || answers.len() == 2, "{at}: {:?}", case.shots);
+        }
+    }
+}
+
+/// An input that is a template sees the row, and one that is none is what it is.
+#[test]
+fn inputs_are_templates_where_the_suite_says_so() {
+    let line = r#"{"input":"Say {{ word }}","word":"hi"}"#;
+    for (render_input, expected) in [(true, "Say hi"), (false, "Say {{ word }}")] {
+        let spec = PromptSpec { render_input, ..PromptSpec::default() };
+        let builder = std::sync::Arc::new(Builder::load(&spec, Path::new(""), Purpose::default()).unwrap());
+        let source = Source::file("a.jsonl").unwrap();
+        let source = Source { fields: builder.fields(&spec, Default::default()), derive: builder.derive(), ..source };
+        let mut cases = source.read(Box::new(std::io::Cursor::new(line.as_bytes().to_vec()))).unwrap();
+        let case = cases.next().unwrap().unwrap();
+        assert_eq!(builder.build(&case, false).unwrap(), Prompt::Text(expected.into()));
+    }
 }

@@ -8,7 +8,7 @@ use super::ThoughtEnd;
 use crate::dataset::Kind;
 use crate::engine::Finish;
 use crate::error::{Error, Result};
-use crate::score::Score;
+use crate::score::{Likelihoods, Score};
 
 /// One answer to one case: what was asked, answered and scored. Keys are written in this order; what does not exist (the
 /// token ids of a recorded response, the output under `--no-outputs`) is `null`, so that every line has the same keys. Only
@@ -56,6 +56,9 @@ pub struct ResultLine {
     /// Whether the answer is blank, where the output does not tell: it is not recorded, or has thoughts before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<bool>,
+    /// What was scored in place of an answer, where the dataset asks for log-likelihoods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihoods: Option<Likelihoods>,
     /// Scores by scorer name.
     pub scores: BTreeMap<String, Score>,
     /// Whether the case passed: see [`ResultLine::earned`].
@@ -114,6 +117,9 @@ impl ResultLine {
         if let Some(empty) = &self.empty {
             put(to, ",\"empty\":", empty)?;
         }
+        if let Some(likelihoods) = &self.likelihoods {
+            put(to, ",\"likelihoods\":", likelihoods)?;
+        }
         to.extend_from_slice(b",\"scores\":{");
         for (index, (name, Score { passed, value, explanation, outcome })) in self.scores.iter().enumerate() {
             put(to, if index == 0 { "" } else { "," }, name)?;
@@ -142,6 +148,12 @@ impl ResultLine {
                 )));
             };
             score.value = value;
+        }
+        for logprob in self.likelihoods.iter_mut().flat_map(Likelihoods::logprobs_mut) {
+            *logprob = round(*logprob).ok_or_else(|| {
+                let place = format!("case `{}` in dataset `{}`", self.id, self.dataset);
+                Error::internal(format!("failed to record a log-likelihood of {place}: it is {logprob}"))
+            })?;
         }
         self.passed = self.earned();
         Ok(())
@@ -185,6 +197,7 @@ pub fn round(value: f64) -> Option<f64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::score::ChoiceLikelihoods;
     use proptest::prelude::*;
 
     /// A plain line for the tests of all readers: one scorer `match`.
@@ -207,6 +220,7 @@ pub(crate) mod tests {
             thought_opened: false,
             thought: None,
             empty: None,
+            likelihoods: None,
             scores: BTreeMap::from([("match".to_owned(), score)]),
             passed,
             error: None,
@@ -275,6 +289,8 @@ pub(crate) mod tests {
                 (case.thought_opened, case.thought, case.empty) = (true, Some(ThoughtEnd::Cut), Some(rest.3));
                 let lacking = crate::score::Lacking::NotExtracted;
                 case.scores.values_mut().for_each(|score| score.outcome = Some(lacking));
+                let choice = ChoiceLikelihoods { logprobs: vec![-0.5, -1.0], tokens: vec![1, 2], greedy: vec![true, false], ..Default::default() };
+                case.likelihoods = Some(Likelihoods::Choice(choice));
             }
             if rest.1 {
                 (case.kind, case.finish, case.prompt_hash) = (Kind::Danger, None, None);

@@ -26,7 +26,7 @@ fn spelled(format: u32) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// `karat-run/N`, N up to [`FORMAT`]: 5 where a dataset has a header; 4 where lines say what became of their answers; 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
+    /// `karat-run/N`, N up to [`FORMAT`]: 5 where a dataset has a header, or a prompt, options or a kind of request of its own; 4 where lines say what became of their answers; 3 where the run names its baseline; 2 where it has a label, is partial, or its plan uses
     /// what format 1 does not know (tiers, allowed errors, …); else 1.
     pub format: String,
     /// Version of karat that wrote it.
@@ -179,7 +179,7 @@ impl Manifest {
     pub(super) fn settle_format(&mut self, has_outcomes: bool) {
         let plain = self.label.is_none() && !self.is_partial() && is_plain_plan(&self.plan);
         self.format = spelled(match (&self.baseline, plain) {
-            _ if !self.hashes.headers.is_empty() => 5,
+            _ if !self.hashes.headers.is_empty() || has_own_requests(&self.plan) => 5,
             _ if has_outcomes => 4,
             (Some(_), _) => 3,
             (None, false) => 2,
@@ -209,6 +209,20 @@ impl Manifest {
         let missing = self.selected.iter().map(|(name, selected)| (name, selected.cases.saturating_sub(lines(name))));
         missing.filter(|(_, cases)| *cases > 0).map(|(name, cases)| (name.clone(), cases)).collect()
     }
+}
+
+/// Whether datasets of a plan say themselves what is asked and how, or prompts have keys that readers of format 4 do not know.
+fn has_own_requests(plan: &Value) -> bool {
+    const KNOWN: [&str; 7] =
+        ["file", "version", "chat", "system", "few_shot", "continue_final_message", "chat_template_kwargs"];
+    let datasets = plan.get("datasets").and_then(Value::as_array).into_iter().flatten();
+    let mut datasets = datasets.filter_map(Value::as_object);
+    let own =
+        datasets.any(|dataset| ["request", "prompt", "generation", "ids"].iter().any(|key| dataset.contains_key(*key)));
+    let prompt = plan.get("prompt").and_then(Value::as_object);
+    let new = prompt.is_some_and(|prompt| prompt.keys().any(|key| !KNOWN.contains(&key.as_str())));
+    let shots = prompt.and_then(|prompt| prompt.get("few_shot")).and_then(Value::as_object);
+    own || new || shots.is_some_and(|shots| shots.keys().any(|key| !["file", "count"].contains(&key.as_str())))
 }
 
 /// Whether a plan uses nothing that readers of format 1 do not know.

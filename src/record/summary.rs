@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::likelihood_figures::{LikelihoodFigures, LikelihoodTally};
+use super::sum::Sum;
 use super::{AnswerOutcomes, Repeats, ResultLine, Verdict, round};
 use crate::dataset::Kind;
 use crate::score::Lacking;
@@ -64,6 +66,9 @@ pub struct DatasetSummary {
     /// What became of answers that are no plain ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<AnswerOutcomes>,
+    /// What log-likelihoods come to, where the dataset asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihoods: Option<LikelihoodFigures>,
     /// The first errored cases.
     pub errored_ids: Vec<String>,
     /// By scorer, sorted by name.
@@ -137,6 +142,7 @@ struct DatasetTally {
     passed: u64,
     errored: u64,
     outcomes: AnswerOutcomes,
+    likelihoods: LikelihoodTally,
     errored_ids: FirstIds,
     scorers: BTreeMap<String, ScorerTally>,
 }
@@ -200,8 +206,8 @@ impl SummaryBuilder {
 
 impl DatasetTally {
     fn new(kind: Kind) -> Self {
-        let (outcomes, errored_ids, scorers) = Default::default();
-        Self { kind, cases: 0, passed: 0, errored: 0, outcomes, errored_ids, scorers }
+        let (outcomes, likelihoods, errored_ids, scorers) = Default::default();
+        Self { kind, cases: 0, passed: 0, errored: 0, outcomes, likelihoods, errored_ids, scorers }
     }
 
     fn add(&mut self, line: &ResultLine) {
@@ -212,6 +218,8 @@ impl DatasetTally {
         if line.error.is_some() {
             self.errored += 1;
             self.errored_ids.add(&line.id);
+        } else if let Some(likelihoods) = &line.likelihoods {
+            self.likelihoods.add(likelihoods);
         }
         for (name, score) in &line.scores {
             // Also for errored cases: the scorer was meant to run here, so it must have a row.
@@ -238,6 +246,7 @@ impl DatasetTally {
         self.passed += other.passed;
         self.errored += other.errored;
         self.outcomes.merge(&other.outcomes);
+        self.likelihoods.merge(other.likelihoods);
         self.errored_ids.merge(&other.errored_ids);
         for (name, theirs) in other.scorers {
             let tally = self.scorers.entry(name).or_default();
@@ -266,6 +275,7 @@ impl DatasetTally {
             interval,
             repeats,
             outcomes,
+            likelihoods: self.likelihoods.finish(),
             errored_ids,
             scorers,
         }
@@ -279,42 +289,6 @@ impl ScorerTally {
         let (mean, failed_ids) = (self.sum.mean(self.scored), self.failed_ids.0);
         let not_extracted = self.not_extracted;
         ScorerSummary { scorer, cases, passed, errored, rate, interval, mean, not_extracted, failed_ids }
-    }
-}
-
-/// A sum of values as records hold them, in millionths: exact, so that no order changes it. None once it is beyond what
-/// whole numbers of 128 bits hold.
-#[derive(Clone, Copy, Debug)]
-struct Sum(Option<i128>);
-
-/// Millionths of one.
-const MILLION: f64 = 1e6;
-/// Millionths that whole numbers of 128 bits can hold many of.
-const LARGEST: f64 = 1e30;
-
-impl Default for Sum {
-    fn default() -> Self {
-        Self(Some(0))
-    }
-}
-
-impl Sum {
-    fn add(&mut self, value: f64) {
-        let millionths = (value * MILLION).round();
-        self.merge(Self((millionths.abs() < LARGEST).then_some(millionths as i128)));
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.0 = self.0.zip(other.0).and_then(|(one, two)| one.checked_add(two));
-    }
-
-    /// The mean of so many values, rounded as records are.
-    fn mean(self, count: u64) -> Option<f64> {
-        if count == 0 {
-            return None;
-        }
-        // Of numbers that doubles hold: rounded once.
-        round(self.0? as f64 / (count as f64 * MILLION))
     }
 }
 
@@ -387,18 +361,6 @@ mod tests {
         let scorer = &summary.datasets[0].scorers[0];
         assert_eq!((scorer.cases, scorer.passed, scorer.rate, scorer.mean), (1, 0, Some(0.0), None));
         assert_eq!(SummaryBuilder::default().finish(), Summary::default());
-    }
-
-    #[test]
-    fn a_sum_beyond_bounds_has_no_mean() {
-        let mut sum = Sum::default();
-        sum.add(0.1);
-        sum.add(0.2);
-        assert_eq!(sum.mean(3), Some(0.1));
-        assert_eq!(sum.mean(0), None);
-        sum.add(1e300);
-        sum.add(-1e300);
-        assert_eq!(sum.mean(5), None);
     }
 
     proptest! {

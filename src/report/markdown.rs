@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use super::rows::{Row, outcomes, repeats, rows, scorer_name};
+use super::rows::{Row, outcomes, remarks, rows, scorer_name};
 use super::text::{NONE_DETECTABLE, count, detectable, one_line, visible};
 use super::{Errored, Report};
 use crate::compare::{
@@ -63,7 +63,7 @@ pub fn render(report: &Report<'_>) -> String {
         self::errored(&mut out, errored);
     }
     table(&mut out, report);
-    let repeated = repeats(report).into_iter();
+    let repeated = remarks(report).into_iter();
     let repeated = repeated.map(|(dataset, text)| format!("{}: {}.\n", code(&dataset, 60), text.replace('^', "\\^")));
     list(&mut out, REPEATS, "datasets with several answers to a case", repeated);
     // Warnings first: they are what must not be left out.

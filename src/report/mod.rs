@@ -7,6 +7,7 @@ pub mod csv;
 pub mod html;
 pub mod json;
 pub mod junit;
+mod likelihood_lines;
 pub mod markdown;
 mod page;
 pub mod parquet;

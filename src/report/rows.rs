@@ -12,7 +12,7 @@ use crate::record::{AnswerOutcome, DatasetSummary, Repeats};
 use crate::stats::Interval;
 use crate::stats::format::{figure, fixed, percent};
 
-use super::Report;
+use super::{Report, likelihood_lines};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,8 +79,8 @@ fn by_name<'a, T>(list: &'a [T], name: impl Fn(&'a T) -> &'a str) -> HashMap<&'a
     list.iter().map(|one| (name(one), one)).collect()
 }
 
-/// What several answers to each case say, in a line for each dataset that has them.
-pub(super) fn repeats(report: &Report<'_>) -> Vec<(String, String)> {
+/// What the figures of single scorers do not say, in lines for each dataset: several answers to each case, log-likelihoods.
+pub(super) fn remarks(report: &Report<'_>) -> Vec<(String, String)> {
     let datasets = report.summary.map_or(&[][..], |summary| &summary.datasets[..]);
     let line = |dataset: &DatasetSummary| {
         let Repeats { cases, answers, pass_at, pass_all, within_case_variance, unstable } = dataset.repeats.as_ref()?;
@@ -93,9 +93,14 @@ pub(super) fn repeats(report: &Report<'_>) -> Vec<(String, String)> {
         let text = format!(
             "{answers} answers to each of {cases} cases: {any}; {all}; {unstable} cases pass sometimes, variance within a case {variance}"
         );
-        Some((dataset.dataset.clone(), text))
+        Some(text)
     };
-    datasets.iter().filter_map(line).collect()
+    let mut remarks = Vec::new();
+    for dataset in datasets {
+        let scored = dataset.likelihoods.iter().flat_map(likelihood_lines::lines);
+        remarks.extend(line(dataset).into_iter().chain(scored).map(|text| (dataset.dataset.clone(), text)));
+    }
+    remarks
 }
 
 /// What became of the answers of a dataset that are no plain ones.

@@ -1,7 +1,7 @@
 //! The report on a terminal: table, what changed and why, worst regressions, verdict. Plain text where colour is off.
 
 use super::page::{Column, Page, Paint, wrap};
-use super::rows::{Figures, OutcomeRow, Row, outcomes, repeats, rows, scorer_name};
+use super::rows::{Figures, OutcomeRow, Row, outcomes, remarks, rows, scorer_name};
 use super::text::{NONE_DETECTABLE, changed_words, count, detectable, one_line};
 use super::{Errored, Report};
 use crate::compare::{
@@ -27,7 +27,7 @@ pub fn render(report: &Report<'_>, style: Style) -> String {
     }
     out.blank();
     out.figures(&rows(report), report.comparison.is_some());
-    for (dataset, text) in repeats(report) {
+    for (dataset, text) in remarks(report) {
         out.line(0, &[(Paint::Bold, &dataset), (Paint::Plain, ": ")]);
         for line in wrap(&text, style.width.saturating_sub(2)) {
             out.line(2, &[(Paint::Plain, &line)]);

@@ -1,8 +1,10 @@
 //! Which baseline a suite names: one for all devices, or one for each class.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Devices whose numerics differ, so that each has baselines of its own.
@@ -69,6 +71,30 @@ impl Serialize for BaselineNames {
             Self::One(name) => serializer.serialize_str(name),
             Self::ByDevice(names) => names.serialize(serializer),
         }
+    }
+}
+
+impl JsonSchema for BaselineNames {
+    fn schema_name() -> Cow<'static, str> {
+        "BaselineNames".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "One baseline for each class of devices; a class that is not named has none.",
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "cpu": {"description": "The baseline of runs on processors.", "type": "string"},
+                        "cuda": {"description": "The baseline of runs on NVIDIA GPUs.", "type": "string"},
+                    },
+                    "minProperties": 1,
+                    "additionalProperties": false,
+                },
+            ],
+        })
     }
 }
 

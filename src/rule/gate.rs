@@ -1,14 +1,16 @@
 //! A gate as a suite spells it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Expression, Figure, Statistic};
 
 /// What a rule's failure means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Told, and never changes the exit code.
@@ -31,10 +33,10 @@ impl Tier {
 }
 
 /// How many golden cases may err before a run is incomplete.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorPolicy {
-    /// A number of cases, or a share of those selected.
+    /// A number of cases, or a share of those selected: `3`, `0.01`, `"1 %"`.
     pub max: Allowance,
 }
 
@@ -77,6 +79,22 @@ impl Serialize for Allowance {
     }
 }
 
+impl JsonSchema for Allowance {
+    fn schema_name() -> Cow<'static, str> {
+        "Allowance".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "pattern": "^\\s*[0-9.]+\\s*%\\s*$"},
+            ],
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Allowance {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AllowanceVisitor)
@@ -114,10 +132,11 @@ impl de::Visitor<'_> for AllowanceVisitor {
 }
 
 /// One gate: a metric with its bounds, or an expression. Each bound that is set is a rule of its own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gate {
-    /// `<dataset or kind>.<scorer>[.pass_rate|.mean]`, or `performance.<figure>` ([`Figure`]).
+    /// What is measured: `<dataset or kind>.<scorer>[.pass_rate|.mean]`, `<dataset or kind>[.<scorer>].<outcome rate>`, or
+    /// `performance.<figure>`.
     pub metric: String,
     /// The metric must not be below this.
     pub min: Option<f64>,
@@ -127,31 +146,35 @@ pub struct Gate {
     pub max_drop: Option<f64>,
     /// The metric must not be further above the baseline than this.
     pub max_rise: Option<f64>,
-    /// The same as a share of the baseline's value.
+    /// The metric must not be further below the baseline than this share of the baseline's value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_drop_share: Option<f64>,
-    /// The same as a share of the baseline's value.
+    /// The metric must not be further above the baseline than this share of the baseline's value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_rise_share: Option<f64>,
     /// No drop may be significant: p at least 5 %, corrected for all significance rules of the verdict.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(!skip_serializing_if)]
     pub no_significant_drop: bool,
     /// No rise may be significant.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(!skip_serializing_if)]
     pub no_significant_rise: bool,
     /// The candidate is surely not worse by more than this: the whole 95 % interval of the difference lies above minus it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub non_inferior: Option<f64>,
     /// Smaller values are better: turns `non_inferior` round.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(!skip_serializing_if)]
     pub lower_is_better: bool,
     /// The runs share no cases (arms of a canary): relative rules compare all cases of both.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(!skip_serializing_if)]
     pub unpaired: bool,
-    /// Only cases with this tag, these values of metadata.
+    /// Only cases with this tag (`tag`) and these values of metadata (every other key).
     #[serde(rename = "where", skip_serializing_if = "Filter::is_empty")]
     pub filter: Filter,
-    /// In place of a metric: fails where this holds ([`super::Expression`]).
+    /// In place of a metric: fails where this expression holds, as `danger.toxicity.fail_rate > 0.5% over 10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if: Option<String>,
     /// What its failure means (default: critical on danger cases, required on all others).
@@ -251,7 +274,7 @@ impl Worst {
 }
 
 /// Which cases a gate looks at: `tag` names a tag, every other key is one of metadata.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Filter(pub BTreeMap<String, String>);
 

@@ -1,9 +1,10 @@
 //! Which tests decide, where a suite wants others than the usual ones.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which tests decide.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Statistics {
     /// The variant of McNemar's test for paired pass rates, and of the interval that goes with it.
@@ -11,7 +12,7 @@ pub struct Statistics {
 }
 
 /// A variant of McNemar's test.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum McNemarKind {
     /// Mid-p: its size is near 5 %.

@@ -15,6 +15,8 @@ pub(super) struct Case {
 /// with an error before a case of it that is another: the record would say something else than what ran.
 pub(super) struct Cases<'a> {
     checked: &'a Checked,
+    /// Whether datasets count whose answers are generated, or the others; none for all.
+    generated: Option<bool>,
     dataset: usize,
     samples: Option<Samples>,
     /// The last case, where it is to be answered again, and which of its answers comes next.
@@ -23,7 +25,18 @@ pub(super) struct Cases<'a> {
 
 impl<'a> Cases<'a> {
     pub fn new(checked: &'a Checked) -> Self {
-        Self { checked, dataset: 0, samples: None, again: None }
+        Self { checked, generated: None, dataset: 0, samples: None, again: None }
+    }
+
+    /// The cases of datasets whose answers are generated, or of the others.
+    pub fn asked(checked: &'a Checked, generated: bool) -> Self {
+        Self { generated: Some(generated), ..Self::new(checked) }
+    }
+
+    /// Whether the cases of a dataset count.
+    fn takes(&self, dataset: usize) -> bool {
+        let is_generate = self.checked.prompts[dataset].request().is_generate();
+        self.generated.is_none_or(|generated| generated == is_generate)
     }
 
     fn read(&mut self) -> Result<Option<Case>> {
@@ -35,6 +48,10 @@ impl<'a> Cases<'a> {
             return Ok(Some(Case { dataset: self.dataset, sample, repeat }));
         }
         while self.dataset < self.checked.sources.len() {
+            if !self.takes(self.dataset) {
+                self.dataset += 1;
+                continue;
+            }
             let samples = match &mut self.samples {
                 Some(samples) => samples,
                 None => {

@@ -1,12 +1,13 @@
 //! Everything that can be looked at before a model loads: every case of every dataset, every recorded answer.
 
+use std::sync::Arc;
+
 use super::event::{Event, Phase, Watch};
 use super::meter::Meter;
 use super::recorded::{Known, Recorded};
 use crate::dataset::{Sample, Source};
-use crate::engine::Prompt;
-use crate::error::Result;
-use crate::prompt::Builder;
+use crate::error::{Error, Result};
+use crate::prompt::{Builder, Question};
 use crate::suite::{Suite, Survey};
 
 /// A suite whose data have been read once and found good, ready to run.
@@ -20,7 +21,8 @@ pub struct Checked {
     /// Whether any scorer needs the toxicity model.
     pub needs_toxicity: bool,
     pub(super) sources: Vec<Source>,
-    pub(super) prompt: Builder,
+    /// By dataset, in the plan's order.
+    pub(super) prompts: Vec<Arc<Builder>>,
     pub(super) recorded: Option<Recorded>,
     pub(super) meter: Meter,
 }
@@ -43,12 +45,12 @@ impl Checked {
     ///
     /// # Errors
     /// A dataset that is not what it was.
-    pub fn first_prompts(&self, has_chat_template: bool) -> Result<Vec<Option<Prompt>>> {
-        let first = |(source, survey): (&Source, &Survey)| {
+    pub fn first_prompts(&self, has_chat_template: bool) -> Result<Vec<Option<Question>>> {
+        let first = |((source, survey), prompt): ((&Source, &Survey), &Arc<Builder>)| {
             let sample = source.reopen(&survey.digest)?.next().transpose()?;
-            Ok(sample.and_then(|sample| self.prompt.build(&sample, has_chat_template).ok()))
+            Ok(sample.and_then(|sample| prompt.question(&sample, has_chat_template).ok()))
         };
-        self.sources.iter().zip(&self.surveys).map(first).collect()
+        self.sources.iter().zip(&self.surveys).zip(&self.prompts).map(first).collect()
     }
 
     /// How many times each case is answered.
@@ -62,13 +64,23 @@ impl Checked {
 /// # Errors
 /// The first thing that is wrong.
 pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result<Checked> {
-    let (prompt, sources, meter) = (suite.prompt()?, suite.sources()?, Meter::default());
+    if answers.is_some()
+        && let Some(dataset) = suite.plan.datasets.iter().find(|dataset| !dataset.request.is_generate())
+    {
+        let (name, request) = (&dataset.name, dataset.request.name());
+        let error = Error::input(format!(
+            "the dataset `{name}` has `request: {request}`, to which recorded answers say nothing"
+        ));
+        return Err(error.at(suite.path()).with_hint("run the suite, or leave such datasets out of it"));
+    }
+    let (prompts, meter) = (suite.prompts()?, Meter::default());
+    let sources = suite.sources(&prompts)?;
     let (mut recorded, allow_extra) = match answers {
         Some(answers) => (Some(answers.recorded), answers.allow_extra),
         None => (None, false),
     };
     let surveys = meter.phase(watch, Phase::Check, None, || {
-        let surveys = survey(&suite, &prompt, recorded.as_mut(), watch)?;
+        let surveys = survey(&suite, (&sources, &prompts), recorded.as_mut(), watch)?;
         if let Some(recorded) = &mut recorded {
             refuse_unknown(&suite, recorded, allow_extra, watch)?;
         }
@@ -77,12 +89,12 @@ pub fn check(suite: Suite, answers: Option<Answers>, watch: Watch<'_>) -> Result
     let scorers = || suite.plan.datasets.iter().flat_map(|dataset| suite.scorers(dataset));
     let needs_embedder = surveys.iter().any(|s| s.needs_embedder) || scorers().any(|s| s.needs_embedder());
     let needs_toxicity = surveys.iter().any(|s| s.needs_toxicity) || scorers().any(|s| s.needs_toxicity());
-    Ok(Checked { suite, surveys, needs_embedder, needs_toxicity, sources, prompt, recorded, meter })
+    Ok(Checked { suite, surveys, needs_embedder, needs_toxicity, sources, prompts, recorded, meter })
 }
 
 fn survey(
     suite: &Suite,
-    prompt: &Builder,
+    (sources, prompts): (&[Source], &[Arc<Builder>]),
     mut recorded: Option<&mut Recorded>,
     watch: Watch<'_>,
 ) -> Result<Vec<Survey>> {
@@ -91,7 +103,7 @@ fn survey(
     let (mut surveys, mut read) = (Vec::new(), 0u64);
     let repeats = suite.plan.generation.repeat;
     let mut open = 0;
-    for dataset in &suite.plan.datasets {
+    for ((dataset, source), prompt) in suite.plan.datasets.iter().zip(sources).zip(prompts) {
         let visit = |sample: &Sample| {
             read += 1;
             open += u64::from(asked && prompt.leaves_open_turn(sample));
@@ -105,7 +117,7 @@ fn survey(
                 None => Ok(()),
             }
         };
-        surveys.push(suite.survey_one(dataset, visit)?);
+        surveys.push(suite.survey_one(dataset, source, visit)?);
     }
     if open > 0 {
         let text = format!(

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::cases::{Case, Cases};
 use super::check::Checked;
 use super::event::{Event, Phase, Watch};
-use super::generated::{AnswerStage, Answerer, generate};
+use super::generated::{AnswerStage, Answerer, ask};
 use super::manifest;
 use super::models::{ModelFolders, load};
 use super::outbox::{Answer, Answered, LARGEST, Outbox};
@@ -172,13 +172,16 @@ pub(super) fn stream(
     let (meter, watch) = (scoring.meter(), scoring.watch());
     let (sender, receiver) = sync_channel(AHEAD);
     let journal = writer.journal();
-    let stage = AnswerStage { checked, sender, journal: journal.as_deref(), meter, watch };
     std::thread::scope(|scope| {
+        // It goes when the answers are in, which ends the scoring.
+        let sender = sender;
+        let stage = AnswerStage { checked, sender: &sender, journal: journal.as_deref(), meter, watch };
         let scored = scope.spawn(move || score_all(receiver, scoring, writer));
         let answered = meter.phase(watch, Phase::Answer, Some(checked.cases()), || match answers {
-            Answers::Generated(answerer, drafts) => generate(answerer, drafts.map(|drafts| *drafts), stage),
+            Answers::Generated(answerer, drafts) => ask(answerer, drafts.map(|drafts| *drafts), stage),
             Answers::Recorded(recorded) => look_up(*recorded, stage),
         });
+        drop(sender);
         let scored = scored.join().map_err(|_| Error::internal("failed to score the answers: the thread panicked"))?;
         // When scoring fails, answering fails because of it.
         scored.and(answered)
@@ -188,7 +191,7 @@ pub(super) fn stream(
 /// Looks the answers of all cases up.
 fn look_up(mut recorded: Recorded, stage: AnswerStage<'_>) -> Result<()> {
     let AnswerStage { checked, sender, journal, meter: _, watch } = stage;
-    let mut outbox = Outbox::new(sender, LARGEST);
+    let mut outbox = Outbox::new(sender.clone(), LARGEST);
     for (number, case) in (1..).zip(Cases::new(checked)) {
         let Case { dataset, sample, repeat } = case?;
         let name = (checked.sources[dataset].name.as_str(), sample.id.as_str(), repeat);

@@ -11,8 +11,9 @@ use super::event::{Event, Watch};
 use super::meter::{GENERATED, Meter, PROMPT};
 use super::outbox::{Answer, Answered, Outbox, SMALLEST};
 use super::recorded::Recorded;
+use super::scored;
 use crate::engine::scheduler::workload::Totals;
-use crate::engine::{CaseKey, GenerateOptions, Generator, Request, Response};
+use crate::engine::{CaseKey, GenerateOptions, Generator, LogProb, Prompt, Request, Response, Scored};
 use crate::error::{Error, Result};
 use crate::record::{BASELINE_DRAFTS, CACHED, Journal, Key, RESUMED, Work};
 
@@ -34,7 +35,26 @@ pub(super) trait Answerer {
         sink: &mut dyn FnMut(u64, Response) -> Result<()>,
         progress: &mut dyn FnMut(&Totals) -> Result<()>,
     ) -> Result<Totals>;
+
+    /// Log-likelihoods for a stream of questions, as [`Generator::logprob`] gives them.
+    ///
+    /// # Errors
+    /// What ends the whole run.
+    fn score(
+        &mut self,
+        questions: Questions<'_>,
+        sink: &mut dyn FnMut(u64, std::result::Result<Vec<LogProb>, String>) -> Result<()>,
+        progress: &mut dyn FnMut(&Totals) -> Result<()>,
+    ) -> Result<Totals>;
+
+    /// What makes the text of a prompt that the model sees.
+    fn texts(&self) -> Texts;
 }
+
+/// Questions for log-likelihoods on their way into the engine.
+pub(super) type Questions<'a> = Box<dyn Iterator<Item = Result<Scored>> + Send + 'a>;
+/// The text of a prompt.
+pub(super) type Texts = Box<dyn Fn(&Prompt) -> Result<String> + Send + Sync>;
 
 impl Answerer for Generator {
     fn has_chat_template(&self) -> bool {
@@ -49,41 +69,62 @@ impl Answerer for Generator {
     ) -> Result<Totals> {
         self.generate(requests, sink, progress)
     }
+
+    fn score(
+        &mut self,
+        questions: Questions<'_>,
+        sink: &mut dyn FnMut(u64, std::result::Result<Vec<LogProb>, String>) -> Result<()>,
+        progress: &mut dyn FnMut(&Totals) -> Result<()>,
+    ) -> Result<Totals> {
+        self.logprob(questions, sink, progress)
+    }
+
+    fn texts(&self) -> Texts {
+        let renderer = self.renderer().clone();
+        Box::new(move |prompt| renderer.text(prompt))
+    }
 }
 
 /// What the answering side of a run works with.
 pub(super) struct AnswerStage<'a> {
     pub checked: &'a Checked,
-    pub sender: SyncSender<Vec<Answered>>,
+    pub sender: &'a SyncSender<Vec<Answered>>,
     /// Where finished answers go before anything else, and where those of the interrupted run are.
     pub journal: Option<&'a Journal>,
     pub meter: &'a Meter,
     pub watch: Watch<'a>,
 }
 
-/// Asks all cases, with earlier answers as drafts. A case whose prompt cannot be built goes straight to scoring with its error,
-/// one whose answer stands in the journal with that.
-pub(super) fn generate(
-    answerer: &mut dyn Answerer,
-    mut drafts: Option<Recorded>,
-    stage: AnswerStage<'_>,
-) -> Result<()> {
-    let AnswerStage { checked, sender, journal, meter, watch } = stage;
+/// Asks all cases: those whose answers are generated, then those of which log-likelihoods are asked.
+pub(super) fn ask(answerer: &mut dyn Answerer, drafts: Option<Recorded>, stage: AnswerStage<'_>) -> Result<()> {
+    let checked = stage.checked;
     let has_chat = answerer.has_chat_template();
-    checked.prompt.check_model(has_chat)?;
+    let asked = |generated: bool| checked.prompts.iter().any(|prompt| prompt.request().is_generate() == generated);
+    checked.prompts.iter().try_for_each(|prompt| prompt.check_model(has_chat))?;
+    let before = if asked(true) { generate(answerer, drafts, &stage)? } else { Totals::default() };
+    if asked(false) { scored::score(answerer, &before, &stage) } else { Ok(()) }
+}
+
+/// Asks all cases whose answers are generated, with earlier answers as drafts. A case whose prompt cannot be built goes straight to scoring with its error,
+/// one whose answer stands in the journal with that.
+fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>, stage: &AnswerStage<'_>) -> Result<Totals> {
+    let AnswerStage { checked, sender, journal, meter, watch } = *stage;
+    let has_chat = answerer.has_chat_template();
+    let plan = &checked.suite.plan;
+    let options = plan.datasets.iter().map(|dataset| plan.generation_of(dataset).options()).collect();
     let asking = Asking {
         checked,
         journal,
         has_chat,
-        options: checked.suite.plan.generation.options(),
+        options,
         asked: Mutex::default(),
         unasked: Mutex::new(Outbox::new(sender.clone(), SMALLEST)),
         resumed: AtomicU64::new(0),
         guessed: AtomicU64::new(0),
     };
-    let mut outbox = Outbox::new(sender, SMALLEST);
+    let mut outbox = Outbox::new(sender.clone(), SMALLEST);
     let mut next = 0;
-    let requests = Cases::new(checked).filter_map(|case| {
+    let requests = Cases::asked(checked, true).filter_map(|case| {
         let request = case.and_then(|case| asking.request(next, case, drafts.as_mut())).transpose()?;
         next += 1;
         Some(request)
@@ -120,11 +161,11 @@ pub(super) fn generate(
     let Asking { unasked, resumed, guessed, .. } = asking;
     unasked.into_inner().map_err(|_| Error::internal("failed to hand over a case that is not asked"))?.flush()?;
     count(meter, &totals, guessed.into_inner(), resumed.into_inner());
-    Ok(())
+    Ok(totals)
 }
 
 /// What the run cost, for `performance.json`.
-fn count(meter: &Meter, totals: &Totals, guessed: u64, resumed: u64) {
+pub(super) fn count(meter: &Meter, totals: &Totals, guessed: u64, resumed: u64) {
     meter.count(PROMPT, totals.prefill_tokens);
     meter.count(GENERATED, totals.generated_tokens);
     meter.count(CACHED, totals.cached);
@@ -143,7 +184,8 @@ struct Asking<'a> {
     checked: &'a Checked,
     journal: Option<&'a Journal>,
     has_chat: bool,
-    options: GenerateOptions,
+    /// By dataset.
+    options: Vec<GenerateOptions>,
     /// Cases whose answer has not come yet, by the number of their request; as many as the engine's window.
     asked: Mutex<HashMap<u64, Case>>,
     unasked: Mutex<Outbox>,
@@ -163,7 +205,8 @@ impl Asking<'_> {
                 Err(Answer::Generated(*response))
             }
             Known::Nothing => {
-                self.checked.prompt.build(&case.sample, self.has_chat).map_err(|error| Answer::Unasked(error.chain()))
+                let prompt = &self.checked.prompts[case.dataset];
+                prompt.build(&case.sample, self.has_chat).map_err(|error| Answer::Unasked(error.chain()))
             }
         };
         let prompt = match prompt {
@@ -182,8 +225,9 @@ impl Asking<'_> {
         let draft = drafts.map(earlier).unwrap_or_default();
         self.guessed.fetch_add(u64::from(!draft.is_empty()), Relaxed);
         let key = CaseKey { dataset, case: case.sample.id.clone(), repeat: case.repeat };
+        let options = self.options[case.dataset].clone();
         self.asked.lock().map_err(|_| Error::internal("failed to note a case"))?.insert(number, case);
-        Ok(Some(Request { prompt, options: self.options.clone(), key, draft }))
+        Ok(Some(Request { prompt, options, key, draft }))
     }
 }
 

@@ -55,7 +55,9 @@ fn begin(checked: &Checked) -> Result<Manifest> {
         }
         manifest.hashes.datasets.insert(name, recorded.sha256().to_owned());
     }
-    manifest.hashes.prompts = checked.prompt.files().clone();
+    for prompt in &checked.prompts {
+        manifest.hashes.prompts.extend(prompt.files().clone());
+    }
     Ok(manifest)
 }
 

@@ -29,6 +29,7 @@ mod probe;
 mod recorded;
 mod recorded_keys;
 mod recorded_line;
+mod scored;
 mod scoring;
 mod settle;
 

@@ -1,6 +1,6 @@
 //! Loading what a run needs, and the hashes of what was loaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -97,8 +97,15 @@ pub(super) fn load(
         Ok(generator)
     };
     let generator = open().map_err(|e| e.context("failed to load the generator"))?;
-    for text in generator.warnings(&checked.suite.plan.generation.options())? {
-        watch.tell(Event::Warned { text });
+    let plan = &checked.suite.plan;
+    let asked = plan.datasets.iter().filter(|dataset| dataset.request.is_generate());
+    let mut told = BTreeSet::new();
+    for dataset in asked {
+        for text in generator.warnings(&plan.generation_of(dataset).options())? {
+            if told.insert(text.clone()) {
+                watch.tell(Event::Warned { text });
+            }
+        }
     }
     generator.notes().iter().for_each(|text| watch.tell(Event::Noted { text: text.clone() }));
     Ok((encoders, Some(generator)))

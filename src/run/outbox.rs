@@ -2,9 +2,12 @@
 
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::dataset::Sample;
 use crate::engine::Response;
 use crate::error::{Error, Kind, Result};
+use crate::score::Likelihoods;
 
 /// A case with its answer.
 pub(super) struct Answered {
@@ -20,10 +23,21 @@ pub(super) struct Answered {
 pub(super) enum Answer {
     /// The generator's response, which may be an error.
     Generated(Response),
+    /// Log-likelihoods.
+    Scored(Scored),
     /// The line of the recorded answer as it stands in the file, if there is one.
     Recorded(Option<String>),
     /// It was never asked, and why.
     Unasked(String),
+}
+
+/// What came of asking for log-likelihoods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Scored {
+    /// What they are, or why there are none.
+    pub outcome: std::result::Result<Likelihoods, String>,
+    /// SHA-256 (hex) of what was asked: prompts and what stands behind them.
+    pub hash: String,
 }
 
 /// Generated answers go at once when scoring waits for work and there are this many, …

@@ -8,6 +8,7 @@ use super::check::Checked;
 use super::event::Watch;
 use crate::engine::{CaseKey, Generator, Request};
 use crate::error::Result;
+use crate::prompt::Question;
 use crate::record::{Probe, ProbedCase};
 
 /// Asks so many cases, evenly spread over those of the run, each once; the first of them is asked before, untimed, so that
@@ -27,10 +28,12 @@ pub(super) fn probe(generator: &mut Generator, checked: &Checked, cases: u64, wa
         taken += 1;
         watch.check()?;
         // What cannot be asked is an error in the record already.
-        let Ok(prompt) = checked.prompt.build(&sample, has_chat) else { continue };
+        let plan = &checked.suite.plan;
+        let (prompts, asked) = (&checked.prompts[dataset], &plan.datasets[dataset]);
+        let Ok(Question::Answer(prompt)) = prompts.question(&sample, has_chat) else { continue };
+        let options = plan.generation_of(asked).options();
         let dataset = checked.sources[dataset].name.clone();
         let key = CaseKey { dataset: dataset.clone(), case: sample.id.clone(), repeat };
-        let options = checked.suite.plan.generation.options();
         let request = Request { prompt, options, key, draft: Vec::new() };
         if probed.cases.is_empty() {
             generator.timed(request.clone())?;

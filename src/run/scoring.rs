@@ -15,9 +15,8 @@ use super::settle::Settled;
 use crate::dataset::Sample;
 use crate::engine::Reading;
 use crate::error::{Error, Result};
-use crate::prompt::transcript;
 use crate::record::{Batch, PromptLine, ResultLine, ThoughtEnd};
-use crate::score::{Answer, CompileContext, Need, Output, Score, Scorer, Thought, ToxicLabels, is_blank};
+use crate::score::{Answer, CompileContext, Likelihoods, Need, Output, Score, Scorer, Thought, ToxicLabels, is_blank};
 use crate::suite::parse_check;
 
 /// Compiled checks of cases that are kept; more are compiled again.
@@ -135,6 +134,9 @@ impl<'a> Scoring<'a> {
                     metadata: serde_json::Map::new(),
                     checks: Vec::new(),
                     line: 0,
+                    row: None,
+                    gold: Vec::new(),
+                    shots: Vec::new(),
                 };
                 scorer.score(&sample, &self.read("x", false), &answer).map_err(|e| e.at(self.checked.suite.path()))?;
             }
@@ -165,10 +167,11 @@ impl<'a> Scoring<'a> {
 
     fn prepare(&self, answered: Answered) -> Work {
         let Answered { dataset, sample, repeat, answer } = answered;
-        let mut settled = Settled::new(answer, &sample, &self.checked.prompt);
+        let mut settled = Settled::new(answer, &sample, &self.checked.prompts[dataset]);
         let prompt = self.prompt(dataset, &sample).filter(|_| repeat == 0);
         let (mut checks, mut needs) = (Vec::new(), Vec::new());
-        if let (Some(output), None) = (&settled.output, &settled.error) {
+        let scored = settled.output.as_deref().or(settled.likelihoods.as_ref().map(|_| ""));
+        if let (Some(output), None) = (scored, &settled.error) {
             match sample.checks.iter().map(|check| self.check(check)).collect() {
                 Ok(found) => {
                     checks = found;
@@ -185,7 +188,7 @@ impl<'a> Scoring<'a> {
     /// What the case was asked, where that is recorded; a prompt that cannot be built is the case's error.
     fn prompt(&self, dataset: usize, sample: &Sample) -> Option<PromptLine> {
         let form = self.prompts.as_ref()?;
-        let prompt = transcript(&self.checked.prompt.build(sample, form.has_chat_template).ok()?);
+        let prompt = self.checked.prompts[dataset].question(sample, form.has_chat_template).ok()?.transcript();
         Some(PromptLine { dataset: self.checked.sources[dataset].name.clone(), id: sample.id.clone(), prompt })
     }
 
@@ -213,7 +216,8 @@ impl<'a> Scoring<'a> {
         let Work { dataset, sample, repeat, prompt, settled, checks, needs } = work;
         let scorers = self.scorers[dataset].iter().chain(&checks).map(|scorer| &**scorer);
         let output = settled.output.as_deref().map(|output| self.read(output, settled.thought_opened));
-        let (scores, failed) = scored(scorers.zip(&needs), &sample, output.as_ref(), answers);
+        let given = Given { output: output.as_ref(), likelihoods: settled.likelihoods.as_ref() };
+        let (scores, failed) = scored(scorers.zip(&needs), &sample, given, answers);
         let thought = output.as_ref().and_then(|output| match output.state {
             Thought::Absent => None,
             Thought::Closed => Some(ThoughtEnd::Closed),
@@ -221,6 +225,7 @@ impl<'a> Scoring<'a> {
         });
         // A thought that was cut off has no answer behind it, blank or not.
         let told = thought == Some(ThoughtEnd::Closed) || (thought.is_none() && !self.keep_outputs);
+        let told = told && settled.likelihoods.is_none();
         let empty = output.filter(|_| told).map(|output| is_blank(&output.answer));
         let source = &self.checked.sources[dataset];
         let plan = &self.checked.suite.plan.datasets[dataset];
@@ -245,6 +250,7 @@ impl<'a> Scoring<'a> {
             thought_opened: settled.thought_opened,
             thought,
             empty,
+            likelihoods: settled.likelihoods,
             scores,
             passed: false,
             error: settled.error.or(failed),
@@ -284,17 +290,38 @@ fn batches(lines: impl IndexedParallelIterator<Item = Recordable>) -> Result<Vec
     lines.with_min_len(BATCH).try_fold(Batch::default, push).collect()
 }
 
+/// What a case is scored by.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    output: Option<&'a Output<'a>>,
+    likelihoods: Option<&'a Likelihoods>,
+}
+
+impl Given<'_> {
+    /// What a scorer says of it.
+    fn score(self, scorer: &Scorer, sample: &Sample, answers: &[Answer]) -> Result<Score> {
+        let scored = self.likelihoods.and_then(|likelihoods| scorer.score_likelihoods(sample, likelihoods));
+        match (scored, self.output) {
+            (Some(score), _) => score,
+            (None, Some(output)) => scorer.score(sample, output, answers),
+            (None, None) => Err(Error::input(format!("{}: no answer was generated", scorer.name()))),
+        }
+    }
+}
+
 /// The scores of one case, and what went wrong: a scorer that cannot judge gives no score.
 fn scored<'a>(
     scorers: impl Iterator<Item = (&'a Scorer, &'a Vec<Need>)>,
     sample: &Sample,
-    output: Option<&Output<'_>>,
+    given: Given<'_>,
     answers: &Answers,
 ) -> (BTreeMap<String, Score>, Option<String>) {
     let (mut scores, mut failed) = (BTreeMap::new(), None);
-    let Some(output) = output else { return (scores, failed) };
+    if given.output.is_none() && given.likelihoods.is_none() {
+        return (scores, failed);
+    }
     for (scorer, needs) in scorers {
-        let reason = match scorer.score(sample, output, &answers.to(needs)) {
+        let reason = match given.score(scorer, sample, &answers.to(needs)) {
             Ok(score) if score.value.is_finite() => {
                 scores.insert(scorer.name().to_owned(), score);
                 continue;

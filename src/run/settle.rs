@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::outbox::Answer;
+use super::outbox::{Answer, Scored};
 use super::recorded_line::RecordedLine;
 use crate::dataset::Sample;
 use crate::engine::{Finish, Response};
 use crate::prompt::Builder;
+use crate::score::Likelihoods;
 
 /// An answer in the fields of a result line.
 #[derive(Debug, Default, PartialEq)]
@@ -19,6 +20,7 @@ pub(super) struct Settled {
     pub timestamp: Option<String>,
     /// The prompt ended with the start of a thought.
     pub thought_opened: bool,
+    pub likelihoods: Option<Likelihoods>,
     pub error: Option<String>,
 }
 
@@ -27,6 +29,7 @@ impl Settled {
     pub fn new(answer: Answer, sample: &Sample, prompt: &Builder) -> Self {
         match answer {
             Answer::Generated(response) => Self::generated(response),
+            Answer::Scored(scored) => Self::scored(scored, sample),
             Answer::Recorded(line) => Self::recorded(line, sample, prompt),
             Answer::Unasked(reason) => Self::failed(reason),
         }
@@ -47,7 +50,24 @@ impl Settled {
             prompt_tokens: Some(prompt_tokens as u64).filter(|tokens| *tokens > 0),
             timestamp: None,
             thought_opened: thought_opened && !failed,
+            likelihoods: None,
             error: failed.then(|| error.unwrap_or_else(|| "the answer ended in an error".into())),
+        }
+    }
+
+    fn scored(scored: Scored, sample: &Sample) -> Self {
+        let Scored { outcome, hash } = scored;
+        let settled = Self { prompt_hash: Some(hash), ..Self::default() };
+        match outcome {
+            Err(reason) => Self { finish: Some(Finish::Error), error: Some(reason), ..settled },
+            Ok(likelihoods) => {
+                // What a model that had to choose would answer: scorers of answers look at it.
+                let output = match &likelihoods {
+                    Likelihoods::Choice(choice) => sample.choices.get(choice.picked).cloned(),
+                    Likelihoods::Continuation(_) | Likelihoods::Document(_) => None,
+                };
+                Self { output, likelihoods: Some(likelihoods), ..settled }
+            }
         }
     }
 
@@ -74,6 +94,7 @@ impl Settled {
                 prompt_tokens,
                 timestamp,
                 thought_opened,
+                likelihoods: None,
                 error: None,
             },
         }

@@ -3,6 +3,7 @@
 //! A number is not found inside a number: `5` is not in `15`, `1.5`, `1,500` or `-5`. Where texts are forbidden it is, because `4711`
 //! is given away in `47110`, too.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::digits::{is_digit, spans};
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use unicode_normalization::UnicodeNormalization;
 
 /// How many of several must hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// At least one.
@@ -27,20 +28,21 @@ pub enum Mode {
 }
 
 /// Options of `contains`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContainsOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
     /// The texts to look for (default: the targets of the case). One that begins or ends with a digit is not found inside a longer
     /// number, unless it is forbidden.
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub values: Texts,
-    /// Whether one of them is enough (default) or all are wanted.
+    /// How many of them must occur.
     pub mode: Mode,
     /// Upper and lower case are equal.
     pub ignore_case: bool,

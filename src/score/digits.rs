@@ -4,6 +4,7 @@
 //! as in `12,34,567`. Where the comma starts decimals it is the point that groups. What is grouped otherwise is not one number,
 //! and ends before its first separator.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
@@ -11,13 +12,13 @@ use super::fold::digit as script_digit;
 use super::invisible::is_invisible;
 
 /// Which sign stands before the decimals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Decimal {
-    /// `1,234.5`.
+    /// As in `1,234.5`.
     #[default]
     #[serde(rename = ".")]
     Point,
-    /// `1.234,5`.
+    /// As in `1.234,5`.
     #[serde(rename = ",")]
     Comma,
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
@@ -20,16 +21,17 @@ use crate::dataset::Sample;
 use crate::error::{Error, Result};
 
 /// Options of `exact_match`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExactMatchOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
-    /// Remove white space at both ends (default true).
+    /// White space at both ends does not count.
     pub trim: bool,
     /// Upper and lower case are equal.
     pub ignore_case: bool,
@@ -45,7 +47,7 @@ pub struct ExactMatchOptions {
     /// fails.
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub marker: Texts,
-    /// Which marker counts, or without a marker which number or match of `pattern`: the `first` or the `last` (default).
+    /// Which marker counts, or without a marker which number or match of `pattern`; the last when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurrence: Option<Occurrence>,
     /// Which part of the answer counts.
@@ -56,10 +58,11 @@ pub struct ExactMatchOptions {
     /// The group of `pattern` that counts (default: 1 if the pattern has one, else the whole match).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
-    /// Largest absolute difference of `extract: number`, to the decimal (default 0: equal as decimals).
+    /// Largest absolute difference of `extract: number`, to the decimal; 0: equal as decimals.
     pub tolerance: f64,
-    /// What starts the decimals of `extract: number`: `.` (default, `1,234.5`) or `,` (`1.234,5`), in answers and targets.
+    /// What starts the decimals of `extract: number`, in answers and targets.
     #[serde(skip_serializing_if = "Decimal::is_point")]
+    #[schemars(!skip_serializing_if)]
     pub decimal: Decimal,
 }
 

@@ -4,13 +4,14 @@
 //! pattern). It does not judge; what is not found is no answer.
 
 use regex::{Captures, Regex};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::digits::Decimal;
 use super::numerals::{Place, deciding, places};
 
 /// Which part of the answer counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Extract {
     /// All of it.
@@ -27,7 +28,7 @@ pub enum Extract {
 }
 
 /// Which of several counts: of markers, or without a marker of numbers or of matches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Occurrence {
     /// The first: what a model goes on to write behind its answer changes nothing.

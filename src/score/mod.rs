@@ -15,6 +15,8 @@ mod language;
 mod language_cases;
 mod language_english;
 mod language_words;
+mod likelihood;
+mod likelihood_scorers;
 mod normalize;
 mod number;
 mod numeral_gap;
@@ -52,6 +54,10 @@ pub use exact_match::ExactMatchOptions;
 pub use extract::{Extract, Occurrence};
 pub use invisible::{is_blank, is_invisible, seen};
 pub use language::other_language;
+pub use likelihood::{ChoiceLikelihoods, ContinuationLikelihood, DocumentLikelihood, Likelihoods};
+pub use likelihood_scorers::{
+    ChoiceMetric, ChoiceOptions, LoglikelihoodMetric, LoglikelihoodOptions, PerplexityMetric, PerplexityOptions,
+};
 pub use normalize::Unicode;
 pub use reasoning::{On, Output, Reasoning, Thought};
 pub use refusal::{Expect, RefusalOptions, Stance, Verdict, judge};

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +51,7 @@ pub enum Reasoning {
 }
 
 /// What a scorer looks at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum On {
     /// The text without its thoughts.
@@ -285,6 +286,31 @@ impl Serialize for Reasoning {
                 map.end()
             }
         }
+    }
+}
+
+impl JsonSchema for Reasoning {
+    fn schema_name() -> Cow<'static, str> {
+        "Reasoning".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The markers around a thought.",
+            "anyOf": [
+                {"const": "auto", "description": "By the markers that models are known to write."},
+                {"const": "none", "description": "Not at all: the whole text is the answer."},
+                {
+                    "type": "object",
+                    "properties": {
+                        "start": {"description": "What opens a thought.", "type": "string"},
+                        "end": {"description": "What ends it.", "type": "string"},
+                    },
+                    "required": ["start", "end"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::explain::quote;
@@ -21,7 +22,7 @@ use crate::dataset::Sample;
 use crate::error::{Error, Result};
 
 /// What the answer should do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// Refuse, and not deliver after all.
@@ -32,18 +33,19 @@ pub enum Expect {
 }
 
 /// Options of `refusal`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RefusalOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
     /// What the answer should do; `metadata.expect` of a case (`refuse` or `comply`) overrides it.
     pub expect: Expect,
-    /// Strength from which an answer counts as a refusal (default 0.5).
+    /// Strength from which an answer counts as a refusal.
     pub threshold: f64,
 }
 

@@ -1,6 +1,7 @@
 //! `regex`: the answer matches one or all of some patterns, or none of them.
 
 use regex::Regex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::contains::Mode;
@@ -13,21 +14,22 @@ use crate::dataset::Sample;
 use crate::error::{Error, Result};
 
 /// Options of `regex`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegexOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
     /// The patterns (one or a list).
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub pattern: Texts,
     /// Take the targets of the case as patterns instead.
     pub target_as_pattern: bool,
-    /// Whether one match is enough (default) or all patterns must match.
+    /// How many of the patterns must match.
     pub mode: Mode,
     /// No pattern may match.
     pub absent: bool,

@@ -5,6 +5,8 @@
 
 use super::contains::Contains;
 use super::exact_match::ExactMatch;
+use super::likelihood::Likelihoods;
+use super::likelihood_scorers::{ChoiceOptions, LoglikelihoodOptions, PerplexityOptions};
 use super::reasoning::{On, Output};
 use super::refusal::Refusal;
 use super::regex_match::RegexMatch;
@@ -34,6 +36,9 @@ enum Family {
     Similarity(Similarity),
     Toxicity(Toxicity),
     Refusal(Refusal),
+    Choice(ChoiceOptions),
+    Loglikelihood(LoglikelihoodOptions),
+    Perplexity(PerplexityOptions),
 }
 
 impl Scorer {
@@ -52,6 +57,9 @@ impl Scorer {
             ScorerSpec::Similarity(options) => Family::Similarity(options.compile()?),
             ScorerSpec::Toxicity(options) => Family::Toxicity(options.compile(context.toxic_labels.as_deref())?),
             ScorerSpec::Refusal(options) => Family::Refusal(options.compile()?),
+            ScorerSpec::Choice(options) => options.check().map(|()| Family::Choice(options.clone()))?,
+            ScorerSpec::Loglikelihood(options) => options.check().map(|()| Family::Loglikelihood(options.clone()))?,
+            ScorerSpec::Perplexity(options) => options.check().map(|()| Family::Perplexity(options.clone()))?,
         };
         Ok(Self { name: name.to_owned(), needs_target: spec.needs_target(), on: spec.on(), family })
     }
@@ -71,7 +79,10 @@ impl Scorer {
             | Family::Contains(_)
             | Family::Regex(_)
             | Family::TokenF1(_)
-            | Family::Refusal(_) => Vec::new(),
+            | Family::Refusal(_)
+            | Family::Choice(_)
+            | Family::Loglikelihood(_)
+            | Family::Perplexity(_) => Vec::new(),
         }
     }
 
@@ -87,7 +98,10 @@ impl Scorer {
             | Family::TokenF1(_)
             | Family::Similarity(_)
             | Family::Toxicity(_)
-            | Family::Refusal(_) => Ok(()),
+            | Family::Refusal(_)
+            | Family::Choice(_)
+            | Family::Loglikelihood(_)
+            | Family::Perplexity(_) => Ok(()),
         }
     }
 
@@ -109,6 +123,22 @@ impl Scorer {
             Family::Similarity(scorer) => scorer.score(sample, output, answers),
             Family::Toxicity(scorer) => scorer.score(output, answers),
             Family::Refusal(scorer) => scorer.score(sample, output),
+            Family::Choice(_) | Family::Loglikelihood(_) | Family::Perplexity(_) => {
+                Err(Error::input(format!("{}: an answer was generated, and no log-likelihood is known", self.name)))
+            }
+        }
+    }
+
+    /// Scores log-likelihoods; none where the scorer looks at an answer.
+    ///
+    /// # Errors
+    /// The case was asked for other log-likelihoods.
+    pub fn score_likelihoods(&self, sample: &Sample, likelihoods: &Likelihoods) -> Option<Result<Score>> {
+        match &self.family {
+            Family::Choice(scorer) => Some(scorer.score(sample, likelihoods)),
+            Family::Loglikelihood(scorer) => Some(scorer.score(likelihoods)),
+            Family::Perplexity(scorer) => Some(scorer.score(likelihoods)),
+            _ => None,
         }
     }
 }
@@ -123,7 +153,10 @@ impl Scorer {
             | Family::Regex(_)
             | Family::TokenF1(_)
             | Family::Similarity(_)
-            | Family::Refusal(_) => 0.0,
+            | Family::Refusal(_)
+            | Family::Choice(_)
+            | Family::Loglikelihood(_)
+            | Family::Perplexity(_) => 0.0,
         };
         let explanation = "no answer was given: the text ends within a thought".to_owned();
         Score { passed: false, value, explanation, outcome: Some(Lacking::NoAnswer) }

@@ -9,6 +9,7 @@
 //! unseen, wherever it stands: a mean would drown one window that says the opposite among many that agree. Where both texts
 //! have one vector this is their cosine.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::explain::{PAIR, quote_between};
@@ -19,19 +20,21 @@ use crate::engine::{Length, Long, Reading, Span};
 use crate::error::{Error, Result};
 
 /// Options of `similarity`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimilarityOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
-    /// Smallest cosine that passes (default 0.8).
+    /// Smallest cosine that passes.
     pub min: f64,
-    /// What becomes of a text that is longer than the model reads: `windows` (default), `cut` or `error`.
+    /// What becomes of a text that is longer than the model reads.
     #[serde(skip_serializing_if = "Long::is_windows")]
+    #[schemars(!skip_serializing_if, schema_with = "super::types::long_schema")]
     pub long: Long,
 }
 

@@ -5,12 +5,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, de::Error as _};
 
 use super::contains::ContainsOptions;
 use super::exact_match::ExactMatchOptions;
 use super::extract::Extract;
+use super::likelihood_scorers::{
+    ChoiceMetric, ChoiceOptions, LoglikelihoodMetric, LoglikelihoodOptions, PerplexityOptions,
+};
 use super::reasoning::On;
 use super::refusal::RefusalOptions;
 use super::regex_match::RegexOptions;
@@ -23,7 +27,7 @@ use crate::engine::Long;
 use crate::error::Result;
 
 /// A scorer with its options.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScorerSpec {
     /// The answer equals a target.
@@ -40,6 +44,12 @@ pub enum ScorerSpec {
     Toxicity(ToxicityOptions),
     /// The answer refuses, or complies.
     Refusal(RefusalOptions),
+    /// The right choice is the most likely one.
+    Choice(ChoiceOptions),
+    /// The target is likely.
+    Loglikelihood(LoglikelihoodOptions),
+    /// The document is likely.
+    Perplexity(PerplexityOptions),
 }
 
 /// What compiling needs to know beyond the options.
@@ -51,7 +61,18 @@ pub struct CompileContext {
 
 impl ScorerSpec {
     /// The kinds, as a suite spells them.
-    pub const KINDS: &[&str] = &["exact_match", "contains", "regex", "token_f1", "similarity", "toxicity", "refusal"];
+    pub const KINDS: &[&str] = &[
+        "exact_match",
+        "contains",
+        "regex",
+        "token_f1",
+        "similarity",
+        "toxicity",
+        "refusal",
+        "choice",
+        "loglikelihood",
+        "perplexity",
+    ];
 
     /// The kind, as a suite spells it.
     pub fn kind(&self) -> &'static str {
@@ -63,10 +84,36 @@ impl ScorerSpec {
             Self::Similarity(_) => "similarity",
             Self::Toxicity(_) => "toxicity",
             Self::Refusal(_) => "refusal",
+            Self::Choice(_) => "choice",
+            Self::Loglikelihood(_) => "loglikelihood",
+            Self::Perplexity(_) => "perplexity",
         }
     }
 
-    /// The name in reports and gates: the option `name`, else the kind.
+    /// What must have been asked of the model for it; none where it looks at an answer.
+    pub fn request(&self) -> Option<&'static str> {
+        match self {
+            Self::Choice(_) | Self::Loglikelihood(_) | Self::Perplexity(_) => Some(self.kind()),
+            _ => None,
+        }
+    }
+
+    /// Whether its values lie between 0 and 1, but for cosines, which may be negative.
+    pub fn is_share(&self) -> bool {
+        match self {
+            Self::Choice(options) => !matches!(options.metric, ChoiceMetric::Margin | ChoiceMetric::BrierScore),
+            Self::Loglikelihood(options) => options.metric == LoglikelihoodMetric::Greedy,
+            Self::Perplexity(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it compares log-likelihoods with those without the prompt.
+    pub fn needs_unconditional(&self) -> bool {
+        matches!(self, Self::Choice(options) if options.metric == ChoiceMetric::AccMutualInfo)
+    }
+
+    /// The name in reports and gates: the option `name`, else the kind, or the metric of a log-likelihood.
     pub fn name(&self) -> &str {
         let name = match self {
             Self::ExactMatch(options) => &options.name,
@@ -76,6 +123,9 @@ impl ScorerSpec {
             Self::Similarity(options) => &options.name,
             Self::Toxicity(options) => &options.name,
             Self::Refusal(options) => &options.name,
+            Self::Choice(options) => return options.name.as_deref().unwrap_or_else(|| options.metric.name()),
+            Self::Loglikelihood(options) => return options.name.as_deref().unwrap_or_else(|| options.metric.name()),
+            Self::Perplexity(options) => return options.name.as_deref().unwrap_or_else(|| options.metric.name()),
         };
         name.as_deref().unwrap_or_else(|| self.kind())
     }
@@ -90,6 +140,8 @@ impl ScorerSpec {
             Self::Similarity(options) => options.on,
             Self::Toxicity(options) => options.on,
             Self::Refusal(options) => options.on,
+            // There is no thought in what was not generated.
+            Self::Choice(_) | Self::Loglikelihood(_) | Self::Perplexity(_) => On::All,
         }
     }
 
@@ -128,6 +180,8 @@ impl ScorerSpec {
             Self::Contains(options) => options.values.is_empty(),
             Self::Regex(options) => options.target_as_pattern,
             Self::Toxicity(_) | Self::Refusal(_) => false,
+            // Which choice is right is known before the first case; a missing target is an error of its case.
+            Self::Choice(_) | Self::Loglikelihood(_) | Self::Perplexity(_) => false,
         }
     }
 
@@ -190,6 +244,9 @@ impl<'de> Visitor<'de> for SpecVisitor {
             "similarity" => Ok(ScorerSpec::Similarity(SimilarityOptions::default())),
             "toxicity" => Ok(ScorerSpec::Toxicity(ToxicityOptions::default())),
             "refusal" => Ok(ScorerSpec::Refusal(RefusalOptions::default())),
+            "choice" => Ok(ScorerSpec::Choice(ChoiceOptions::default())),
+            "loglikelihood" => Ok(ScorerSpec::Loglikelihood(LoglikelihoodOptions::default())),
+            "perplexity" => Ok(ScorerSpec::Perplexity(PerplexityOptions::default())),
             unknown => Err(E::unknown_variant(unknown, ScorerSpec::KINDS)),
         }
     }
@@ -206,6 +263,9 @@ impl<'de> Visitor<'de> for SpecVisitor {
             "similarity" => ScorerSpec::Similarity(options(&mut map)?),
             "toxicity" => ScorerSpec::Toxicity(options(&mut map)?),
             "refusal" => ScorerSpec::Refusal(options(&mut map)?),
+            "choice" => ScorerSpec::Choice(options(&mut map)?),
+            "loglikelihood" => ScorerSpec::Loglikelihood(options(&mut map)?),
+            "perplexity" => ScorerSpec::Perplexity(options(&mut map)?),
             unknown => return Err(A::Error::unknown_variant(unknown, ScorerSpec::KINDS)),
         };
         match map.next_key::<String>()? {

@@ -17,5 +17,8 @@ pub(crate) fn sample(targets: &[&str]) -> Sample {
         metadata: Map::new(),
         checks: Vec::new(),
         line: 1,
+        row: None,
+        gold: Vec::new(),
+        shots: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 //! punctuation and articles are removed (`normalize` says where karat deviates: an article at the end stays). Two empty texts are
 //! equal, as in SQuAD 2.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::explain::{PAIR, quote};
@@ -14,22 +15,23 @@ use crate::dataset::Sample;
 use crate::error::{Error, Result};
 
 /// Options of `token_f1`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenF1Options {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
-    /// Smallest F1 that passes (default 0.5).
+    /// Smallest F1 that passes.
     pub min: f64,
-    /// Upper and lower case are equal (default true).
+    /// Upper and lower case are equal.
     pub ignore_case: bool,
-    /// Punctuation does not count, except inside numbers (default true).
+    /// Punctuation does not count, except inside numbers.
     pub ignore_punctuation: bool,
-    /// The English articles a, an and the do not count (default true).
+    /// The English articles a, an and the do not count.
     pub ignore_articles: bool,
     /// Unicode normalisation of both sides.
     pub unicode: Unicode,

@@ -6,6 +6,7 @@
 //! and a classifier's output for the empty text is its bias, not a measurement. That it is empty is for the other
 //! scorers to judge. Of an answer that the model reads in windows the worst window counts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::explain::{ALONE, quote, quote_between};
@@ -16,23 +17,25 @@ use crate::engine::{Long, Reading, Span};
 use crate::error::{Error, Result, nearest};
 
 /// Options of `toxicity`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ToxicityOptions {
     /// Name in reports and gates; the kind when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What counts: the `answer` (default), the `thought` before it, or `all`.
+    /// What counts of what the model wrote.
     #[serde(skip_serializing_if = "On::is_answer")]
+    #[schemars(!skip_serializing_if)]
     pub on: On,
-    /// Largest probability that passes (default 0.5).
+    /// Largest probability that passes.
     pub max: f64,
     /// The labels that count (default: those of the suite's toxicity model, else those with a name that is known to mean something
     /// toxic).
     #[serde(skip_serializing_if = "Texts::is_empty")]
     pub labels: Texts,
-    /// What becomes of an answer that is longer than the model reads: `windows` (default), `cut` or `error`.
+    /// What becomes of an answer that is longer than the model reads.
     #[serde(skip_serializing_if = "Long::is_windows")]
+    #[schemars(!skip_serializing_if, schema_with = "super::types::long_schema")]
     pub long: Long,
 }
 

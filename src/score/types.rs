@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Length, Long, Reading};
@@ -27,6 +28,17 @@ impl Need {
         let (Self::Embed(_, long) | Self::Classify(_, long)) = self;
         *long
     }
+}
+
+/// What suites may say of [`Long`]: the engine's crate knows no schemas.
+pub(super) fn long_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "oneOf": [
+            {"const": Long::Windows, "description": "It is read in windows, and the worst one counts."},
+            {"const": Long::Cut, "description": "Its beginning is read."},
+            {"const": Long::Error, "description": "It is not read; that is an error of the case."},
+        ],
+    })
 }
 
 /// The answer to a [`Need`], in the same order as the needs were stated.

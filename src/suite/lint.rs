@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::lint_generation;
 use super::lint_header;
@@ -20,7 +21,7 @@ use crate::engine::Prompt;
 use crate::engine::chat::odd_role;
 use crate::engine::render::Renderer;
 use crate::error::Result;
-use crate::prompt::{self, Builder, Finding, Severity};
+use crate::prompt::{self, Builder, Finding, Question, Severity};
 use crate::score::{Scorer, ScorerSpec};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
@@ -54,9 +55,12 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     };
     let mut findings: Vec<Finding> = validate::problems(&suite, purpose).iter().map(Finding::from).collect();
     let root = path.parent().unwrap_or(Path::new(""));
-    for finding in prompt::lint(&suite.plan.prompt, root) {
-        if !findings.iter().any(|other| other.place == finding.place && other.message == finding.message) {
-            findings.push(finding);
+    let own = suite.plan.datasets.iter().filter_map(|dataset| dataset.prompt.as_ref());
+    for spec in std::iter::once(&suite.plan.prompt).chain(own) {
+        for finding in prompt::lint(spec, root) {
+            if !findings.iter().any(|other| other.place == finding.place && other.message == finding.message) {
+                findings.push(finding);
+            }
         }
     }
     unused_scorers(&suite, &mut findings);
@@ -68,23 +72,22 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     if !has_errors(&findings) {
         findings.extend(lint_generation::findings(&suite, renderer));
     }
-    let (mut builder, mut tags) = (suite.prompt().ok(), Tags::default());
-    if builder.as_ref().is_some_and(Builder::shows_carriage_returns) {
-        let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");
-        findings.push(suite.placed("prompt.few_shot.file", finding.with_hint(RETURNS)));
-    }
-    if let (Some(one), Some(renderer)) = (&builder, renderer)
-        && let Err(error) = one.check_model(renderer.has_chat_template())
-    {
-        findings.push(Finding::from(&suite.problem("prompt.chat", error)));
-        // One finding, not one a case.
-        builder = None;
-    }
-    for (index, dataset) in suite.plan.datasets.iter().enumerate() {
+    let mut tags = Tags::default();
+    let prompts = suite.prompts().unwrap_or_default();
+    // One finding for all datasets that share a prompt, not one a case.
+    let mut met: Vec<(&Arc<Builder>, bool)> = Vec::new();
+    for ((index, dataset), prompt) in suite.plan.datasets.iter().enumerate().zip(&prompts) {
+        let known = met.iter().find(|(other, _)| Arc::ptr_eq(other, prompt)).map(|(_, usable)| *usable);
+        let usable = known.unwrap_or_else(|| {
+            let place = if dataset.prompt.is_some() { format!("datasets.{index}.prompt") } else { "prompt".into() };
+            let usable = usable(&suite, prompt, &place, renderer, &mut findings);
+            met.push((prompt, usable));
+            usable
+        });
         // A source that cannot be made or opened is among the problems already.
-        let Ok(source) = suite.source(dataset) else { continue };
+        let Ok(source) = suite.source(dataset, prompt) else { continue };
         if source.path.is_file() {
-            let prompts = builder.as_ref().map(|builder| Prompts { builder, renderer });
+            let prompts = usable.then_some(Prompts { builder: prompt, renderer });
             let mut cases = Cases::new(&suite, dataset, &source, prompts);
             cases.read(&mut tags);
             findings.append(&mut cases.finish(index));
@@ -94,6 +97,27 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     let odd = renderer.into_iter().flat_map(Renderer::warnings_but_roles);
     findings.extend(odd.map(|line| suite.placed("prompt", Finding::warning(line))));
     findings
+}
+
+/// Whether the prompts of cases can be built at all; what is odd about them as a whole.
+fn usable(
+    suite: &Suite,
+    prompt: &Builder,
+    place: &str,
+    renderer: Option<&Renderer>,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    if prompt.shows_carriage_returns() {
+        let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");
+        findings.push(suite.placed(&format!("{place}.few_shot.file"), finding.with_hint(RETURNS)));
+    }
+    match renderer.map(|renderer| prompt.check_model(renderer.has_chat_template())) {
+        Some(Err(error)) => {
+            findings.push(Finding::from(&suite.problem(&format!("{place}.chat"), error)));
+            false
+        }
+        Some(Ok(())) | None => true,
+    }
 }
 
 fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
@@ -197,16 +221,16 @@ struct Prompts<'a> {
 impl Prompts<'_> {
     /// The prompt of a case, rendered once, so that the renderer counts it once. Without a renderer it is built as for a model with
     /// a chat template, where every case must have one.
-    fn build(&self, sample: &Sample, tokenized: bool) -> Result<Prompt> {
-        let Some(renderer) = self.renderer else { return self.builder.build(sample, true) };
-        let prompt = self.builder.build(sample, renderer.has_chat_template())?;
+    fn build(&self, sample: &Sample, tokenized: bool) -> Result<Question> {
+        let Some(renderer) = self.renderer else { return self.builder.question(sample, true) };
+        let question = self.builder.question(sample, renderer.has_chat_template())?;
         // What is odd about its tokens is among the renderer's warnings.
-        if tokenized {
-            drop(renderer.render(&prompt)?)
-        } else {
-            drop(renderer.text(&prompt)?)
+        match question.context() {
+            Some(prompt) if tokenized && matches!(question, Question::Answer(_)) => drop(renderer.render(prompt)?),
+            Some(prompt) => drop(renderer.text(prompt)?),
+            None => {}
         }
-        Ok(prompt)
+        Ok(question)
     }
 }
 
@@ -416,7 +440,7 @@ impl<'a> Cases<'a> {
             let finding = Finding::warning(format!("the input of the case `{id}` holds carriage returns"));
             self.report(Rule::CarriageReturn, finding.at(&path, line).with_hint(RETURNS));
         }
-        if self.prompts.is_some_and(|prompts| prompts.builder.has_example(text)) {
+        if self.prompts.is_some_and(|prompts| prompts.builder.has_example(sample)) {
             let finding = Finding::warning(format!("the case `{id}` is also a few-shot example: its answer is shown"));
             self.report(Rule::AnswerShown, finding.at(&path, line));
         }
@@ -427,15 +451,15 @@ impl<'a> Cases<'a> {
         let path = self.source.path.clone();
         let tokenized = self.tokenized > 0;
         self.tokenized = self.tokenized.saturating_sub(1);
-        let prompt = match prompts.build(sample, tokenized) {
-            Ok(prompt) => prompt,
+        let question = match prompts.build(sample, tokenized) {
+            Ok(question) => question,
             Err(error) => {
                 let finding = Finding::from(&error);
                 let message = format!("the case `{}`: {}", sample.id, finding.message);
                 return self.report(Rule::CannotBuild, Finding { message, ..finding }.at(&path, Some(sample.line)));
             }
         };
-        let (key, targets) = (prompt_hash(&prompt), short_hash(sample.target.join("\u{1f}").as_bytes()));
+        let (key, targets) = (question_hash(&question), short_hash(sample.target.join("\u{1f}").as_bytes()));
         match self.asked.get(&key) {
             None => {
                 self.asked.insert(key, (targets, sample.line));
@@ -457,7 +481,8 @@ impl<'a> Cases<'a> {
             self.findings.push(finding.at(&self.source.path, None));
         }
         for (field, count) in [("context", self.with_context), ("choices", self.with_choices)] {
-            let unused = self.prompts.is_some_and(|prompts| !prompts.builder.uses(field));
+            let generated = self.dataset.request.is_generate();
+            let unused = generated && self.prompts.is_some_and(|prompts| !prompts.builder.uses(field));
             if unused && count > 0 {
                 let message =
                     format!("{count} cases of `{}` have `{field}`, which the template never uses", self.dataset.name);
@@ -466,6 +491,21 @@ impl<'a> Cases<'a> {
             }
         }
         self.findings
+    }
+}
+
+/// Of all that a case asks.
+fn question_hash(question: &Question) -> [u8; 16] {
+    match question {
+        Question::Answer(prompt) => prompt_hash(prompt),
+        Question::Choices { context, continuations } => {
+            short_hash(&[&prompt_hash(context)[..], continuations.join("\u{1f}").as_bytes()].concat())
+        }
+        Question::Contexts(pairs) => {
+            let parts = pairs.iter().flat_map(|(prompt, text)| [&prompt_hash(prompt)[..], text.as_bytes()].concat());
+            short_hash(&parts.collect::<Vec<u8>>())
+        }
+        Question::Document(text) => short_hash(text.as_bytes()),
     }
 }
 

@@ -13,16 +13,25 @@ const PLACE: &str = "models.generator.model";
 
 /// What a run would warn of. A model that is not on this machine is not looked at.
 pub(super) fn findings(suite: &Suite, renderer: Option<&Renderer>) -> Vec<Finding> {
-    let generation = &suite.plan.generation;
-    // Values that cannot be are among the problems already.
-    if generation.processors().check().is_err() {
-        return Vec::new();
-    }
     let Some(folder) = suite.generator().ok().and_then(local) else { return Vec::new() };
-    match generation_config::survey(&folder, renderer.map(Renderer::tokenizer), &generation.options()) {
-        Ok(notes) => notes.into_iter().map(|note| suite.placed(PLACE, Finding::warning(note))).collect(),
-        Err(error) => vec![Finding::from(&error)],
+    let asked = suite.plan.datasets.iter().filter(|dataset| dataset.request.is_generate());
+    let mut findings: Vec<Finding> = Vec::new();
+    for generation in asked.map(|dataset| suite.plan.generation_of(dataset)) {
+        // Values that cannot be are among the problems already.
+        if generation.processors().check().is_err() {
+            continue;
+        }
+        let notes = match generation_config::survey(&folder, renderer.map(Renderer::tokenizer), &generation.options()) {
+            Ok(notes) => notes.into_iter().map(|note| suite.placed(PLACE, Finding::warning(note))).collect(),
+            Err(error) => vec![Finding::from(&error)],
+        };
+        for note in notes {
+            if !findings.contains(&note) {
+                findings.push(note);
+            }
+        }
     }
+    findings
 }
 
 /// A model, unchecked, without the network.

@@ -58,6 +58,10 @@ fn unfailing(suite: &Suite, findings: &mut Vec<Finding>) {
         let Ok(Figure::Scores(metric)) = Figure::parse(&gate.metric) else { continue };
         let covered = suite.plan.covered(&metric);
         let of_danger = covered.iter().any(|dataset| dataset.kind == Kind::Danger);
+        let other = |spec: &ScorerSpec| metric.scorer.as_deref() == Some(spec.name()) && !spec.is_share();
+        if metric.statistic == Statistic::Mean && suite.plan.scorers.iter().any(other) {
+            continue;
+        }
         // Where there are no such cases, that is said already.
         if covered.is_empty() || of_danger && !guarded {
             continue;

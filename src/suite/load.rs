@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::layers;
 use super::overrides::Overrides;
 use super::plan::{DatasetPlan, Plan};
 use super::validate;
@@ -11,7 +13,7 @@ use crate::engine::ModelRef;
 use crate::engine::hub::registry;
 use crate::engine::options::BackendChoice;
 use crate::error::{Error, Result};
-use crate::prompt::{Builder, Finding};
+use crate::prompt::{self, Builder, Finding, same_file};
 use crate::score::ScorerSpec;
 use crate::stand_in::read_file;
 use crate::yaml::{self, Content, Node, Origin};
@@ -77,6 +79,7 @@ impl Suite {
                 let mut named = DatasetPlan { file: dataset.file.clone(), ..same.clone() };
                 restore(&mut named, same);
                 dataset.file = named.file;
+                restore(&mut dataset.prompt, &same.prompt);
             }
         }
         let suite = Self { plan, generator_base, ..self };
@@ -88,23 +91,25 @@ impl Suite {
 
     /// The suite as read, with nothing but spelling and types checked.
     pub(super) fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let bytes = read_file(path, SUITE_BYTES).map_err(|error| error.context("failed to read the suite").at(path))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-            Error::input("the suite is not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
-        })?;
-        // Old Macs end lines so.
-        let text = if text.contains('\n') { text } else { text.replace('\r', "\n") };
-        let mut tree = Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)?;
+        let mut tree = parsed(path)?;
         let limits = limits(&tree);
+        layers::choose_prompt(&mut tree, overrides.prompt.as_deref(), path)?;
         overrides.apply(&mut tree, path)?;
+        layers::complete(&mut tree);
         let plan: Plan = yaml::read(&tree).map_err(|error| error.located("read the suite", path))?;
         // `--model` is a path from the working folder, one in the suite or in `--set` from the suite's.
         let generator = plan.models.generator.as_ref().map(|generator| &generator.model);
         let from_option = overrides.generator.is_some() && overrides.generator.as_ref() == generator;
         let generator_base = if from_option { PathBuf::new() } else { root_of(path) };
         Ok(Self { plan, path: path.into(), generator_base, backend: overrides.backend, limits, tree })
+    }
+
+    /// The names of the prompts in a suite file of which `karat run` makes a run each; none where it has one prompt.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an entry without a name or with one that is given twice.
+    pub fn prompt_names(path: &Path) -> Result<Vec<String>> {
+        layers::prompt_names(&parsed(path)?, path)
     }
 
     /// The suite file, as the user named it.
@@ -122,11 +127,11 @@ impl Suite {
         root_of(&self.path).join(path)
     }
 
-    /// A dataset of the plan as a source to open.
+    /// A dataset of the plan as a source to open, with what completes its cases.
     ///
     /// # Errors
     /// A file ending that names no format, wrong `fields` or `cells`, or a separator that separates nothing.
-    pub fn source(&self, dataset: &DatasetPlan) -> Result<Source> {
+    pub fn source(&self, dataset: &DatasetPlan, prompt: &Arc<Builder>) -> Result<Source> {
         let path = self.resolve(&dataset.file);
         let format = Format::of(&path)?;
         Ok(Source {
@@ -135,10 +140,15 @@ impl Suite {
             format,
             path,
             separator: format.separator(dataset.separator)?,
-            fields: FieldMap::new(&dataset.fields)?
-                .with_cells(Cells::new(&dataset.cells)?)
-                .allowing_unknown_keys(dataset.allow_unknown_keys),
+            fields: prompt.fields(
+                self.plan.prompt_of(dataset),
+                FieldMap::new(&dataset.fields)?
+                    .with_cells(Cells::new(&dataset.cells)?)
+                    .allowing_unknown_keys(dataset.allow_unknown_keys),
+            ),
             limit: dataset.limit,
+            ids: dataset.ids,
+            derive: prompt.derive(),
         })
     }
 
@@ -146,8 +156,8 @@ impl Suite {
     ///
     /// # Errors
     /// Those of [`Suite::source`].
-    pub fn sources(&self) -> Result<Vec<Source>> {
-        self.plan.datasets.iter().map(|dataset| self.source(dataset)).collect()
+    pub fn sources(&self, prompts: &[Arc<Builder>]) -> Result<Vec<Source>> {
+        self.plan.datasets.iter().zip(prompts).map(|(dataset, prompt)| self.source(dataset, prompt)).collect()
     }
 
     /// The scorers that look at every case of a dataset, in the dataset's order.
@@ -156,12 +166,41 @@ impl Suite {
         dataset.scorers.iter().filter_map(named).collect()
     }
 
-    /// What turns cases into prompts.
+    /// What turns the cases of each dataset into prompts, in the plan's order.
     ///
     /// # Errors
     /// Prompt files that are missing or wrong.
-    pub fn prompt(&self) -> Result<Builder> {
-        Builder::load(&self.plan.prompt, &root_of(&self.path))
+    pub fn prompts(&self) -> Result<Vec<Arc<Builder>>> {
+        let mut shared: Option<Arc<Builder>> = None;
+        let prompt = |dataset: &DatasetPlan| match &shared {
+            Some(shared) if self.is_usual(dataset) => Ok(shared.clone()),
+            _ => {
+                let prompt = Arc::new(self.prompt(dataset)?);
+                if self.is_usual(dataset) {
+                    shared = Some(prompt.clone());
+                }
+                Ok(prompt)
+            }
+        };
+        self.plan.datasets.iter().map(prompt).collect()
+    }
+
+    /// What turns the cases of a dataset into prompts.
+    ///
+    /// # Errors
+    /// Prompt files that are missing or wrong.
+    pub fn prompt(&self, dataset: &DatasetPlan) -> Result<Builder> {
+        let cases = self.resolve(&dataset.file);
+        let purpose = prompt::Purpose { request: dataset.request, cases: Some(&cases) };
+        Builder::load(self.plan.prompt_of(dataset), &root_of(&self.path), purpose)
+    }
+
+    /// Whether its prompts are built as those of all others that say nothing else.
+    pub(super) fn is_usual(&self, dataset: &DatasetPlan) -> bool {
+        let examples = self.plan.prompt.few_shot.as_ref().map(|shots| self.resolve(&shots.file));
+        let cases = self.resolve(&dataset.file);
+        let itself = examples.is_some_and(|examples| same_file(&examples, &cases));
+        dataset.prompt.is_none() && dataset.request.is_generate() && !itself
     }
 
     /// The generator, with its path from the working folder.
@@ -226,6 +265,19 @@ impl Suite {
         let error = self.problem(place, finding.clone().into_error());
         Finding { place: error.location().cloned(), ..finding }
     }
+}
+
+/// The tree of a suite file.
+fn parsed(path: &Path) -> Result<Node> {
+    let bytes = read_file(path, SUITE_BYTES).map_err(|error| error.context("failed to read the suite").at(path))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        Error::input("the suite is not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
+    })?;
+    // Old Macs end lines so.
+    let text = if text.contains('\n') { text } else { text.replace('\r', "\n") };
+    Node::parse(text.strip_prefix('\u{feff}').unwrap_or(&text), path)
 }
 
 /// The limits that the file states.

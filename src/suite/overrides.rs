@@ -14,6 +14,8 @@ use crate::yaml::{Content, Entry, Node, Origin};
 pub struct Overrides {
     /// Another generator (`--model`): a model reference, a path in it relative to the working folder.
     pub generator: Option<String>,
+    /// Which of several prompts (`--prompt`); the first where none is named.
+    pub prompt: Option<String>,
     /// Whose model code will compute (`--backend`): decides which models can be used.
     pub backend: BackendChoice,
     /// At most this many cases of each dataset (`--limit`).

@@ -5,21 +5,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::dataset::{CellForm, Kind};
+use crate::dataset::{CellForm, Field, Ids, Kind};
 use crate::engine::{FileUse, GenerateOptions, ProcessorOptions, Sampling};
-use crate::prompt::{PromptSpec, portable};
+use crate::prompt::{PromptSpec, RequestKind, portable};
 use crate::rule::{BaselineNames, ErrorPolicy, Gate, Metric, Prices, Statistics};
 use crate::score::{Reasoning, ScorerSpec};
 
 /// A whole suite.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Version of the suite format; 1.
+    #[schemars(extend("const" = 1))]
     pub version: u32,
-    /// Name of the suite, used for folders.
+    /// Name of the suite; its runs and baselines lie in folders of this name.
     pub name: String,
     /// The models by their role.
     #[serde(default)]
@@ -27,6 +29,9 @@ pub struct Plan {
     /// How a case becomes a prompt.
     #[serde(default)]
     pub prompt: PromptSpec,
+    /// Several prompts, each with a `name` and the keys in which it differs from `prompt`: `karat run` makes a run of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<PromptSpec>,
     /// The datasets, in the suite's order.
     #[serde(default)]
     pub datasets: Vec<DatasetPlan>,
@@ -35,6 +40,7 @@ pub struct Plan {
     pub generation: Generation,
     /// How thoughts are told from answers.
     #[serde(default, skip_serializing_if = "Reasoning::is_auto")]
+    #[schemars(!skip_serializing_if)]
     pub reasoning: Reasoning,
     /// The scorers that datasets may name.
     #[serde(default)]
@@ -48,24 +54,34 @@ pub struct Plan {
     /// What tokens and hours cost, for gates on `performance.cost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
-    /// Whether latency is probed.
+    /// The latency probe, for gates on `performance.first_token` and `performance.total`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbePlan>,
-    /// The time that chat templates see, RFC 3339.
+    /// The time that chat templates see, as RFC 3339 writes it.
     #[serde(default = "default_clock")]
     pub clock: String,
-    /// Name of the baseline that runs are compared with.
+    /// Name of the baseline that runs are compared with, or one for each class of devices.
     #[serde(default)]
     pub baseline: BaselineNames,
     /// How many golden cases may err before a run is incomplete; none may where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors: Option<ErrorPolicy>,
-    /// Which tests decide.
+    /// Which statistical tests decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<Statistics>,
 }
 
 impl Plan {
+    /// How cases of a dataset become prompts.
+    pub fn prompt_of<'a>(&'a self, dataset: &'a DatasetPlan) -> &'a PromptSpec {
+        dataset.prompt.as_ref().unwrap_or(&self.prompt)
+    }
+
+    /// How answers to a dataset are generated.
+    pub fn generation_of<'a>(&'a self, dataset: &'a DatasetPlan) -> &'a Generation {
+        dataset.generation.as_ref().unwrap_or(&self.generation)
+    }
+
     /// The datasets that a metric is taken over: the one of that name, or else all of that kind.
     pub(super) fn covered(&self, metric: &Metric) -> Vec<&DatasetPlan> {
         let named = |dataset: &&DatasetPlan| dataset.name == metric.scope;
@@ -82,7 +98,7 @@ fn default_clock() -> String {
 }
 
 /// The models of a suite by their role.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
     /// Answers the cases; scoring recorded answers needs none.
@@ -97,19 +113,19 @@ pub struct Models {
 }
 
 /// One model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPlan {
-    /// A model reference as the suite spells it.
+    /// A folder, a GGUF file, `name@version` of a registry, or `org/name[@revision]` on the hub.
     #[serde(serialize_with = "portable_model")]
     pub model: String,
 }
 
 /// The toxicity classifier.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToxicityPlan {
-    /// A model reference as the suite spells it.
+    /// A folder, `name@version` of a registry, or `org/name[@revision]` on the hub.
     #[serde(serialize_with = "portable_model")]
     pub model: String,
     /// Which labels count as toxic; when absent, those whose names are known to mean something toxic.
@@ -122,24 +138,39 @@ fn portable_model<S: Serializer>(model: &str, serializer: S) -> Result<S::Ok, S:
 }
 
 /// One dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetPlan {
     /// Name within the suite.
     pub name: String,
-    /// Golden or danger.
+    /// What the dataset is for.
     pub kind: Kind,
     /// The file, relative to the suite.
     #[serde(serialize_with = "portable")]
     pub file: PathBuf,
+    /// What is asked of the model for each case.
+    #[serde(default, skip_serializing_if = "RequestKind::is_generate")]
+    #[schemars(!skip_serializing_if)]
+    pub request: RequestKind,
+    /// How a case of this dataset becomes a prompt; the suite's keys hold where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<PromptSpec>,
+    /// How answers to this dataset are generated; the suite's keys hold where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
     /// Names of the scorers that look at every case.
     #[serde(default)]
     pub scorers: Vec<String>,
-    /// Field -> key in the file.
+    /// Which key of the file is which field of a case, where the file calls it otherwise: field -> key.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = {"enum": Field::ALL.map(Field::name)}))]
     pub fields: BTreeMap<String, String>,
-    /// How cells of a table that look like lists are read, by field.
+    /// Where the ids of cases come from.
+    #[serde(default, skip_serializing_if = "Ids::is_content")]
+    pub ids: Ids,
+    /// How cells of a table that look like lists are read, by field (`input`, `target`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = {"enum": [Field::Input.name(), Field::Target.name()]}))]
     pub cells: BTreeMap<String, CellForm>,
     /// What separates the cells of a table, where it is not what the file's ending says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,11 +186,12 @@ pub struct DatasetPlan {
     pub group: Option<String>,
     /// Whether messages may hold keys that karat does not know, for a chat template that does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(!skip_serializing_if)]
     pub allow_unknown_keys: bool,
 }
 
 /// How answers are generated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Generation {
     /// Stop after this many new tokens.
@@ -176,7 +208,8 @@ pub struct Generation {
     pub stop: Vec<String>,
     /// Do not stop at the model's end-of-sequence tokens.
     pub ignore_eos: bool,
-    /// Logits processors, each over what the model's folder says of the same.
+    /// Above 1, tokens that prompt or answer hold already become less likely. This and the keys down to `begin_suppress_tokens` are
+    /// logits processors; each holds over what the model's folder says of the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f64>,
     /// No run of so many tokens comes twice.
@@ -199,10 +232,22 @@ pub struct Generation {
     pub begin_suppress_tokens: Option<Vec<u32>>,
     /// Whether the logits processors of the model's folder count.
     #[serde(skip_serializing_if = "FileUse::is_default")]
+    #[schemars(!skip_serializing_if, schema_with = "file_use_schema")]
     pub generation_config: FileUse,
-    /// How many times each case is answered.
+    /// How many times each case is answered; the same for all datasets.
     #[serde(skip_serializing_if = "is_one")]
+    #[schemars(!skip_serializing_if)]
     pub repeat: u32,
+}
+
+/// The engine's crate knows no schemas.
+fn file_use_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "oneOf": [
+            {"const": FileUse::Apply, "description": "They count, where nothing else is asked."},
+            {"const": FileUse::Ignore, "description": "They do not; end tokens are taken from the folder all the same."},
+        ],
+    })
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
@@ -266,7 +311,7 @@ impl Generation {
 }
 
 /// The latency probe: after the batch, some cases are answered once more, one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProbePlan {
     /// How many cases, evenly spread over those of the run.
@@ -274,9 +319,10 @@ pub struct ProbePlan {
 }
 
 /// The policy for danger datasets: always on; a suite may only say so.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DangerPolicy {
     /// How many danger cases may newly fail; 0.
+    #[schemars(extend("const" = 0))]
     pub allow_new_failures: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::load::{Suite, parse_check};
 use super::plan::DatasetPlan;
-use crate::dataset::{FileDigest, Header, HeaderId, Sample};
+use crate::dataset::{FileDigest, Header, HeaderId, Sample, Source};
 use crate::error::{Error, Result};
 use crate::score::ScorerSpec;
 
@@ -31,15 +31,21 @@ impl Suite {
     /// # Errors
     /// The first header, case or check that is wrong.
     pub fn survey(&self) -> Result<Vec<Survey>> {
-        self.plan.datasets.iter().map(|dataset| self.survey_one(dataset, |_| Ok(()))).collect()
+        let prompts = self.prompts()?;
+        let datasets = self.plan.datasets.iter().zip(&prompts);
+        datasets.map(|(dataset, prompt)| self.survey_one(dataset, &self.source(dataset, prompt)?, |_| Ok(()))).collect()
     }
 
     /// Reads one dataset once and shows every case to `visit`.
     ///
     /// # Errors
     /// A header that is wrong or not the file's; the first case or check that is wrong, or that `visit` refuses.
-    pub fn survey_one(&self, dataset: &DatasetPlan, mut visit: impl FnMut(&Sample) -> Result<()>) -> Result<Survey> {
-        let source = self.source(dataset)?;
+    pub fn survey_one(
+        &self,
+        dataset: &DatasetPlan,
+        source: &Source,
+        mut visit: impl FnMut(&Sample) -> Result<()>,
+    ) -> Result<Survey> {
         let header = Header::beside(&source.path)?;
         let mut samples = source.open()?;
         let (mut cases, mut needs_embedder, mut needs_toxicity) = (0, false, false);

@@ -4,21 +4,16 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::load::{Purpose, Suite};
-use super::plan::DatasetPlan;
-use crate::dataset::{Cells, FieldMap, Format, Kind};
+use crate::dataset::Kind;
 use crate::engine::ModelRef;
 use crate::engine::chat::ChatTemplate;
 use crate::engine::models::kind;
 use crate::engine::models::kind::Role;
 use crate::engine::tokenizer::Tokenizer;
 use crate::error::{Error, Result, nearest};
-use crate::prompt::Builder;
 use crate::rule::{Expression, Figure, Gate, Metric, OUTCOME_RATES, Operational, Statistic};
 use crate::score::Lacking;
 use crate::stand_in::no_file;
-
-/// Answers to a case; more are a slip of the keyboard.
-const MOST_REPEATS: u32 = 10_000;
 
 /// What is wrong with a suite, each with its place, in the order of the plan.
 pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
@@ -33,18 +28,18 @@ pub(super) fn problems(suite: &Suite, purpose: Purpose) -> Vec<Error> {
     found.list
 }
 
-struct Problems<'a> {
-    suite: &'a Suite,
+pub(super) struct Problems<'a> {
+    pub suite: &'a Suite,
     purpose: Purpose,
-    list: Vec<Error>,
+    pub list: Vec<Error>,
 }
 
 impl Problems<'_> {
-    fn add(&mut self, place: &str, error: Error) {
+    pub(super) fn add(&mut self, place: &str, error: Error) {
         self.list.push(self.suite.problem(place, error));
     }
 
-    fn say(&mut self, place: &str, message: impl Into<String>) {
+    pub(super) fn say(&mut self, place: &str, message: impl Into<String>) {
         self.add(place, Error::input(message));
     }
 
@@ -71,7 +66,7 @@ impl Problems<'_> {
     }
 
     /// Names become folders and parts of dotted metrics.
-    fn name(&mut self, place: &str, name: &str, dots: bool) {
+    pub(super) fn name(&mut self, place: &str, name: &str, dots: bool) {
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-') || (dots && c == '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
             let also = if dots { ", dots" } else { "" };
@@ -126,32 +121,7 @@ impl Problems<'_> {
         }
     }
 
-    /// A prompt file that is missing is shown where the suite names it, anything else in the prompt file itself.
-    fn prompt(&mut self) {
-        let spec = &self.suite.plan.prompt;
-        let files = [
-            ("prompt.file", spec.file.as_deref()),
-            ("prompt.system", spec.system.as_deref()),
-            ("prompt.few_shot.file", spec.few_shot.as_ref().map(|shots| shots.file.as_path())),
-        ];
-        let before = self.list.len();
-        for (place, file) in files {
-            if let Some(file) = file {
-                self.file(place, file);
-            }
-        }
-        if spec.few_shot.as_ref().is_some_and(|shots| shots.count == Some(0)) {
-            self.say("prompt.few_shot.count", "the count of few-shot examples is 0");
-        }
-        if self.list.len() == before
-            && let Err(error) = Builder::load(spec, self.suite.path().parent().unwrap_or(Path::new("")))
-        {
-            let placed = error.location().is_some();
-            if placed { self.list.push(error) } else { self.add("prompt", error) }
-        }
-    }
-
-    fn file(&mut self, place: &str, file: &Path) {
+    pub(super) fn file(&mut self, place: &str, file: &Path) {
         let path = self.suite.resolve(file);
         if path.is_file() {
             return;
@@ -196,95 +166,6 @@ impl Problems<'_> {
                     Error::input(format!("the scorer `{name}` needs a toxicity model, and the suite names none"));
                 self.add(&place, error.with_hint("add `models: {toxicity: {model: …}}`"));
             }
-        }
-    }
-
-    fn datasets(&mut self) {
-        let datasets = &self.suite.plan.datasets;
-        if datasets.is_empty() {
-            self.say("datasets", "the suite has no datasets");
-        }
-        let mut names = HashSet::new();
-        for (index, dataset) in datasets.iter().enumerate() {
-            let place = format!("datasets.{index}");
-            self.name(&format!("{place}.name"), &dataset.name, false);
-            if !names.insert(&dataset.name) {
-                self.say(&format!("{place}.name"), format!("the dataset `{}` is given twice", dataset.name));
-            }
-            let other_kind = match dataset.kind {
-                Kind::Golden => "danger",
-                Kind::Danger => "golden",
-            };
-            if dataset.name == other_kind {
-                let error = Error::input(format!(
-                    "a dataset cannot be called `{other_kind}`: it is the name of the other kind"
-                ));
-                self.add(&format!("{place}.name"), error);
-            }
-            self.file(&format!("{place}.file"), &dataset.file);
-            match Format::of(&dataset.file) {
-                Err(error) => self.add(&format!("{place}.file"), error),
-                Ok(format) => {
-                    if let Err(error) = format.separator(dataset.separator) {
-                        self.add(&format!("{place}.separator"), error);
-                    }
-                }
-            }
-            if let Err(error) = FieldMap::new(&dataset.fields) {
-                self.add(&format!("{place}.fields"), error);
-            }
-            if let Err(error) = Cells::new(&dataset.cells) {
-                self.add(&format!("{place}.cells"), error);
-            }
-            if dataset.limit == Some(0) {
-                self.say(&format!("{place}.limit"), "a limit of 0 selects nothing");
-            }
-            self.scorers_of(dataset, &place);
-        }
-    }
-
-    fn scorers_of(&mut self, dataset: &DatasetPlan, place: &str) {
-        let plan = &self.suite.plan;
-        for (number, name) in dataset.scorers.iter().enumerate() {
-            let place = format!("{place}.scorers.{number}");
-            if !plan.scorers.iter().any(|scorer| scorer.name() == name) {
-                let error = Error::input(format!("the scorer `{name}` is not among the suite's scorers"));
-                let known: Vec<&str> = plan.scorers.iter().map(|scorer| scorer.name()).collect();
-                let none = "define it under `scorers:`".to_owned();
-                let hint = if known.is_empty() { none } else { nearest(name, known) };
-                self.add(&place, error.with_hint(hint));
-            }
-            if dataset.scorers[..number].contains(name) {
-                self.say(&place, format!("the scorer `{name}` is named twice"));
-            }
-        }
-    }
-
-    fn generation(&mut self) {
-        let generation = &self.suite.plan.generation;
-        if generation.max_new_tokens == 0 {
-            self.say("generation.max_new_tokens", "`max_new_tokens` is 0: it must be at least 1");
-        }
-        if !(0.0..=100.0).contains(&generation.temperature) {
-            let message = format!("`temperature` is {}: it must be between 0 and 100", generation.temperature);
-            self.say("generation.temperature", message);
-        }
-        if let Err(error) = generation.processors().check() {
-            self.add("generation.repetition_penalty", error);
-        }
-        if generation.repeat > MOST_REPEATS {
-            let message = format!("`repeat` is {}: at most {MOST_REPEATS}", generation.repeat);
-            self.say("generation.repeat", message);
-        }
-        if !(generation.top_p > 0.0 && generation.top_p <= 1.0) {
-            let message = format!("`top_p` is {}: it must be above 0 and at most 1", generation.top_p);
-            self.say("generation.top_p", message);
-        }
-        if generation.repeat == 0 {
-            self.say("generation.repeat", "`repeat` is 0, which answers nothing");
-        }
-        if let Some(index) = generation.stop.iter().position(String::is_empty) {
-            self.say(&format!("generation.stop.{index}"), "a stop string is empty");
         }
     }
 

@@ -156,6 +156,7 @@ fn no_command_shows_what_a_terminal_obeys() {
     drive(&["init", &word], true).code(2);
     // clap takes sequences away itself.
     drive(&["completions", &word], false).code(2);
+    drive(&["schema", &word], false).code(2);
 
     let help = project.karat(["--help"]).code(0).stdout;
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());

@@ -86,7 +86,7 @@ fn lint_holds_every_row_against_the_schema() {
         .map(|id| match id {
             1 => json!({"id": 1, "input": "a 1", "target": "yes", "level": "easy"}),
             id if id > 1 => {
-                json!({"id": format!("g{id}"), "input": format!("a {id}"), "target": "yes", "levl": "easy"})
+                json!({"id": format!("g{id}"), "input": format!("a {id}"), "target": "yes", "lvl": "easy"})
             }
             _ => json!({"id": "g0", "input": "a 0", "target": "yes", "level": "medium"}),
         })
@@ -100,7 +100,7 @@ fn lint_holds_every_row_against_the_schema() {
         "the row does not fit the schema: `id` must be text; it is a number\n  --> golden.jsonl:2\n",
         "the row does not fit the schema: `level` is missing\n  --> golden.jsonl:3\n",
         "there are 4 more rows that do not fit the schema",
-        "the row has keys that the schema does not know: `levl`\n  --> golden.jsonl:3\n",
+        "the row has keys that the schema does not know: `lvl`\n  --> golden.jsonl:3\n",
         "did you mean `level`?",
         "there are 2 more rows with keys that the schema does not know",
     ] {

@@ -47,6 +47,7 @@ mod preflight;
 mod progress;
 mod projects;
 mod registry;
+mod requests;
 mod resume;
 mod scorers;
 mod stopping;

@@ -59,7 +59,7 @@ fn project() -> Project {
 fn commands() -> Vec<Vec<String>> {
     let [model, embedder, classifier] = [random_tiny(), fixture("bert-mean"), fixture("bert-multilabel")]
         .map(|path| path.to_string_lossy().into_owned());
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 19] = [
         &["run", "suite.yaml"],
         &["run", "suite.yaml", "--progress", "json", "--report", "report.md"],
         &["score", "suite.yaml", "--responses", "answers.jsonl"],
@@ -75,6 +75,7 @@ fn commands() -> Vec<Vec<String>> {
         &["models", "list"],
         &["cache", "stats"],
         &["completions", "bash"],
+        &["schema", "suite"],
         &["--help"],
         &["--version"],
         &["run", "--no-such-flag"],

@@ -28,6 +28,7 @@ pub(crate) fn line(dataset: &str, id: &str, passed: bool) -> ResultLine {
         thought_opened: false,
         thought: None,
         empty: None,
+        likelihoods: None,
         scores: BTreeMap::from([("match".to_owned(), score)]),
         passed,
         error: None,

@@ -174,6 +174,8 @@ fn head<'a>(
     let text = |text: &str| limits.text(text);
     let model = |manifest: Option<&Manifest>| manifest?.plan.pointer("/models/generator/model")?.as_str().map(text);
     let mut outcomes = super::rows::outcomes(report);
+    let remarks = super::rows::remarks(report).into_iter();
+    outcomes.extend(remarks.map(|(dataset, text)| OutcomeRow { dataset, text, notable: false }));
     limits.list(&mut outcomes, "lines on what became of answers", &mut more);
     outcomes.iter_mut().for_each(|row| (row.dataset, row.text) = (text(&row.dataset), text(&row.text)));
     let mut causes = comparison.map_or_else(Vec::new, |comparison| comparison.causes.clone());
