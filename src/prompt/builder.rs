@@ -157,6 +157,12 @@ impl Builder {
         self.check_model(has_chat_template)?;
         let chat = self.is_chat(has_chat_template);
         match &sample.input {
+            Input::Messages(_) if chat && (self.prefix.is_some() || self.description.is_some()) => {
+                let error = Error::input(
+                    "the input is a conversation, which has no place for `answer_prefix` or `description`",
+                );
+                Err(error.with_hint("end it with a message of the assistant and `continue_final_message: true`, or begin it with one of the system"))
+            }
             Input::Messages(messages) if chat => Ok(self.conversation(messages)),
             Input::Messages(_) => {
                 let why = if self.chat == Chat::Never { "`chat` is off" } else { "the model has no chat template" };

@@ -88,7 +88,12 @@ impl Made {
             && let Input::Text(text) = &sample.input
         {
             let text = Template::inline(text).and_then(|own| own.render(sample));
-            sample.input = Input::Text(text.map_err(|error| error.context("failed to render the input"))?);
+            let text = text.map_err(|error| error.context("failed to render the input"))?;
+            // The template of the question may name it by the row's own key.
+            if let Some(own) = sample.row.as_mut().and_then(|row| row.get_mut("input")) {
+                *own = Value::String(text.clone());
+            }
+            sample.input = Input::Text(text);
         }
         if self.choices_are_list {
             let value = match self.choices[0].value(sample)? {

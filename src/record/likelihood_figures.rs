@@ -88,6 +88,8 @@ pub(super) struct LikelihoodTally {
     /// By the right and the picked choice; none once a case has several right ones, or too many.
     confusion: Option<BTreeMap<(usize, usize), u64>>,
     several: bool,
+    /// Choices of the case that has most.
+    most: usize,
     continuations: u64,
     continuation: Sum,
     documents: u64,
@@ -124,6 +126,7 @@ impl LikelihoodTally {
     fn choice(&mut self, choice: &ChoiceLikelihoods) {
         self.choices += 1;
         self.tied += u64::from(choice.tied);
+        self.most = self.most.max(choice.logprobs.len());
         let confidence = choice.probabilities().get(choice.picked).copied().unwrap_or(0.0);
         let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
         let bin = &mut self.bins[bin];
@@ -150,6 +153,7 @@ impl LikelihoodTally {
             *self.confusion.get_or_insert_default().entry(pair).or_default() += cases;
         }
         self.several |= other.several;
+        self.most = self.most.max(other.most);
         self.continuations += other.continuations;
         self.continuation.merge(other.continuation);
         self.documents += other.documents;
@@ -180,7 +184,7 @@ impl LikelihoodTally {
         let table = self.confusion.as_ref().filter(|_| !self.several);
         ChoiceFigures {
             tied: self.tied,
-            f1: table.and_then(f1).and_then(round),
+            f1: table.filter(|_| self.most == 2).and_then(f1).and_then(round),
             mcc: table.map(mcc).and_then(round),
             calibration: self.calibration(),
         }

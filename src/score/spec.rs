@@ -101,7 +101,9 @@ impl ScorerSpec {
     /// Whether its values lie between 0 and 1, but for cosines, which may be negative.
     pub fn is_share(&self) -> bool {
         match self {
-            Self::Choice(options) => !matches!(options.metric, ChoiceMetric::Margin | ChoiceMetric::BrierScore),
+            Self::Choice(options) => {
+                !matches!(options.metric, ChoiceMetric::Margin | ChoiceMetric::Mass | ChoiceMetric::BrierScore)
+            }
             Self::Loglikelihood(options) => options.metric == LoglikelihoodMetric::Greedy,
             Self::Perplexity(_) => false,
             _ => true,
