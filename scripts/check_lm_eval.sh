@@ -22,7 +22,8 @@ fi
 
 here=scripts/lm_eval_oracle
 python3 "$here/check_requests.py" "$karat" "$oracle" tests/fixtures/models/random-tiny
+log=$(mktemp); trap 'rm -f "$log"' EXIT
 models=(models/karat-mini/2 "$shared/reference/models/llama" "$shared/reference/models/qwen2" "$shared/reference/models/gpt2" "$@")
 for model in "${models[@]}"; do
-  "$venv/bin/python" -W ignore "$here/check_figures.py" "$karat" "$oracle" "$model" 2>/tmp/check_lm_eval.err || { tail -5 /tmp/check_lm_eval.err >&2; exit 1; }
+  "$venv/bin/python" -W ignore "$here/check_figures.py" "$karat" "$oracle" "$model" 2>"$log" || { tail -5 "$log" >&2; exit 1; }
 done

@@ -252,7 +252,7 @@ impl Renderer {
     }
 }
 
-/// What Python's `rstrip` takes away: white space, and the separators of ASCII.
-fn is_python_space(c: char) -> bool {
+/// What Python's `isspace` says of a character: white space, and the separators of ASCII.
+pub fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

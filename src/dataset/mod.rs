@@ -37,6 +37,7 @@ pub use fields::{Field, FieldMap};
 pub use header::{Changes, Header, HeaderId};
 pub use keys::{Column, Holds, Instead, Keys, UnknownKeys, keys_once};
 pub use message::{MESSAGE, fault};
+pub use resolve::{list, numbers, texts};
 pub use row_schema::{RowKey, RowSchema, RowType};
 pub use rows::{Row, Written};
 pub use sample::{Input, Kind, Sample};

@@ -165,7 +165,11 @@ fn scalar(value: Value, key: &str, expected: &str) -> Result<String> {
     }
 }
 
-fn texts(value: Value, key: &str) -> Result<Vec<String>> {
+/// Accepted answers: text, or a list of texts; numbers and bools as JSON writes them.
+///
+/// # Errors
+/// Another value; `key` is where it stands.
+pub fn texts(value: Value, key: &str) -> Result<Vec<String>> {
     const EXPECTED: &str = "text, a number, a bool or a list of these";
     match value {
         Value::Array(items) => items.into_iter().map(|item| scalar(item, key, EXPECTED)).collect(),
@@ -174,7 +178,7 @@ fn texts(value: Value, key: &str) -> Result<Vec<String>> {
 }
 
 /// Which items are numbers, by index: of a list, or of one value.
-pub(super) fn numbers(value: &Value) -> Vec<usize> {
+pub fn numbers(value: &Value) -> Vec<usize> {
     let items = match value {
         Value::Array(items) => items.as_slice(),
         one => std::slice::from_ref(one),
@@ -182,7 +186,11 @@ pub(super) fn numbers(value: &Value) -> Vec<usize> {
     items.iter().enumerate().filter(|(_, item)| item.is_number()).map(|(index, _)| index).collect()
 }
 
-fn list(value: Value, key: &str) -> Result<Vec<String>> {
+/// Choices: a list of texts; numbers and bools as JSON writes them.
+///
+/// # Errors
+/// Another value; `key` is where it stands.
+pub fn list(value: Value, key: &str) -> Result<Vec<String>> {
     const EXPECTED: &str = "a list of text, numbers or bools";
     match value {
         Value::Array(items) => items.into_iter().map(|item| scalar(item, key, EXPECTED)).collect(),

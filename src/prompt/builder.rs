@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::digest::{Beginning, digest};
 use super::files::Files;
 use super::finding::Finding;
-use super::layout::{self, Delimiter, Part};
+use super::layout::{self, Delimiter, Ending, Part};
 use super::made::Made;
 use super::shots::{Maker, Shot, Shots};
 use super::spec::{Chat, Join, PromptSpec, RequestKind};
@@ -157,21 +157,12 @@ impl Builder {
         self.check_model(has_chat_template)?;
         let chat = self.is_chat(has_chat_template);
         match &sample.input {
-            Input::Messages(_) if chat && (self.prefix.is_some() || self.description.is_some()) => {
-                let error = Error::input(
-                    "the input is a conversation, which has no place for `answer_prefix` or `description`",
-                );
-                Err(error.with_hint("end it with a message of the assistant and `continue_final_message: true`, or begin it with one of the system"))
-            }
-            Input::Messages(messages) if chat => Ok(self.conversation(messages)),
+            Input::Messages(messages) if chat => self.conversation(messages),
             Input::Messages(_) => {
                 let why = if self.chat == Chat::Never { "`chat` is off" } else { "the model has no chat template" };
                 Err(Error::input(format!("the input is a conversation, and {why}")))
             }
-            Input::Text(_) => {
-                let question = self.template.render(sample)?;
-                self.prompt(sample, question, chat)
-            }
+            Input::Text(_) => Ok(self.prompt(sample, self.template.render(sample)?, chat)?.0),
         }
     }
 
@@ -181,50 +172,64 @@ impl Builder {
     /// Those of [`Builder::build`]; a target that a log-likelihood needs and the case lacks.
     pub fn question(&self, sample: &Sample, has_chat_template: bool) -> Result<Question> {
         let chat = self.is_chat(has_chat_template);
-        if self.request == RequestKind::Perplexity {
-            return match &sample.input {
+        match self.request {
+            RequestKind::Generate => Ok(Question::Answer(self.build(sample, has_chat_template)?)),
+            RequestKind::Perplexity => match &sample.input {
                 Input::Text(_) => Ok(Question::Document(self.template.render(sample)?)),
                 Input::Messages(_) => Err(Error::input("the input is a conversation: perplexity is that of a text")),
-            };
-        }
-        let prefix = self.prefix.as_ref().map(|prefix| prefix.render(sample)).transpose()?;
-        // A conversation that is given has its end.
-        let question = |text: &Input| match text {
-            Input::Text(_) => self.template.render(sample),
-            Input::Messages(_) => Ok(String::new()),
-        };
-        match self.request {
-            RequestKind::Generate | RequestKind::Perplexity => {
-                Ok(Question::Answer(self.build(sample, has_chat_template)?))
-            }
-            RequestKind::Choice if self.made.contexts() => {
-                self.check_model(has_chat_template)?;
-                let context = |choice: &String| {
-                    let before = self.delimiter.before_choice(chat, choice, prefix.as_deref());
-                    Ok((self.prompt(sample, choice.clone(), chat)?, before))
-                };
-                let contexts = sample.choices.iter().map(context).collect::<Result<Vec<_>>>()?;
-                let continuation = self.made.continuation(sample)?.unwrap_or_default();
-                let behind = |(prompt, before): (Prompt, String)| (prompt, before + &continuation);
-                Ok(Question::Contexts(contexts.into_iter().map(behind).collect()))
-            }
-            RequestKind::Choice => {
-                let before = self.delimiter.before_choice(chat, &question(&sample.input)?, prefix.as_deref());
-                let continuations = sample.choices.iter().map(|choice| before.clone() + choice).collect();
-                Ok(Question::Choices { context: self.build(sample, has_chat_template)?, continuations })
-            }
+            },
+            RequestKind::Choice => match self.made.continuation(sample)? {
+                Some(continuation) => self.contexts(sample, &continuation, has_chat_template),
+                None => {
+                    let (context, ending) = self.context(sample, has_chat_template)?;
+                    let before = self.delimiter.before_choice(chat, &ending);
+                    let continuations = sample.choices.iter().map(|choice| before.clone() + choice).collect();
+                    Ok(Question::Choices { context, continuations })
+                }
+            },
             RequestKind::Loglikelihood => {
                 let [target] = sample.target.as_slice() else {
                     let message =
                         format!("the case has {} targets: a log-likelihood is that of one", sample.target.len());
                     return Err(Error::input(message));
                 };
-                let asked = question(&sample.input)?;
-                let before = self.delimiter.before_target(chat, &asked, prefix.as_deref(), target);
-                let continuations = vec![before + target];
-                Ok(Question::Choices { context: self.build(sample, has_chat_template)?, continuations })
+                if target.is_empty() {
+                    return Err(Error::input("the target of the case is empty: there is nothing to score"));
+                }
+                let (context, ending) = self.context(sample, has_chat_template)?;
+                let continuations = vec![self.delimiter.before_target(chat, &ending, target) + target];
+                Ok(Question::Choices { context, continuations })
             }
         }
+    }
+
+    /// What stands before a continuation, and its last words.
+    fn context(&self, sample: &Sample, has_chat_template: bool) -> Result<(Prompt, Ending)> {
+        match &sample.input {
+            // A conversation that is given has its end.
+            Input::Messages(_) => Ok((self.build(sample, has_chat_template)?, Ending::default())),
+            Input::Text(_) => {
+                self.check_model(has_chat_template)?;
+                self.prompt(sample, self.template.render(sample)?, self.is_chat(has_chat_template))
+            }
+        }
+    }
+
+    /// A continuation behind each choice.
+    fn contexts(&self, sample: &Sample, continuation: &str, has_chat_template: bool) -> Result<Question> {
+        self.check_model(has_chat_template)?;
+        if matches!(sample.input, Input::Messages(_)) {
+            return Err(Error::input("the input is a conversation, and the choices are contexts in its place"));
+        }
+        if continuation.is_empty() {
+            return Err(Error::input("`prompt.continuation` is empty: there is nothing to score"));
+        }
+        let chat = self.is_chat(has_chat_template);
+        let pair = |choice: &String| {
+            let (context, ending) = self.prompt(sample, choice.clone(), chat)?;
+            Ok((context, self.delimiter.before_choice(chat, &ending) + continuation))
+        };
+        sample.choices.iter().map(pair).collect::<Result<_>>().map(Question::Contexts)
     }
 
     /// SHA-256 (hex) of the prompt of a case, for answers whose prompt is not tokenized: its text, or its messages as JSON.
@@ -299,12 +304,18 @@ impl Builder {
         self.shots.of(sample).any(|shot| shot.input == *input)
     }
 
-    fn conversation(&self, messages: &[Message]) -> Prompt {
+    fn conversation(&self, messages: &[Message]) -> Result<Prompt> {
+        if self.prefix.is_some() || self.description.is_some() {
+            let message = "the input is a conversation, which has no place for `answer_prefix` or `description`";
+            let hint = "end it with a message of the assistant and say `continue_final_message: true`, or begin it with one \
+                        of the system";
+            return Err(Error::input(message).with_hint(hint));
+        }
         let has_system = messages.iter().any(|message| message.get("role").and_then(Value::as_str) == Some("system"));
         let own = self.system.iter().filter(|_| !has_system).map(|text| layout::turn("system", text));
         let goes_on = self.continues == Some(true) && ends_with_assistant(messages);
         let turn = if goes_on { Turn::continued() } else { Turn::Opened };
-        self.messages(own.chain(messages.iter().cloned()).collect(), turn)
+        Ok(self.messages(own.chain(messages.iter().cloned()).collect(), turn))
     }
 
     fn messages(&self, messages: Vec<Message>, turn: Turn) -> Prompt {
@@ -316,22 +327,24 @@ impl Builder {
         self.continues.is_none() && matches!(&sample.input, Input::Messages(messages) if ends_with_assistant(messages))
     }
 
-    /// The prompt that ends with a question.
-    fn prompt(&self, sample: &Sample, question: String, chat: bool) -> Result<Prompt> {
-        let parts = self.parts(sample, question, chat)?;
+    /// The prompt that ends with a question, and its last words.
+    fn prompt(&self, sample: &Sample, question: String, chat: bool) -> Result<(Prompt, Ending)> {
+        let prefix = self.prefix.as_ref().map(|prefix| prefix.render(sample)).transpose()?;
+        let ending = Ending { question, prefix };
+        let parts = self.parts(sample, &ending, chat)?;
         if !chat {
-            return Ok(Prompt::Text(layout::text(&parts)));
+            return Ok((Prompt::Text(layout::text(&parts)), ending));
         }
-        let turn = if self.prefix.is_some() { Turn::continued() } else { Turn::Opened };
+        let turn = if ending.prefix.is_some() { Turn::continued() } else { Turn::Opened };
         let messages = match self.join {
             Join::Turns => layout::turns(&parts),
             Join::Text => layout::one_turn(&parts),
         };
-        Ok(self.messages(messages, turn))
+        Ok((self.messages(messages, turn), ending))
     }
 
     /// System prompt, description, examples, question and the beginning of the answer.
-    fn parts(&self, sample: &Sample, question: String, chat: bool) -> Result<Vec<Part>> {
+    fn parts(&self, sample: &Sample, ending: &Ending, chat: bool) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         let description = self.description.as_ref().map(|text| text.render(sample)).transpose()?.unwrap_or_default();
         match (&self.system, chat) {
@@ -353,12 +366,11 @@ impl Builder {
             parts.push(Part::new("user", &shot.prompt, behind));
             parts.push(Part::new("assistant", answer, &self.shot_delimiter));
         }
-        let prefix = self.prefix.as_ref().map(|prefix| prefix.render(sample)).transpose()?;
+        let Ending { question, prefix } = ending;
         match prefix {
             None => parts.push(Part::new("user", question, "")),
             Some(prefix) => {
-                let behind = self.delimiter.before_prefix(&question, &prefix);
-                parts.push(Part::new("user", question, behind));
+                parts.push(Part::new("user", question, self.delimiter.before_prefix(question, prefix)));
                 parts.push(Part::new("assistant", prefix, ""));
             }
         }

@@ -2,6 +2,7 @@
 //! (`fewshot_context` and `build_qa_turn`).
 
 use crate::engine::Message;
+use crate::engine::render::is_python_space as is_space;
 
 /// A turn of a prompt, and what follows it where the prompt is one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,19 +39,32 @@ impl Delimiter {
     }
 
     /// Before each choice: behind the last words of a text, or in a turn of its own.
-    pub fn before_choice(&self, chat: bool, question: &str, prefix: Option<&str>) -> String {
-        match (chat, prefix) {
+    pub fn before_choice(&self, chat: bool, ending: &Ending) -> String {
+        match (chat, &ending.prefix) {
             (true, Some(prefix)) if !prefix.ends_with(is_space) => self.0.clone().unwrap_or_else(|| " ".into()),
             (true, _) => String::new(),
-            (false, prefix) => self.behind_question(prefix.unwrap_or(question)),
+            (false, _) => self.behind_question(ending.last()),
         }
     }
 
     /// Before the target of a log-likelihood: none where one is said for examples, because targets bring their own then.
-    pub fn before_target(&self, chat: bool, question: &str, prefix: Option<&str>, target: &str) -> String {
-        let last = prefix.unwrap_or(question);
-        let bare = self.0.is_some() || target.starts_with(is_space) || last.ends_with(is_space);
-        if bare || (chat && prefix.is_none()) { String::new() } else { " ".into() }
+    pub fn before_target(&self, chat: bool, ending: &Ending, target: &str) -> String {
+        let bare = self.0.is_some() || target.starts_with(is_space) || ending.last().ends_with(is_space);
+        if bare || (chat && ending.prefix.is_none()) { String::new() } else { " ".into() }
+    }
+}
+
+/// The last words of a prompt: a question, and how its answer begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub question: String,
+    pub prefix: Option<String>,
+}
+
+impl Ending {
+    /// What the prompt ends with.
+    fn last(&self) -> &str {
+        self.prefix.as_ref().unwrap_or(&self.question)
     }
 }
 
@@ -95,9 +109,4 @@ pub(super) fn turn(role: &str, content: &str) -> Message {
     message.insert("role".into(), role.into());
     message.insert("content".into(), content.into());
     message
-}
-
-/// What Python's `isspace` says of a character.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }

@@ -3,7 +3,7 @@
 use super::spec::{Choices, PromptSpec};
 use super::template::Template;
 use super::value_template::ValueTemplate;
-use crate::dataset::{Field, Input, Sample};
+use crate::dataset::{Field, Input, Sample, list, numbers, texts};
 use crate::error::{Error, Result};
 use serde_json::Value;
 
@@ -84,9 +84,10 @@ impl Made {
     /// # Errors
     /// A template that needs what the row lacks, choices that are none, a target that is none of them.
     pub fn complete(&self, sample: &mut Sample, template: &Template) -> Result<()> {
-        if self.render_input
-            && let Input::Text(text) = &sample.input
-        {
+        if self.render_input {
+            let Input::Text(text) = &sample.input else {
+                return Err(Error::input("`render_input` is for texts; the input is a conversation"));
+            };
             let text = Template::inline(text).and_then(|own| own.render(sample));
             let text = text.map_err(|error| error.context("failed to render the input"))?;
             // The template of the question may name it by the row's own key.
@@ -100,11 +101,8 @@ impl Made {
                 Value::Object(named) => named.into_iter().map(|(_, choice)| choice).collect(),
                 value => value,
             };
-            let list = value.is_array().then_some(value).and_then(texts);
-            sample.choices = list.ok_or_else(|| {
-                let error = Error::input(format!("`prompt.choices` gives no list: `{}`", self.choices[0].body()));
-                error.with_hint("write one expression that is a list: \"{{ choices.text }}\"")
-            })?;
+            sample.choices = list(value, "prompt.choices")
+                .map_err(|error| error.with_hint("write one expression that is a list: \"{{ choices.text }}\""))?;
         } else if !self.choices.is_empty() {
             sample.choices = self.choices.iter().map(|one| one.text(sample)).collect::<Result<_>>()?;
         }
@@ -114,9 +112,7 @@ impl Made {
             sample.target = sample.gold.iter().map(|at| sample.choices[*at].clone()).collect();
         } else if let Some(value) = target {
             sample.numeric_targets = numbers(&value);
-            let shown = value.to_string();
-            sample.target = texts(value)
-                .ok_or_else(|| Error::input(format!("`prompt.target` gives what is no text or list: `{shown}`")))?;
+            sample.target = texts(value, "prompt.target")?;
         }
         if self.makes_input {
             // A row that the template does not fit is an error of its case.
@@ -135,6 +131,9 @@ impl Made {
             }
             1 => return Err(Error::input("the case has one choice: there is nothing to choose")),
             _ => {}
+        }
+        if choices.iter().all(|choice| *choice == choices[0]) {
+            return Err(Error::input("all choices of the case are equal: there is nothing to choose"));
         }
         if let Some(at) = choices.iter().position(String::is_empty) {
             return Err(Error::input(format!("choice {at} of the case is empty")));
@@ -191,23 +190,4 @@ fn outside(text: &str, choices: &[String]) -> Error {
     let shown: String = text.chars().take(60).collect();
     let error = Error::input(format!("the target `{shown}` is none of the {} choices", choices.len()));
     error.with_hint("a target is the text of a choice, or its index from 0 as a number")
-}
-
-/// Texts of a value: of a list, or of one text, number or bool.
-fn texts(value: Value) -> Option<Vec<String>> {
-    let one = |value: Value| match value {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(bool) => Some(bool.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    };
-    match value {
-        Value::Array(items) => items.into_iter().map(one).collect(),
-        other => one(other).map(|text| vec![text]),
-    }
-}
-
-fn numbers(value: &Value) -> Vec<usize> {
-    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    items.iter().enumerate().filter(|(_, item)| item.is_number()).map(|(at, _)| at).collect()
 }

@@ -31,13 +31,16 @@ impl ValueTemplate {
     /// # Errors
     /// A name that the row does not have.
     pub fn value(&self, sample: &Sample) -> Result<Value> {
-        let text = self.text.render(sample)?;
-        let Some(json) = &self.json else { return Ok(Value::String(text)) };
-        let json = json.render(sample)?;
-        match serde_json::from_str(&json) {
-            Ok(Value::Null) => Err(Error::input(format!("the template `{}` gives nothing", self.text.body()))),
+        let text = || self.text.render(sample);
+        let Some(json) = &self.json else { return text().map(Value::String) };
+        match serde_json::from_str(&json.render(sample)?) {
+            Ok(Value::Null) => {
+                // A name that is not there says so itself.
+                text()?;
+                Err(Error::input(format!("the template `{}` gives nothing", self.text.body())))
+            }
             // With the white space around the expression.
-            Ok(Value::String(_)) | Err(_) => Ok(Value::String(text)),
+            Ok(Value::String(_)) | Err(_) => text().map(Value::String),
             Ok(value) => Ok(value),
         }
     }
@@ -48,11 +51,6 @@ impl ValueTemplate {
     /// As for [`Self::value`].
     pub fn text(&self, sample: &Sample) -> Result<String> {
         self.text.render(sample)
-    }
-
-    /// As the suite has it.
-    pub fn body(&self) -> &str {
-        self.text.body()
     }
 }
 

@@ -8,14 +8,15 @@ use std::sync::mpsc::SyncSender;
 use super::cases::{Case, Cases};
 use super::check::Checked;
 use super::event::{Event, Watch};
+use super::journalled::{Known, keep, known};
 use super::meter::{GENERATED, Meter, PROMPT};
-use super::outbox::{Answer, Answered, Outbox, SMALLEST};
+use super::outbox::{Answer, Answered, Outbox, SMALLEST, Unasked};
 use super::recorded::Recorded;
 use super::scored;
 use crate::engine::scheduler::workload::Totals;
 use crate::engine::{CaseKey, GenerateOptions, Generator, LogProb, Prompt, Request, Response, Scored};
 use crate::error::{Error, Result};
-use crate::record::{BASELINE_DRAFTS, CACHED, Journal, Key, RESUMED, Work};
+use crate::record::{BASELINE_DRAFTS, CACHED, Journal, RESUMED};
 
 /// Requests on their way into the engine.
 pub(super) type Requests<'a> = Box<dyn Iterator<Item = Result<Request>> + Send + 'a>;
@@ -118,7 +119,7 @@ fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>, stage: &A
         has_chat,
         options,
         asked: Mutex::default(),
-        unasked: Mutex::new(Outbox::new(sender.clone(), SMALLEST)),
+        unasked: Unasked::new(sender.clone()),
         resumed: AtomicU64::new(0),
         guessed: AtomicU64::new(0),
     };
@@ -135,7 +136,10 @@ fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>, stage: &A
             return Err(Error::internal("failed to find the case of an answer"));
         };
         if let Some(journal) = journal {
-            keep(journal, (&checked.sources[dataset].name, &sample.id, repeat), &response)?;
+            // What went wrong is tried again, and where answers are not recorded they are not kept here either.
+            if response.error.is_none() && journal.about().keep_outputs {
+                keep(journal, (&checked.sources[dataset].name, &sample.id, repeat), &response)?;
+            }
         }
         outbox.push(Answered { dataset, sample, repeat, answer: Answer::Generated(response) })
     };
@@ -159,7 +163,7 @@ fn generate(answerer: &mut dyn Answerer, mut drafts: Option<Recorded>, stage: &A
     tell(&totals);
     outbox.flush()?;
     let Asking { unasked, resumed, guessed, .. } = asking;
-    unasked.into_inner().map_err(|_| Error::internal("failed to hand over a case that is not asked"))?.flush()?;
+    unasked.finish()?;
     count(meter, &totals, guessed.into_inner(), resumed.into_inner());
     Ok(totals)
 }
@@ -188,7 +192,7 @@ struct Asking<'a> {
     options: Vec<GenerateOptions>,
     /// Cases whose answer has not come yet, by the number of their request; as many as the engine's window.
     asked: Mutex<HashMap<u64, Case>>,
-    unasked: Mutex<Outbox>,
+    unasked: Unasked,
     resumed: AtomicU64,
     /// Answers that an accepted run gave before: what they cost says little about the model.
     guessed: AtomicU64,
@@ -211,15 +215,7 @@ impl Asking<'_> {
         };
         let prompt = match prompt {
             Ok(prompt) => prompt,
-            Err(answer) => {
-                let Case { dataset, sample, repeat } = case;
-                let unasked = self.unasked.lock();
-                let mut unasked =
-                    unasked.map_err(|_| Error::internal("failed to hand over a case that is not asked"))?;
-                // Waiting here is what bounds memory where there are many.
-                unasked.push(Answered { dataset, sample, repeat, answer })?;
-                return Ok(None);
-            }
+            Err(answer) => return self.unasked.push(case, answer).map(|()| None),
         };
         let earlier = |drafts: &mut Recorded| drafts.output_ids((&dataset, &case.sample.id, case.repeat));
         let draft = drafts.map(earlier).unwrap_or_default();
@@ -229,34 +225,4 @@ impl Asking<'_> {
         self.asked.lock().map_err(|_| Error::internal("failed to note a case"))?.insert(number, case);
         Ok(Some(Request { prompt, options, key, draft }))
     }
-}
-
-/// What the journal of the interrupted run knows of a case.
-enum Known {
-    Nothing,
-    /// Its answer.
-    Answer(Box<Response>),
-    /// All that is recorded of it.
-    Line,
-}
-
-fn known(journal: Option<&Journal>, case: (&str, &str, u32)) -> Result<Known> {
-    let Some(journal) = journal else { return Ok(Known::Nothing) };
-    if journal.knows(&Key::of_case(Work::Line, case)) {
-        return Ok(Known::Line);
-    }
-    let Some(bytes) = journal.find(&Key::of_case(Work::Answer, case))? else { return Ok(Known::Nothing) };
-    let response = serde_json::from_slice(&bytes);
-    response.map(Known::Answer).map_err(|e| Error::internal("failed to read an answer in the journal").caused_by(e))
-}
-
-/// Puts an answer into the journal. What went wrong is tried again, and where answers are not recorded they are not kept here
-/// either.
-fn keep(journal: &Journal, case: (&str, &str, u32), response: &Response) -> Result<()> {
-    if response.error.is_some() || !journal.about().keep_outputs {
-        return Ok(());
-    }
-    let bytes =
-        serde_json::to_vec(response).map_err(|e| Error::internal("failed to write the journal").caused_by(e))?;
-    journal.put(Work::Answer, &Key::of_case(Work::Answer, case), &bytes).map(drop)
 }

@@ -19,6 +19,7 @@ mod driver;
 mod encoders;
 mod event;
 mod generated;
+mod journalled;
 mod known;
 mod manifest;
 mod meter;

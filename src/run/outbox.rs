@@ -1,9 +1,11 @@
 //! Answered cases on their way to the scoring thread, in chunks.
 
+use std::sync::Mutex;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use serde::{Deserialize, Serialize};
 
+use super::cases::Case;
 use crate::dataset::Sample;
 use crate::engine::Response;
 use crate::error::{Error, Kind, Result};
@@ -24,7 +26,7 @@ pub(super) enum Answer {
     /// The generator's response, which may be an error.
     Generated(Response),
     /// Log-likelihoods.
-    Scored(Scored),
+    Scored(ScoredAnswer),
     /// The line of the recorded answer as it stands in the file, if there is one.
     Recorded(Option<String>),
     /// It was never asked, and why.
@@ -33,7 +35,7 @@ pub(super) enum Answer {
 
 /// What came of asking for log-likelihoods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Scored {
+pub(super) struct ScoredAnswer {
     /// What they are, or why there are none.
     pub outcome: std::result::Result<Likelihoods, String>,
     /// SHA-256 (hex) of what was asked: prompts and what stands behind them.
@@ -82,6 +84,31 @@ impl Outbox {
             self.sender.send(std::mem::take(&mut self.chunk)).map_err(|_| stopped())
         }
     }
+}
+
+/// Cases that need not be asked, on their way to scoring past the engine.
+pub(super) struct Unasked(Mutex<Outbox>);
+
+impl Unasked {
+    /// On their way to this receiver.
+    pub fn new(sender: SyncSender<Vec<Answered>>) -> Self {
+        Self(Mutex::new(Outbox::new(sender, SMALLEST)))
+    }
+
+    /// Takes a case with what is known of it. Waiting here is what bounds memory where there are many.
+    pub fn push(&self, case: Case, answer: Answer) -> Result<()> {
+        let Case { dataset, sample, repeat } = case;
+        self.0.lock().map_err(|_| broken())?.push(Answered { dataset, sample, repeat, answer })
+    }
+
+    /// Hands over what is left.
+    pub fn finish(self) -> Result<()> {
+        self.0.into_inner().map_err(|_| broken())?.flush()
+    }
+}
+
+fn broken() -> Error {
+    Error::internal("failed to hand over a case that is not asked")
 }
 
 /// The scoring thread's own error is the one that is shown.

@@ -49,6 +49,7 @@ pub(super) static RESULT: Keys = Keys {
         ("thought_opened", Anything),
         ("thought", Anything),
         ("empty", Anything),
+        ("likelihoods", Anything),
         ("scores", Anything),
         ("passed", Anything),
         ("error", Anything),

@@ -2,6 +2,7 @@
 //!
 //! A case asks one question, of which the engine leaves nothing for later: what an interruption keeps are whole cases.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
@@ -9,13 +10,14 @@ use std::sync::{Mutex, MutexGuard};
 use super::cases::{Case, Cases};
 use super::event::Event;
 use super::generated::{AnswerStage, Answerer, Questions, Texts, count};
-use super::outbox::{Answer, Answered, Outbox, SMALLEST, Scored as Settled};
+use super::journalled::{Known, keep, known};
+use super::outbox::{Answer, Answered, Outbox, SMALLEST, ScoredAnswer, Unasked};
 use crate::engine::scheduler::workload::Totals;
 use crate::engine::{LogProb, Scored};
 use crate::error::{Error, Result};
 use crate::hash::sha256;
 use crate::prompt::{Question, RequestKind};
-use crate::record::{Journal, Key, Work};
+use crate::record::Journal;
 use crate::score::{ChoiceLikelihoods, ContinuationLikelihood, DocumentLikelihood, Likelihoods};
 
 /// What comes back for a question.
@@ -31,26 +33,27 @@ pub(super) fn score(answerer: &mut dyn Answerer, before: &Totals, stage: &Answer
         has_chat: answerer.has_chat_template(),
         mutual: checked.suite.plan.datasets.iter().map(mutual).collect(),
         state: Mutex::default(),
-        unasked: Mutex::new(Outbox::new(sender.clone(), SMALLEST)),
+        unasked: Unasked::new(sender.clone()),
         resumed: AtomicU64::new(0),
     };
     let mut outbox = Outbox::new(sender.clone(), SMALLEST);
-    let done = AtomicU64::new(0);
+    let done = Cell::new(0);
     let questions: Questions<'_> = Box::new(
         Cases::asked(checked, false).filter_map(|case| case.and_then(|case| asking.question(case)).transpose()),
     );
     let mut sink = |number: u64, outcome: Outcome| {
         let (case, scored) = asking.answered(number, outcome)?;
-        done.fetch_add(1, Relaxed);
+        done.set(done.get() + 1);
         let Case { dataset, sample, repeat } = case;
-        if let Some(journal) = journal {
+        // What went wrong is tried again.
+        if let (Some(journal), Ok(_)) = (journal, &scored.outcome) {
             keep(journal, (&checked.sources[dataset].name, &sample.id, repeat), &scored)?;
         }
         outbox.push(Answered { dataset, sample, repeat, answer: Answer::Scored(scored) })
     };
     let tell = |totals: &Totals| {
         watch.tell(Event::Answered {
-            cases: before.finished + done.load(Relaxed),
+            cases: before.finished + done.get(),
             cached: before.cached,
             prompt_tokens: before.prefill_tokens + totals.prefill_tokens,
             generated_tokens: before.generated_tokens,
@@ -68,7 +71,7 @@ pub(super) fn score(answerer: &mut dyn Answerer, before: &Totals, stage: &Answer
     tell(&totals);
     outbox.flush()?;
     let Asking { unasked, resumed, .. } = asking;
-    unasked.into_inner().map_err(|_| Error::internal("failed to hand over a case that is not asked"))?.flush()?;
+    unasked.finish()?;
     count(meter, &totals, 0, resumed.into_inner());
     Ok(())
 }
@@ -81,7 +84,7 @@ struct Asking<'a> {
     /// By dataset, whether choices are asked without the prompt, too.
     mutual: Vec<bool>,
     state: Mutex<State>,
-    unasked: Mutex<Outbox>,
+    unasked: Unasked,
     resumed: AtomicU64,
 }
 
@@ -116,20 +119,17 @@ impl Asking<'_> {
     fn question(&self, case: Case) -> Result<Option<Scored>> {
         let AnswerStage { checked, journal, .. } = *self.stage;
         let name = checked.sources[case.dataset].name.as_str();
-        let key = (name, case.sample.id.as_str(), case.repeat);
-        if journal.is_some_and(|journal| journal.knows(&Key::of_case(Work::Line, key))) {
-            return Ok(None);
-        }
-        let known = journal.map(|journal| journal.find(&Key::of_case(Work::Answer, key))).transpose()?.flatten();
-        if let Some(bytes) = known {
-            let failed = |e| Error::internal("failed to read an answer in the journal").caused_by(e);
-            let scored = serde_json::from_slice(&bytes).map_err(failed)?;
-            self.resumed.fetch_add(1, Relaxed);
-            return self.hand_over(case, Answer::Scored(scored)).map(|()| None);
+        match known(journal, (name, &case.sample.id, case.repeat))? {
+            Known::Line => return Ok(None),
+            Known::Answer(scored) => {
+                self.resumed.fetch_add(1, Relaxed);
+                return self.unasked.push(case, Answer::Scored(*scored)).map(|()| None);
+            }
+            Known::Nothing => {}
         }
         let (question, form) = match self.asked(&case) {
             Ok(asked) => asked,
-            Err(error) => return self.hand_over(case, Answer::Unasked(error.chain())).map(|()| None),
+            Err(error) => return self.unasked.push(case, Answer::Unasked(error.chain())).map(|()| None),
         };
         let hash = hash(&question)?;
         let mut state = self.state()?;
@@ -155,10 +155,6 @@ impl Asking<'_> {
                 (Scored::Choices { context, continuations }, Form::Continuation)
             }
             Question::Contexts(pairs) => {
-                if mutual {
-                    let error = Error::input("`acc_mutual_info` cannot be had where the choices are contexts");
-                    return Err(error.with_hint("what follows them is the same for all"));
-                }
                 let pair =
                     |(context, continuation)| Ok(Scored::Pair { context: (self.texts)(&context)?, continuation });
                 (Scored::Several(pairs.into_iter().map(pair).collect::<Result<_>>()?), Form::Choices)
@@ -167,21 +163,13 @@ impl Asking<'_> {
         })
     }
 
-    fn hand_over(&self, case: Case, answer: Answer) -> Result<()> {
-        let Case { dataset, sample, repeat } = case;
-        let unasked = self.unasked.lock();
-        let mut unasked = unasked.map_err(|_| Error::internal("failed to hand over a case that is not asked"))?;
-        // Waiting here is what bounds memory where there are many.
-        unasked.push(Answered { dataset, sample, repeat, answer })
-    }
-
     /// Takes the answer to a question.
-    fn answered(&self, number: u64, outcome: Outcome) -> Result<(Case, Settled)> {
+    fn answered(&self, number: u64, outcome: Outcome) -> Result<(Case, ScoredAnswer)> {
         let found = self.state()?.cases.remove(&number);
         let Pending { case, form, hash } =
             found.ok_or_else(|| Error::internal("failed to find the case of an answer"))?;
         let outcome = outcome.and_then(|scored| likelihoods(&case, &form, &scored));
-        Ok((case, Settled { outcome, hash }))
+        Ok((case, ScoredAnswer { outcome, hash }))
     }
 }
 
@@ -202,9 +190,7 @@ fn likelihoods(case: &Case, form: &Form, scored: &[LogProb]) -> std::result::Res
             Likelihoods::Document(DocumentLikelihood::new(logprob, tokens, text))
         }
     };
-    let mut checked = likelihoods.clone();
-    let broken = checked.logprobs_mut().into_iter().any(|logprob| !logprob.is_finite());
-    if broken { Err("a log-likelihood is not finite".into()) } else { Ok(likelihoods) }
+    if likelihoods.are_finite() { Ok(likelihoods) } else { Err("a log-likelihood is not finite".into()) }
 }
 
 fn choice(case: &Case, behind: &[LogProb], alone: &[LogProb]) -> std::result::Result<ChoiceLikelihoods, String> {
@@ -239,13 +225,4 @@ fn texts(question: &Scored) -> Vec<(Option<&str>, Vec<&str>)> {
         Scored::Several(questions) => questions.iter().flat_map(texts).collect(),
         Scored::Ids(_) => Vec::new(),
     }
-}
-
-/// Puts log-likelihoods into the journal. What went wrong is tried again.
-fn keep(journal: &Journal, case: (&str, &str, u32), scored: &Settled) -> Result<()> {
-    if scored.outcome.is_err() {
-        return Ok(());
-    }
-    let bytes = serde_json::to_vec(scored).map_err(|e| Error::internal("failed to write the journal").caused_by(e))?;
-    journal.put(Work::Answer, &Key::of_case(Work::Answer, case), &bytes).map(drop)
 }

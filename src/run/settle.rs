@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::outbox::{Answer, Scored};
+use super::outbox::{Answer, ScoredAnswer};
 use super::recorded_line::RecordedLine;
 use crate::dataset::Sample;
 use crate::engine::{Finish, Response};
@@ -55,8 +55,8 @@ impl Settled {
         }
     }
 
-    fn scored(scored: Scored, sample: &Sample) -> Self {
-        let Scored { outcome, hash } = scored;
+    fn scored(scored: ScoredAnswer, sample: &Sample) -> Self {
+        let ScoredAnswer { outcome, hash } = scored;
         let settled = Self { prompt_hash: Some(hash), ..Self::default() };
         match outcome {
             Err(reason) => Self { finish: Some(Finish::Error), error: Some(reason), ..settled },

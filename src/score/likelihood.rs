@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::render::is_python_space;
+
 /// The log-likelihoods of a case, natural logarithms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +73,15 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Likelihoods {
+    /// Whether all of them are numbers.
+    pub fn are_finite(&self) -> bool {
+        match self {
+            Self::Choice(choice) => choice.logprobs.iter().chain(&choice.unconditional).all(|one| one.is_finite()),
+            Self::Continuation(one) => one.logprob.is_finite(),
+            Self::Document(one) => one.logprob.is_finite(),
+        }
+    }
+
     /// All log-probabilities, to be rounded as records are.
     pub fn logprobs_mut(&mut self) -> Vec<&mut f64> {
         match self {
@@ -110,10 +121,9 @@ impl DocumentLikelihood {
 
 /// Words as lm-evaluation-harness counts them (`re.split(r"\s+", text)`): white space at an end leaves an empty one.
 fn words(text: &str) -> usize {
-    let is_space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
     let (mut words, mut in_space) = (1, false);
     for c in text.chars() {
-        let space = is_space(c);
+        let space = is_python_space(c);
         words += usize::from(space && !in_space);
         in_space = space;
     }
