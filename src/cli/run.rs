@@ -91,13 +91,14 @@ pub fn run(args: Args) -> Result<Exit> {
         let error = Error::input(format!("there are {} runs, and a report is of one", arms.len()));
         return Err(error.with_hint("write one of each run with `karat gate RUN --report FILE`, or compare the runs"));
     }
-    let (mut exit, mut folders, label) = (Exit::Passed, Vec::new(), args.label.checked()?);
-    for (number, arm) in (1..).zip(&arms) {
+    // All of them before the first run.
+    let labels = arms.iter().map(|arm| args.label.of_one(&arm.to_string())).collect::<Result<Vec<_>>>()?;
+    let (mut exit, mut folders) = (Exit::Passed, Vec::new());
+    for ((number, arm), label) in (1..).zip(&arms).zip(labels) {
         if !form.is_quiet() {
             say!("run {number} of {}: {arm}", arms.len());
         }
-        let label = label.as_ref().map_or_else(|| arm.to_string(), |label| format!("{label} {arm}"));
-        let done = one(&args, arm, (&path, &store), (args.reports.open()?, form), Some(label))?;
+        let done = one(&args, arm, (&path, &store), (ReportFiles::default(), form), Some(label))?;
         exit = exit.worse(done.exit);
         folders.extend(done.folder);
     }
@@ -140,6 +141,8 @@ fn one(
 struct Arm {
     model: Option<String>,
     prompt: Option<String>,
+    /// What the model is called: the last part of its path, where that tells it from the others.
+    name: Option<String>,
 }
 
 impl Arm {
@@ -154,8 +157,14 @@ impl Arm {
             list => list.iter().cloned().map(Some).collect::<Vec<_>>(),
         };
         let prompts = or_none(&names);
+        let last = |model: &String| model.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(model).to_owned();
+        let name = |model: &String| {
+            let alone = models.iter().filter(|other| last(other) == last(model)).count() == 1;
+            if alone { last(model) } else { model.clone() }
+        };
         let with = |model: Option<String>| {
-            prompts.iter().map(move |prompt| Self { model: model.clone(), prompt: prompt.clone() })
+            let name = model.as_ref().map(name);
+            prompts.iter().map(move |prompt| Self { model: model.clone(), prompt: prompt.clone(), name: name.clone() })
         };
         Ok(or_none(models).into_iter().flat_map(with).collect())
     }
@@ -163,9 +172,7 @@ impl Arm {
 
 impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of a path the last part tells models apart, and a label is short.
-        let model = self.model.as_deref().map(|model| model.rsplit(['/', '\\']).find(|part| !part.is_empty()));
-        let parts: Vec<&str> = model.flatten().into_iter().chain(self.prompt.as_deref()).collect();
+        let parts: Vec<&str> = [&self.name, &self.prompt].into_iter().flatten().map(String::as_str).collect();
         f.write_str(&parts.join(", "))
     }
 }

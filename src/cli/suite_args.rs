@@ -38,14 +38,28 @@ impl LabelArgs {
     /// # Errors
     /// An empty or long label, or one with control characters.
     pub fn checked(&self) -> Result<Option<String>> {
-        let Some(label) = &self.label else { return Ok(None) };
-        let label = label.trim();
-        if label.is_empty() || label.chars().count() > 100 || label.chars().any(char::is_control) {
-            let error = Error::input(format!("the label `{}` is not valid", label.escape_debug()));
-            return Err(error.with_hint("a label is 1 to 100 characters on one line"));
-        }
-        Ok(Some(label.to_owned()))
+        self.label.as_deref().map(checked_label).transpose()
     }
+
+    /// The label of one of several runs: what is said for all, and what tells it from the others.
+    ///
+    /// # Errors
+    /// As for [`LabelArgs::checked`].
+    pub fn of_one(&self, which: &str) -> Result<String> {
+        match &self.label {
+            Some(label) => checked_label(&format!("{} {which}", label.trim())),
+            None => checked_label(which),
+        }
+    }
+}
+
+fn checked_label(label: &str) -> Result<String> {
+    let label = label.trim();
+    if label.is_empty() || label.chars().count() > 100 || label.chars().any(char::is_control) {
+        let error = Error::input(format!("the label `{}` is not valid", label.escape_debug()));
+        return Err(error.with_hint("a label is 1 to 100 characters on one line"));
+    }
+    Ok(label.to_owned())
 }
 
 /// Options that are laid over the suite.

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::digest::FileDigest;
 use super::row_schema::RowSchema;
-use super::start::{has_lines_of_returns, refuse};
+use super::start::whole_text;
 use crate::error::{Error, Result};
 use crate::hash::sha256;
 use crate::stand_in::read_file;
@@ -94,14 +94,7 @@ impl Header {
     /// # Errors
     /// What is wrong first, at its place.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        refuse(bytes, path)?;
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-            let error = Error::input("the dataset's header is not valid UTF-8").at_line(path, line);
-            error.with_hint("save the file as UTF-8")
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let text = if has_lines_of_returns(text.as_bytes()) { text.replace('\r', "\n") } else { text.to_owned() };
+        let text = whole_text(bytes, path)?;
         let mut tree = Node::parse(&text, path)?;
         keep_versions(&mut tree, &text);
         let keys: Keys = yaml::read(&tree).map_err(|error| error.located("read the dataset's header", path))?;

@@ -42,4 +42,4 @@ pub use row_schema::{RowKey, RowSchema, RowType};
 pub use rows::{Row, Written};
 pub use sample::{Input, Kind, Sample};
 pub use source::{Derive, Format, Ids, Samples, Source, Step};
-pub use start::{has_lines_of_returns, refuse};
+pub use start::{has_lines_of_returns, refuse, whole_text};

@@ -69,6 +69,21 @@ pub fn refuse(start: &[u8], path: &Path) -> Result<()> {
     }
 }
 
+/// All of a text file without its byte-order mark, its lines ended by line feeds, as jinja2 and Python see it: `\r\n` and `\r` end a
+/// line as `\n` does.
+///
+/// # Errors
+/// Bytes that are no text, with the line of the first that is none.
+pub fn whole_text(bytes: &[u8], path: &Path) -> Result<String> {
+    refuse(bytes, path)?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        Error::input("the text is not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() })
+}
+
 /// Whether lines of this text end in a carriage return and nothing else.
 pub fn has_lines_of_returns(start: &[u8]) -> bool {
     let first = start.iter().position(|byte| *byte == b'\r');

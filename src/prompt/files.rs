@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::spec::portable_path;
-use crate::dataset::refuse;
-use crate::error::{Error, Result};
+use crate::dataset::whole_text;
+use crate::error::Result;
 use crate::hash::sha256;
 use crate::stand_in::read_file;
 
@@ -39,28 +39,17 @@ impl<'a> Files<'a> {
         Ok(self.read.get(file).map_or(&[], Vec::as_slice))
     }
 
-    /// The text of a file, without byte-order mark, its lines ended by line feeds.
+    /// The text of a file, without byte-order mark, its lines ended by line feeds: a prompt does not depend on the editor or on the
+    /// settings of git under which it was saved.
     pub fn text(&mut self, file: &Path) -> Result<String> {
         let path = self.path(file);
-        text(self.bytes(file)?, &path)
+        whole_text(self.bytes(file)?, &path)
     }
 
     /// SHA-256 (hex) of every file that was read, by the name that records give it.
     pub fn hashes(&self) -> BTreeMap<String, String> {
         self.read.iter().map(|(file, bytes)| (portable_path(file), sha256(bytes))).collect()
     }
-}
-
-/// Text as jinja2 and Python see a text file: `\r\n` and `\r` end a line as `\n` does. A prompt does not depend on the editor or
-/// on the settings of git under which it was saved.
-fn text(bytes: &[u8], path: &Path) -> Result<String> {
-    refuse(bytes, path)?;
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-        Error::input("the text is not valid UTF-8").at_line(path, line).with_hint("save the file as UTF-8")
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() })
 }
 
 #[cfg(test)]
@@ -82,7 +71,7 @@ mod tests {
 
     #[test]
     fn other_encodings_are_named() {
-        let told = |bytes: &[u8]| text(bytes, Path::new("p")).unwrap_err().to_string();
+        let told = |bytes: &[u8]| whole_text(bytes, Path::new("p")).unwrap_err().to_string();
         assert!(told(b"\xff\xfea\0").contains("UTF-16"));
         assert_eq!(told(b"a\n\xff"), "the text is not valid UTF-8 (p:2)");
     }

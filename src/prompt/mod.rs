@@ -11,6 +11,7 @@ mod layout;
 mod made;
 mod plain;
 mod python_random;
+mod question;
 mod shots;
 mod spec;
 mod template;
@@ -19,8 +20,9 @@ mod tests;
 mod transcript;
 mod value_template;
 
-pub use builder::{Builder, Purpose, Question, lint};
+pub use builder::{Builder, Purpose, lint};
 pub use finding::{Finding, Severity};
+pub use question::Question;
 pub use shots::same_file;
 pub use spec::{Chat, Choices, Draw, FewShot, Join, PromptSpec, RequestKind, portable};
 pub use transcript::transcript;

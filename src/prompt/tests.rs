@@ -415,3 +415,48 @@ fn inputs_are_templates_where_the_suite_says_so() {
         assert_eq!(builder.build(&case, false).unwrap(), Prompt::Text(expected.into()));
     }
 }
+
+/// The rendered input is what a template sees that names it, also by the row's own key; a conversation is none to render.
+#[test]
+fn a_rendered_input_is_the_one_that_templates_see() {
+    let spec = PromptSpec { render_input: true, text: Some("T {{ input }}".into()), ..PromptSpec::default() };
+    let builder = std::sync::Arc::new(Builder::load(&spec, Path::new(""), Purpose::default()).unwrap());
+    let source = Source::file("a.jsonl").unwrap();
+    let source = Source { fields: builder.fields(&spec, Default::default()), derive: builder.derive(), ..source };
+    let first =
+        |line: &str| source.read(Box::new(std::io::Cursor::new(line.as_bytes().to_vec()))).unwrap().next().unwrap();
+    let case = first(r#"{"input":"hello {{ x }}","x":3}"#).unwrap();
+    assert_eq!(builder.build(&case, false).unwrap(), Prompt::Text("T hello 3".into()));
+    let error = first(r#"{"input":[{"role":"user","content":"{{ x }}"}],"x":3}"#).unwrap_err();
+    assert!(error.message().contains("the input is a conversation"), "{error}");
+}
+
+#[test]
+fn what_a_conversation_has_no_place_for_is_an_error() {
+    let line = r#"{"input":[{"role":"user","content":"hi"}],"choices":["a","b"],"target":"a"}"#;
+    let told = |spec: PromptSpec| {
+        let purpose = Purpose { request: RequestKind::Choice, cases: None };
+        let builder = Builder::load(&spec, Path::new(""), purpose).unwrap();
+        builder.question(&sample(line), true).map(|_| ()).unwrap_err().to_string()
+    };
+    let one = |text: &str| Some(text.to_owned());
+    assert!(told(PromptSpec { answer_prefix: one("A:"), ..PromptSpec::default() }).contains("`answer_prefix`"));
+    assert!(told(PromptSpec { description: one("D"), ..PromptSpec::default() }).contains("`description`"));
+    assert!(told(PromptSpec { continuation: one("c"), ..PromptSpec::default() }).contains("the choices are contexts"));
+}
+
+#[test]
+fn nothing_is_not_scored() {
+    let empty = PromptSpec { target: Some("{{ '' }}".into()), few_shot: None, ..spec() };
+    let (cases, builder) = completed(&empty, RequestKind::Loglikelihood);
+    assert!(builder.question(&cases[0], false).unwrap_err().to_string().contains("target of the case is empty"));
+    let continuation = Some(String::new());
+    let choice = PromptSpec {
+        choices: Some(Choices::Fixed(vec!["yes".into(), "no".into()])),
+        continuation,
+        few_shot: None,
+        ..spec()
+    };
+    let (cases, builder) = completed(&choice, RequestKind::Choice);
+    assert!(builder.question(&cases[0], false).unwrap_err().to_string().contains("`prompt.continuation` is empty"));
+}

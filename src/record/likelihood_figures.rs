@@ -280,6 +280,8 @@ mod tests {
         let three: Vec<_> = [(0, 0), (1, 2), (2, 2), (2, 1)].map(|(gold, picked)| pick(gold, picked, 3)).into();
         let found = figures(&three).choice.unwrap();
         assert_eq!((found.f1, found.mcc), (None, Some(0.2)));
+        let rarely = figures(&[pick(1, 1, 3), pick(0, 1, 3)]).choice.unwrap();
+        assert_eq!(rarely.f1, None, "there are three choices, though one was never picked");
         let same = figures(&[pick(1, 1, 2)]).choice.unwrap();
         assert_eq!((same.f1, same.mcc), (Some(1.0), Some(0.0)));
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::lint_generation;
 use super::lint_header;
+use super::lint_prompts::{Prompts, RETURNS, question_hash, short_hash, usable};
 use super::lint_scorers;
 use super::lint_tags::Tags;
 use super::load::{Purpose, Suite};
@@ -17,11 +18,9 @@ use super::overrides::Overrides;
 use super::plan::DatasetPlan;
 use super::validate;
 use crate::dataset::{Field, Header, Input, Kind, Sample, Samples, Source};
-use crate::engine::Prompt;
 use crate::engine::chat::odd_role;
 use crate::engine::render::Renderer;
-use crate::error::Result;
-use crate::prompt::{self, Builder, Finding, Question, Severity};
+use crate::prompt::{self, Builder, Finding, Severity};
 use crate::score::{Scorer, ScorerSpec};
 
 /// Inputs longer than this are probably a whole file by mistake; about 8,000 tokens of English.
@@ -30,9 +29,6 @@ const LONG_INPUT: usize = 32_768;
 const LISTED: u64 = 5;
 /// Prompts of one dataset that are tokenized, for what shows there alone.
 const TOKENIZED: usize = 2_000;
-/// What to do about carriage returns.
-const RETURNS: &str = "cells and texts are taken as they are; end lines with line feeds, unless the \\r are meant";
-
 /// What is looked at.
 #[derive(Clone, Copy)]
 pub struct Linted<'a> {
@@ -97,27 +93,6 @@ pub fn lint(linted: &Linted<'_>) -> Vec<Finding> {
     let odd = renderer.into_iter().flat_map(Renderer::warnings_but_roles);
     findings.extend(odd.map(|line| suite.placed("prompt", Finding::warning(line))));
     findings
-}
-
-/// Whether the prompts of cases can be built at all; what is odd about them as a whole.
-fn usable(
-    suite: &Suite,
-    prompt: &Builder,
-    place: &str,
-    renderer: Option<&Renderer>,
-    findings: &mut Vec<Finding>,
-) -> bool {
-    if prompt.shows_carriage_returns() {
-        let finding = Finding::warning("examples of the prompt hold carriage returns, which the model would see");
-        findings.push(suite.placed(&format!("{place}.few_shot.file"), finding.with_hint(RETURNS)));
-    }
-    match renderer.map(|renderer| prompt.check_model(renderer.has_chat_template())) {
-        Some(Err(error)) => {
-            findings.push(Finding::from(&suite.problem(&format!("{place}.chat"), error)));
-            false
-        }
-        Some(Ok(())) | None => true,
-    }
 }
 
 fn unused_scorers(suite: &Suite, findings: &mut Vec<Finding>) {
@@ -208,29 +183,6 @@ impl Rule {
             Self::OddRow => "rows that do not fit the schema",
             Self::UnknownKey => "rows with keys that the schema does not know",
         }
-    }
-}
-
-/// What makes a case what the model sees.
-#[derive(Clone, Copy)]
-struct Prompts<'a> {
-    builder: &'a Builder,
-    renderer: Option<&'a Renderer>,
-}
-
-impl Prompts<'_> {
-    /// The prompt of a case, rendered once, so that the renderer counts it once. Without a renderer it is built as for a model with
-    /// a chat template, where every case must have one.
-    fn build(&self, sample: &Sample, tokenized: bool) -> Result<Question> {
-        let Some(renderer) = self.renderer else { return self.builder.question(sample, true) };
-        let question = self.builder.question(sample, renderer.has_chat_template())?;
-        // What is odd about its tokens is among the renderer's warnings.
-        match question.context() {
-            Some(prompt) if tokenized && matches!(question, Question::Answer(_)) => drop(renderer.render(prompt)?),
-            Some(prompt) => drop(renderer.text(prompt)?),
-            None => {}
-        }
-        Ok(question)
     }
 }
 
@@ -492,38 +444,6 @@ impl<'a> Cases<'a> {
         }
         self.findings
     }
-}
-
-/// Of all that a case asks.
-fn question_hash(question: &Question) -> [u8; 16] {
-    match question {
-        Question::Answer(prompt) => prompt_hash(prompt),
-        Question::Choices { context, continuations } => {
-            short_hash(&[&prompt_hash(context)[..], continuations.join("\u{1f}").as_bytes()].concat())
-        }
-        Question::Contexts(pairs) => {
-            let parts = pairs.iter().flat_map(|(prompt, text)| [&prompt_hash(prompt)[..], text.as_bytes()].concat());
-            short_hash(&parts.collect::<Vec<u8>>())
-        }
-        Question::Document(text) => short_hash(text.as_bytes()),
-    }
-}
-
-fn prompt_hash(prompt: &Prompt) -> [u8; 16] {
-    match prompt {
-        Prompt::Text(text) => short_hash(text.as_bytes()),
-        Prompt::Ids(ids) => short_hash(&ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>()),
-        Prompt::Messages { messages, .. } => {
-            let list = messages.iter().cloned().map(serde_json::Value::Object).collect();
-            short_hash(serde_json::Value::Array(list).to_string().as_bytes())
-        }
-    }
-}
-
-fn short_hash(bytes: &[u8]) -> [u8; 16] {
-    let mut short = [0; 16];
-    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
-    short
 }
 
 /// Whether a run would refuse the suite or give wrong results.

@@ -9,6 +9,7 @@ mod layers;
 mod lint;
 mod lint_generation;
 mod lint_header;
+mod lint_prompts;
 mod lint_scorers;
 mod lint_tags;
 #[cfg(test)]

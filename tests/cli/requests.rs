@@ -198,7 +198,8 @@ fn what_cannot_be_asked_is_said_with_its_place() {
     for (row, complaint) in [
         (with("options", json!({"text": ["one"], "label": ["A"]})), "one choice: there is nothing to choose"),
         (with("options", json!({"text": ["one", ""], "label": ["A", "B"]})), "choice 1 of the case is empty"),
-        (with("options", json!({"text": "one", "label": ["A"]})), "gives no list"),
+        (with("options", json!({"text": ["one", "one"], "label": ["A", "B"]})), "all choices of the case are equal"),
+        (with("options", json!({"text": "one", "label": ["A"]})), "`prompt.choices` of the case must be a list"),
         (with("options", json!({"label": ["A"]})), "nothing"),
         (with("key", json!("D")), "D is not in the list"),
     ] {
@@ -317,6 +318,7 @@ fn several_models_and_prompts_are_a_run_each() {
         .karat(["run", "suite.yaml", "--model", &one, "--report", "r.html"])
         .code(2)
         .complains(&["a report is of one"]);
+    assert!(!project.path("r.html").exists());
     let alone = project.karat(["run", "suite.yaml", "--model", &one, "--prompt", "polite", "--report", "r.md"]);
     assert!(matches!(alone.code, Some(0 | 1)), "{}", alone.stderr);
     assert_eq!(project.runs("kinds").len(), 5);
