@@ -184,9 +184,10 @@ where
             let first = match work {
                 Err(reason) => Err(reason),
                 Ok(mut work) => {
-                    let rank = work.iter().map(Work::longest).max().unwrap_or(0);
-                    let group = (count > 1).then_some(number);
-                    work.iter_mut().for_each(|work| (work.group, work.rank) = (group, rank));
+                    if count > 1 {
+                        let rank = work.iter().map(Work::longest).max().unwrap_or(0);
+                        work.iter_mut().for_each(|work| (work.group, work.rank) = (Some(number), rank));
+                    }
                     let first = work.pop_front().ok_or_else(|| "there is nothing to compute".to_owned());
                     self.rest = work;
                     first

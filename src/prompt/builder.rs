@@ -140,7 +140,7 @@ impl Builder {
     /// The map of a dataset's fields with what templates of the suite need.
     #[must_use]
     pub fn fields(&self, spec: &PromptSpec, fields: FieldMap) -> FieldMap {
-        if spec.sees_rows() { fields.with_rows(self.made.fields()) } else { fields }
+        if spec.sees_rows() || self.shots.compare_rows() { fields.with_rows(self.made.fields()) } else { fields }
     }
 
     /// What is asked of the model.

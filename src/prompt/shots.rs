@@ -37,7 +37,7 @@ pub(super) struct Shot {
     pub answer: String,
     /// How every answer begins.
     pub prefix: Option<String>,
-    /// What tells it from other rows: the row, where templates see rows.
+    /// What tells it from other rows: the row, where that is kept.
     row: Option<Map<String, Value>>,
 }
 
@@ -59,12 +59,12 @@ impl Shots {
     pub fn load(few_shot: &FewShot, files: &mut Files<'_>, maker: &Maker<'_>) -> Result<Self> {
         let path = files.path(&few_shot.file);
         let fields = FieldMap::new(&few_shot.fields)?;
-        let fields = if maker.spec.sees_rows() { fields.with_rows(maker.made.fields()) } else { fields };
-        // Examples may be equal, and have no name.
-        let mut source = Source { fields, ids: Ids::Row, ..Source::file(&path)? };
         let draws = few_shot.draw != Draw::First;
         let own = maker.cases.is_some_and(|cases| same_file(cases, &path));
         let excludes = few_shot.exclude_case.unwrap_or(own);
+        let fields = if maker.spec.sees_rows() || excludes { fields.with_rows(maker.made.fields()) } else { fields };
+        // Examples may be equal, and have no name.
+        let mut source = Source { fields, ids: Ids::Row, ..Source::file(&path)? };
         // All are looked at where others may take their place.
         source.limit = few_shot.count.filter(|_| !draws && !excludes);
         let bytes = files.bytes(&few_shot.file)?.to_vec();
@@ -107,6 +107,11 @@ impl Shots {
         }
     }
 
+    /// Whether a case is told from examples by its row.
+    pub fn compare_rows(&self) -> bool {
+        self.excludes
+    }
+
     /// What chooses examples for one case after the other, in the order of the file.
     pub fn drawer(&self) -> Drawer {
         Drawer { random: PythonRandom::new(self.seed) }
@@ -130,7 +135,7 @@ impl Drawer {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let own = |at: usize| shots.excludes && shots.all[at].is_case(sample);
+        let own = |at: usize| shots.excludes && shots.all[at].row == sample.row;
         let too_few =
             || Error::input(format!("{count} few-shot examples are asked for, and {all} are too few to draw from"));
         match shots.draw {
@@ -172,16 +177,6 @@ fn balanced<'a>(order: impl Iterator<Item = usize>, count: usize, answer: impl F
     let rounds = classes.iter().map(Vec::len).max().unwrap_or(0);
     let one_of_each = |round: usize| classes.iter().filter_map(move |class| class.get(round).copied());
     (0..rounds).flat_map(one_of_each).take(count).collect()
-}
-
-impl Shot {
-    /// Whether it is this very case: the same row, or the same input where rows are not kept.
-    fn is_case(&self, sample: &Sample) -> bool {
-        match (&self.row, &sample.row) {
-            (Some(own), Some(row)) => own == row,
-            _ => matches!(&sample.input, Input::Text(input) if *input == self.input),
-        }
-    }
 }
 
 impl Maker<'_> {

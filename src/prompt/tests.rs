@@ -460,3 +460,25 @@ fn nothing_is_not_scored() {
     let (cases, builder) = completed(&choice, RequestKind::Choice);
     assert!(builder.question(&cases[0], false).unwrap_err().to_string().contains("`prompt.continuation` is empty"));
 }
+
+/// A case is told by its whole row: another row with the same question is an example like any other, and changes no draw.
+#[test]
+fn equal_questions_are_not_the_same_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.jsonl");
+    let line = |n: usize| {
+        format!("{{\"input\":\"{}\",\"target\":\"a{n}\"}}\n", if n.is_multiple_of(2) { "Same" } else { "Other" })
+    };
+    std::fs::write(&path, (0..8).map(line).collect::<String>()).unwrap();
+    let drawn = |text: Option<&str>| {
+        let few_shot = FewShot { file: "rows.jsonl".into(), count: Some(2), draw: Draw::Random, ..FewShot::default() };
+        let spec = PromptSpec { text: text.map(str::to_owned), few_shot: Some(few_shot), ..PromptSpec::default() };
+        let purpose = Purpose { request: RequestKind::Generate, cases: Some(&path) };
+        let builder = std::sync::Arc::new(Builder::load(&spec, folder.path(), purpose).unwrap());
+        let fields = builder.fields(&spec, Default::default());
+        let source = Source { fields, derive: builder.derive(), ..Source::file(&path).unwrap() };
+        source.open().unwrap().map(|case| case.unwrap().shots).collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(None), drawn(Some("{{ input }}")));
+    assert!(drawn(None).iter().enumerate().all(|(at, shots)| !shots.contains(&at)));
+}

@@ -70,8 +70,8 @@ pub struct Work {
     pub goal: Goal,
     /// Works of one group share their beginning, and follow one another: they go to one GPU.
     pub group: Option<u64>,
-    /// Tokens of the longest of its group, by which all of them wait: a question whose short sequences waited for the end would be
-    /// lost with an interruption.
+    /// Tokens of the longest of its group, by which all of them wait; 0 without a group. A question whose short sequences waited for the
+    /// end would be lost with an interruption.
     pub rank: usize,
 }
 
